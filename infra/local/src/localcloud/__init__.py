@@ -1,0 +1,1 @@
+"""A local Google Cloud Workflows runtime and Cloud Tasks queue."""

@@ -1,0 +1,1 @@
+"""Plumbing shared by the Pressroom services: settings, logs, errors, identity, egress, Google clients, database."""

@@ -1,0 +1,1 @@
+"""Pressroom compressor: one image fetched, compressed and stored."""

@@ -1,0 +1,1 @@
+"""Pressroom ingest: sheets in, batches and their state."""

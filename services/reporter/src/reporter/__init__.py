@@ -1,0 +1,1 @@
+"""Pressroom reporter: sheets out, download links and webhooks."""
