@@ -1,0 +1,86 @@
+"""Google API errors by name, each with its HTTP and gRPC code fixed in one place.
+
+Source: https://google.aip.dev/193 and google/rpc/code.proto.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_CODES: dict[str, tuple[int, int]] = {
+    # status name -> (HTTP code, google.rpc code)
+    "CANCELLED": (499, 1),
+    "INVALID_ARGUMENT": (400, 3),
+    "DEADLINE_EXCEEDED": (504, 4),
+    "NOT_FOUND": (404, 5),
+    "ALREADY_EXISTS": (409, 6),
+    "PERMISSION_DENIED": (403, 7),
+    "RESOURCE_EXHAUSTED": (429, 8),
+    "FAILED_PRECONDITION": (400, 9),
+    "ABORTED": (409, 10),
+    "OUT_OF_RANGE": (400, 11),
+    "UNIMPLEMENTED": (501, 12),
+    "INTERNAL": (500, 13),
+    "UNAVAILABLE": (503, 14),
+    "UNAUTHENTICATED": (401, 16),
+}
+
+
+class GoogleError(Exception):
+    """An API error that REST answers as AIP-193 JSON and gRPC as a status."""
+
+    def __init__(self, status: str, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.reason = reason
+        self.http_code, self.grpc_code = _CODES[status]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the AIP-193 body: `{"error": {"code": 404, "message": "...", "status": "NOT_FOUND"}}`."""
+        error: dict[str, Any] = {"code": self.http_code, "message": self.message, "status": self.status}
+        if self.reason is not None:
+            error["details"] = [
+                {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": self.reason, "domain": "localcloud"}
+            ]
+        return {"error": error}
+
+
+def invalid_argument(message: str) -> GoogleError:
+    """Return a 400 INVALID_ARGUMENT error."""
+    return GoogleError("INVALID_ARGUMENT", message)
+
+
+def failed_precondition(message: str) -> GoogleError:
+    """Return a 400 FAILED_PRECONDITION error."""
+    return GoogleError("FAILED_PRECONDITION", message)
+
+
+def not_found(message: str) -> GoogleError:
+    """Return a 404 NOT_FOUND error."""
+    return GoogleError("NOT_FOUND", message)
+
+
+def already_exists(message: str) -> GoogleError:
+    """Return a 409 ALREADY_EXISTS error."""
+    return GoogleError("ALREADY_EXISTS", message)
+
+
+def resource_exhausted(message: str) -> GoogleError:
+    """Return a 429 RESOURCE_EXHAUSTED error."""
+    return GoogleError("RESOURCE_EXHAUSTED", message)
+
+
+def unimplemented(message: str) -> GoogleError:
+    """Return a 501 UNIMPLEMENTED error: what localcloud does not emulate is refused, never faked."""
+    return GoogleError("UNIMPLEMENTED", message)
+
+
+def unavailable(message: str) -> GoogleError:
+    """Return a 503 UNAVAILABLE error."""
+    return GoogleError("UNAVAILABLE", message)
+
+
+def unauthenticated(message: str) -> GoogleError:
+    """Return a 401 UNAUTHENTICATED error."""
+    return GoogleError("UNAUTHENTICATED", message)

@@ -1,0 +1,1 @@
+"""The local identity issuer and metadata server."""

@@ -1,0 +1,1 @@
+"""Starters and the stack runner."""

@@ -1,0 +1,1 @@
+"""The Workflows emulator: language, runtime and APIs."""

@@ -1,0 +1,1 @@
+"""Connectors: googleapis.* calls as tables of API methods."""

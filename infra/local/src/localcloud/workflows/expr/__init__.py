@@ -1,0 +1,1 @@
+"""The expression language: tokens, lexer, nodes, parser, evaluator."""

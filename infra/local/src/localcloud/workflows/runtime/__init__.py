@@ -1,0 +1,1 @@
+"""The interpreter: scopes, flow, retry, parallel steps."""

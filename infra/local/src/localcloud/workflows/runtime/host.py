@@ -1,0 +1,131 @@
+"""What an execution needs from outside, as protocols: time, HTTP, tokens, callbacks, logs, observers, connectors.
+
+The interpreter knows only this module; the API server (`workflows.api`) builds a `Host` for every execution and
+tests build one by hand. Nothing here knows the language or the wire format of Google's APIs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from localcloud.clock import Clock
+
+Value = Any
+"""A workflow value: None, bool, int (64-bit), float, str, bytes, list or dict with string keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One outgoing HTTP call, fully encoded: `url` holds the query, `headers` the Authorization if any."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """The raw answer; `headers` have canonical names and merged duplicates."""
+
+    code: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpConnectionFailed(Exception):  # noqa: N818 - named for the workflow tag it becomes
+    """No connection could be made (DNS, refused): becomes ConnectionFailedError."""
+
+
+class HttpConnectionBroken(Exception):  # noqa: N818
+    """The connection broke before the whole answer was read: becomes ConnectionError."""
+
+
+class HttpTimedOut(Exception):  # noqa: N818
+    """`timeout_s` passed: becomes TimeoutError."""
+
+
+class HttpCaller(Protocol):
+    """Sends HTTP requests for `http.*` and for connectors."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send one request, following redirects.
+
+        Raises:
+            HttpConnectionFailed, HttpConnectionBroken, HttpTimedOut: see their docs.
+        """
+        ...
+
+
+class TokenSource(Protocol):
+    """Mints the tokens of the execution's service account."""
+
+    def oidc_token(self, audience: str) -> str:
+        """Return a signed identity token for `audience`."""
+        ...
+
+    def access_token(self, scopes: list[str]) -> str:
+        """Return an OAuth2 access token."""
+        ...
+
+
+class CallbackBroker(Protocol):
+    """Callback endpoints of one execution."""
+
+    def create(self, method: str) -> str:
+        """Open an endpoint for the HTTP `method` and return its URL."""
+        ...
+
+    async def wait(self, url: str, timeout_s: float) -> dict[str, Value]:
+        """Return the next request to `url` in the shape `events.await_callback` gives it.
+
+        Raises:
+            TimeoutError: nothing arrived within `timeout_s`.
+            KeyError: `url` is not an endpoint of this execution.
+        """
+        ...
+
+
+class StepObserver(Protocol):
+    """Told of every step: feeds `status.currentSteps` and the step entries."""
+
+    def step_started(self, *, routine: str, step: str, step_type: str, line: int, thread: str) -> int:
+        """Record that a step began; return an id for `step_ended`."""
+        ...
+
+    def step_ended(self, entry: int, *, failed: bool) -> None:
+        """Record how the step ended."""
+        ...
+
+
+ConnectorMethod = Callable[["Host", Mapping[str, Value]], Awaitable[Value]]
+"""A `googleapis.*` method: gets the host and the call's named arguments, returns the API's response body."""
+
+
+class LogSink(Protocol):
+    """Receives what `sys.log` writes."""
+
+    def write(self, severity: str, payload: Value) -> None:
+        """Write one entry; a dict payload is structured, anything else is text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Everything one execution may touch.
+
+    `env` holds the built-in and user environment variables for `sys.get_env`; `connectors` maps a full name such as
+    `googleapis.cloudtasks.v2.projects.locations.queues.tasks.create` to its method.
+    """
+
+    clock: Clock
+    http: HttpCaller
+    tokens: TokenSource
+    callbacks: CallbackBroker
+    log: LogSink
+    observer: StepObserver
+    env: Mapping[str, str] = field(default_factory=dict)
+    connectors: Mapping[str, ConnectorMethod] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Workflow sources: YAML with positions, steps, static checks."""

@@ -1,0 +1,1 @@
+"""Workflows' standard library, one module per Google module."""
