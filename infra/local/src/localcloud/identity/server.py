@@ -1,0 +1,93 @@
+"""Starts the identity servers: one listening port per service account, all with one issuer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from localcloud.identity.issuer import AccountTokens, TokenIssuer
+from localcloud.identity.metadata import MetadataProject, metadata_app
+
+
+class IdentityServer:
+    """The running metadata ports; made by `start_identity_server`."""
+
+    def __init__(self, issuer: TokenIssuer, host: str) -> None:
+        self.issuer = issuer
+        self._host = host
+        self._runners: list[web.AppRunner] = []
+        self.ports: dict[str, int] = {}
+        """Service account email to the port that speaks for it; `GCE_METADATA_HOST` is `host:port`."""
+
+    @property
+    def certs_url(self) -> str:
+        """URL of the X.509 certificates of the issuer (`{kid: PEM}`)."""
+        return f"http://{self._host}:{next(iter(self.ports.values()))}/oauth2/v1/certs"
+
+    @property
+    def jwks_url(self) -> str:
+        """URL of the issuer's keys as a JSON Web Key Set."""
+        return f"http://{self._host}:{next(iter(self.ports.values()))}/oauth2/v3/certs"
+
+    def metadata_host(self, email: str) -> str:
+        """Return `host:port`, the value of GCE_METADATA_HOST and GCE_METADATA_IP for whoever runs as `email`."""
+        return f"{self._host}:{self.ports[email]}"
+
+    def tokens(self, email: str) -> AccountTokens:
+        """Return the token source of a service account: the `token_source` of `start_workflows_server`."""
+        return AccountTokens(self.issuer, email)
+
+    async def add_account(self, place: MetadataProject, email: str, port: int) -> None:
+        """Listen on `port` (0 picks a free one) as `email`.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        runner = web.AppRunner(metadata_app(self.issuer, place, email), access_log=None)
+        await runner.setup()
+        self._runners.append(runner)
+        await web.TCPSite(runner, self._host, port).start()
+        self.ports[email] = int(runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close all ports."""
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
+
+
+async def start_identity_server(
+    *,
+    host: str = "127.0.0.1",
+    accounts: Mapping[str, int],
+    issuer: TokenIssuer,
+    project: str,
+    project_number: str,
+    location: str,
+) -> IdentityServer:
+    """Start one metadata port per service account, each also serving the issuer's certificates.
+
+    Args:
+        host: address to listen on.
+        accounts: service account email to port; 0 picks a free port. The first one gives `certs_url`.
+        issuer: `TokenIssuer(clock)`; its `mint_id_token` is what Cloud Tasks is given.
+        project: project id.
+        project_number: project number, digits.
+        location: region, e.g. `us-central1`.
+
+    Raises:
+        ValueError: no accounts.
+        OSError: a port is taken; those already opened are closed again.
+    """
+    if not accounts:
+        raise ValueError("the identity server needs at least one service account")
+    place = MetadataProject(project, project_number, location)
+    server = IdentityServer(issuer, host)
+    try:
+        for email, port in accounts.items():
+            await server.add_account(place, email, port)
+    except OSError:
+        await server.stop()
+        raise
+    return server
