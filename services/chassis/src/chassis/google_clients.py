@@ -1,0 +1,51 @@
+"""Google's own client libraries, built once per process; an emulator changes only the endpoint.
+
+`STORAGE_EMULATOR_HOST` and `GCE_METADATA_HOST` are read by Google's libraries themselves; the other two come from the
+settings. The REST transport is used for Cloud Tasks; the Executions client exists only for gRPC.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import google.auth
+import google.auth.transport.requests
+import grpc
+import requests
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage, tasks_v2  # type: ignore[attr-defined]
+from google.cloud.workflows import executions_v1
+from google.cloud.workflows.executions_v1.services.executions.transports import ExecutionsGrpcTransport
+
+from chassis.settings import Settings
+
+
+def new_tasks_client(settings: Settings) -> Any:
+    """Return a Cloud Tasks client over REST."""
+    if not settings.cloud_tasks_emulator_host:
+        return tasks_v2.CloudTasksClient(transport="rest")
+    return tasks_v2.CloudTasksClient(
+        transport="rest",
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": f"http://{settings.cloud_tasks_emulator_host}"},
+    )
+
+
+def new_executions_client(settings: Settings) -> Any:
+    """Return a Workflows Executions client over gRPC."""
+    if not settings.workflows_emulator_host:
+        return executions_v1.ExecutionsClient()
+    channel = grpc.insecure_channel(settings.workflows_emulator_host)
+    return executions_v1.ExecutionsClient(transport=ExecutionsGrpcTransport(channel=channel))
+
+
+def new_storage_client(settings: Settings) -> Any:
+    """Return a Cloud Storage client; anonymous by itself when STORAGE_EMULATOR_HOST is set."""
+    return storage.Client(project=settings.project)
+
+
+def new_authorized_session() -> requests.Session:
+    """Return a session that carries the service's own access token: what a Workflows callback URL asks for."""
+    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+    session: requests.Session = google.auth.transport.requests.AuthorizedSession(credentials)
+    return session

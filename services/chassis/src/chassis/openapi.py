@@ -1,0 +1,110 @@
+"""`/openapi.json` from a table of operations and the pydantic models that the routes really use.
+
+apispec keeps the document; this module turns a table row into an operation. The table is checked against the
+application's URL map by a test, so a route cannot be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apispec import APISpec
+from pydantic import BaseModel
+
+_ERROR_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "status", "message", "details"],
+            "properties": {
+                "code": {"type": "integer"},
+                "status": {"type": "string"},
+                "message": {"type": "string"},
+                "details": {"type": "array", "items": {"type": "object"}},
+            },
+        }
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One public route.
+
+    `path` is in OpenAPI form (`/status/{request_id}`); `query` and `body` are the models that parse the request,
+    `responses` maps an HTTP code to a model or, for other media types, to the media type's name.
+    """
+
+    method: str
+    path: str
+    summary: str
+    responses: dict[int, type[BaseModel] | str]
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    body_media_type: str = "application/json"
+    errors: Sequence[int] = ()
+
+
+def openapi_document(*, title: str, version: str, description: str, operations: Sequence[Operation]) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of a service."""
+    spec = APISpec(title=title, version=version, openapi_version="3.1.0", info={"description": description})
+    spec.components.schema("Error", _ERROR_SCHEMA)
+    known: set[str] = set()
+    for operation in operations:
+        spec.path(path=operation.path, operations={operation.method.lower(): _operation(spec, operation, known)})
+    document: dict[str, Any] = spec.to_dict()
+    return document
+
+
+def _operation(spec: APISpec, operation: Operation, known: set[str]) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = [
+        {"in": "path", "name": part[1:-1], "required": True, "schema": {"type": "string"}}
+        for part in operation.path.split("/")
+        if part.startswith("{")
+    ]
+    if operation.query is not None:
+        schema = operation.query.model_json_schema(by_alias=True)
+        required = set(schema.get("required", ()))
+        parameters += [
+            {
+                "in": "query",
+                "name": name,
+                "required": name in required,
+                "description": field.get("description", ""),
+                "schema": field,
+            }
+            for name, field in schema["properties"].items()
+        ]
+    result: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": {}}
+    if operation.body is not None:
+        result["requestBody"] = {
+            "required": True,
+            "content": {operation.body_media_type: {"schema": _component(spec, operation.body, known)}},
+        }
+    for code, answer in operation.responses.items():
+        content = (
+            {answer: {"schema": {"type": "string"}}}
+            if isinstance(answer, str)
+            else {"application/json": {"schema": _component(spec, answer, known)}}
+        )
+        result["responses"][str(code)] = {"description": "Success", "content": content}
+    for code in operation.errors:
+        result["responses"][str(code)] = {
+            "description": "Error (AIP-193)",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        }
+    return result
+
+
+def _component(spec: APISpec, model: type[BaseModel], known: set[str]) -> dict[str, str]:
+    """Register a model and those it refers to; return the reference."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    for name, definition in {**schema.pop("$defs", {}), model.__name__: schema}.items():
+        if name not in known:
+            known.add(name)
+            spec.components.schema(name, definition)
+    return {"$ref": f"#/components/schemas/{model.__name__}"}

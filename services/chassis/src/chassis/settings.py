@@ -1,0 +1,125 @@
+"""Settings: one frozen pydantic model per service, filled once from a mapping of environment variables.
+
+Each field is a row of a table: environment variable (its alias), type, default or *required*, and help (its
+description). The README tables are tested against these rows. Only `wsgi.py` and command lines hand in `os.environ`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, NoReturn, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import PydanticUndefined
+
+
+class SettingsError(Exception):
+    """Some variables are missing or malformed; the message lists all of them, values redacted."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+def _split_commas(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+CommaList = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
+"""A setting written as `a,b,c`; empty means none."""
+
+
+class Settings(BaseModel):
+    """Base of every service's settings: those that all of them share."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    project: str = Field(alias="GOOGLE_CLOUD_PROJECT", description="Google Cloud project id")
+    location: str = Field(alias="GOOGLE_CLOUD_LOCATION", description="Region of the queues and the workflow")
+    cloud_run_service: str = Field("", alias="K_SERVICE", description="Set by Cloud Run; empty elsewhere")
+    revision: str = Field("", alias="K_REVISION", description="Set by Cloud Run; shown in logs")
+    log_level: str = Field("INFO", alias="LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR")
+    auth_mode: str = Field(
+        "verify",
+        alias="AUTH_MODE",
+        pattern="^(verify|platform)$",
+        description="verify: check every OIDC token's signature here; platform: Cloud Run IAM has checked it already",
+    )
+    auth_certs_url: str = Field(
+        "https://www.googleapis.com/oauth2/v1/certs",
+        alias="AUTH_CERTS_URL",
+        description="Where the issuer's certificates are; not to be changed on Cloud Run",
+    )
+    cloud_tasks_emulator_host: str = Field(
+        "", alias="CLOUD_TASKS_EMULATOR_HOST", description="host:port of a Cloud Tasks emulator; empty: Google's"
+    )
+    workflows_emulator_host: str = Field(
+        "", alias="WORKFLOWS_EMULATOR_HOST", description="host:port (gRPC) of a Workflows emulator; empty: Google's"
+    )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Build the settings from environment variables.
+
+        Raises:
+            SettingsError: naming every missing or malformed variable at once.
+        """
+        # An empty variable counts as not set: Cloud Run and shells cannot tell the two apart reliably.
+        names = [field.alias for field in cls.model_fields.values() if field.alias]
+        given = {name: environ[name] for name in names if environ.get(name)}
+        try:
+            settings = cls.model_validate(given)
+        except ValidationError as error:
+            raise SettingsError([f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors()]) from error
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """Refuse combinations that would be unsafe.
+
+        Raises:
+            SettingsError: a foreign issuer on Cloud Run, or unchecked tokens elsewhere.
+        """
+        faults = []
+        if self.cloud_run_service and not self.auth_certs_url.startswith("https://www.googleapis.com/"):
+            faults.append("AUTH_CERTS_URL: on Cloud Run only Google's certificates are accepted")
+        if self.auth_mode == "platform" and not self.cloud_run_service:
+            faults.append("AUTH_MODE: platform is only safe behind Cloud Run IAM (K_SERVICE is not set)")
+        if faults:
+            raise SettingsError(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One line of a settings table."""
+
+    variable: str
+    default: str
+    help: str
+
+
+def settings_rows(settings_class: type[Settings]) -> list[SettingRow]:
+    """Return the table of a settings class, in field order; `default` is "required" where there is none."""
+    rows = []
+    for field in settings_class.model_fields.values():
+        if field.default is PydanticUndefined:
+            default = "required"
+        elif isinstance(field.default, SecretStr):
+            default = ""
+        elif isinstance(field.default, tuple):
+            default = ",".join(field.default)
+        else:
+            default = str(field.default)
+        rows.append(SettingRow(field.alias or "", default, field.description or ""))
+    return rows
+
+
+def exit_with_faults(service: str, error: SettingsError) -> NoReturn:
+    """Print every fault on stderr and end the process with status 2, before any traffic is served."""
+    for fault in error.faults:
+        sys.stderr.write(f"{service}: bad setting {fault}\n")
+    raise SystemExit(2)

@@ -1,0 +1,117 @@
+"""A Flask application with what every service has: request ids, traces, AIP-193 errors, `/health`, one access line."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import structlog
+from flask import Flask, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from chassis.clock import Clock
+from chassis.errors import ApiError, Status
+from chassis.logs import get_logger
+from chassis.tracing import begin_trace
+
+log = get_logger(__name__)
+
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
+
+_HTTP_REASONS: dict[int, tuple[Status, str]] = {
+    400: (Status.INVALID_ARGUMENT, "BAD_REQUEST"),
+    404: (Status.NOT_FOUND, "ROUTE_NOT_FOUND"),
+    405: (Status.UNIMPLEMENTED, "METHOD_NOT_ALLOWED"),
+    413: (Status.INVALID_ARGUMENT, "BODY_TOO_LARGE"),
+    415: (Status.INVALID_ARGUMENT, "UNSUPPORTED_MEDIA_TYPE"),
+}
+
+
+def new_app(name: str, clock: Clock, *, max_body_bytes: int) -> Flask:
+    """Return a Flask app for the service `name`.
+
+    Args:
+        name: the service; the `domain` of its errors.
+        clock: measures the time of each request.
+        max_body_bytes: larger bodies are answered 413 before they are read.
+    """
+    app = Flask(name, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+
+    @app.before_request
+    def _begin() -> None:
+        g.started = clock.monotonic()
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+        trace = begin_trace(dict(request.headers))
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(http_request_id=g.request_id, trace=trace.trace_id)
+        task = request.headers.get("X-CloudTasks-TaskName")
+        if task:
+            structlog.contextvars.bind_contextvars(
+                task=task[:100], task_retry=request.headers.get("X-CloudTasks-TaskRetryCount", "")[:10]
+            )
+
+    @app.after_request
+    def _end(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.request_id
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        if request.path != "/health":
+            log.info(
+                "request.served",
+                method=request.method,
+                route=request.url_rule.rule if request.url_rule else "",
+                code=response.status_code,
+                reason=g.get("reason", ""),
+                elapsed_ms=round((clock.monotonic() - g.started) * 1000, 1),
+            )
+        return response
+
+    def answer(error: ApiError) -> Response:
+        g.reason = error.reason
+        response = jsonify(error.to_json(domain=name, request_id=g.get("request_id", "")))
+        response.status_code = error.http_code
+        if error.retry_after_s is not None:
+            response.headers["Retry-After"] = str(error.retry_after_s)
+        return response
+
+    @app.errorhandler(ApiError)
+    def _api_error(error: ApiError) -> Response:
+        return answer(error)
+
+    @app.errorhandler(HTTPException)
+    def _http_error(error: HTTPException) -> Response:
+        code = error.code or 500
+        status, reason = _HTTP_REASONS.get(code, (Status.INVALID_ARGUMENT, "BAD_REQUEST"))
+        metadata: dict[str, str] = {}
+        message = error.description or error.name
+        if code == 413:
+            metadata = {"limit_bytes": str(max_body_bytes)}
+            message = f"The request body is larger than {max_body_bytes} bytes."
+        elif code == 405:
+            metadata = {"method": request.method}
+            message = f"{request.method} is not allowed on {request.path}."
+        elif code == 404:
+            message = f"There is no route {request.path}."
+        response = answer(ApiError(status, reason, message, metadata=metadata, http_code=code))
+        for key, value in error.get_headers():
+            if key == "Allow":
+                response.headers[key] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def _bug(error: Exception) -> Response:
+        # The one place where an unexpected error ends: logged whole, answered without any inside information.
+        log.error("request.crashed", exc_info=error)
+        return answer(
+            ApiError(Status.INTERNAL, "INTERNAL", f"Internal error; quote request id {g.get('request_id', '')}.")
+        )
+
+    @app.get("/health")
+    def health() -> dict[str, Any]:
+        """Say that the process is up; it asks nothing of the database, so an outage never restarts the service."""
+        return {"status": "ok", "service": name}
+
+    return app
