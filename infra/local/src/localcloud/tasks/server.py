@@ -1,0 +1,133 @@
+"""Starts the Cloud Tasks emulator: one store and one dispatcher behind a REST port and a gRPC port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+import grpc
+from aiohttp import web
+
+from localcloud.clock import Clock
+from localcloud.tasks.core import CloudTasksApi
+from localcloud.tasks.dispatcher import Dispatcher
+from localcloud.tasks.grpc_api import add_cloud_tasks
+from localcloud.tasks.model import TOMBSTONE_S, Queue
+from localcloud.tasks.rest import RestApi
+from localcloud.tasks.store import TaskStore
+from localcloud.tasks.target_request import MintAccessToken, MintIdToken, RequestFactory
+
+_KEEP_ALIVE_S = 75.0
+# gunicorn closes idle connections after 2 s by default; a connection given up earlier is never found half-closed.
+_DISPATCH_KEEP_ALIVE_S = 1.5
+
+
+class TasksServer:
+    """The running emulator; made by `start_tasks_server`."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        store: TaskStore,
+        dispatcher: Dispatcher,
+        session: aiohttp.ClientSession,
+        runner: web.ServerRunner,
+        grpc_server: grpc.aio.Server,
+        grpc_port: int,
+    ) -> None:
+        self.host = host
+        self.port = int(runner.addresses[0][1])
+        self.grpc_port = grpc_port
+        self.store = store
+        self.dispatcher = dispatcher
+        self._session = session
+        self._runner = runner
+        self._grpc_server = grpc_server
+
+    @property
+    def base_url(self) -> str:
+        """The REST base URL without a trailing slash."""
+        return f"http://{self.host}:{self.port}"
+
+    async def stop(self) -> None:
+        """Close both ports and cancel what is on its way; the tasks are forgotten."""
+        await self._grpc_server.stop(grace=0.2)
+        await self._runner.cleanup()
+        await self.dispatcher.stop()
+        await self._session.close()
+
+
+async def start_tasks_server(
+    *,
+    host: str = "127.0.0.1",
+    port: int,
+    grpc_port: int,
+    clock: Clock,
+    location: str,
+    queues: Sequence[Queue],
+    mint_id_token: MintIdToken,
+    mint_access_token: MintAccessToken,
+    url_rewrites: Mapping[str, str] | None = None,
+    tombstone_s: float = TOMBSTONE_S,
+    queue_tombstone_s: float = 0.0,
+) -> TasksServer:
+    """Start the Cloud Tasks emulator.
+
+    Args:
+        host: address of both ports.
+        port: REST port; 0 picks a free one (then read `.port`).
+        grpc_port: gRPC port; 0 picks a free one (then read `.grpc_port`).
+        clock: time of schedules, backoff, rates, deadlines and tombstones.
+        location: the region served.
+        queues: queues that exist from the start; their names carry the project.
+        mint_id_token: `(email, audience)` to an identity token.
+        mint_access_token: `(email, scopes)` to an access token.
+        url_rewrites: URL prefix of a task to the prefix it is really sent to.
+        tombstone_s: how long names of finished tasks stay taken.
+        queue_tombstone_s: how long names of deleted queues stay taken; a departure from production when 0.
+
+    Raises:
+        OSError: a port is taken.
+    """
+    store = TaskStore(clock, tombstone_s=tombstone_s, queue_tombstone_s=queue_tombstone_s)
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_DISPATCH_KEEP_ALIVE_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )
+    requests = RequestFactory(
+        clock,
+        mint_id_token=mint_id_token,
+        mint_access_token=mint_access_token,
+        url_rewrites=url_rewrites or {},
+    )
+    dispatcher = Dispatcher(store=store, clock=clock, session=session, requests=requests)
+    api = CloudTasksApi(store=store, dispatcher=dispatcher, clock=clock, location=location)
+    runner = web.ServerRunner(web.Server(RestApi(api).handle, keepalive_timeout=_KEEP_ALIVE_S))
+    grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+        add_cloud_tasks(grpc_server, api)
+        try:
+            bound_grpc_port = grpc_server.add_insecure_port(f"{host}:{grpc_port}")
+        except RuntimeError as error:
+            raise OSError(f"gRPC port {grpc_port} is taken: {error}") from error
+        await grpc_server.start()
+    except BaseException:
+        await runner.cleanup()
+        await session.close()
+        raise
+    for queue in queues:
+        store.add_queue(queue)
+        dispatcher.queue_changed(queue)
+    return TasksServer(
+        host=host,
+        store=store,
+        dispatcher=dispatcher,
+        session=session,
+        runner=runner,
+        grpc_server=grpc_server,
+        grpc_port=bound_grpc_port,
+    )
