@@ -2,23 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from localcloud.clock import Clock
-from localcloud.workflows.runtime.host import TokenSource
+import grpc
+from aiohttp import web
 
-Endpoints = Mapping[str, str]
-"""Google service name to local base URL without a trailing slash: `{"cloudtasks": "http://127.0.0.1:8123"}`."""
+from localcloud.clock import Clock
+from localcloud.workflows.api_executions import ExecutionsApi
+from localcloud.workflows.api_routes import routes
+from localcloud.workflows.api_secrets import SecretsApi
+from localcloud.workflows.api_server import rest_app
+from localcloud.workflows.api_workflows import WorkflowsApi
+from localcloud.workflows.callbacks import Callbacks
+from localcloud.workflows.connectors.registry import connector_methods
+from localcloud.workflows.executor import Executor
+from localcloud.workflows.folder import WorkflowFolder
+from localcloud.workflows.grpc_server import add_services
+from localcloud.workflows.http_client import AiohttpCaller, Endpoints
+from localcloud.workflows.runtime.host import TokenSource
+from localcloud.workflows.runtime.interpreter import run_program
+from localcloud.workflows.source.loader import load_program
+from localcloud.workflows.store import Store
+
+_LOG = logging.getLogger("localcloud.workflows")
+
+OWN_SERVICES = ("workflows", "workflowexecutions", "secretmanager")
+"""Google services that this server answers itself."""
+
+_GRPC_GRACE_S = 0.2
 
 
 class WorkflowsServer:
-    """The running emulator; made by `start_workflows_server`."""
+    """The running emulator; made by `start_workflows_server`.
 
-    def __init__(self, *, host: str, port: int, grpc_port: int) -> None:
+    `workflows` and `executions` are the APIs as JSON methods, for a runner in the same process.
+    """
+
+    def __init__(
+        self, *, host: str, store: Store, executor: Executor, workflows: WorkflowsApi, executions: ExecutionsApi
+    ) -> None:
         self.host = host
-        self.port = port
-        self.grpc_port = grpc_port
+        self.port = 0
+        self.grpc_port = 0
+        self.store = store
+        self.workflows = workflows
+        self.executions = executions
+        self._executor = executor
+        self._cleanup = contextlib.AsyncExitStack()
 
     @property
     def base_url(self) -> str:
@@ -27,7 +61,36 @@ class WorkflowsServer:
 
     async def stop(self) -> None:
         """Cancel running executions and close both ports."""
-        raise NotImplementedError("the server is being written")
+        await self._cleanup.aclose()
+
+    async def start(
+        self, *, app: web.Application, port: int, grpc_server: grpc.aio.Server, grpc_port: int, http: AiohttpCaller
+    ) -> None:
+        """Open both ports; called once, by `start_workflows_server`.
+
+        Raises:
+            OSError: a port is taken.
+        """
+        await http.start()
+        self._cleanup.push_async_callback(http.stop)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        self._cleanup.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, self.host, port, shutdown_timeout=1.0).start()
+        self.port = int(runner.addresses[0][1])
+        try:
+            self.grpc_port = grpc_server.add_insecure_port(f"{self.host}:{grpc_port}")
+        except RuntimeError as error:
+            raise OSError(f"gRPC port {grpc_port} of {self.host} cannot be opened: {error}") from error
+        await grpc_server.start()
+        self._cleanup.push_async_callback(grpc_server.stop, _GRPC_GRACE_S)
+        self._cleanup.push_async_callback(self._executor.stop)
+
+    def watch(self, folder: WorkflowFolder) -> None:
+        """Deploy a folder now and keep watching it until `stop`."""
+        folder.deploy_changed()
+        task = asyncio.get_running_loop().create_task(folder.watch(), name="workflow-folder")
+        self._cleanup.push_async_callback(_cancelled, task)
 
 
 async def start_workflows_server(
@@ -58,8 +121,9 @@ async def start_workflows_server(
         location: region of directory deploys.
         service_account: email that workflows without a service account run as.
         token_source: service account email to its tokens; `IdentityServer.tokens`.
-        endpoints: where other Google services live locally, e.g. `cloudtasks`, `storage`; `workflows`,
-            `workflowexecutions` and `secretmanager` point at this server unless given.
+        endpoints: where other Google services live locally, e.g. `{"cloudtasks": "http://127.0.0.1:8123",
+            "storage": "http://127.0.0.1:4443"}`; `workflows`, `workflowexecutions` and `secretmanager` point at this
+            server unless given. A service that is not named here cannot be reached by executions.
         workflows_dir: every `*.yaml` in it is deployed under its stem, at start and when it changes.
         user_env: workflow id to user environment variables, for directory deploys.
         secrets_file: YAML or JSON map of secret id to text, or to a map of version to text.
@@ -67,4 +131,53 @@ async def start_workflows_server(
     Raises:
         OSError: a port is taken.
     """
-    raise NotImplementedError("the server is being written")
+    store = Store()
+    known_endpoints = dict(endpoints)
+    http = AiohttpCaller(known_endpoints)
+    connectors = connector_methods()
+    # The server is named before it exists: callback URLs need its port, which is known once it listens.
+    server: WorkflowsServer
+    callbacks = Callbacks(clock, lambda: server.base_url)
+    executor = Executor(
+        store=store,
+        clock=clock,
+        callbacks=callbacks,
+        http=http,
+        token_source=token_source,
+        connectors=connectors,
+        project_number=project_number,
+        run=run_program,
+    )
+    workflows = WorkflowsApi(
+        store=store,
+        clock=clock,
+        executor=executor,
+        load=load_program,
+        connectors=frozenset(connectors),
+        default_account=service_account,
+        home=(project, location),
+    )
+    executions = ExecutionsApi(store=store, clock=clock, executor=executor, callbacks=callbacks)
+    server = WorkflowsServer(host=host, store=store, executor=executor, workflows=workflows, executions=executions)
+    aliases = {project_number: project}
+    app = rest_app(routes(workflows, executions, SecretsApi(secrets_file)), aliases)
+    grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    add_services(grpc_server, workflows, executions, aliases)
+    try:
+        await server.start(app=app, port=port, grpc_server=grpc_server, grpc_port=grpc_port, http=http)
+    except OSError:
+        await server.stop()
+        raise
+    for service in OWN_SERVICES:
+        known_endpoints.setdefault(service, server.base_url)
+    if workflows_dir is not None:
+        parent = f"projects/{project}/locations/{location}"
+        server.watch(WorkflowFolder(workflows_dir, parent=parent, api=workflows, clock=clock, user_env=user_env or {}))
+    _LOG.info("workflows.listening %s grpc %s:%d", server.base_url, host, server.grpc_port)
+    return server
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

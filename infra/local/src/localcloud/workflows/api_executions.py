@@ -1,0 +1,187 @@
+"""The Executions API: executions, their callbacks and step entries, as JSON in and JSON out.
+
+REST (`api_routes`) and gRPC (`grpc_server`) are thin shells around these methods.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from localcloud.clock import Clock
+from localcloud.google_errors import failed_precondition, not_found
+from localcloud.workflows import api_fields, api_lists
+from localcloud.workflows.api_json import Json, execution_json, present, step_entry_json, timestamp, to_wire
+from localcloud.workflows.api_lists import ListQuery, list_page
+from localcloud.workflows.callbacks import CallbackRequest, Callbacks
+from localcloud.workflows.enums import ExecutionView, enum_from_json
+from localcloud.workflows.executor import Executor, NewExecution
+from localcloud.workflows.store import Store
+
+_WRITABLE: Mapping[str, api_fields.Reader] = {
+    "argument": api_fields.argument,
+    "callLogLevel": api_fields.call_log_level,
+    "labels": api_fields.labels,
+    "disableConcurrencyQuotaOverflowBuffering": api_fields.flag,
+    "executionHistoryLevel": api_fields.history_level,
+}
+_OUTPUT_ONLY = frozenset(
+    [
+        "name",
+        "createTime",
+        "startTime",
+        "endTime",
+        "duration",
+        "state",
+        "result",
+        "error",
+        "workflowRevisionId",
+        "status",
+        "stateError",
+    ]
+)
+_FIELDS: Mapping[str, api_lists.Field] = {
+    "executionId": lambda e: e.execution_id,
+    "state": lambda e: e.state,
+    "createTime": lambda e: timestamp(e.create_time),
+    "startTime": lambda e: timestamp(e.start_time),
+    "endTime": lambda e: timestamp(e.end_time),
+    "duration": lambda e: e.end_time - e.start_time if e.end_time is not None and e.start_time is not None else None,
+    "workflowRevisionId": lambda e: e.revision.revision_id,
+    "label": lambda e: e.labels,
+    "labels": lambda e: e.labels,
+    "disableConcurrencyQuotaOverflowBuffering": lambda e: e.refuses_backlog,
+}
+_SORTABLE = frozenset(["executionId", "state", "createTime", "startTime", "endTime", "duration", "workflowRevisionId"])
+_BASIC_LIST = api_lists.Collection(default_size=100, maximum_size=1000, fields=_FIELDS, sortable=_SORTABLE)
+_FULL_LIST = api_lists.Collection(default_size=100, maximum_size=100, fields=_FIELDS, sortable=_SORTABLE)
+_CALLBACKS = api_lists.Collection(default_size=100, maximum_size=100, fields={})
+_STEP_FIELDS: Mapping[str, api_lists.Field] = {
+    "entryId": lambda s: s.entry_id,
+    "createTime": lambda s: timestamp(s.create_time),
+    "updateTime": lambda s: timestamp(s.update_time),
+    "routine": lambda s: s.routine,
+    "step": lambda s: s.step,
+    "stepType": lambda s: s.step_type,
+    "parent": lambda s: s.parent,
+    "state": lambda s: s.state,
+}
+_STEPS = api_lists.Collection(
+    default_size=1000, maximum_size=1000, fields=_STEP_FIELDS, sortable=frozenset(_STEP_FIELDS)
+)
+
+
+class ExecutionsApi:
+    """The methods of google.cloud.workflows.executions.v1.Executions, and the REST-only ones beside it."""
+
+    def __init__(self, *, store: Store, clock: Clock, executor: Executor, callbacks: Callbacks) -> None:
+        self._store = store
+        self._clock = clock
+        self._executor = executor
+        self._callbacks = callbacks
+
+    def create(self, workflow_name: str, body: Any) -> Json:
+        """Start an execution and return it at once.
+
+        Raises:
+            GoogleError: NOT_FOUND, INVALID_ARGUMENT, RESOURCE_EXHAUSTED.
+        """
+        workflow = self._store.workflow(workflow_name)
+        fields = api_fields.read_body(body, _WRITABLE, _OUTPUT_ONLY, "Execution")
+        wanted = NewExecution(
+            argument=fields.get("argument", "null"),
+            call_log_level=fields.get("callLogLevel", workflow.call_log_level),
+            history_level=fields.get("executionHistoryLevel", workflow.history_level),
+            labels=fields.get("labels"),
+            refuses_backlog=fields.get("disableConcurrencyQuotaOverflowBuffering", False),
+        )
+        return execution_json(self._executor.start(workflow, wanted), ExecutionView.FULL, self._clock.now())
+
+    def get(self, name: str, view: Any = "") -> Json:
+        """Return an execution, FULL by default.
+
+        Raises:
+            GoogleError: NOT_FOUND.
+        """
+        return execution_json(self._store.execution(name), _view(view, ExecutionView.FULL), self._clock.now())
+
+    def list(self, workflow_name: str, query: ListQuery, view: Any = "") -> Json:
+        """Return a page of a workflow's executions, newest first, BASIC by default."""
+        self._store.workflow(workflow_name)
+        shown = _view(view, ExecutionView.BASIC)
+        collection = _FULL_LIST if shown == ExecutionView.FULL else _BASIC_LIST
+        page, token = list_page(self._store.executions(workflow_name), query, collection, key=lambda e: e.name)
+        now_s = self._clock.now()
+        return present({"executions": [execution_json(e, shown, now_s) for e in page], "nextPageToken": token})
+
+    def cancel(self, name: str) -> Json:
+        """Cancel a live execution and return it."""
+        return execution_json(self._executor.cancel(name), ExecutionView.FULL, self._clock.now())
+
+    def export_data(self, name: str) -> Json:
+        """Return `{"data": JSON text}` of a finished execution and its step entries.
+
+        The shape of Google's text is not documented; here it is `{"execution": {...}, "stepEntries": [...]}`.
+        """
+        execution = self._store.execution(name)
+        data = {
+            "execution": execution_json(execution, ExecutionView.FULL, self._clock.now()),
+            "stepEntries": [step_entry_json(name, entry) for entry in execution.history.entries],
+        }
+        return {"data": json.dumps(to_wire(data), separators=(",", ":"))}
+
+    def delete_history(self, name: str) -> Json:
+        """Delete the step entries of a finished execution."""
+        execution = self._store.execution(name)
+        if execution.is_live:
+            raise failed_precondition(f"Execution '{name}' has not ended yet")
+        execution.history.forget()
+        return {}
+
+    def list_callbacks(self, name: str, query: ListQuery) -> Json:
+        """Return a page of the open callback endpoints of an execution, ordered by id."""
+        self._store.execution(name)
+        page, token = list_page(self._callbacks.endpoints(name), query, _CALLBACKS, key=lambda c: c.name)
+        shown = [
+            present(
+                {
+                    "name": endpoint.name,
+                    "method": endpoint.method,
+                    "availablePayloads": [json.dumps(kept, default=_bytes_text) for kept in endpoint.kept],
+                    "waiters": str(len(endpoint.waiters)) if endpoint.waiters else None,
+                }
+            )
+            for endpoint in page
+        ]
+        return present({"callbacks": shown, "nextPageToken": token})
+
+    def send_http_callback(self, name: str, request: CallbackRequest) -> Json:
+        """Deliver a request to a callback endpoint."""
+        self._callbacks.deliver(name, request)
+        return {}
+
+    def list_step_entries(self, name: str, query: ListQuery, skip: int = 0) -> Json:
+        """Return a page of an execution's step entries in the order they began, after the first `skip`."""
+        entries = self._store.execution(name).history.entries
+        page, token = list_page(entries[skip:], query, _STEPS, key=lambda s: str(s.entry_id))
+        shown = [step_entry_json(name, entry) for entry in page]
+        return present({"stepEntries": shown, "nextPageToken": token, "totalSize": len(entries)})
+
+    def get_step_entry(self, execution_name: str, entry_id: str) -> Json:
+        """Return one step entry."""
+        execution = self._store.execution(execution_name)
+        entry = execution.history.entry(int(entry_id)) if entry_id.isdigit() else None
+        if entry is None:
+            raise not_found(f"Resource '{execution_name}/stepEntries/{entry_id}' was not found")
+        return step_entry_json(execution_name, entry)
+
+
+def _view(value: Any, default: ExecutionView) -> ExecutionView:
+    view = enum_from_json(ExecutionView, value, "view") if value else default
+    return default if view == ExecutionView.EXECUTION_VIEW_UNSPECIFIED else view
+
+
+def _bytes_text(value: Any) -> str:
+    return base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else str(value)

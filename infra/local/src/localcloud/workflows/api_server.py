@@ -1,0 +1,89 @@
+"""The REST server: turns aiohttp requests into `Call`s, answers into proto3 JSON and errors into AIP-193 bodies."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from localcloud.google_errors import GoogleError, invalid_argument, not_found
+from localcloud.workflows.api_fields import camel_case
+from localcloud.workflows.api_json import to_wire
+from localcloud.workflows.api_routes import Call, Route
+from localcloud.workflows.callbacks import CallbackRequest
+from localcloud.workflows.http_bodies import canonical_headers
+
+_LOG = logging.getLogger("localcloud.workflows")
+
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
+"""Well over the largest lawful request: a 128 KB source or a 512 KB argument, escaped."""
+
+
+def rest_app(routes: Sequence[Route], project_aliases: Mapping[str, str]) -> web.Application:
+    """Return the application.
+
+    Args:
+        routes: the table of `api_routes.routes`.
+        project_aliases: project number to project id; names may use either.
+    """
+    app = web.Application(client_max_size=MAX_REQUEST_BYTES)
+    app.router.add_route("*", "/{path:.*}", _Rest(routes, project_aliases).handle)
+    return app
+
+
+class _Rest:
+    def __init__(self, routes: Sequence[Route], project_aliases: Mapping[str, str]) -> None:
+        self._routes = routes
+        self._project_aliases = project_aliases
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer one request."""
+        try:
+            return await self._answer(request)
+        except GoogleError as error:
+            return web.json_response(error.to_json(), status=error.http_code)
+        except web.HTTPRequestEntityTooLarge:
+            return web.json_response(invalid_argument("Request payload size exceeds the limit").to_json(), status=400)
+        except Exception:
+            _LOG.exception("request.broke %s %s", request.method, request.path)
+            raise
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        route, variables = self._find(request.method, request.path)
+        if (project := variables.get("project")) in self._project_aliases:
+            variables["project"] = self._project_aliases[str(project)]
+        content = await request.read()
+        raw = CallbackRequest(
+            method=request.method,
+            target=request.raw_path,
+            query=dict(request.query),
+            headers=canonical_headers(request.headers.items()),
+            body=content,
+        )
+        if route.takes_raw_body:
+            route.answer(Call(variables, {}, None, raw))
+            return web.Response()
+        query = {name if name.startswith("$") else camel_case(name): value for name, value in request.query.items()}
+        route.check_parameters(query)
+        answer = route.answer(Call(variables, query, _decoded(content), raw))
+        enum_numbers = "enum-encoding=int" in query.get("$alt", "") + query.get("alt", "")
+        return web.json_response(to_wire(answer, enum_numbers=enum_numbers))
+
+    def _find(self, verb: str, path: str) -> tuple[Route, dict[str, str]]:
+        for route in self._routes:
+            variables = route.match(verb, path)
+            if variables is not None:
+                return route, variables
+        raise not_found(f"{verb} {path} is not a method of the Workflows or Executions API")
+
+
+def _decoded(content: bytes) -> Any:
+    if not content.strip():
+        return {}
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise invalid_argument(f"Invalid JSON payload received. {error}") from None

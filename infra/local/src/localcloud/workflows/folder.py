@@ -1,0 +1,80 @@
+"""Keeps a folder of workflow sources deployed: `NAME.yaml` becomes workflow `NAME`, again whenever the file changes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from localcloud.clock import Clock
+from localcloud.google_errors import GoogleError
+from localcloud.workflows.api_json import Json
+from localcloud.workflows.api_workflows import WorkflowsApi
+
+_LOG = logging.getLogger("localcloud.workflows")
+
+POLL_INTERVAL_S = 1.0
+
+
+class WorkflowFolder:
+    """Deploys the `*.yaml` files of one folder into one location."""
+
+    def __init__(
+        self, path: Path, *, parent: str, api: WorkflowsApi, clock: Clock, user_env: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Watch `path`; `parent` is `projects/P/locations/L`, `user_env` maps workflow ids to `userEnvVars`."""
+        self._path = path
+        self._parent = parent
+        self._api = api
+        self._clock = clock
+        self._user_env = user_env
+        self._seen: dict[Path, tuple[int, int]] = {}
+
+    def deploy_changed(self) -> list[str]:
+        """Deploy the files that are new or changed since the last call; return the ids that were deployed.
+
+        A source that is refused is logged with its caret and leaves the old revision in force. A file that went away
+        leaves its workflow.
+        """
+        deployed = []
+        for file in sorted(self._path.glob("*.yaml")):
+            try:
+                stat = file.stat()
+                if self._seen.get(file) == (stat.st_mtime_ns, stat.st_size):
+                    continue
+                source = file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                _LOG.error("workflow.unreadable %s: %s", file, error)
+                continue
+            self._seen[file] = (stat.st_mtime_ns, stat.st_size)
+            if self._deploy(file, source):
+                deployed.append(file.stem)
+        return deployed
+
+    async def watch(self) -> None:
+        """Deploy changed files every second, until cancelled."""
+        while True:
+            await self._clock.sleep(POLL_INTERVAL_S)
+            self.deploy_changed()
+
+    def _deploy(self, file: Path, source: str) -> bool:
+        body: dict[str, Any] = {"sourceContents": source, "userEnvVars": dict(self._user_env.get(file.stem, {}))}
+        try:
+            operation = self._apply(file.stem, body)
+        except GoogleError as error:
+            _LOG.error("workflow.refused %s: %s", file, error.message)
+            return False
+        if "error" in operation:
+            _LOG.error("workflow.refused %s\n%s", file, operation["error"]["message"])
+            return False
+        _LOG.info("workflow.deployed %s %s", file.stem, operation["response"]["revisionId"])
+        return True
+
+    def _apply(self, workflow_id: str, body: dict[str, Any]) -> Json:
+        name = f"{self._parent}/workflows/{workflow_id}"
+        try:
+            self._api.get(name)
+        except GoogleError:
+            return self._api.create(self._parent, workflow_id, body)
+        return self._api.patch(name, "sourceContents,userEnvVars", body)

@@ -1,0 +1,123 @@
+"""The step history of one execution: what `status.currentSteps` and the step entries are read from.
+
+Implements the interpreter's `StepObserver`. Entries stay mutable while their step runs; an execution may make 100,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from localcloud.workflows.enums import StepState, StepType
+
+
+@dataclass(slots=True)
+class StepEntry:
+    """One attempt of one step; `entry_id` counts up from 1, `thread` is `` for the main thread."""
+
+    entry_id: int
+    routine: str
+    step: str
+    step_type: StepType
+    line: int
+    thread: str
+    create_time: float
+    update_time: float
+    parent: int | None
+    previous: int | None
+    next: int | None = None
+    state: StepState = StepState.STATE_IN_PROGRESS
+    children: list[int] = field(default_factory=list)
+
+
+class History:
+    """Collects the step entries of one execution."""
+
+    def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
+        self._now = now
+        self.entries: list[StepEntry] = []
+        self._open: dict[str, list[StepEntry]] = {}
+        """Thread to its open entries, outermost first."""
+        self._closed_sibling: dict[tuple[str, int], int] = {}
+        """Thread and parent id (0 for none) to the entry that ended last there."""
+        self._last: StepEntry | None = None
+        self._forgotten = 0
+
+    def step_started(self, *, routine: str, step: str, step_type: str, line: int, thread: str) -> int:
+        """Open an entry and return its id."""
+        stack = self._open.setdefault(thread, [])
+        parent = stack[-1] if stack else None
+        now_s = self._now()
+        entry = StepEntry(
+            entry_id=self._forgotten + len(self.entries) + 1,
+            routine=routine,
+            step=step,
+            step_type=StepType[step_type],
+            line=line,
+            thread=thread,
+            create_time=now_s,
+            update_time=now_s,
+            parent=parent.entry_id if parent else None,
+            previous=self._closed_sibling.get((thread, parent.entry_id if parent else 0)),
+        )
+        if parent is not None:
+            parent.children.append(entry.entry_id)
+        if entry.previous is not None and (sibling := self.entry(entry.previous)) is not None:
+            sibling.next = entry.entry_id
+        stack.append(entry)
+        self.entries.append(entry)
+        self._last = entry
+        return entry.entry_id
+
+    def step_ended(self, entry: int, *, failed: bool) -> None:
+        """Close the entry with that id, and whatever a jump out of it left open inside."""
+        closing = self.entry(entry)
+        if closing is None:
+            return
+        self._close(closing, StepState.STATE_FAILED if failed else StepState.STATE_SUCCEEDED)
+        stack = self._open.get(closing.thread, [])
+        while stack:
+            top = stack.pop()
+            if top is closing:
+                break
+            self._close(top, closing.state)
+        if not stack:
+            self._open.pop(closing.thread, None)
+        self._closed_sibling[closing.thread, closing.parent or 0] = closing.entry_id
+
+    def finish(self, state: StepState) -> None:
+        """Close what is still open, because the execution was cancelled or broke."""
+        for stack in self._open.values():
+            for entry in stack:
+                self._close(entry, state)
+        self._open.clear()
+        self._closed_sibling.clear()
+
+    def entry(self, entry_id: int) -> StepEntry | None:
+        """Return the entry with that id, or None."""
+        index = entry_id - 1 - self._forgotten
+        return self.entries[index] if 0 <= index < len(self.entries) else None
+
+    def forget(self) -> None:
+        """Drop all entries; ids keep counting (`executions.deleteExecutionHistory`)."""
+        self._forgotten += len(self.entries)
+        self.entries.clear()
+
+    def current_steps(self) -> list[tuple[str, str]]:
+        """Return routine and step of the innermost running step of each thread, or of the last step there was.
+
+        A thread that waits for its parallel branches is represented by them.
+        """
+        tops = [stack[-1] for stack in self._open.values() if stack]
+        inner = [entry for entry in tops if not self._has_branches(entry)]
+        running = inner or tops
+        if running:
+            return [(entry.routine, entry.step) for entry in running]
+        return [(self._last.routine, self._last.step)] if self._last else []
+
+    def _has_branches(self, entry: StepEntry) -> bool:
+        return entry.step_type in (StepType.STEP_PARALLEL_FOR, StepType.STEP_PARALLEL_BRANCH) and len(self._open) > 1
+
+    def _close(self, entry: StepEntry, state: StepState) -> None:
+        entry.state = state
+        entry.update_time = self._now()

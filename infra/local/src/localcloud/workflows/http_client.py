@@ -1,0 +1,132 @@
+"""Sends the HTTP requests of executions, and keeps them on this machine when they are meant for Google.
+
+`https://SERVICE.googleapis.com/...` goes to the local server of that service, or fails to connect when there is none:
+a local token must never be shown to Google, and nothing local may change a real project.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+
+import aiohttp
+import yarl
+
+from localcloud.workflows.http_bodies import canonical_headers
+from localcloud.workflows.runtime.host import (
+    HttpConnectionBroken,
+    HttpConnectionFailed,
+    HttpRequest,
+    HttpResponse,
+    HttpTimedOut,
+)
+
+Endpoints = Mapping[str, str]
+"""Google service name to local base URL without a trailing slash: `{"cloudtasks": "http://127.0.0.1:8123"}`."""
+
+MAX_REDIRECTS = 10
+MAX_BODY_BYTES = 2 * 1024 * 1024 + 1
+"""One byte over the documented response limit of 2 MB: enough for the interpreter to see that it is exceeded."""
+
+_GOOGLE = re.compile(r"https://(?P<host>[a-z0-9.-]*googleapis\.com)(?::443)?(?P<rest>[/?].*)?", re.IGNORECASE)
+
+
+def local_url(url: str, endpoints: Endpoints) -> str:
+    """Return the local URL for a Google API's URL, and any other URL unchanged.
+
+    Raises:
+        LookupError: it is a Google API that has no local server; the text says so.
+    """
+    match = _GOOGLE.fullmatch(url)
+    if match is None:
+        return url
+    host = match["host"].lower()
+    base = endpoints.get(host.removesuffix("googleapis.com").rstrip("."))
+    if base is None:
+        raise LookupError(f"{host} has no local server; known services: {', '.join(sorted(endpoints)) or 'none'}")
+    return base.rstrip("/") + (match["rest"] or "/")
+
+
+class AiohttpCaller:
+    """The `HttpCaller` of all executions: one connection pool, made by `start` inside the event loop.
+
+    Timeouts run on the machine's clock: the network is real, whatever the emulator's clock says.
+    """
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._endpoints = endpoints
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Open the pool."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Workflows sets its own headers; the library's defaults would be visible to the target.
+            skip_auto_headers=("User-Agent", "Content-Type", "Accept"),
+        )
+
+    async def stop(self) -> None:
+        """Close the pool."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send one request, following up to ten redirects as Go's client does.
+
+        The body of the answer is cut after `MAX_BODY_BYTES`.
+
+        Raises:
+            HttpConnectionFailed: no connection, or a Google API without a local server.
+            HttpConnectionBroken: the connection broke before the whole answer was there.
+            HttpTimedOut: `timeout_s` passed.
+        """
+        if self._session is None:
+            raise RuntimeError("AiohttpCaller.send before start")
+        try:
+            # One budget for the whole chain of redirects: the caller waits for all of it.
+            async with asyncio.timeout(request.timeout_s):
+                return await self._follow(self._session, request)
+        except TimeoutError as error:
+            raise HttpTimedOut(f"no answer from {request.url} within {request.timeout_s:g} s") from error
+        except aiohttp.ClientConnectorError as error:
+            raise HttpConnectionFailed(str(error)) from error
+        except (aiohttp.InvalidURL, LookupError) as error:
+            raise HttpConnectionFailed(str(error)) from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise HttpConnectionBroken(f"{request.url}: {error}") from error
+
+    async def _follow(self, session: aiohttp.ClientSession, request: HttpRequest) -> HttpResponse:
+        method, url, headers, body = request.method, request.url, dict(request.headers), request.body
+        timeout = aiohttp.ClientTimeout(total=None)
+        for _ in range(MAX_REDIRECTS + 1):
+            target = yarl.URL(local_url(url, self._endpoints), encoded=True)
+            async with session.request(
+                method, target, headers=headers, data=body, timeout=timeout, allow_redirects=False
+            ) as answer:
+                location = answer.headers.get("Location")
+                if answer.status not in (301, 302, 303, 307, 308) or location is None:
+                    content = await _read_at_most(answer, MAX_BODY_BYTES)
+                    pairs = [(name, value) for name, value in answer.headers.items()]
+                    return HttpResponse(answer.status, canonical_headers(pairs), content)
+                if answer.status in (301, 302, 303) and method not in ("GET", "HEAD"):
+                    method, body = "GET", None
+                    headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+                following = target.join(yarl.URL(location))
+                if following.host != target.host:
+                    headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+                url = str(following)
+        raise HttpConnectionBroken(f"{request.url}: stopped after {MAX_REDIRECTS} redirects")
+
+
+async def _read_at_most(answer: aiohttp.ClientResponse, limit: int) -> bytes:
+    chunks = bytearray()
+    async for chunk in answer.content.iter_chunked(65536):
+        chunks += chunk
+        if len(chunks) >= limit:
+            # The rest is not wanted, so the connection cannot be used again.
+            answer.close()
+            return bytes(chunks[:limit])
+    return bytes(chunks)
