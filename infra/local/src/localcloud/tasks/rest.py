@@ -139,9 +139,14 @@ def _parent(collection: str) -> str:
 
 
 async def _body(request: web.BaseRequest) -> Any:
-    if request.content_length is not None and request.content_length > MAX_REQUEST_BYTES:
-        raise invalid_argument("Request payload size exceeds the limit.")
-    raw = await request.read()
+    if not request.body_exists:
+        return {}
+    # Not request.read(): its limit of 1 MiB is below base64 of the largest task.
+    raw = bytearray()
+    async for chunk in request.content.iter_any():
+        raw += chunk
+        if len(raw) > MAX_REQUEST_BYTES:
+            raise invalid_argument(f"Request payload size exceeds the limit: {MAX_REQUEST_BYTES} bytes.")
     if not raw:
         return {}
     try:
