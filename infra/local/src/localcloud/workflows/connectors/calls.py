@@ -1,0 +1,253 @@
+"""Makes a connector's API calls: authorization, retries, the limit of the whole call, and polling.
+
+Source: https://cloud.google.com/workflows/docs/connectors and .../reference/syntax/retrying. Where the pages are
+silent: an Operation's `response` is taken for the result, and the time limit covers retries and polls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, ApiMethod, ApiRequest, Waiting, request_for
+from localcloud.workflows.errors import (
+    WorkflowError,
+    auth_error,
+    connection_error,
+    connection_failed_error,
+    http_error,
+    timeout_error,
+    type_error,
+    value_error,
+)
+from localcloud.workflows.http_bodies import value_from_body
+from localcloud.workflows.runtime.host import (
+    ConnectorMethod,
+    Host,
+    HttpConnectionBroken,
+    HttpConnectionFailed,
+    HttpRequest,
+    HttpTimedOut,
+    Value,
+)
+
+USER_AGENT = "GoogleCloudWorkflows; (+https://cloud.google.com/workflows/docs)"
+
+DEFAULT_TIMEOUT_S = 1800.0
+MAX_TIMEOUT_S = 31_536_000.0
+_REQUEST_TIMEOUT_S = 1800.0
+
+_MAX_RETRIES = 5
+_RETRY_INITIAL_S, _RETRY_MULTIPLIER, _RETRY_MAX_S = 1.0, 1.25, 60.0
+_RETRIED_OF_GET = frozenset({429, 502, 503, 504, "ConnectionError", "ConnectionFailedError", "TimeoutError"})
+"""What `http.default_retry` retries."""
+_RETRIED_OF_OTHERS = frozenset({429, 503, "ConnectionFailedError"})
+"""What `http.default_retry_non_idempotent` retries."""
+
+_LIVE_EXECUTIONS = frozenset({"ACTIVE", "QUEUED"})
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorParams:
+    """The argument `connector_params` of a call; times in seconds."""
+
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    initial_delay_s: float = 1.0
+    multiplier: float = 1.25
+    max_delay_s: float = 60.0
+    skip_polling: bool = False
+    scopes: tuple[str, ...] = ()
+
+
+class ApiCall:
+    """One call of one connector, with its deadline."""
+
+    def __init__(self, host: Host, params: ConnectorParams) -> None:
+        self._host = host
+        self.params = params
+        self._deadline = host.clock.now() + params.timeout_s
+
+    async def send(self, request: ApiRequest) -> Value:
+        """Return the decoded body of the answer, after retries.
+
+        Raises:
+            WorkflowError: HttpError, ConnectionError, ConnectionFailedError, TimeoutError or AuthError.
+        """
+        delay_s = _RETRY_INITIAL_S
+        retried = _RETRIED_OF_GET if request.verb == "GET" else _RETRIED_OF_OTHERS
+        for _ in range(_MAX_RETRIES):
+            try:
+                return await self._send_once(request)
+            except WorkflowError as error:
+                if not retried & _causes(error):
+                    raise
+            await self.sleep(delay_s)
+            delay_s = min(delay_s * _RETRY_MULTIPLIER, _RETRY_MAX_S)
+        return await self._send_once(request)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, unless the call's time would be over before.
+
+        Raises:
+            WorkflowError: TimeoutError.
+        """
+        left_s = self._deadline - self._host.clock.now()
+        if seconds > left_s:
+            await self._host.clock.sleep(max(0.0, left_s))
+            raise timeout_error(f"the connector call took longer than {self.params.timeout_s:g} seconds")
+        await self._host.clock.sleep(seconds)
+
+    async def poll(self, url: str, value: Value, *, is_done: Any) -> Value:
+        """GET `url` with the polling policy until `is_done(value)`; `value` is the first answer."""
+        delay_s = self.params.initial_delay_s
+        while not is_done(value):
+            await self.sleep(delay_s)
+            delay_s = min(delay_s * self.params.multiplier, self.params.max_delay_s)
+            value = await self.send(ApiRequest("GET", url, {}, None))
+            if not isinstance(value, dict):
+                raise WorkflowError(
+                    {"message": "ResponseTypeError: a poll returned no object", "tags": ["ResponseTypeError"]}
+                )
+        return value
+
+    async def _send_once(self, request: ApiRequest) -> Value:
+        left_s = self._deadline - self._host.clock.now()
+        try:
+            token = self._host.tokens.access_token(list(self.params.scopes))
+        except ValueError as error:
+            raise auth_error(str(error)) from error
+        headers = {**request.headers, "Authorization": f"Bearer {token}", "User-Agent": USER_AGENT}
+        timeout_s = max(0.001, min(_REQUEST_TIMEOUT_S, left_s))
+        try:
+            answer = await self._host.http.send(
+                HttpRequest(request.verb, request.url, headers, request.body, timeout_s)
+            )
+        except HttpConnectionFailed as error:
+            raise connection_failed_error(str(error)) from error
+        except HttpConnectionBroken as error:
+            raise connection_error(str(error)) from error
+        except HttpTimedOut as error:
+            raise timeout_error(str(error)) from error
+        body = value_from_body(answer.body, answer.headers.get("Content-Type", ""))
+        if answer.code >= 400:
+            raise http_error(answer.code, answer.headers, body)
+        return body
+
+
+def connector(method: ApiMethod) -> ConnectorMethod:
+    """Return the callable that the interpreter is given for a method."""
+
+    async def call(host: Host, arguments: Mapping[str, Value]) -> Value:
+        params = connector_params(arguments.get(CONNECTOR_PARAMS))
+        return await perform(ApiCall(host, params), method, arguments)
+
+    return call
+
+
+async def perform(call: ApiCall, method: ApiMethod, arguments: Mapping[str, Value]) -> Value:
+    """Send the request of `method` and wait for what it started."""
+    answer = await call.send(request_for(method, arguments))
+    if call.params.skip_polling:
+        return answer
+    match method.waiting:
+        case Waiting.NOT:
+            return answer
+        case Waiting.OPERATION:
+            return await _await_operation(call, method, answer)
+        case Waiting.EXECUTION:
+            return await _await_execution(call, method, answer)
+
+
+def connector_params(value: Value) -> ConnectorParams:
+    """Read the argument `connector_params`.
+
+    Raises:
+        WorkflowError: TypeError or ValueError, naming the field.
+    """
+    if value is None:
+        return ConnectorParams()
+    if not isinstance(value, dict):
+        raise type_error("connector_params must be a map")
+    policy = value.get("polling_policy") or {}
+    if not isinstance(policy, dict):
+        raise type_error("connector_params.polling_policy must be a map")
+    known = {"timeout", "polling_policy", "skip_polling", "scopes"}
+    known_policy = {"initial_delay", "multiplier", "max_delay"}
+    if unknown := sorted((set(value) - known) | (set(policy) - known_policy)):
+        raise value_error(f"connector_params has no field {unknown[0]!r}")
+    skip_polling = value.get("skip_polling", False)
+    if not isinstance(skip_polling, bool):
+        raise type_error("connector_params.skip_polling must be a boolean")
+    return ConnectorParams(
+        timeout_s=_positive(value, "timeout", DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S),
+        initial_delay_s=_positive(policy, "initial_delay", 1.0, MAX_TIMEOUT_S),
+        multiplier=_positive(policy, "multiplier", 1.25, MAX_TIMEOUT_S),
+        max_delay_s=_positive(policy, "max_delay", 60.0, MAX_TIMEOUT_S),
+        skip_polling=skip_polling,
+        scopes=_scopes(value.get("scopes")),
+    )
+
+
+def operation_error(message: str, operation: Value, error: Value = None) -> WorkflowError:
+    """Return the error of a long-running operation that ended unsuccessfully."""
+    value = {"message": message, "operation": operation, "tags": ["OperationError"]}
+    if error is not None:
+        value["error"] = error
+    return WorkflowError(value)
+
+
+async def _await_operation(call: ApiCall, method: ApiMethod, answer: Value) -> Value:
+    if not isinstance(answer, dict) or not isinstance(answer.get("name"), str):
+        raise WorkflowError({"message": "ResponseTypeError: not an operation", "tags": ["ResponseTypeError"]})
+    operation = await call.poll(
+        f"{_service_root(method)}/{answer['name']}", answer, is_done=lambda value: value.get("done") is True
+    )
+    if "error" in operation:
+        text = operation["error"].get("message", "") if isinstance(operation["error"], dict) else ""
+        raise operation_error(f"Operation failed: {text}", operation, operation["error"])
+    return operation.get("response")
+
+
+async def _await_execution(call: ApiCall, method: ApiMethod, answer: Value) -> Value:
+    if not isinstance(answer, dict) or not isinstance(answer.get("name"), str):
+        raise WorkflowError({"message": "ResponseTypeError: not an execution", "tags": ["ResponseTypeError"]})
+    execution = await call.poll(
+        f"{_service_root(method)}/{answer['name']}",
+        answer,
+        is_done=lambda value: value.get("state") not in _LIVE_EXECUTIONS,
+    )
+    if execution.get("state") != "SUCCEEDED":
+        raise operation_error("Execution failed or cancelled.", execution)
+    return execution
+
+
+def _service_root(method: ApiMethod) -> str:
+    """Return `https://workflows.googleapis.com/v1`."""
+    return "/".join(method.url.split("/")[:4])
+
+
+def _causes(error: WorkflowError) -> set[object]:
+    code = error.value.get("code") if isinstance(error.value, dict) else None
+    return {code, *(tag for tag in error.tags if isinstance(tag, str))}
+
+
+def _positive(fields: Mapping[str, Value], name: str, default: float, maximum: float) -> float:
+    value = fields.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise type_error(f"connector_params: {name} must be a number")
+    if not 0 < value <= maximum:
+        raise value_error(f"connector_params: {name} must be above 0 and at most {maximum:g}")
+    return float(value)
+
+
+def _scopes(value: Value) -> tuple[str, ...]:
+    match value:
+        case None:
+            return ()
+        case str():
+            return tuple(value.replace(",", " ").split())
+        case list() if all(isinstance(item, str) for item in value):
+            return tuple(value)
+        case _:
+            raise type_error("connector_params.scopes must be a string or a list of strings")

@@ -1,0 +1,107 @@
+"""Workflow Executions v1 and Workflows v1, with the helper `executions.run`.
+
+Source: https://cloud.google.com/workflows/docs/reference/googleapis/workflowexecutions/Overview. Executions that a
+connector starts do not wait in the backlog unless the body says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from localcloud.workflows.connectors.calls import ApiCall, connector, connector_params, perform
+from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, ApiMethod, BodyKind, Waiting
+from localcloud.workflows.errors import type_error, value_error
+from localcloud.workflows.jsontext import JsonEncodeError, decode_json, encode_json
+from localcloud.workflows.runtime.host import ConnectorMethod, Host, Value
+
+_EXECUTIONS = "googleapis.workflowexecutions.v1.projects.locations.workflows.executions"
+_WORKFLOWS = "googleapis.workflows.v1.projects.locations.workflows"
+_EXECUTIONS_V1 = "https://workflowexecutions.googleapis.com/v1"
+_WORKFLOWS_V1 = "https://workflows.googleapis.com/v1"
+_NO_BACKLOG = "disableConcurrencyQuotaOverflowBuffering"
+
+_CREATE = ApiMethod(
+    f"{_EXECUTIONS}.create",
+    "POST",
+    f"{_EXECUTIONS_V1}/{{+parent}}/executions",
+    body=BodyKind.JSON,
+    waiting=Waiting.EXECUTION,
+)
+
+METHODS = (
+    ApiMethod(f"{_EXECUTIONS}.cancel", "POST", f"{_EXECUTIONS_V1}/{{+name}}:cancel", body=BodyKind.JSON),
+    ApiMethod(f"{_EXECUTIONS}.get", "GET", f"{_EXECUTIONS_V1}/{{+name}}", query=("view",)),
+    ApiMethod(
+        f"{_EXECUTIONS}.list",
+        "GET",
+        f"{_EXECUTIONS_V1}/{{+parent}}/executions",
+        query=("pageSize", "pageToken", "view", "filter", "orderBy"),
+    ),
+    ApiMethod(
+        f"{_WORKFLOWS}.create",
+        "POST",
+        f"{_WORKFLOWS_V1}/{{+parent}}/workflows",
+        query=("workflowId",),
+        body=BodyKind.JSON,
+        waiting=Waiting.OPERATION,
+    ),
+    ApiMethod(f"{_WORKFLOWS}.delete", "DELETE", f"{_WORKFLOWS_V1}/{{+name}}", waiting=Waiting.OPERATION),
+    ApiMethod(f"{_WORKFLOWS}.get", "GET", f"{_WORKFLOWS_V1}/{{+name}}", query=("revisionId",)),
+    ApiMethod(
+        f"{_WORKFLOWS}.list",
+        "GET",
+        f"{_WORKFLOWS_V1}/{{+parent}}/workflows",
+        query=("pageSize", "pageToken", "filter", "orderBy"),
+    ),
+    ApiMethod(
+        f"{_WORKFLOWS}.patch",
+        "PATCH",
+        f"{_WORKFLOWS_V1}/{{+name}}",
+        query=("updateMask",),
+        body=BodyKind.JSON,
+        waiting=Waiting.OPERATION,
+    ),
+)
+
+
+def executions_methods() -> dict[str, ConnectorMethod]:
+    """Return the connectors of this module by full name."""
+    return {
+        **{method.name: connector(method) for method in METHODS},
+        _CREATE.name: _create,
+        f"{_EXECUTIONS}.run": _run,
+    }
+
+
+async def _create(host: Host, arguments: Mapping[str, Value]) -> Value:
+    """Start an execution and, unless `skip_polling`, wait for its end; return the Execution."""
+    body = arguments.get("body")
+    if body is not None and not isinstance(body, dict):
+        raise type_error(f"{_CREATE.name}: argument 'body' must be a map")
+    call = ApiCall(host, connector_params(arguments.get(CONNECTOR_PARAMS)))
+    return await perform(call, _CREATE, {**arguments, "body": {_NO_BACKLOG: True, **(body or {})}})
+
+
+async def _run(host: Host, arguments: Mapping[str, Value]) -> Value:
+    """Run a workflow to its end and return its decoded result.
+
+    `workflow_id` is needed; `location` and `project_id` default to the caller's, `argument` is any value.
+    """
+    name = f"{_EXECUTIONS}.run"
+    if unknown := sorted(set(arguments) - {"workflow_id", "location", "project_id", "argument", CONNECTOR_PARAMS}):
+        raise type_error(f"{name}: unknown argument {unknown[0]!r}")
+    workflow_id = arguments.get("workflow_id")
+    if not isinstance(workflow_id, str):
+        raise type_error(f"{name}: missing argument 'workflow_id'")
+    project = arguments.get("project_id") or host.env["GOOGLE_CLOUD_PROJECT_ID"]
+    location = arguments.get("location") or host.env["GOOGLE_CLOUD_LOCATION"]
+    try:
+        argument = encode_json(arguments.get("argument"))
+    except JsonEncodeError as error:
+        raise value_error(f"{name}: argument: {error}") from None
+    call = ApiCall(host, connector_params(arguments.get(CONNECTOR_PARAMS)))
+    parent = f"projects/{project}/locations/{location}/workflows/{workflow_id}"
+    body = {"argument": argument, _NO_BACKLOG: True}
+    execution = await perform(call, _CREATE, {"parent": parent, "body": body})
+    # With skip_polling there is no result yet.
+    return decode_json(execution["result"]) if "result" in execution else None
