@@ -1,0 +1,71 @@
+"""Reads the file of queues that Terraform and localcloud share.
+
+Field names are those of Terraform's `google_cloud_tasks_queue`; values obey the limits of the API, because every
+queue goes through the same checks as one created by a client. One key is local only: `rate_limits.max_burst_size`
+sets the bucket that production chooses by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from localcloud.fields import ConfigError, Fields, read_yaml
+from localcloud.google_errors import GoogleError
+from localcloud.tasks.model import MAX_BURST_SIZE, Queue
+from localcloud.tasks.names import check_queue_name
+from localcloud.tasks.queue_json import queue_from_json
+
+_RATE_FIELDS = {
+    "max_dispatches_per_second": "maxDispatchesPerSecond",
+    "max_concurrent_dispatches": "maxConcurrentDispatches",
+}
+_RETRY_FIELDS = {
+    "max_attempts": "maxAttempts",
+    "max_retry_duration": "maxRetryDuration",
+    "min_backoff": "minBackoff",
+    "max_backoff": "maxBackoff",
+    "max_doublings": "maxDoublings",
+}
+
+
+def load_queues(path: Path, *, project: str, location: str) -> list[Queue]:
+    """Return the queues of a file, named in `projects/PROJECT/locations/LOCATION`.
+
+    Raises:
+        ConfigError: names file, place and fault.
+    """
+    top = read_yaml(path)
+    queues = [_queue(fields, f"projects/{project}/locations/{location}") for fields in top.sections("queues")]
+    top.finish()
+    names = [queue.queue_id for queue in queues]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{path}: the queue '{name}' is defined twice")
+    return queues
+
+
+def _queue(fields: Fields, location_name: str) -> Queue:
+    name = f"{location_name}/queues/{fields.text('name')}"
+    rate_limits, retry_config = fields.section("rate_limits"), fields.section("retry_config")
+    burst = rate_limits.integer("max_burst_size", 0, most=MAX_BURST_SIZE)
+    body = {
+        "rateLimits": _renamed(rate_limits, _RATE_FIELDS),
+        "retryConfig": _renamed(retry_config, _RETRY_FIELDS),
+    }
+    fields.finish()
+    try:
+        check_queue_name(name)
+        queue = queue_from_json(body, name=name)
+    except GoogleError as error:
+        raise ConfigError(f"{fields.place}: {error.message}") from error
+    if burst:
+        return replace(queue, rate_limits=replace(queue.rate_limits, max_burst_size=burst))
+    return queue
+
+
+def _renamed(fields: Fields, names: dict[str, str]) -> dict[str, Any]:
+    values = {theirs: fields.raw(ours) for ours, theirs in names.items() if ours in fields}
+    fields.finish()
+    return values
