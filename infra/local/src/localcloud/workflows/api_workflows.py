@@ -19,7 +19,8 @@ from localcloud.workflows.api_json import Json, operation_json, present, timesta
 from localcloud.workflows.api_lists import ListQuery, list_page
 from localcloud.workflows.enums import CallLogLevel, HistoryLevel
 from localcloud.workflows.executor import Executor
-from localcloud.workflows.source.loader import Program, SourceError
+from localcloud.workflows.source.errors import SourceError
+from localcloud.workflows.source.steps import Program
 from localcloud.workflows.store import Operation, Revision, Store, Workflow
 
 _WORKFLOW_ID = re.compile(r"[A-Za-z](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?")

@@ -20,8 +20,8 @@ from localcloud.workflows.enums import CallLogLevel, ExecutionState, HistoryLeve
 from localcloud.workflows.history import History
 from localcloud.workflows.jsontext import JsonEncodeError, decode_json, encode_json, encode_json_leniently
 from localcloud.workflows.runtime.host import ConnectorMethod, Host, HttpCaller, TokenSource, Value
-from localcloud.workflows.runtime.interpreter import ExecutionFailedError
-from localcloud.workflows.source.loader import Program
+from localcloud.workflows.runtime.failure import ExecutionFailedError
+from localcloud.workflows.source.steps import Program
 from localcloud.workflows.store import Execution, ExecutionFailure, Store, Workflow
 
 _LOG = logging.getLogger("localcloud.workflows")

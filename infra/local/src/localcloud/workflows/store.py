@@ -15,7 +15,7 @@ from localcloud.google_errors import GoogleError, not_found
 from localcloud.workflows.enums import LIVE_STATES, CallLogLevel, ExecutionState, HistoryLevel
 from localcloud.workflows.errors import StackFrame
 from localcloud.workflows.history import History
-from localcloud.workflows.source.loader import Program
+from localcloud.workflows.source.steps import Program
 
 MAX_FINISHED_EXECUTIONS = 5_000
 """Finished executions kept; the oldest goes first. Google keeps them 90 days, a laptop's memory is shorter."""
