@@ -19,8 +19,8 @@ from localcloud.workflows.callbacks import Callbacks
 from localcloud.workflows.enums import CallLogLevel, ExecutionState, HistoryLevel, StepState
 from localcloud.workflows.history import History
 from localcloud.workflows.jsontext import JsonEncodeError, decode_json, encode_json, encode_json_leniently
-from localcloud.workflows.runtime.host import ConnectorMethod, Host, HttpCaller, TokenSource, Value
 from localcloud.workflows.runtime.failure import ExecutionFailedError
+from localcloud.workflows.runtime.host import ConnectorMethod, Host, HttpCaller, TokenSource, Value
 from localcloud.workflows.source.steps import Program
 from localcloud.workflows.store import Execution, ExecutionFailure, Store, Workflow
 
