@@ -1,0 +1,60 @@
+# Every target works on a machine with Python 3.11, make and PyPI; none needs Docker or a Google account.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := services/chassis services/ingest services/compressor services/reporter infra/local
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down test lint format bench ci lock clean
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv and install everything, pinned and hashed
+
+$(STAMP): requirements-dev.txt $(addsuffix /pyproject.toml,$(PACKAGES))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "Pressroom needs Python 3.11 or newer; set PYTHON=")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned requirements (about a minute the first time) ..."
+	@$(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
+	@touch $@
+
+demo: setup ## Run the whole thing once: sheet in, images compressed, sheet and webhook out
+	@$(BIN)/python -m samples.demo
+
+up: setup ## Start the stack in the foreground; Ctrl-C ends it
+	@$(BIN)/localcloud up --config infra/local/stack.yaml
+
+down: setup ## End a stack that `make up` left behind
+	@$(BIN)/localcloud down --config infra/local/stack.yaml
+
+test: setup ## Run the whole test suite
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup ## Check style, types and the dependency rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup ## Format the code
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+bench: setup ## Measure codec and stack beside a bare Pillow loop and the seed's way
+	@$(BIN)/python -m bench
+
+ci: lint test ## What CI runs
+
+lock: ## Resolve the requirements again (needs uv)
+	uv pip compile requirements-dev.in --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+	  --custom-compile-command "make lock" --output-file requirements-dev.txt
+	for service in ingest compressor reporter; do (cd services/$$service && \
+	  uv pip compile requirements.in ../chassis/requirements.in --constraint ../../requirements-dev.txt --universal \
+	  --python-version 3.11 --generate-hashes --quiet --custom-compile-command "make lock" --output-file requirements.txt); done
+
+clean: ## Remove the virtual environment, local state and caches
+	rm -rf $(VENV) .local .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,110 @@
+"""A shop's image server on loopback: serves generated files, counts requests, can be slow.
+
+`python -m samples.origin --port 8089` serves the sample catalogue; its sheet is at `/catalogue.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+from samples.catalogue import SampleFile, make_catalogue
+
+
+class Origin:
+    """A running server; a context manager.
+
+    Args:
+        files: path to file; may be replaced while it runs.
+        port: 0 picks a free one.
+        delay_s: waited before every answer, as a distant supplier would make one wait.
+    """
+
+    def __init__(self, files: Mapping[str, SampleFile], *, port: int = 0, delay_s: float = 0.0) -> None:
+        self.files = files
+        self.hits: Counter[str] = Counter()
+        origin = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            # One packet per answer: two cost 40 ms through Nagle and delayed ACK.
+            wbufsize = -1
+            disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:
+                path = self.path.split("?", 1)[0]
+                origin.hits[path] += 1
+                if delay_s:
+                    time.sleep(delay_s)
+                file = origin.files.get(path) or SampleFile("text/plain", b"no such file\n", status=404)
+                self.send_response(file.status)
+                self.send_header("Content-Type", file.content_type)
+                self.send_header("Content-Length", str(len(file.body)))
+                self.end_headers()
+                self.wfile.write(file.body)
+
+            def log_message(self, *_args: Any) -> None:
+                """Say nothing: the services log every fetch."""
+
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 256
+            daemon_threads = True
+
+            def handle_error(self, *_args: Any) -> None:
+                """Ignore clients that go away; killed services do."""
+
+        self._server = Server(("127.0.0.1", port), Handler)
+        self.port: int = self._server.server_address[1]
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    def start(self) -> Self:
+        """Begin to serve in a thread."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop serving and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        """Begin to serve."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop serving."""
+        self.stop()
+
+
+def main() -> None:
+    """Serve the sample catalogue until a signal comes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8089)
+    port = parser.parse_args().port
+    catalogue = make_catalogue(f"http://127.0.0.1:{port}")
+    files = {
+        **catalogue.files,
+        "/catalogue.csv": SampleFile("text/csv; charset=utf-8", catalogue.sheet),
+        "/health": SampleFile("application/json", b'{"status": "ok"}'),
+    }
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with Origin(files, port=port) as origin:
+        print(f"sample images at {origin.base_url}, sheet at {origin.base_url}/catalogue.csv", flush=True)
+        stop.wait()
+
+
+if __name__ == "__main__":
+    main()
