@@ -1,0 +1,144 @@
+"""Command line of localcloud."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from localcloud.clock import SystemClock
+from localcloud.composition import PlatformConfig, start_platform
+from localcloud.fields import ConfigError
+
+_DEFAULT_ACCOUNTS = {"workflow": "workflow@{project}.iam.gserviceaccount.com"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 fine, 1 failed, 2 wrong usage or configuration."""
+    options = _parser().parse_args(arguments)
+    try:
+        match options.command:
+            case "up":
+                return asyncio.run(_up(options))
+            case _:
+                return asyncio.run(_serve(_platform_config(options)))
+    except ConfigError as error:
+        print(f"localcloud: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"localcloud: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="localcloud", description="Google Cloud Workflows and Cloud Tasks on a laptop."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="run a whole stack: database, storage, emulators and services")
+    up.add_argument("--config", type=Path, required=True, help="stack file (YAML)")
+    up.add_argument("--state", type=Path, help="folder of data, logs, env and pids.json (default: from the stack file)")
+    up.add_argument("--quiet", action="store_true", help="programs write only to their log files")
+    serve = commands.add_parser("serve", help="run the emulators only")
+    serve.add_argument(
+        "--config", type=Path, help="platform file (JSON) as written by `up`; replaces all other options"
+    )
+    serve.add_argument("--workflows-dir", type=Path, help="folder of workflows to deploy")
+    serve.add_argument("--queues", type=Path, help="queues that exist from the start (YAML)")
+    serve.add_argument("--project", default="demo", help="project id (default: %(default)s)")
+    serve.add_argument("--location", default="us-central1", help="region (default: %(default)s)")
+    serve.add_argument("--workflows-port", type=int, default=8787, help="REST (default: %(default)s)")
+    serve.add_argument("--workflows-grpc-port", type=int, default=8788, help="gRPC (default: %(default)s)")
+    serve.add_argument("--tasks-port", type=int, default=8123, help="REST (default: %(default)s)")
+    serve.add_argument("--tasks-grpc-port", type=int, default=8124, help="gRPC (default: %(default)s)")
+    serve.add_argument("--metadata-port", type=int, default=8090, help="metadata server (default: %(default)s)")
+    return parser
+
+
+def _platform_config(options: argparse.Namespace) -> PlatformConfig:
+    if options.config is not None:
+        try:
+            text = options.config.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{options.config}: cannot be read: {error.strerror}") from error
+        return PlatformConfig.from_json(text, place=str(options.config))
+    accounts = {name: email.format(project=options.project) for name, email in _DEFAULT_ACCOUNTS.items()}
+    return PlatformConfig(
+        project=options.project,
+        project_number="123456789012",
+        location=options.location,
+        accounts=accounts,
+        metadata_ports=dict.fromkeys(accounts, options.metadata_port),
+        workflows_account="workflow",
+        workflows_port=options.workflows_port,
+        workflows_grpc_port=options.workflows_grpc_port,
+        tasks_port=options.tasks_port,
+        tasks_grpc_port=options.tasks_grpc_port,
+        workflows_dir=options.workflows_dir,
+        queues_file=options.queues,
+    )
+
+
+async def _serve(config: PlatformConfig) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
+    ended = _end_event()
+    platform = await start_platform(config, SystemClock())
+    try:
+        print(f"Workflows on http://{config.host}:{config.workflows_port} (gRPC {config.workflows_grpc_port})")
+        print(f"Cloud Tasks on http://{config.host}:{config.tasks_port} (gRPC {config.tasks_grpc_port})", flush=True)
+        await ended.wait()
+    finally:
+        await platform.stop()
+    return 0
+
+
+async def _up(options: argparse.Namespace) -> int:
+    # Here, not above: the emulators alone need neither PostgreSQL nor its driver.
+    from localcloud.stack.config import load_stack_config
+    from localcloud.stack.postgres import PostgresError
+    from localcloud.stack.runner import StackRunner
+    from localcloud.stack.storage import StorageError
+    from localcloud.stack.supervisor import ChildError
+
+    config = load_stack_config(options.config)
+    runner = StackRunner(config, state_dir=options.state, environment=os.environ, echo=not options.quiet)
+    ended = _end_event()
+    starting = asyncio.create_task(runner.start())
+    ending = asyncio.create_task(ended.wait())
+    try:
+        await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            return 130
+        await starting
+        for process in config.processes:
+            print(f"{process.name:<12} {runner.url(process.port)}")
+        print(f"\nReady. In another terminal:  . {runner.state_dir / 'env'}", flush=True)
+        await ending
+        print("\nstopping", flush=True)
+    except (ChildError, PostgresError, StorageError) as error:
+        print(f"localcloud: {error}", file=sys.stderr)
+        return 1
+    finally:
+        ending.cancel()
+        await runner.stop()
+    return 0
+
+
+def _end_event() -> asyncio.Event:
+    """Return an event that Ctrl-C and SIGTERM set."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    return ended
+
+
+if __name__ == "__main__":
+    sys.exit(main())
