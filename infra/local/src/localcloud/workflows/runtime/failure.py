@@ -6,18 +6,9 @@ Does not know about: steps, and the API resource the three fields end up in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class StackFrame:
-    """One element of `Execution.error.stackTrace`: a step and where it stands; line and column 1-based, length in bytes."""
-
-    step: str
-    routine: str
-    line: int
-    column: int
-    length: int
+from localcloud.workflows.errors import StackFrame, WorkflowError
+from localcloud.workflows.jsontext import encode_json_leniently
 
 
 class ExecutionFailedError(Exception):
@@ -32,3 +23,32 @@ class ExecutionFailedError(Exception):
         self.payload = payload
         self.context = context
         self.stack_trace = list(stack_trace)
+
+
+def failure_payload(error: WorkflowError) -> str:
+    """Return the raised value as JSON text."""
+    return encode_json_leniently(error.value)
+
+
+def failure_context(error: WorkflowError) -> str:
+    """Return the headline and one line per frame, innermost first.
+
+    Example: `KeyError: key not found: k` and, on the next line, `in step "s", routine "main", line: 4`.
+    """
+    frames = (f'in step "{frame.step}", routine "{frame.routine}", line: {frame.line}' for frame in error.frames)
+    return "\n".join([_headline(error), *frames])
+
+
+def execution_failure(error: WorkflowError) -> ExecutionFailedError:
+    """Return what the execution reports when `error` left `main`."""
+    # Recorded: an exhausted resource limit comes with an empty stack trace.
+    trace = error.frames if error.catchable else []
+    return ExecutionFailedError(failure_payload(error), failure_context(error), trace)
+
+
+def _headline(error: WorkflowError) -> str:
+    match error.value:
+        case {"message": str(message)} if not error.from_raise:
+            return message
+        case value:
+            return f"RuntimeError: {encode_json_leniently(value)}"

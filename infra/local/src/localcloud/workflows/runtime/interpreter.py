@@ -1,10 +1,71 @@
-"""Runs a checked program to its result."""
+"""Runs a checked program to its result: blocks of steps, one `match` over their actions, calls of routines.
+
+Executions are coroutines, so thousands may sleep or wait for callbacks at once. The interpreter gets functions through
+the program and everything else through the host; it does not know about: the standard library, HTTP, the store.
+"""
 
 from __future__ import annotations
 
-from localcloud.workflows.runtime.failure import ExecutionFailedError, StackFrame
+import asyncio
+from collections.abc import Sequence
+
+from localcloud.workflows.errors import Position, StackFrame, WorkflowError, value_error
+from localcloud.workflows.jsontext import JsonEncodeError, encode_json
+from localcloud.workflows.runtime.evaluation import evaluate, evaluate_all
+from localcloud.workflows.runtime.execution import Activation, Execution
+from localcloud.workflows.runtime.failure import ExecutionFailedError, execution_failure
+from localcloud.workflows.runtime.flow import (
+    BREAK_LOOP,
+    CONTINUE_LOOP,
+    END_ROUTINE,
+    PROCEED,
+    BreakLoop,
+    ContinueLoop,
+    Flow,
+    JumpTo,
+    Proceed,
+    ReturnValue,
+)
+from localcloud.workflows.runtime.history import (
+    BRANCH,
+    EXCEPT,
+    ITERATION,
+    PARALLEL_ITERATION,
+    RETRY,
+    TRY,
+    observed,
+    step_type,
+)
 from localcloud.workflows.runtime.host import Host, Value
-from localcloud.workflows.source.program import Program
+from localcloud.workflows.runtime.iteration import loop_values
+from localcloud.workflows.runtime.parallel import Thread, run_parallel
+from localcloud.workflows.runtime.retry import RetryBudget
+from localcloud.workflows.runtime.scope import Scope
+from localcloud.workflows.source.steps import (
+    Assign,
+    Block,
+    Call,
+    ConnectorCallee,
+    Ending,
+    Except,
+    For,
+    FunctionCallee,
+    Group,
+    Next,
+    NextBreak,
+    NextContinue,
+    NextEnd,
+    Parallel,
+    Program,
+    Raise,
+    Return,
+    RoutineCallee,
+    Step,
+    Switch,
+    Try,
+)
+from localcloud.workflows.stdlib.registry import BlockingFunction, HostFunction, PureFunction
+from localcloud.workflows.values import checked_boolean
 
 __all__ = ["ExecutionFailedError", "StackFrame", "run_program"]
 
@@ -12,8 +73,258 @@ __all__ = ["ExecutionFailedError", "StackFrame", "run_program"]
 async def run_program(program: Program, argument: Value, host: Host) -> Value:
     """Run `main` with `argument` and return its result.
 
+    Any other exception than those below is a bug of localcloud; no `except` of the workflow can catch it.
+
     Raises:
         ExecutionFailedError: an error left `main` uncaught.
         asyncio.CancelledError: the execution was cancelled.
     """
-    raise ExecutionFailedError('"the interpreter is not there yet"', "the interpreter is not there yet", [])
+    activation = Activation(Execution(program, host), program.main.name)
+    arguments = [argument] if program.main.parameters else []
+    try:
+        result = await _run_routine(activation, arguments)
+        _check_result(result)
+    except WorkflowError as error:
+        raise execution_failure(error) from None
+    return result
+
+
+def _check_result(result: Value) -> None:
+    try:
+        encode_json(result)
+    except JsonEncodeError as error:
+        raise value_error(f"the result of the workflow cannot be encoded as JSON: {error}") from None
+
+
+async def _call_routine(scope: Scope, name: str, arguments: Sequence[Value]) -> Value:
+    return await _run_routine(scope.activation.for_call(name), arguments)
+
+
+async def _run_routine(activation: Activation, arguments: Sequence[Value]) -> Value:
+    routine = activation.execution.program.routines[activation.routine]
+    names = [parameter.name for parameter in routine.parameters]
+    scope = Scope(activation, _call_routine, {*names, *routine.body.assigned})
+    try:
+        for name, value in zip(names, arguments, strict=True):
+            scope.store(name, value)
+        flow = await _run_block(routine.body, scope)
+    finally:
+        scope.release()
+    return flow.value if isinstance(flow, ReturnValue) else None
+
+
+async def _run_block(block: Block, scope: Scope, enter: str | None = None) -> Flow:
+    """Run the steps of a block, beginning with the step called `enter` if given; it may be nested in one of them."""
+    execution = scope.activation.execution
+    steps = block.steps
+    index = 0 if enter is None else block.entries[enter]
+    while index < len(steps):
+        if execution.is_turn_over():
+            await asyncio.sleep(0)
+        flow = await _run_step(steps[index], scope, enter)
+        enter = None
+        if flow is PROCEED:
+            index += 1
+        elif isinstance(flow, JumpTo) and flow.target in block.entries:
+            enter = flow.target
+            index = block.entries[enter]
+        else:
+            return flow
+    return PROCEED
+
+
+async def _run_step(step: Step, scope: Scope, enter: str | None) -> Flow:
+    """Run a step's action and ending, telling the observer and adding the step's frame to a passing error."""
+    activation = scope.activation
+    kind = step_type(step)
+    position = step.position
+    with observed(step, kind, activation):
+        try:
+            flow: Flow = PROCEED
+            if step.action is not None:
+                flow = await _run_action(step, scope, None if step.is_named and step.name == enter else enter)
+            if step.ending is not None and flow is PROCEED:
+                position = step.ending.position
+                flow = await _run_ending(step.ending, scope)
+        except WorkflowError as error:
+            _add_frame(error, step, activation, position)
+            raise
+    return flow
+
+
+def _add_frame(error: WorkflowError, step: Step, activation: Activation, position: Position) -> None:
+    """Add this step to the trace, unless an inner step of the same activation did."""
+    if error.activation is activation:
+        return
+    place = error.position or position
+    error.frames.append(StackFrame(step.name, activation.routine, place.line, place.column, place.length))
+    error.activation = activation
+    error.position = None
+
+
+async def _run_action(step: Step, scope: Scope, enter: str | None) -> Flow:
+    match step.action:
+        case Assign():
+            await _run_assign(step.action, scope)
+        case Call():
+            await _run_call(step.action, scope)
+        case Switch():
+            return await _run_switch(step.action, scope, enter)
+        case For():
+            return await _run_for(step.action, step, scope)
+        case Try():
+            return await _run_try(step.action, step, scope, enter)
+        case Group(body=body):
+            return await _run_block(body, scope, enter)
+        case Parallel():
+            await run_parallel(step.action, step, scope, _run_thread)
+        case None:
+            pass
+    return PROCEED
+
+
+async def _run_ending(ending: Ending, scope: Scope) -> Flow:
+    scope.count_step()
+    match ending:
+        case Next(target=target):
+            return JumpTo(target)
+        case Return(value=value):
+            return ReturnValue(await evaluate(value, scope))
+        case Raise(value=value):
+            raise WorkflowError(await evaluate(value, scope), from_raise=True)
+        case NextEnd():
+            return END_ROUTINE
+        case NextBreak():
+            return BREAK_LOOP
+        case NextContinue():
+            return CONTINUE_LOOP
+
+
+async def _run_assign(assign: Assign, scope: Scope) -> None:
+    scope.count_step()
+    for each in assign.assignments:
+        # The value is complete before the target's indices, and both before the store: one entry is atomic.
+        run = each.value.now
+        value = run(scope) if run is not None else await each.value.later(scope)
+        target = each.target
+        try:
+            if target.path:
+                scope.store_element(target.name, await evaluate_all(target.path, scope), value)
+            else:
+                scope.store(target.name, value)
+        except WorkflowError as error:
+            error.position = error.position or each.position
+            raise
+
+
+async def _run_call(call: Call, scope: Scope) -> None:
+    arguments = await evaluate_all(call.arguments, scope)
+    scope.count_step()
+    result: Value
+    match call.callee:
+        case FunctionCallee(function=PureFunction(body=pure)):
+            result = pure(*arguments)
+        case FunctionCallee(function=HostFunction(body=hosted)):
+            result = hosted(scope.host, *arguments)
+        case FunctionCallee(function=BlockingFunction(body=blocking)):
+            result = await blocking(scope.host, *arguments)
+        case RoutineCallee(name=name):
+            result = await _call_routine(scope, name, arguments)
+        case ConnectorCallee(name=name, argument_names=names):
+            result = await scope.host.connectors[name](scope.host, dict(zip(names, arguments, strict=True)))
+    if call.result is not None:
+        scope.store(call.result, result)
+
+
+async def _run_switch(switch: Switch, scope: Scope, enter: str | None) -> Flow:
+    scope.count_step()
+    for entry in switch.entries:
+        if enter is not None:
+            # A jump to a step inside this entry does not ask its condition.
+            is_taken = enter in entry.body.entries
+        else:
+            is_taken = _is_true(await evaluate(entry.condition, scope), entry.condition.position)
+        if is_taken:
+            return await _run_block(entry.body, scope, enter)
+    return PROCEED
+
+
+def _is_true(value: Value, position: Position) -> bool:
+    try:
+        return checked_boolean(value, "condition")
+    except WorkflowError as error:
+        error.position = position
+        raise
+
+
+async def _run_for(loop: For, step: Step, scope: Scope) -> Flow:
+    activation = scope.activation
+    activation.execution.count_step()
+    variables = [loop.value] if loop.index is None else [loop.value, loop.index]
+    names = [*variables, *scope.new_names(loop.body.assigned)]
+    for index, value in enumerate(await loop_values(loop, scope)):
+        activation.execution.count_step()
+        iteration = scope.child(names)
+        with observed(step, ITERATION, activation):
+            try:
+                iteration.store(loop.value, value)
+                if loop.index is not None:
+                    iteration.store(loop.index, index)
+                flow = await _run_block(loop.body, iteration)
+            finally:
+                iteration.release()
+        match flow:
+            case Proceed() | ContinueLoop():
+                continue
+            case BreakLoop():
+                return PROCEED
+            case _:
+                return flow
+    return PROCEED
+
+
+async def _run_thread(thread: Thread) -> None:
+    """Run a branch or iteration; deploy made sure that nothing but its end or `continue` leaves it."""
+    kind = PARALLEL_ITERATION if thread.is_iteration else BRANCH
+    try:
+        with observed(thread.step, kind, thread.scope.activation):
+            await _run_block(thread.block, thread.scope)
+    finally:
+        thread.scope.release()
+
+
+async def _run_try(step: Try, named: Step, scope: Scope, enter: str | None) -> Flow:
+    activation = scope.activation
+    execution = activation.execution
+    execution.count_step()
+    budget = RetryBudget(step.retry, scope, _call_routine) if step.retry else None
+    while True:
+        execution.count_step()
+        try:
+            with observed(named, TRY, activation):
+                return await _run_block(step.body, scope, enter)
+        except WorkflowError as error:
+            if not error.catchable:
+                raise
+            caught = error
+        enter = None
+        delay_s = await budget.next_delay_s(caught) if budget else None
+        if delay_s is not None:
+            execution.count_step()
+            with observed(named, RETRY, activation):
+                await execution.host.clock.sleep(delay_s)
+        elif step.handler is not None:
+            return await _run_except(step.handler, caught, named, scope)
+        else:
+            raise caught
+
+
+async def _run_except(handler: Except, error: WorkflowError, step: Step, scope: Scope) -> Flow:
+    scope.count_step()
+    inside = scope.child([handler.error_name, *scope.new_names(handler.body.assigned)])
+    with observed(step, EXCEPT, scope.activation):
+        try:
+            inside.store(handler.error_name, error.value)
+            return await _run_block(handler.body, inside)
+        finally:
+            inside.release()

@@ -1,0 +1,99 @@
+"""Tells the host's observer when steps and their parts begin and end, under the API's names of step types.
+
+Source: https://cloud.google.com/workflows/docs/reference/executions/rest/v1/projects.locations.workflows.executions.stepEntries
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from localcloud.workflows.runtime.execution import Activation
+from localcloud.workflows.source.steps import (
+    Assign,
+    Call,
+    Callee,
+    ConnectorCallee,
+    For,
+    FunctionCallee,
+    Group,
+    Parallel,
+    Raise,
+    Return,
+    RoutineCallee,
+    Step,
+    Switch,
+    Try,
+)
+
+ITERATION = "STEP_FOR_ITERATION"
+PARALLEL_ITERATION = "STEP_FOR_ITERATION"
+BRANCH = "STEP_PARALLEL_BRANCH_ENTRY"
+TRY = "STEP_TRY"
+RETRY = "STEP_RETRY"
+EXCEPT = "STEP_EXCEPT"
+
+
+def step_type(step: Step) -> str | None:
+    """Return the API's type of a step, or None for a group, which has no entry of its own."""
+    match step.action:
+        case Assign():
+            return "STEP_ASSIGN"
+        case Call(callee=callee):
+            return _call_type(callee)
+        case Switch():
+            return "STEP_SWITCH"
+        case For():
+            return "STEP_FOR"
+        case Parallel(work=For()):
+            return "STEP_PARALLEL_FOR"
+        case Parallel():
+            return "STEP_PARALLEL_BRANCH"
+        case Try():
+            return "STEP_TRY_RETRY_EXCEPT"
+        case Group():
+            return None
+        case None:
+            return _ending_type(step)
+
+
+def _call_type(callee: Callee) -> str:
+    match callee:
+        case FunctionCallee():
+            return "STEP_STD_LIB_CALL"
+        case RoutineCallee():
+            return "STEP_SUBWORKFLOW_CALL"
+        case ConnectorCallee():
+            return "STEP_CONNECTOR_CALL"
+
+
+def _ending_type(step: Step) -> str:
+    match step.ending:
+        case Return():
+            return "STEP_RETURN"
+        case Raise():
+            return "STEP_RAISE"
+        case _:
+            return "STEP_GOTO"
+
+
+@contextmanager
+def observed(step: Step, kind: str | None, activation: Activation) -> Iterator[None]:
+    """Report what runs inside as one entry of type `kind`; report nothing when it is None."""
+    if kind is None:
+        yield
+        return
+    observer = activation.execution.host.observer
+    entry = observer.step_started(
+        routine=activation.routine,
+        step=step.name,
+        step_type=kind,
+        line=step.position.line,
+        thread=activation.thread,
+    )
+    has_failed = True
+    try:
+        yield
+        has_failed = False
+    finally:
+        observer.step_ended(entry, failed=has_failed)

@@ -1,0 +1,63 @@
+"""Memory accounting by the documented rule, and the limits on it.
+
+A number or boolean takes 8 bytes, a string or bytes 8 plus its length, a list 8 plus its elements, a map 8 plus its
+keys and values. Null is not in the rule and is counted as 8 (assumed).
+
+Source: https://cloud.google.com/workflows/docs/reference/syntax/variables (memory)
+"""
+
+from __future__ import annotations
+
+from localcloud.workflows.errors import resource_limit_error
+from localcloud.workflows.jsontext import MAX_DEPTH
+from localcloud.workflows.runtime.limits import MAX_MEMORY_BYTES, MAX_STRING_BYTES
+from localcloud.workflows.values import Value
+
+_BASE_BYTES = 8
+
+
+def size_of(value: Value, depth: int = 0) -> int:
+    """Return the bytes a value counts for.
+
+    Raises:
+        WorkflowError: ResourceLimitError for a string that is too long or for endless nesting.
+    """
+    kind = type(value)
+    if kind is str:
+        length = len(value) if value.isascii() else len(value.encode())
+        if length > MAX_STRING_BYTES:
+            raise resource_limit_error(f"string is longer than {MAX_STRING_BYTES} bytes")
+        return _BASE_BYTES + length
+    if kind is list or kind is dict:
+        if depth >= MAX_DEPTH:
+            raise resource_limit_error(f"value is nested deeper than {MAX_DEPTH} levels")
+        total = _BASE_BYTES
+        if kind is list:
+            for item in value:
+                total += size_of(item, depth + 1)
+            return total
+        for key, item in value.items():
+            total += _BASE_BYTES + (len(key) if key.isascii() else len(key.encode())) + size_of(item, depth + 1)
+        return total
+    if kind is bytes:
+        return _BASE_BYTES + len(value)
+    return _BASE_BYTES
+
+
+class MemoryMeter:
+    """The bytes held by all variables of one execution."""
+
+    __slots__ = ("used_bytes",)
+
+    def __init__(self) -> None:
+        self.used_bytes = 0
+
+    def change(self, delta_bytes: int) -> None:
+        """Account for variables that grew or shrank.
+
+        Raises:
+            WorkflowError: ResourceLimitError, uncatchable, beyond the limit.
+        """
+        self.used_bytes += delta_bytes
+        if self.used_bytes > MAX_MEMORY_BYTES and delta_bytes > 0:
+            raise resource_limit_error("Memory usage limit exceeded")
