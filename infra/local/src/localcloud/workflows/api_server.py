@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,9 +48,11 @@ class _Rest:
             return web.json_response(error.to_json(), status=error.http_code)
         except web.HTTPRequestEntityTooLarge:
             return web.json_response(invalid_argument("Request payload size exceeds the limit").to_json(), status=400)
-        except Exception:
-            _LOG.exception("request.broke %s %s", request.method, request.path)
-            raise
+        except Exception:  # noqa: BLE001 - the one place where a bug of the server ends, loudly
+            request_id = uuid.uuid4().hex
+            _LOG.exception("request.broke %s %s %s", request_id, request.method, request.path)
+            error = GoogleError("INTERNAL", f"Internal error; the log has it as request {request_id}")
+            return web.json_response(error.to_json(), status=error.http_code)
 
     async def _answer(self, request: web.Request) -> web.Response:
         route, variables = self._find(request.method, request.path)

@@ -7,6 +7,7 @@ back, which is exact because the API core speaks proto3 JSON.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -177,9 +178,11 @@ def _handler(method: Method, project_aliases: Mapping[str, str]) -> grpc.RpcMeth
             answer = call(fields)
         except GoogleError as error:
             await context.abort(_CODES[error.grpc_code], error.message)
-        except Exception:
-            _LOG.exception("request.broke %s", request_message.DESCRIPTOR.full_name)
-            raise
+        except Exception:  # noqa: BLE001 - the one place where a bug of the server ends, loudly
+            request_id = uuid.uuid4().hex
+            _LOG.exception("request.broke %s %s", request_id, request_message.DESCRIPTOR.full_name)
+            text = f"Internal error; the log has it as request {request_id}"
+            await context.abort(grpc.StatusCode.INTERNAL, text)
         return json_format.ParseDict(to_wire(answer), response_message(), ignore_unknown_fields=True)
 
     handler: Callable[[Any, Any], Awaitable[Any]] = serve
