@@ -14,7 +14,7 @@ from localcloud.workflows.history import History
 
 
 def begin(
-    history: History, step: str, step_type: str = "STEP_ASSIGN", *, thread: str = "", routine: str = "main"
+    history: History, step: str, step_type: str = "STEP_ASSIGN", *, thread: str = "main", routine: str = "main"
 ) -> int:
     return history.step_started(routine=routine, step=step, step_type=step_type, line=1, thread=thread)
 
@@ -45,6 +45,7 @@ def test_step_entry_has_googles_fields(history: History) -> None:
         "state": "STATE_SUCCEEDED",
         "entryId": "2",
         "navigationInfo": {"parent": "1", "next": "3"},
+        "stepEntryMetadata": {"threadId": "main"},
     }
     assert shown[2]["navigationInfo"] == {"parent": "1", "previous": "2"}
     assert (shown[0]["navigationInfo"], shown[0]["state"]) == ({"children": ["2", "3"]}, "STATE_FAILED")
@@ -61,10 +62,11 @@ def test_current_step_is_the_innermost(history: History) -> None:
 def test_current_steps_of_parallel_branches_stand_for_the_parallel_step(history: History) -> None:
     """Each running branch has a current step."""
     begin(history, "fan_out", "STEP_PARALLEL_FOR")
-    begin(history, "left", thread="1")
-    begin(history, "right", thread="2")
+    begin(history, "left", thread="main/fan_out:1")
+    begin(history, "right", thread="main/fan_out:2")
 
     assert history.current_steps() == [("main", "left"), ("main", "right")]
+    assert [entry.parent for entry in history.entries] == [None, 1, 1]
 
 
 def test_step_that_a_jump_left_open_ends_with_its_parent(history: History) -> None:

@@ -51,8 +51,8 @@ class _Rest:
         except Exception:  # noqa: BLE001 - the one place where a bug of the server ends, loudly
             request_id = uuid.uuid4().hex
             _LOG.exception("request.broke %s %s %s", request_id, request.method, request.path)
-            error = GoogleError("INTERNAL", f"Internal error; the log has it as request {request_id}")
-            return web.json_response(error.to_json(), status=error.http_code)
+            internal = GoogleError("INTERNAL", f"Internal error; the log has it as request {request_id}")
+            return web.json_response(internal.to_json(), status=internal.http_code)
 
     async def _answer(self, request: web.Request) -> web.Response:
         route, variables = self._find(request.method, request.path)

@@ -13,7 +13,7 @@ from localcloud.workflows.enums import StepState, StepType
 
 @dataclass(slots=True)
 class StepEntry:
-    """One attempt of one step; `entry_id` counts up from 1, `thread` is `` for the main thread."""
+    """One attempt of one step; `entry_id` counts up from 1, `thread` is a path such as `main/fan_out:3`."""
 
     entry_id: int
     routine: str
@@ -46,7 +46,7 @@ class History:
     def step_started(self, *, routine: str, step: str, step_type: str, line: int, thread: str) -> int:
         """Open an entry and return its id."""
         stack = self._open.setdefault(thread, [])
-        parent = stack[-1] if stack else None
+        parent = stack[-1] if stack else self._waiting_in(thread.rpartition("/")[0])
         now_s = self._now()
         entry = StepEntry(
             entry_id=self._forgotten + len(self.entries) + 1,
@@ -83,6 +83,7 @@ class History:
             self._close(top, closing.state)
         if not stack:
             self._open.pop(closing.thread, None)
+        self._closed_sibling.pop((closing.thread, closing.entry_id), None)
         self._closed_sibling[closing.thread, closing.parent or 0] = closing.entry_id
 
     def finish(self, state: StepState) -> None:
@@ -108,15 +109,18 @@ class History:
 
         A thread that waits for its parallel branches is represented by them.
         """
-        tops = [stack[-1] for stack in self._open.values() if stack]
-        inner = [entry for entry in tops if not self._has_branches(entry)]
-        running = inner or tops
+        running = [stack[-1] for thread, stack in self._open.items() if not self._has_branches(thread)]
         if running:
             return [(entry.routine, entry.step) for entry in running]
         return [(self._last.routine, self._last.step)] if self._last else []
 
-    def _has_branches(self, entry: StepEntry) -> bool:
-        return entry.step_type in (StepType.STEP_PARALLEL_FOR, StepType.STEP_PARALLEL_BRANCH) and len(self._open) > 1
+    def _has_branches(self, thread: str) -> bool:
+        return any(other.startswith(f"{thread}/") for other in self._open)
+
+    def _waiting_in(self, thread: str) -> StepEntry | None:
+        """Return the parallel step in which a thread waits for the threads below it."""
+        stack = self._open.get(thread)
+        return stack[-1] if stack else None
 
     def _close(self, entry: StepEntry, state: StepState) -> None:
         entry.state = state
