@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from localcloud.stack.config import load_stack_config
+from localcloud.stack.config import StackConfig, load_stack_config
 from localcloud.stack.free_ports import free_ports
 from localcloud.stack.runner import Stack
 from samples.catalogue import Catalogue, make_catalogue
@@ -60,7 +60,8 @@ def main() -> int:
     state = ROOT / ".local" / "demo"
     shutil.rmtree(state, ignore_errors=True)
     state.mkdir(parents=True)
-    config = load_stack_config(STACK_FILE)
+    # The demo serves its catalogue itself, already drawn.
+    config = without_samples(load_stack_config(STACK_FILE))
     ports = free_ports(config)
     console.print(
         "[bold]Pressroom demo[/]: a shop's sheet of image links becomes the same sheet with compressed images"
@@ -69,7 +70,7 @@ def main() -> int:
         origin = Origin({})
         catalogue = make_catalogue(origin.base_url)
         origin.files = catalogue.files
-    stack = Stack(config, state_dir=state, ports=ports, environment={**os.environ, "PRESSROOM_SAMPLES": "off"})
+    stack = Stack(config, state_dir=state, ports=ports)
     with _step(console, "starting PostgreSQL, Storage, Workflows, Cloud Tasks and the three services"):
         stack.start()
     try:
@@ -85,6 +86,11 @@ def main() -> int:
     for fault in faults:
         console.print(f"[red]not as expected:[/] {fault}")
     return 1 if faults else 0
+
+
+def without_samples(config: StackConfig) -> StackConfig:
+    """Return the stack without its sample origin, for callers that serve images themselves."""
+    return replace(config, processes=tuple(process for process in config.processes if process.name != "samples"))
 
 
 def _run(console: Console, stack: Stack, catalogue: Catalogue, receiver: Receiver) -> Outcome:

@@ -92,16 +92,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8089)
     port = parser.parse_args().port
-    catalogue = make_catalogue(f"http://127.0.0.1:{port}")
-    files = {
-        **catalogue.files,
-        "/catalogue.csv": SampleFile("text/csv; charset=utf-8", catalogue.sheet),
-        "/health": SampleFile("application/json", b'{"status": "ok"}'),
-    }
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with Origin(files, port=port) as origin:
+    # Up at once, so that a stack need not wait for the drawing.
+    with Origin({"/health": SampleFile("application/json", b'{"status": "ok"}')}, port=port) as origin:
+        catalogue = make_catalogue(origin.base_url)
+        sheet = SampleFile("text/csv; charset=utf-8", catalogue.sheet)
+        origin.files = {**origin.files, **catalogue.files, "/catalogue.csv": sheet}
         print(f"sample images at {origin.base_url}, sheet at {origin.base_url}/catalogue.csv", flush=True)
         stop.wait()
 
