@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -25,7 +25,7 @@ _LOCK_SQLSTATES = frozenset({"55P03", "57014"})  # lock_timeout, statement_timeo
 
 
 def new_engine(url: str, *, pool_size: int, statement_timeout_s: float = 30.0, application_name: str = "") -> Engine:
-    """Return an engine for a `postgresql+psycopg2://` URL.
+    """Return an engine for a `postgresql://` URL; the driver is always psycopg2.
 
     Args:
         url: the database; on Cloud Run its host is the `/cloudsql/INSTANCE` socket folder.
@@ -37,8 +37,12 @@ def new_engine(url: str, *, pool_size: int, statement_timeout_s: float = 30.0, a
         f"-c statement_timeout={int(statement_timeout_s * 1000)} -c lock_timeout=5000"
         " -c idle_in_transaction_session_timeout=30000 -c timezone=UTC"
     )
+    parsed = make_url(url)
+    if parsed.drivername in {"postgresql", "postgres"}:
+        # SQLAlchemy 2.1 would take psycopg 3 for it.
+        parsed = parsed.set(drivername="postgresql+psycopg2")
     return create_engine(
-        url,
+        parsed,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=2.0,

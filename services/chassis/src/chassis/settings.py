@@ -111,7 +111,7 @@ def settings_rows(settings_class: type[Settings]) -> list[SettingRow]:
         elif isinstance(field.default, SecretStr):
             default = ""
         elif isinstance(field.default, tuple):
-            default = ",".join(field.default)
+            default = ",".join(str(item) for item in field.default)
         else:
             default = str(field.default)
         rows.append(SettingRow(field.alias or "", default, field.description or ""))
