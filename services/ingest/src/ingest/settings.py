@@ -1,0 +1,110 @@
+"""Ingest's settings: one row per environment variable; numbers carry their unit in name or help."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from chassis.settings import Settings
+
+
+class IngestSettings(Settings):
+    """Everything that can be set; what names another system has no default."""
+
+    database_url: SecretStr = Field(alias="DATABASE_URL", description="postgresql://user:password@host/database")
+    database_pool_size: int = Field(
+        8, alias="DATABASE_POOL_SIZE", ge=1, le=100, description="Connections per process; as many as threads"
+    )
+    ingest_url: str = Field(alias="INGEST_URL", description="This service's root URL; the audience of calls to it")
+    compressor_url: str = Field(alias="COMPRESSOR_URL", description="Root URL of the compressor")
+    reporter_url: str = Field(alias="REPORTER_URL", description="Root URL of the reporter")
+    workflow_id: str = Field(alias="WORKFLOW_ID", description="Id of the workflow that supervises a batch")
+    batches_queue: str = Field(
+        alias="BATCHES_QUEUE",
+        pattern="^projects/[^/]+/locations/[^/]+/queues/[^/]+$",
+        description="Full name of the queue that starts batches",
+    )
+    images_queue: str = Field(
+        alias="IMAGES_QUEUE",
+        pattern="^projects/[^/]+/locations/[^/]+/queues/[^/]+$",
+        description="Full name of the queue of compressions",
+    )
+    workflow_service_account: str = Field(
+        alias="WORKFLOW_SERVICE_ACCOUNT", min_length=1, description="Email of the account the workflow runs as"
+    )
+    tasks_service_account: str = Field(
+        alias="TASKS_SERVICE_ACCOUNT", min_length=1, description="Email of the account Cloud Tasks calls as"
+    )
+    scheduler_service_account: str = Field(
+        alias="SCHEDULER_SERVICE_ACCOUNT", min_length=1, description="Email of the account Cloud Scheduler calls as"
+    )
+    compressor_service_account: str = Field(
+        alias="COMPRESSOR_SERVICE_ACCOUNT", min_length=1, description="Email of the compressor's account"
+    )
+    reporter_service_account: str = Field(
+        alias="REPORTER_SERVICE_ACCOUNT", min_length=1, description="Email of the reporter's account"
+    )
+    max_sheet_bytes: int = Field(
+        33_554_432, alias="INGEST_MAX_SHEET_BYTES", ge=1, description="Largest sheet, bytes (Cloud Run ends at 32 MiB)"
+    )
+    max_rows: int = Field(
+        100_000, alias="INGEST_MAX_ROWS", ge=1, description="Most rows of a sheet, header not counted"
+    )
+    max_images: int = Field(50_000, alias="INGEST_MAX_IMAGES", ge=1, description="Most images of a sheet")
+    max_urls_per_cell: int = Field(100, alias="INGEST_MAX_URLS_PER_CELL", ge=1, description="Most URLs in one cell")
+    max_columns: int = Field(200, alias="INGEST_MAX_COLUMNS", ge=1, description="Most columns of a sheet")
+    max_attempts: int = Field(
+        5, alias="INGEST_MAX_ATTEMPTS", ge=1, le=100, description="Dispatches an image gets before it has failed"
+    )
+    max_in_flight: int = Field(
+        1000,
+        alias="INGEST_MAX_IN_FLIGHT",
+        ge=1,
+        description="Images of one batch with a task at the same time; keeps queue waits far below the lease",
+    )
+    lease_s: int = Field(
+        900,
+        alias="INGEST_LEASE_S",
+        ge=1,
+        description="Seconds a dispatched image may be silent; above what Cloud Tasks needs for all its tries",
+    )
+    retry_base_s: float = Field(
+        5.0, alias="INGEST_RETRY_BASE_S", ge=0, description="First wait after transient trouble, seconds; doubles"
+    )
+    retry_max_s: float = Field(
+        300.0,
+        alias="INGEST_RETRY_MAX_S",
+        ge=0,
+        description="Longest wait between attempts, seconds; clamps Retry-After",
+    )
+    batch_deadline_s: int = Field(
+        86_400, alias="INGEST_BATCH_DEADLINE_S", ge=1, description="Seconds after which open images fail with DEADLINE"
+    )
+    idempotency_ttl_s: int = Field(
+        86_400, alias="INGEST_IDEMPOTENCY_TTL_S", ge=1, description="Seconds an Idempotency-Key is remembered"
+    )
+    heartbeat_timeout_s: int = Field(
+        120,
+        alias="INGEST_HEARTBEAT_TIMEOUT_S",
+        ge=0,
+        description="Seconds of silence after which the sweeper asks whether an execution lives",
+    )
+    start_grace_s: int = Field(
+        60,
+        alias="INGEST_START_GRACE_S",
+        ge=0,
+        description="Seconds a batch may be without execution before the sweeper acts",
+    )
+    notify_grace_s: int = Field(
+        300,
+        alias="INGEST_NOTIFY_GRACE_S",
+        ge=0,
+        description="Seconds the workflow has to notify before the sweeper does",
+    )
+    max_execution_failures: int = Field(
+        5, alias="INGEST_MAX_EXECUTION_FAILURES", ge=1, description="Failed executions after which a batch has FAILED"
+    )
+
+    @property
+    def workflow_name(self) -> str:
+        """Return the workflow's full name."""
+        return f"projects/{self.project}/locations/{self.location}/workflows/{self.workflow_id}"
