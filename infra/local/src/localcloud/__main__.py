@@ -15,6 +15,7 @@ from localcloud.clock import SystemClock
 from localcloud.composition import PlatformConfig, start_platform
 from localcloud.fields import ConfigError
 
+_DOWN_WITHIN_S = 60.0
 _DEFAULT_ACCOUNTS = {"workflow": "workflow@{project}.iam.gserviceaccount.com"}
 
 
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         match options.command:
             case "up":
                 return asyncio.run(_up(options))
+            case "down":
+                return _down(options)
             case _:
                 return asyncio.run(_serve(_platform_config(options)))
     except ConfigError as error:
@@ -44,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--config", type=Path, required=True, help="stack file (YAML)")
     up.add_argument("--state", type=Path, help="folder of data, logs, env and pids.json (default: from the stack file)")
     up.add_argument("--quiet", action="store_true", help="programs write only to their log files")
+    down = commands.add_parser("down", help="end a stack that runs")
+    down.add_argument("--config", type=Path, required=True, help="stack file (YAML)")
+    down.add_argument("--state", type=Path, help="its state folder (default: from the stack file)")
     serve = commands.add_parser("serve", help="run the emulators only")
     serve.add_argument(
         "--config", type=Path, help="platform file (JSON) as written by `up`; replaces all other options"
@@ -128,6 +134,15 @@ async def _up(options: argparse.Namespace) -> int:
     finally:
         ending.cancel()
         await runner.stop()
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    from localcloud.stack.config import load_stack_config
+    from localcloud.stack.state import StateFolder
+
+    state = StateFolder(options.state or load_stack_config(options.config).state_dir)
+    print("stopped" if state.end_owner(_DOWN_WITHIN_S) else "no stack runs")
     return 0
 
 

@@ -7,10 +7,7 @@ thread of its own.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import json
 import os
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +29,7 @@ from localcloud.stack.free_ports import is_port_taken
 from localcloud.stack.placeholders import fill
 from localcloud.stack.postgres import START_WITHIN_S, Postgres
 from localcloud.stack.process import Command, base_environment
+from localcloud.stack.state import StateFolder
 from localcloud.stack.storage import Storage
 from localcloud.stack.supervisor import ChildSetting, Supervisor
 
@@ -64,12 +62,11 @@ class StackRunner:
         echo: bool = False,
     ) -> None:
         self.config = config
-        self.state_dir = (config.state_dir if state_dir is None else state_dir).absolute()
+        self._state = StateFolder(config.state_dir if state_dir is None else state_dir)
         self._environment = dict(os.environ) if environment is None else environment
         self.ports = resolve_ports(config, environment=self._environment, given=ports)
         self.postgres = Postgres(self.state_dir / "postgres", self.ports["postgres"], fsync=config.fsync)
         self.storage = Storage(self.state_dir / "storage", self.ports["storage"], location=config.location.upper())
-        self.state_dir.mkdir(parents=True, exist_ok=True)
         self._values = placeholder_values(
             config,
             ports=self.ports,
@@ -80,9 +77,13 @@ class StackRunner:
         self.exports = self._filled(config.exports, "exports")
         self._settings = self._child_settings()
         self._console = Console(self.state_dir / "logs", echo=echo)
-        self._supervisor = Supervisor(self._console, self._write_pids)
+        self._supervisor = Supervisor(self._console, lambda: self._state.write_pids(self._supervisor.pids()))
         self._session: aiohttp.ClientSession | None = None
-        self._lock: int | None = None
+
+    @property
+    def state_dir(self) -> Path:
+        """Return where everything is written."""
+        return self._state.path
 
     @property
     def names(self) -> list[str]:
@@ -100,7 +101,8 @@ class StackRunner:
             ConfigError: a port is taken, or another stack uses the state folder.
             ChildError, PostgresError, StorageError: a program did not start. What was started is stopped again.
         """
-        self._take_lock()
+        self._state.take()
+        self._state.write_pids({})
         try:
             self._check_ports()
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_HEALTH_TIMEOUT_S))
@@ -113,7 +115,7 @@ class StackRunner:
             for process in self.config.processes:
                 for argv in process.before:
                     await self._supervisor.run_once(f"{process.name}-before", self._command(process, argv))
-            self._write_exports()
+            self._state.write_exports(self.exports)
             await self._start_together([process.name for process in self.config.processes])
         except BaseException:
             await self.stop()
@@ -128,7 +130,7 @@ class StackRunner:
         if self._session is not None:
             await self._session.close()
         self._console.close()
-        self._drop_lock()
+        self._state.release()
 
     async def start_one(self, name: str) -> None:
         """Start one program that was stopped with `stop_one`."""
@@ -252,17 +254,7 @@ class StackRunner:
             url_rewrites=self._filled(config.url_rewrites, "url_rewrites"),
             storage_url=self.storage.base_url,
         )
-        (self.state_dir / "platform.json").write_text(platform.to_json(), encoding="utf-8")
-
-    def _write_exports(self) -> None:
-        lines = [f"export {name}={shlex.quote(value)}" for name, value in self.exports.items()]
-        (self.state_dir / "env").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-    def _write_pids(self) -> None:
-        pids = {"stack": os.getpid()} | self._supervisor.pids()
-        fresh = self.state_dir / "pids.json.new"
-        fresh.write_text(json.dumps(pids, indent=2) + "\n", encoding="utf-8")
-        fresh.replace(self.state_dir / "pids.json")
+        self._state.write_platform(platform.to_json())
 
     def _check_ports(self) -> None:
         for owner, port in all_ports(self.config, self.ports).items():
@@ -271,17 +263,3 @@ class StackRunner:
                 raise ConfigError(
                     f"port {port} ({owner}) is taken by another program; set {setting.variable} to a free one"
                 )
-
-    def _take_lock(self) -> None:
-        lock = os.open(self.state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(lock)
-            raise ConfigError(f"another stack runs with the state folder {self.state_dir}") from error
-        self._lock = lock
-
-    def _drop_lock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None

@@ -104,7 +104,7 @@ async def start_tasks_server(
     )
     dispatcher = Dispatcher(store=store, clock=clock, session=session, requests=requests)
     api = CloudTasksApi(store=store, dispatcher=dispatcher, clock=clock, location=location)
-    runner = web.ServerRunner(web.Server(RestApi(api).handle, keepalive_timeout=_KEEP_ALIVE_S))
+    runner = web.ServerRunner(web.Server(RestApi(api).handle, keepalive_timeout=_KEEP_ALIVE_S, access_log=None))
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     try:
         await runner.setup()
