@@ -1,0 +1,228 @@
+"""Journeys through the whole stack over real HTTP: sheet in, workflow, queue, images, sheet and webhook out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+from samples.catalogue import SampleFile
+from samples.demo import ROOT
+from samples.origin import Origin
+from samples.photos import encoded, photo
+from samples.receiver import Receiver
+
+from contract.schemas import assert_matches
+from e2e.conftest import running_stack
+from e2e.shop import FINAL, Shop, eventually, sheet_of
+from localcloud.stack.blocking import Stack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(name="origin", scope="module")
+def _origin() -> Iterator[Origin]:
+    files = {f"/{n}.jpg": SampleFile("image/jpeg", encoded(photo(400, 300, seed=n), "JPEG")) for n in range(12)}
+    files["/page.jpg"] = SampleFile("image/jpeg", b"<html>please log in</html>")
+    with Origin(files) as origin:
+        yield origin
+
+
+def test_demo_accounts_for_every_image() -> None:
+    """`make demo` ends with status 0: every image accounted for, exactly the expected ones failed, webhook verified."""
+    done = subprocess.run([sys.executable, "-m", "samples.demo"], cwd=ROOT, capture_output=True, text=True, timeout=200)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_sheet_comes_back_with_slots_aligned(shop: Shop, origin: Origin) -> None:
+    """A failed image leaves its slot empty between its commas, so every other link keeps its place."""
+    base = origin.base_url
+    request_id = shop.upload(
+        sheet_of([[f"{base}/0.jpg", f"{base}/missing.jpg", f"{base}/1.jpg"], [f"{base}/page.jpg"]])
+    )
+
+    status = shop.finished(request_id)
+
+    assert status["status"] == "COMPLETED_WITH_ERRORS"
+    rows = shop.rows(request_id)
+    assert rows[0] == ["S. No.", "Product Name", "Input Image Urls", "Output Image Urls", "Image Errors"]
+    slots = rows[1][3].split(",")
+    assert [bool(slot) for slot in slots] == [True, False, True]
+    assert [part.split(":")[0] for part in rows[1][4].split(",")] == ["", "HTTP_4XX", ""]
+    assert rows[2][3] == ""
+    assert rows[2][4].startswith("NOT_AN_IMAGE")
+    assert requests.get(slots[0], timeout=10).headers["Content-Type"] == "image/jpeg"
+
+
+def test_failed_csv_can_be_uploaded_again(shop: Shop, origin: Origin) -> None:
+    """`failed.csv` holds only what failed and is itself a sheet."""
+    base = origin.base_url
+    first = shop.upload(sheet_of([[f"{base}/2.jpg", f"{base}/gone.jpg"], [f"{base}/3.jpg"]]))
+    shop.finished(first)
+
+    again = shop.upload(shop.sheet(first, "failed.csv"))
+
+    assert shop.finished(again)["counts"] == {"total": 1, "pending": 0, "succeeded": 0, "failed": 1}
+
+
+def test_same_url_is_fetched_once(shop: Shop, origin: Origin) -> None:
+    """Ten slots with one URL cause one download and hold one link."""
+    url = f"{origin.base_url}/4.jpg"
+    request_id = shop.upload(sheet_of([[url, url]] * 5))
+
+    status = shop.finished(request_id)
+
+    assert status["counts"]["succeeded"] == 10
+    assert origin.hits["/4.jpg"] == 1
+    assert len({link for row in shop.rows(request_id)[1:] for link in row[3].split(",")}) == 1
+
+
+def test_webhook_has_the_first_releases_keys_and_is_signed(shop: Shop, origin: Origin, receiver: Receiver) -> None:
+    """The batch's webhook arrives once, verified by the public library, and matches its schema."""
+    request_id = shop.upload(sheet_of([[f"{origin.base_url}/5.jpg"]]), webhook_url=receiver.url)
+    shop.finished(request_id)
+
+    received = receiver.wait_for(request_id, within_s=30)
+
+    assert received is not None
+    assert received.verified
+    assert [received.event[key] for key in ("request_id", "status", "message")] == [
+        request_id,
+        "COMPLETED",
+        "Compression done",
+    ]
+    assert_matches("webhook_event", received.event)
+
+
+def test_webhook_is_retried_through_cloud_tasks(shop: Shop, origin: Origin, stack: Stack) -> None:
+    """A receiver that fails once gets the same message id again."""
+    with Receiver(stack.exports["WEBHOOK_SIGNING_SECRET"], answer=lambda n: 500 if n == 0 else 204) as receiver:
+        request_id = shop.upload(sheet_of([[f"{origin.base_url}/5.jpg"]]), webhook_url=receiver.url)
+        shop.finished(request_id)
+
+        eventually(lambda: len(receiver.received) >= 2 or None, within_s=40, what="the second attempt arrives")
+
+        assert [item.verified for item in receiver.received] == [True, True]
+        assert len({item.message_id for item in receiver.received}) == 1
+
+
+def test_sheet_in_cloud_storage_is_a_second_door(shop: Shop, origin: Origin, stack: Stack) -> None:
+    """An execution with `csv_uri` imports the sheet and returns the schema's result."""
+    client = storage.Client(
+        project="demo", credentials=AnonymousCredentials(), client_options={"api_endpoint": stack.url("storage")}
+    )
+    blob = client.bucket("pressroom-sheets").blob("in/spring.csv")
+    blob.upload_from_string(
+        sheet_of([[f"{origin.base_url}/6.jpg", f"{origin.base_url}/7.jpg"]]), content_type="text/csv"
+    )
+
+    execution = run_batch(stack, {"csv_uri": "gs://pressroom-sheets/in/spring.csv"})
+
+    assert execution["state"] == "SUCCEEDED", execution
+    result = json.loads(execution["result"])
+    assert_matches("batch_result", result)
+    assert result["counts"] == {"total": 2, "pending": 0, "succeeded": 2, "failed": 0}
+    assert requests.get(result["download_url"], timeout=10).status_code == 200
+
+
+def test_second_execution_of_a_batch_changes_nothing(shop: Shop, origin: Origin, stack: Stack) -> None:
+    """An execution for a finished batch returns its present state and downloads nothing."""
+    request_id = shop.upload(sheet_of([[f"{origin.base_url}/8.jpg"]]))
+    shop.finished(request_id)
+    hits = origin.hits["/8.jpg"]
+
+    execution = run_batch(stack, {"request_id": request_id})
+
+    assert json.loads(execution["result"])["status"] == "COMPLETED"
+    assert origin.hits["/8.jpg"] == hits
+
+
+def test_missing_sheet_fails_the_execution_with_the_reason(stack: Stack) -> None:
+    """An import that cannot work ends FAILED and says why."""
+    execution = run_batch(stack, {"csv_uri": "gs://pressroom-sheets/none.csv"})
+
+    assert execution["state"] == "FAILED"
+    assert "none.csv" in execution["error"]["payload"]
+
+
+def test_cancel_keeps_what_is_done(shop: Shop, stack: Stack) -> None:
+    """A cancelled batch ends CANCELLED, its finished images stay in the sheet, the rest say so."""
+    files = {f"/{n}.jpg": SampleFile("image/jpeg", encoded(photo(200, 150, seed=n), "JPEG")) for n in range(120)}
+    with Origin(files, delay_s=0.5) as slow:
+        request_id = shop.upload(sheet_of([[f"{slow.base_url}/{n}.jpg"] for n in range(120)]))
+        shop.until_succeeded(request_id, 5)
+
+        answer = requests.post(f"{stack.url('ingest')}/cancel", json={"request_id": request_id}, timeout=10)
+
+        assert answer.status_code == 202
+        status = shop.finished(request_id)
+    assert status["status"] == "CANCELLED"
+    assert status["counts"]["succeeded"] >= 5
+    assert status["counts"]["succeeded"] + status["counts"]["failed"] == 120
+    errors = [row[4] for row in shop.rows(request_id)[1:]]
+    assert sum(error.startswith("CANCELLED") for error in errors) == status["counts"]["failed"]
+
+
+def test_retry_runs_only_what_failed(shop: Shop, origin: Origin, stack: Stack) -> None:
+    """After the origin is mended a retry fills the empty slots and leaves the others as they were."""
+    base = origin.base_url
+    request_id = shop.upload(sheet_of([[f"{base}/9.jpg", f"{base}/later.jpg"]]))
+    shop.finished(request_id)
+    before = shop.rows(request_id)[1][3].split(",")
+    hits = origin.hits["/9.jpg"]
+    origin.files = {**origin.files, "/later.jpg": origin.files["/10.jpg"]}
+
+    answer = requests.post(f"{stack.url('ingest')}/retry", json={"request_id": request_id}, timeout=10)
+
+    assert answer.status_code == 202, answer.text
+    eventually(
+        lambda: True if shop.status(request_id)["status"] == "COMPLETED" else None, within_s=60, what="retry completes"
+    )
+    after = shop.rows(request_id)[1][3].split(",")
+    assert (after[0], bool(before[1]), bool(after[1])) == (before[0], False, True)
+    assert origin.hits["/9.jpg"] == hits
+
+
+def test_sweeper_alone_finishes_a_batch(tmp_path: Path, origin: Origin) -> None:
+    """With no workflow deployed at all, sweeping ends the batch, report and webhook included."""
+    from dataclasses import replace
+
+    empty = tmp_path / "no-workflows"
+    empty.mkdir()
+    with running_stack(tmp_path / "stack", change=lambda config: replace(config, workflows_dir=empty)) as stack:
+        shop = Shop(stack)
+        with Receiver(stack.exports["WEBHOOK_SIGNING_SECRET"]) as receiver:
+            request_id = shop.upload(sheet_of([[f"{origin.base_url}/11.jpg"]]), webhook_url=receiver.url)
+
+            def probe() -> dict[str, object] | None:
+                shop.sweep()
+                status = shop.status(request_id, page_size=1)
+                return status if status["status"] in FINAL else None
+
+            status = eventually(probe, within_s=90, what="sweeping finishes the batch")
+
+            assert status["status"] == "COMPLETED"
+            assert receiver.wait_for(request_id, within_s=30) is not None
+        rows = list(csv.reader(io.StringIO(shop.sheet(request_id).decode("utf-8-sig"), newline="")))
+        assert rows[1][3]
+
+
+def run_batch(stack: Stack, argument: dict[str, str]) -> dict[str, str | dict[str, str]]:
+    """Run the workflow `batch` by REST as gcloud does and return its finished execution."""
+    parent = f"{stack.url('workflows')}/v1/projects/demo/locations/us-central1/workflows/batch/executions"
+    created = requests.post(parent, json={"argument": json.dumps(argument)}, timeout=10).json()
+
+    def probe() -> dict[str, str | dict[str, str]] | None:
+        execution = requests.get(f"{stack.url('workflows')}/v1/{created['name']}", timeout=10).json()
+        return execution if execution["state"] not in {"ACTIVE", "QUEUED"} else None
+
+    return eventually(probe, within_s=90, what="the execution ends")
