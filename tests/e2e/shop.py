@@ -101,10 +101,12 @@ class Shop:
 
     def internal(self, account: str, service: str, method: str, path: str, body: Any = None) -> requests.Response:
         """Call an internal route as a service account."""
-        root = self.stack.url(service)
-        return requests.request(
-            method, root + path, json=body, headers={"Authorization": f"Bearer {self.token(account, root)}"}, timeout=60
-        )
+        return self.internal_at(self.stack.url(service), account, method, path, body)
+
+    def internal_at(self, root: str, account: str, method: str, path: str, body: Any = None) -> requests.Response:
+        """Call an internal route below a root URL, which is also the token's audience."""
+        headers = {"Authorization": f"Bearer {self.token(account, root)}"}
+        return requests.request(method, root + path, json=body, headers=headers, timeout=60)
 
     def sweep(self) -> None:
         """Do what Cloud Scheduler does once a minute."""
