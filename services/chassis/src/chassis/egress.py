@@ -84,7 +84,10 @@ class EgressPolicy:
 
 @dataclass(frozen=True, slots=True)
 class EgressResponse:
-    """What came back; `body` is decompressed, `truncated` says that it was cut at the limit asked for."""
+    """What came back; `body` is decompressed, `truncated` says that it was cut at the limit asked for.
+
+    `headers` are looked up in any case.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -192,6 +195,7 @@ class Egress:
         body: bytes | None = None,
         follow_redirects: bool = True,
         truncate_at: int | None = None,
+        skip_error_bodies: bool = False,
     ) -> EgressResponse:
         """Make one call; any HTTP status is returned.
 
@@ -202,6 +206,7 @@ class Egress:
             body: sent as it is.
             follow_redirects: False returns the 3xx itself.
             truncate_at: cut the body there instead of refusing it; None: `max_body_bytes` is a hard limit.
+            skip_error_bodies: do not read the body of an answer outside 200-299; it is returned empty.
 
         Raises:
             EgressError: the call was refused or failed.
@@ -217,6 +222,8 @@ class Egress:
                 try:
                     location = response.headers.get("Location")
                     if not (follow_redirects and response.status_code in _REDIRECT_CODES and location):
+                        if skip_error_bodies and not 200 <= response.status_code < 300:
+                            return EgressResponse(response.status_code, response.headers, b"", url)
                         return self._read(call, response, url, truncate_at)
                     url = requests.compat.urljoin(url, location)
                 finally:
@@ -273,7 +280,7 @@ class Egress:
             raise _fault_from(error, call) from error
         if call.expired:
             raise EgressError(EgressFault.TIMEOUT, f"not finished after {self._policy.total_timeout_s:g} s")
-        return EgressResponse(response.status_code, dict(response.headers), bytes(body), url, truncated)
+        return EgressResponse(response.status_code, response.headers, bytes(body), url, truncated)
 
     def dial(self, call: _Call, host: str, port: int) -> socket.socket:
         """Resolve once, check every address, connect to one of those checked.

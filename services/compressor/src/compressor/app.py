@@ -1,0 +1,22 @@
+"""The compressor as a Flask application."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from chassis.clock import Clock
+from chassis.identity import CallerGuard
+from chassis.web import new_app
+from compressor.routes import add_routes
+from compressor.service import Compressor
+from compressor.settings import CompressorSettings
+
+MAX_BODY_BYTES = 64 * 1024
+"""A task names one image; its URL has at most 2,083 characters."""
+
+
+def create_app(settings: CompressorSettings, *, guard: CallerGuard, compressor: Compressor, clock: Clock) -> Flask:
+    """Return the application."""
+    app = new_app("compressor", clock, max_body_bytes=MAX_BODY_BYTES)
+    add_routes(app, guard, compressor, tasks_service_account=settings.tasks_service_account)
+    return app

@@ -1,0 +1,53 @@
+"""The reasons of the compressor's own error answers; what happened to an image is an outcome, not an error."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from chassis.errors import ApiError, FieldViolation, Status, unavailable
+
+
+class Reason(StrEnum):
+    """UPPER_SNAKE reasons, documented in the README; all but the first are answered 503 with Retry-After."""
+
+    INVALID_REQUEST = "INVALID_REQUEST"
+    STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+    STORAGE_REFUSED = "STORAGE_REFUSED"
+    OUTCOME_NOT_RECORDED = "OUTCOME_NOT_RECORDED"
+    CODEC_BUSY = "CODEC_BUSY"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+
+
+def invalid_request(violations: list[FieldViolation]) -> ApiError:
+    """Return a 400 that names the bad fields."""
+    return ApiError(
+        Status.INVALID_ARGUMENT,
+        Reason.INVALID_REQUEST,
+        "The body is not a compress request: " + "; ".join(f"{v.field}: {v.description}" for v in violations) + ".",
+        violations=violations,
+    )
+
+
+def storage_unavailable() -> ApiError:
+    """Return a 503: Cloud Storage did not answer within its time."""
+    return unavailable(Reason.STORAGE_UNAVAILABLE, "Cloud Storage cannot be reached.", retry_after_s=10)
+
+
+def storage_refused() -> ApiError:
+    """Return a 503: Cloud Storage refuses us (credentials, permissions, a missing bucket); an operator must act."""
+    return unavailable(Reason.STORAGE_REFUSED, "Cloud Storage refused the request.", retry_after_s=30)
+
+
+def outcome_not_recorded() -> ApiError:
+    """Return a 503: ingest did not take the outcome, so the task must come again."""
+    return unavailable(Reason.OUTCOME_NOT_RECORDED, "The outcome could not be recorded with ingest.", retry_after_s=5)
+
+
+def codec_busy() -> ApiError:
+    """Return a 503: other images held the codec for too long."""
+    return unavailable(Reason.CODEC_BUSY, "Too many images are being decoded.", retry_after_s=5)
+
+
+def out_of_memory() -> ApiError:
+    """Return a 503: this instance is short of memory, which says nothing about the image."""
+    return unavailable(Reason.OUT_OF_MEMORY, "This instance is short of memory.", retry_after_s=10)

@@ -1,0 +1,223 @@
+"""The use case: one image fetched, compressed, stored, and its outcome told to ingest.
+
+Whatever lies with the image or its origin is an outcome and a success of the task; only our own trouble (storage,
+ingest, identity, memory) raises, so that Cloud Tasks brings the task again.
+
+Worst case in seconds: fetch 60, wait for the codec 20, codec about 5, storage 20 (+10 for a 412's read), ingest 10:
+below the dispatch deadline of 120 s except when everything is at its limit at once; then the task is simply repeated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import Any
+
+from chassis.clock import Clock
+from chassis.errors import ApiError
+from chassis.internal_calls import InternalService
+from chassis.logs import get_logger, safe_url
+from compressor.codec import compress
+from compressor.errors import codec_busy, out_of_memory, outcome_not_recorded
+from compressor.fetch import ImageFetcher
+from compressor.model import ImageError, Options, OutcomeCode, OutputFormat, Rendition
+from compressor.store import ImageStore, ObjectKey, StoredImage
+
+log = get_logger(__name__)
+
+_INGEST_TIMEOUT_S = 10.0
+_NOTHING_TO_RETRY = frozenset({404, 409, 410})
+_STORABLE = (OutputFormat.JPEG, OutputFormat.WEBP, OutputFormat.PNG)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt at one image.
+
+    Args:
+        request_id: the batch.
+        image_id: the image.
+        attempt: counted by ingest from 1; a stale attempt's failure cannot win there.
+        url: the customer's URL.
+        options: how to compress.
+        repeated: an earlier attempt or delivery may have stored the rendition already.
+    """
+
+    request_id: str
+    image_id: str
+    attempt: int
+    url: str
+    options: Options
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The image lies in the bucket; `detail` lists the codec's notes."""
+
+    stored: StoredImage
+    bytes_in: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The image cannot be had or compressed, for now or for good; `bytes_in` is None when it was not fetched."""
+
+    error: ImageError
+    bytes_in: int | None
+
+
+Outcome = Succeeded | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the task is answered: the outcome's two words, and whether ingest changed anything by it."""
+
+    outcome: str
+    code: OutcomeCode
+    applied: bool
+
+
+class Codec:
+    """The codec behind a bound on how many pictures are decoded at once in this process.
+
+    Fetches run in parallel; decoding takes up to 9 bytes of memory a pixel and gains nothing from threads.
+    """
+
+    def __init__(self, *, concurrency: int, wait_s: float) -> None:
+        self._slots = BoundedSemaphore(concurrency)
+        self._wait_s = wait_s
+
+    def compress(self, source: bytes, options: Options) -> Rendition:
+        """Return the rendition.
+
+        Raises:
+            CodecError: the picture cannot be compressed.
+            ApiError: 503, the codec stayed busy or memory ran out.
+        """
+        with self._slot():
+            try:
+                return compress(source, options)
+            except MemoryError as error:
+                raise out_of_memory() from error
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(timeout=self._wait_s):
+            raise codec_busy()
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+
+@dataclass(frozen=True, slots=True)
+class Compressor:
+    """The parts that a job needs."""
+
+    fetcher: ImageFetcher
+    codec: Codec
+    store: ImageStore
+    ingest: InternalService
+    clock: Clock
+
+    def run(self, job: Job) -> Recorded:
+        """Do one attempt and record its outcome with ingest.
+
+        Raises:
+            ApiError: 503, our own trouble; nothing was recorded and the attempt may be repeated.
+        """
+        begun = self.clock.monotonic()
+        outcome = self._attempt(job)
+        duration_ms = round((self.clock.monotonic() - begun) * 1000)
+        report = _report(job, outcome, duration_ms)
+        applied = self._record(job, report)
+        log.info(
+            "image.compressed" if isinstance(outcome, Succeeded) else "image.failed",
+            request_id=job.request_id,
+            image_id=job.image_id,
+            attempt=job.attempt,
+            applied=applied,
+            created=isinstance(outcome, Succeeded) and outcome.stored.created,
+            **{key: report[key] for key in ("code", "detail", "transient", "bytes_in", "bytes_out", "duration_ms")},
+            **safe_url(job.url),
+        )
+        return Recorded(report["outcome"], OutcomeCode(report["code"]), applied)
+
+    def _attempt(self, job: Job) -> Outcome:
+        try:
+            source = self.fetcher.fetch(job.url)
+        except ImageError as error:
+            return Failed(error, None)
+        except MemoryError as error:
+            raise out_of_memory() from error
+        key = ObjectKey(hashlib.sha256(source).hexdigest(), job.options)
+        if job.repeated:
+            wanted = job.options.output
+            found = self.store.find(key, _STORABLE if wanted is OutputFormat.KEEP else (wanted,))
+            if found is not None:
+                return Succeeded(found, len(source), "")
+        try:
+            rendition = self.codec.compress(source, job.options)
+        except ImageError as error:
+            return Failed(error, len(source))
+        return Succeeded(self.store.create(key, rendition), len(source), ", ".join(rendition.notes))
+
+    def _record(self, job: Job, report: dict[str, Any]) -> bool:
+        try:
+            answer = self.ingest.call(
+                "PUT", f"/internal/images/{job.image_id}/outcome", body=report, timeout_s=_INGEST_TIMEOUT_S
+            )
+        except ApiError as error:
+            if error.http_code in _NOTHING_TO_RETRY:
+                # The batch was deleted or has ended: whatever we do, nobody waits for this image.
+                log.info("outcome.unwanted", image_id=job.image_id, code=error.http_code, reason=error.reason)
+                return False
+            log.warning("outcome.refused", image_id=job.image_id, code=error.http_code, reason=error.reason)
+            raise outcome_not_recorded() from error
+        return answer.get("applied") is True
+
+
+def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
+    """Return the body of `outcome_request` (workflows/contracts)."""
+    report: dict[str, Any] = {
+        "request_id": job.request_id,
+        "attempt": job.attempt,
+        "retry_after_s": None,
+        "output_url": None,
+        "bytes_in": outcome.bytes_in,
+        "bytes_out": None,
+        "width": None,
+        "height": None,
+        "format": None,
+        "sha256": None,
+        "duration_ms": duration_ms,
+    }
+    match outcome:
+        case Succeeded(stored, _, detail):
+            report |= {
+                "outcome": "SUCCEEDED",
+                "code": OutcomeCode.OK.value,
+                "detail": detail,
+                "transient": False,
+                "output_url": stored.url,
+                "bytes_out": stored.size_bytes,
+                "width": stored.width,
+                "height": stored.height,
+                "format": stored.format.value,
+                "sha256": stored.sha256,
+            }
+        case Failed(error, _):
+            report |= {
+                "outcome": "FAILED",
+                "code": error.code.value,
+                "detail": error.detail,
+                "transient": error.transient,
+                "retry_after_s": error.retry_after_s,
+            }
+    return report

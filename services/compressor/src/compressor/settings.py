@@ -1,0 +1,67 @@
+"""The compressor's settings: one row per environment variable."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from chassis.address_policy import parse_networks
+from chassis.settings import CommaList, Settings
+
+
+class CompressorSettings(Settings):
+    """Settings of the compressor; sizes in bytes, times in seconds."""
+
+    ingest_url: str = Field(alias="INGEST_URL", description="Root URL of ingest, which is told every outcome")
+    compressor_url: str = Field(
+        alias="COMPRESSOR_URL", description="This service's own root URL: the audience of the tokens it accepts"
+    )
+    tasks_service_account: str = Field(
+        alias="TASKS_SERVICE_ACCOUNT", description="The only account that may call POST /compress"
+    )
+    images_bucket: str = Field(alias="IMAGES_BUCKET", description="Bucket of the compressed images")
+    public_url_base: str = Field(
+        "https://storage.googleapis.com",
+        alias="PUBLIC_URL_BASE",
+        description="Output URLs are BASE/BUCKET/NAME",
+    )
+    egress_allowed_networks: CommaList = Field(
+        (),
+        alias="EGRESS_ALLOWED_NETWORKS",
+        description="Networks (CIDR) that may be fetched from although they are not public; empty in production",
+    )
+    egress_allowed_ports: CommaList = Field(
+        ("80", "443", "8080", "8443"),
+        alias="EGRESS_ALLOWED_PORTS",
+        description="Ports of public addresses that may be fetched from",
+    )
+    user_agent: str = Field("Pressroom/0.1", alias="USER_AGENT", description="How fetches name themselves to origins")
+    fetch_max_bytes: int = Field(
+        25 * 1024 * 1024, alias="FETCH_MAX_BYTES", ge=1, description="Largest source image, decompressed, in bytes"
+    )
+    fetch_max_redirects: int = Field(5, alias="FETCH_MAX_REDIRECTS", ge=0, le=20, description="Redirects followed")
+    fetch_connect_timeout_s: float = Field(
+        5.0, alias="FETCH_CONNECT_TIMEOUT_S", gt=0, description="Seconds to wait for a connection"
+    )
+    fetch_read_timeout_s: float = Field(
+        15.0, alias="FETCH_READ_TIMEOUT_S", gt=0, description="Seconds to wait for the next bytes"
+    )
+    fetch_total_timeout_s: float = Field(
+        60.0, alias="FETCH_TOTAL_TIMEOUT_S", gt=0, le=60, description="Seconds for one image, redirects included"
+    )
+    codec_concurrency: int = Field(
+        1, alias="CODEC_CONCURRENCY", ge=1, le=8, description="Images decoded at once in one worker process"
+    )
+    codec_wait_s: float = Field(
+        20.0, alias="CODEC_WAIT_S", gt=0, le=30, description="Seconds to wait for the codec before answering 503"
+    )
+
+    @model_validator(mode="after")
+    def _networks_and_ports_parse(self) -> Self:
+        parse_networks(self.egress_allowed_networks)
+        for port in self.egress_allowed_ports:
+            if not port.isdecimal() or not 1 <= int(port) <= 65535:
+                message = "EGRESS_ALLOWED_PORTS holds something that is no port"
+                raise ValueError(message)
+        return self

@@ -1,0 +1,57 @@
+"""The only file that reads the environment and builds real parts; gunicorn runs `compressor.wsgi:build()`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from flask import Flask
+
+from chassis.address_policy import parse_networks
+from chassis.clock import Clock, SystemClock
+from chassis.egress import Egress, EgressPolicy
+from chassis.google_clients import new_storage_client
+from chassis.identity import CallerGuard, MetadataTokens, TokenSource
+from chassis.internal_calls import InternalService
+from chassis.logs import configure_logs
+from chassis.settings import SettingsError, exit_with_faults
+from compressor.app import create_app
+from compressor.fetch import ImageFetcher
+from compressor.service import Codec, Compressor
+from compressor.settings import CompressorSettings
+from compressor.store import ImageStore
+
+
+def build() -> Flask:
+    """Return the application as the environment describes it."""
+    try:
+        settings = CompressorSettings.from_environ(os.environ)
+    except SettingsError as error:
+        exit_with_faults("compressor", error)
+    configure_logs(service="compressor", project=settings.project, revision=settings.revision, level=settings.log_level)
+    clock = SystemClock()
+    return assemble(settings, clock=clock, storage_client=new_storage_client(settings), tokens=MetadataTokens(clock))
+
+
+def assemble(settings: CompressorSettings, *, clock: Clock, storage_client: Any, tokens: TokenSource) -> Flask:
+    """Return the application made of these outside parts; all else follows from the settings."""
+    policy = EgressPolicy(
+        allowed_networks=parse_networks(settings.egress_allowed_networks),
+        ports=frozenset(int(port) for port in settings.egress_allowed_ports),
+        max_redirects=settings.fetch_max_redirects,
+        connect_timeout_s=settings.fetch_connect_timeout_s,
+        read_timeout_s=settings.fetch_read_timeout_s,
+        total_timeout_s=settings.fetch_total_timeout_s,
+        max_body_bytes=settings.fetch_max_bytes,
+    )
+    compressor = Compressor(
+        fetcher=ImageFetcher(Egress(policy, user_agent=settings.user_agent, clock=clock), clock),
+        codec=Codec(concurrency=settings.codec_concurrency, wait_s=settings.codec_wait_s),
+        store=ImageStore(storage_client, bucket=settings.images_bucket, public_url_base=settings.public_url_base),
+        ingest=InternalService("ingest", settings.ingest_url, tokens),
+        clock=clock,
+    )
+    guard = CallerGuard(
+        audience=settings.compressor_url, certs_url=settings.auth_certs_url, mode=settings.auth_mode, clock=clock
+    )
+    return create_app(settings, guard=guard, compressor=compressor, clock=clock)
