@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from localcloud.clock import SystemClock
-from localcloud.composition import PlatformConfig, start_platform
 from localcloud.fields import ConfigError
+from localcloud.platform_config import PlatformConfig
 
 _DOWN_WITHIN_S = 60.0
 _DEFAULT_ACCOUNTS = {"workflow": "workflow@{project}.iam.gserviceaccount.com"}
@@ -91,6 +91,9 @@ def _platform_config(options: argparse.Namespace) -> PlatformConfig:
 
 
 async def _serve(config: PlatformConfig) -> int:
+    # Here, not above: the emulators and gRPC take a second to load, and only this command needs them.
+    from localcloud.composition import start_platform
+
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
     ended = _end_event()
     platform = await start_platform(config, SystemClock())

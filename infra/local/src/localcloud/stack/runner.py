@@ -14,8 +14,8 @@ from pathlib import Path
 
 import aiohttp
 
-from localcloud.composition import PlatformConfig
 from localcloud.fields import ConfigError
+from localcloud.platform_config import PlatformConfig
 from localcloud.stack.config import (
     ProcessSetting,
     StackConfig,

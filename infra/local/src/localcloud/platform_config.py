@@ -1,0 +1,96 @@
+"""What one local platform serves; travels as a JSON file from the stack runner to the process that serves it.
+
+Apart from `composition` so that the runner need not load gRPC and the emulators.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from localcloud.fields import Fields
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformConfig:
+    """What one local platform serves.
+
+    Attributes:
+        project: project id.
+        project_number: digits.
+        location: the region of everything.
+        accounts: service account name to email, in the order of their metadata ports.
+        metadata_ports: account name to port; the first one also serves the certificates.
+        workflows_account: name of the account that workflows run as.
+        workflows_dir: folder of `*.yaml` to deploy, or None.
+        workflows_environment: user environment variables of every workflow in that folder.
+        secrets_file: values of Secret Manager for workflows, or None.
+        queues_file: queues that exist from the start, or None.
+        schedules_file: jobs of the scheduler; None switches it off.
+        service_urls: service name to base URL, for schedules.
+        url_rewrites: URL prefix of a task to where it is really sent.
+        storage_url: base URL of the storage emulator for connectors, or "".
+    """
+
+    project: str
+    project_number: str
+    location: str
+    accounts: Mapping[str, str]
+    metadata_ports: Mapping[str, int]
+    workflows_account: str
+    workflows_port: int
+    workflows_grpc_port: int
+    tasks_port: int
+    tasks_grpc_port: int
+    host: str = "127.0.0.1"
+    workflows_dir: Path | None = None
+    workflows_environment: Mapping[str, str] = field(default_factory=dict)
+    secrets_file: Path | None = None
+    queues_file: Path | None = None
+    schedules_file: Path | None = None
+    service_urls: Mapping[str, str] = field(default_factory=dict)
+    url_rewrites: Mapping[str, str] = field(default_factory=dict)
+    storage_url: str = ""
+
+    def to_json(self) -> str:
+        """Return the text that `from_json` reads."""
+        return json.dumps(asdict(self), default=str, indent=2)
+
+    @classmethod
+    def from_json(cls, text: str, *, place: str) -> PlatformConfig:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ConfigError: names `place` and the fault.
+        """
+        fields = Fields(json.loads(text), place)
+        ports = fields.section("metadata_ports")
+        config = cls(
+            project=fields.text("project"),
+            project_number=fields.text("project_number"),
+            location=fields.text("location"),
+            accounts=fields.text_mapping("accounts"),
+            metadata_ports={name: ports.integer(name, most=65535) for name in ports.keys()},  # noqa: SIM118
+            workflows_account=fields.text("workflows_account"),
+            workflows_port=fields.integer("workflows_port", most=65535),
+            workflows_grpc_port=fields.integer("workflows_grpc_port", most=65535),
+            tasks_port=fields.integer("tasks_port", most=65535),
+            tasks_grpc_port=fields.integer("tasks_grpc_port", most=65535),
+            host=fields.text("host"),
+            workflows_dir=_path(fields, "workflows_dir"),
+            workflows_environment=fields.text_mapping("workflows_environment"),
+            secrets_file=_path(fields, "secrets_file"),
+            queues_file=_path(fields, "queues_file"),
+            schedules_file=_path(fields, "schedules_file"),
+            service_urls=fields.text_mapping("service_urls"),
+            url_rewrites=fields.text_mapping("url_rewrites"),
+            storage_url=fields.text("storage_url"),
+        )
+        fields.finish()
+        return config
+
+
+def _path(fields: Fields, key: str) -> Path | None:
+    return Path(fields.text(key)) if fields.raw(key) is not None else None

@@ -1,0 +1,136 @@
+"""The PostgreSQL launcher."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+
+import psycopg2
+import pytest
+
+from localcloud.stack.postgres import Postgres, PostgresError, reachable_copy
+from localcloud.stack.process import SystemUser, may_reach
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory, request):
+    free = request.getfixturevalue("free_port")
+    server = Postgres(tmp_path_factory.mktemp("pg") / "data", free(), fsync=False)
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def free_port():
+    from localcloud.stack.free_ports import _blocks
+
+    return lambda: next(_blocks(1))
+
+
+def _query(server, statement, database="postgres"):
+    connection = psycopg2.connect(server.url(database))
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchone()[0] if cursor.description else None
+    finally:
+        connection.close()
+
+
+def test_database_is_created_once_and_upper_cases_accents(postgres):
+    """Creating twice is harmless; the built-in locale knows more than ASCII."""
+    postgres.create_database("shop-1")
+    postgres.create_database("shop-1")
+
+    assert _query(postgres, "SELECT upper('é')", "shop-1") == "É"
+
+
+def test_committed_rows_survive_kill_minus_nine_and_a_new_start(postgres):
+    """A start right after a crash succeeds, although orphaned backends may still hold the shared memory."""
+    _query(postgres, "DROP TABLE IF EXISTS kept")
+    _query(postgres, "CREATE TABLE kept AS SELECT 42 AS x")
+    os.kill(postgres._process.pid, signal.SIGKILL)
+    postgres._process.wait()
+
+    postgres.start()
+
+    assert _query(postgres, "SELECT x FROM kept") == 42
+
+
+def test_stopped_server_starts_again_on_its_data(postgres):
+    """Stop is clean and the cluster is kept."""
+    _query(postgres, "DROP TABLE IF EXISTS kept_2")
+    _query(postgres, "CREATE TABLE kept_2 AS SELECT 7 AS x")
+    postgres.stop()
+    ready_when_stopped = postgres.is_ready()
+    postgres.start()
+
+    assert (ready_when_stopped, _query(postgres, "SELECT x FROM kept_2")) == (False, 7)
+
+
+def test_foreign_folder_is_not_taken_for_a_cluster(tmp_path, free_port):
+    """A folder with other content is left alone."""
+    server = Postgres(tmp_path, free_port())
+    server.data_dir.mkdir(exist_ok=True)
+    (server.data_dir / "letter.txt").write_text("dear")
+    try:
+        with pytest.raises(PostgresError, match="neither empty nor a PostgreSQL cluster"):
+            server.start()
+    finally:
+        server.remove()
+
+
+def test_wrong_pg_bin_is_named(tmp_path, free_port, monkeypatch):
+    """PG_BIN must hold the binaries."""
+    monkeypatch.setenv("PG_BIN", str(tmp_path))
+
+    with pytest.raises(PostgresError, match=r"PG_BIN=.* holds no 'postgres'"):
+        Postgres(tmp_path / "data", free_port()).prepare()
+
+
+def test_server_that_cannot_start_says_why(tmp_path, free_port, monkeypatch):
+    """The error holds the program's own words."""
+    server = Postgres(tmp_path / "data", free_port())
+    server.data_dir.mkdir(parents=True, exist_ok=True)
+    (server.data_dir / "PG_VERSION").write_text("9.6\n")
+    monkeypatch.setattr("localcloud.stack.postgres.START_WITHIN_S", 0.5)
+    try:
+        with pytest.raises(
+            PostgresError,
+            match=r"did not start on port \d+ (.|\n)*could not access the server config",
+        ):
+            server.start()
+    finally:
+        server.remove()
+
+
+def test_reach_is_judged_by_the_mode_of_every_folder(tmp_path):
+    """A private folder anywhere on the way keeps others out."""
+    private = tmp_path / "private"
+    (private / "inner").mkdir(parents=True)
+    stranger = SystemUser("stranger", 54321, 54321)
+    before = may_reach(private / "inner" / "x", stranger)
+    private.chmod(stat.S_IRWXU)
+
+    assert may_reach(private / "inner" / "x", stranger) is False
+    assert before is may_reach(tmp_path / "x", stranger)
+
+
+def test_unreachable_install_is_copied_with_its_libraries(tmp_path, monkeypatch):
+    """The copy keeps the layout that the binaries' library path needs, and is made once."""
+    site = tmp_path / "site"
+    (site / "wheel" / "pginstall" / "bin").mkdir(parents=True)
+    (site / "wheel" / "pginstall" / "bin" / "postgres").write_text("binary")
+    (site / "wheel.libs").mkdir()
+    (site / "wheel.libs" / "lib.so").write_text("library")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    copy = reachable_copy(site / "wheel")
+
+    assert (copy / "pginstall" / "bin" / "postgres").read_text() == "binary"
+    assert (copy.with_name("wheel.libs") / "lib.so").read_text() == "library"
+    assert copy.parent.stat().st_mode & 0o777 == 0o755
+    assert reachable_copy(site / "wheel") == copy
