@@ -1,0 +1,1 @@
+"""Speed as ratios, each taken side by side in one run; `make bench` writes `bench/results/bench.json`."""

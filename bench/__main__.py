@@ -1,0 +1,102 @@
+"""`make bench`: the codec beside bare Pillow, the stack beside bare Pillow on all cores, the stack beside the seed's way.
+
+Everything shares the machine's cores: services, emulators, database, origin and this program.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import PIL
+from samples.catalogue import SampleFile
+from samples.origin import Origin
+
+from bench.bare import bare_rate, compress_bare, seed_rate
+from bench.pictures import SIZE_PX, photos
+from bench.stack import fresh_stack, stack_rate
+from compressor.codec import compress
+from compressor.model import Options
+
+RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
+
+STACK_IMAGES = 500
+CODEC_IMAGES = 60
+SLOW_ORIGIN_S = 0.2
+SEED_IMAGES = {0.0: 150, SLOW_ORIGIN_S: 60}
+"""How many the seed's way gets: enough to be steady, fewer where each takes long."""
+
+AIMS = {"codec": 0.95, "stack": 0.35, "seed_fast_origin": 1.3, "seed_slow_origin": 8.0}
+
+
+def codec_ratio(sources: list[bytes]) -> dict[str, float]:
+    """Return both rates in images a second and their ratio, the two taking turns picture by picture."""
+    spent = {"ours": 0.0, "bare": 0.0}
+    for turn, source in enumerate(sources):
+        pair = (("ours", lambda s: compress(s, Options())), ("bare", compress_bare))
+        for name, work in pair if turn % 2 else reversed(pair):
+            began = time.perf_counter()
+            work(source)
+            spent[name] += time.perf_counter() - began
+    ours, bare = (len(sources) / spent[name] for name in ("ours", "bare"))
+    return {"ours_per_s": ours, "bare_per_s": bare, "ratio": ours / bare}
+
+
+def main() -> int:
+    """Measure, print and write everything; the exit status says whether every aim was met."""
+    cores = os.cpu_count() or 1
+    print(f"drawing {STACK_IMAGES} photos of {SIZE_PX[0]} x {SIZE_PX[1]} px ...", flush=True)
+    sources = photos(STACK_IMAGES)
+    files = {f"/{number}.jpg": SampleFile("image/jpeg", body) for number, body in enumerate(sources)}
+    results: dict[str, dict[str, float]] = {"codec": codec_ratio(sources[:CODEC_IMAGES])}
+    _show("codec", results["codec"])
+    with fresh_stack() as stack:
+        bare = bare_rate(sources, processes=cores)
+        for delay, key in ((0.0, "seed_fast_origin"), (SLOW_ORIGIN_S, "seed_slow_origin")):
+            with Origin(files, delay_s=delay) as origin:
+                urls = [origin.base_url + path for path in files]
+                # The same photos under another name, so that this run finds nothing stored.
+                suffix = f"?delay={delay}"
+                if delay:
+                    origin.files = {path: SampleFile("image/jpeg", _marked(file.body)) for path, file in files.items()}
+                ours = stack_rate(stack, [url + suffix for url in urls])
+                seed = seed_rate(
+                    urls[: SEED_IMAGES[delay]], storage_url=stack.url("storage"), bucket="pressroom-sheets", prefix=key
+                )
+            if not delay:
+                results["stack"] = {"ours_per_s": ours, "bare_per_s": bare, "ratio": ours / bare}
+                _show("stack", results["stack"])
+            results[key] = {"ours_per_s": ours, "seed_per_s": seed, "ratio": ours / seed}
+            _show(key, results[key])
+    report = {
+        "machine": {"cores": cores, "python": platform.python_version(), "pillow": PIL.__version__},
+        "images": STACK_IMAGES,
+        "size_px": SIZE_PX,
+        "aims": AIMS,
+        "results": results,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(f"written to {os.path.relpath(RESULTS)}")
+    missed = [name for name, aim in AIMS.items() if results[name]["ratio"] < aim]
+    if missed:
+        print(f"below the aim: {', '.join(missed)}")
+    return 1 if missed else 0
+
+
+def _marked(jpeg: bytes) -> bytes:
+    """Return the same picture with other bytes."""
+    return jpeg[:2] + b"\xff\xfe\x00\x06slow" + jpeg[2:]
+
+
+def _show(name: str, figures: dict[str, float]) -> None:
+    rates = ", ".join(f"{key.removesuffix('_per_s')} {value:.1f}/s" for key, value in figures.items() if key != "ratio")
+    print(f"{name:17} {rates}, ratio {figures['ratio']:.2f} (aim {AIMS[name]:g})", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
