@@ -128,7 +128,10 @@ class Scheduler:
         while True:
             due = schedule.next_time(self._clock.now())
             await self._clock.sleep(due - self._clock.now())
-            await self._call(schedule, due)
+            try:
+                await self._call(schedule, due)
+            except Exception:
+                log.exception("%s could not be called; it stays scheduled", schedule.name)
 
     async def _call(self, schedule: Schedule, due: float) -> int | None:
         if self._session is None:
