@@ -72,7 +72,9 @@ def link_expired() -> ApiError:
 def link_invalid() -> ApiError:
     """Return a 403: the token is missing, was changed, or belongs to another report."""
     return ApiError(
-        Status.PERMISSION_DENIED, Reason.DOWNLOAD_LINK_INVALID, "The download link's token is not valid for this report."
+        Status.PERMISSION_DENIED,
+        Reason.DOWNLOAD_LINK_INVALID,
+        "The download link's token is not valid for this report.",
     )
 
 

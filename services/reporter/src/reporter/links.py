@@ -1,0 +1,115 @@
+"""Download links: a signed token that opens the three files of one report for a while, and the names they save as.
+
+The token holds request id and generation; its age is read from its own signed timestamp. Knows no storage.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote, urlencode
+from uuid import UUID
+
+from itsdangerous import BadData, SignatureExpired, TimestampSigner, URLSafeTimedSerializer
+
+from chassis.clock import Clock
+from reporter.errors import link_expired, link_invalid
+
+OUTPUT_CSV = "output.csv"
+FAILED_CSV = "failed.csv"
+RESULTS_JSONL = "results.jsonl"
+
+CONTENT_TYPES: Mapping[str, str] = {
+    OUTPUT_CSV: "text/csv; charset=utf-8",
+    FAILED_CSV: "text/csv; charset=utf-8",
+    RESULTS_JSONL: "application/x-ndjson",
+}
+"""The files of a report and their media types."""
+
+_SALT = "reporter.download"
+_MAX_STEM_CHARS = 100
+_UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A URL and the time at which it stops working."""
+
+    url: str
+    expire_time: datetime
+
+
+class _ClockedSigner(TimestampSigner):
+    """A signer whose time comes from the service's clock."""
+
+    def __init__(self, *args: Any, clock: Clock, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._clock = clock
+
+    def get_timestamp(self) -> int:
+        return int(self._clock.now().timestamp())
+
+
+class DownloadLinks:
+    """Makes and checks download links.
+
+    Args:
+        root_url: this service's URL, without a slash at its end.
+        secret: signs the tokens.
+        ttl_s: seconds a link works.
+        clock: its time is signed into the tokens.
+    """
+
+    def __init__(self, *, root_url: str, secret: str, ttl_s: int, clock: Clock) -> None:
+        self._root_url = root_url
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._serializer = URLSafeTimedSerializer(
+            secret, salt=_SALT, signer=_ClockedSigner, signer_kwargs={"clock": clock}
+        )
+
+    def make(self, request_id: UUID, generation: int, file_name: str) -> Link:
+        """Return a link to a file of a report."""
+        token = self._serializer.dumps([str(request_id), generation])
+        query = urlencode({"token": token, "generation": generation})
+        return Link(
+            f"{self._root_url}/reports/{request_id}/{file_name}?{query}",
+            self._clock.now() + timedelta(seconds=self._ttl_s),
+        )
+
+    def check(self, token: str, request_id: UUID, generation: int | None) -> int:
+        """Return the generation of the report that the token opens.
+
+        Raises:
+            ApiError: 403 DOWNLOAD_LINK_EXPIRED, or DOWNLOAD_LINK_INVALID for a changed or foreign token.
+        """
+        try:
+            opened = self._serializer.loads(token, max_age=self._ttl_s)
+        except SignatureExpired as error:
+            raise link_expired() from error
+        except BadData as error:
+            raise link_invalid() from error
+        match opened:
+            case [str(named), int(signed)] if named == str(request_id) and generation in (None, signed):
+                return signed
+            case _:
+                raise link_invalid()
+
+
+def saved_name(source_name: str, file_name: str) -> str:
+    """Return what a file is saved as, e.g. `spring-output.csv` for `spring.csv` and `output.csv`."""
+    base = re.split(r"[/\\]", source_name)[-1]
+    stem = _UNSAFE_IN_NAMES.sub("_", base.rpartition(".")[0] or base).strip(" .")[:_MAX_STEM_CHARS]
+    return f"{stem}-{file_name}" if stem else file_name
+
+
+def content_disposition(name: str) -> str:
+    """Return the header that saves a file under `name`, in any script.
+
+    Source: https://www.rfc-editor.org/rfc/rfc6266 with the `filename*` form of RFC 5987.
+    """
+    plain = "".join(char if char.isascii() and char.isprintable() and char not in '"\\%' else "_" for char in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,0 +1,96 @@
+"""The reports' objects in Cloud Storage: written once, never overwritten, read back in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+import requests
+from google.api_core.exceptions import GoogleAPIError, NotFound, PreconditionFailed
+from google.auth.exceptions import GoogleAuthError
+from google.cloud.storage.exceptions import DataCorruption
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from chassis.logs import get_logger
+from reporter.errors import storage_unavailable
+
+log = get_logger(__name__)
+
+_CALL_TIMEOUT_S = 30.0
+_RETRY = DEFAULT_RETRY.with_timeout(60.0)
+_PIECE_BYTES = 1024 * 1024
+_FAILURES = (GoogleAPIError, GoogleAuthError, DataCorruption, requests.RequestException)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object that exists: its size and the way to read it."""
+
+    size_bytes: int
+    pieces: Iterator[bytes]
+
+
+class ReportObjects:
+    """One private bucket.
+
+    Args:
+        bucket: a `google.cloud.storage.Bucket`.
+    """
+
+    def __init__(self, bucket: Any) -> None:
+        self._bucket = bucket
+
+    def uri(self, name: str) -> str:
+        """Return `gs://BUCKET/NAME`."""
+        return f"gs://{self._bucket.name}/{name}"
+
+    def create(self, name: str, content: IO[bytes], *, size_bytes: int, content_type: str) -> None:
+        """Write an object unless it exists: then it was written by an earlier run from the same rows, which is fine.
+
+        Raises:
+            ApiError: 503 STORAGE_UNAVAILABLE.
+        """
+        blob = self._bucket.blob(name)
+        blob.cache_control = "private, no-store"
+        content.seek(0)
+        try:
+            blob.upload_from_file(
+                content,
+                size=size_bytes,
+                content_type=content_type,
+                if_generation_match=0,
+                timeout=_CALL_TIMEOUT_S,
+                retry=_RETRY,
+            )
+        except PreconditionFailed:
+            log.info("report_object.found", object=name)
+        except _FAILURES as error:
+            log.warning("report_object.refused", object=name, error=type(error).__name__)
+            raise storage_unavailable() from error
+
+    def open(self, name: str, *, skip_bytes: int = 0) -> StoredObject | None:
+        """Return an object from its byte `skip_bytes` on; None when there is none.
+
+        Raises:
+            ApiError: 503 STORAGE_UNAVAILABLE.
+        """
+        try:
+            blob = self._bucket.get_blob(name, timeout=_CALL_TIMEOUT_S, retry=_RETRY)
+        except NotFound:
+            return None
+        except _FAILURES as error:
+            raise storage_unavailable() from error
+        if blob is None:
+            return None
+        size_bytes = max(0, int(blob.size) - skip_bytes)
+        return StoredObject(size_bytes, _pieces(blob, start=skip_bytes, size_bytes=size_bytes))
+
+
+def _pieces(blob: Any, *, start: int, size_bytes: int) -> Iterator[bytes]:
+    if size_bytes == 0:
+        return
+    with blob.open("rb", chunk_size=_PIECE_BYTES, timeout=_CALL_TIMEOUT_S, retry=_RETRY) as reader:
+        reader.seek(start)
+        while piece := reader.read(_PIECE_BYTES):
+            yield piece

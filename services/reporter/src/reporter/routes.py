@@ -1,0 +1,164 @@
+"""The HTTP routes: parse, run the use case, shape the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from flask import Flask, Response
+from sqlalchemy import Engine
+
+from chassis.database import transact
+from chassis.identity import CallerGuard
+from reporter.deliveries import Deliveries
+from reporter.delivery_log import deliveries_of
+from reporter.errors import link_invalid, report_not_found
+from reporter.events import rfc3339
+from reporter.links import (
+    CONTENT_TYPES,
+    FAILED_CSV,
+    OUTPUT_CSV,
+    RESULTS_JSONL,
+    DownloadLinks,
+    content_disposition,
+    saved_name,
+)
+from reporter.models import (
+    DeliveriesAnswer,
+    DeliveriesQuery,
+    DeliveryRequest,
+    DownloadAnswer,
+    DownloadQuery,
+    FileQuery,
+    NotificationRequest,
+    ReportRequest,
+    body_of,
+    query_of,
+)
+from reporter.objects import ReportObjects
+from reporter.publication import ReportPublisher
+from reporter.report_store import Report, find_report, latest_report
+from reporter.settings import ReporterSettings
+from reporter.sheet import BOM
+
+_BOM_BYTES = len(BOM.encode())
+
+
+def add_internal_routes(
+    app: Flask,
+    settings: ReporterSettings,
+    *,
+    guard: CallerGuard,
+    publisher: ReportPublisher,
+    deliveries: Deliveries,
+    objects: ReportObjects,
+    links: DownloadLinks,
+) -> None:
+    """Attach what only our own callers may use."""
+    owners_of_batches = guard.only(settings.workflow_service_account, settings.ingest_service_account)
+
+    @app.post("/internal/reports")
+    @owners_of_batches
+    def publish_report() -> dict[str, Any]:
+        """Publish the report of a sealed batch; a repeat answers the same report."""
+        report = publisher.publish(UUID(body_of(ReportRequest).request_id))
+        return {
+            "request_id": str(report.request_id),
+            "reports": {
+                "output_csv": objects.uri(report.output_csv),
+                "failed_csv": objects.uri(report.failed_csv),
+                "results_jsonl": objects.uri(report.results_jsonl),
+            },
+            "download_url": links.make(report.request_id, report.generation, OUTPUT_CSV).url,
+            "rows": report.row_count,
+            "images": report.image_count,
+        }
+
+    @app.post("/internal/notifications")
+    @owners_of_batches
+    def notify_subscribers() -> dict[str, Any]:
+        """Record a delivery per endpoint; a repeat adds none."""
+        ending = body_of(NotificationRequest).to_ending()
+        return {"request_id": ending.request_id, "deliveries": deliveries.notify(ending)}
+
+    @app.post("/internal/deliveries")
+    @guard.only(settings.tasks_service_account)
+    def attempt_delivery() -> dict[str, Any]:
+        """Make one attempt; 200 says that it is recorded, whatever the receiver answered."""
+        hint = body_of(DeliveryRequest)
+        standing = deliveries.attempt(UUID(hint.delivery_id), hint.attempt)
+        return {"delivery_id": hint.delivery_id, "state": standing.state, "attempts": standing.attempts}
+
+    @app.post("/internal/sweep")
+    @guard.only(settings.scheduler_service_account)
+    def sweep() -> dict[str, Any]:
+        """Move on the deliveries whose tasks or workers were lost."""
+        return {"swept": deliveries.sweep()}
+
+
+def add_public_routes(
+    app: Flask,
+    *,
+    engine: Engine,
+    objects: ReportObjects,
+    links: DownloadLinks,
+    document: Callable[[], dict[str, Any]],
+) -> None:
+    """Attach what anybody may call. Batches with an owner are told of to nobody here, as no caller can be known."""
+
+    @app.get("/download_csv")
+    def download_csv() -> dict[str, Any]:
+        """Answer expiring links to the report of a batch, or of the latest one."""
+        asked = query_of(DownloadQuery).request_id
+        report = transact(engine, lambda c: latest_report(c, owner=None) if asked is None else find_report(c, asked))
+        if report is None or report.owner is not None:
+            raise report_not_found(None if asked is None else str(asked))
+        return _download_answer(report, links).model_dump()
+
+    @app.get("/reports/<uuid:request_id>/<file_name>")
+    def download(request_id: UUID, file_name: str) -> Response:
+        """Stream a file of a report to whoever holds a token for it."""
+        query = query_of(FileQuery)
+        if not query.token:
+            raise link_invalid()
+        generation = links.check(query.token, request_id, query.generation)
+        report = transact(engine, lambda c: find_report(c, request_id, generation=generation))
+        if report is None or file_name not in CONTENT_TYPES:
+            raise report_not_found(str(request_id))
+        skipped = 0 if query.bom or file_name == RESULTS_JSONL else _BOM_BYTES
+        found = objects.open(report.object_name(file_name), skip_bytes=skipped)
+        if found is None:
+            raise report_not_found(str(request_id))
+        response = Response(found.pieces, content_type=CONTENT_TYPES[file_name])
+        response.content_length = found.size_bytes
+        response.headers["Content-Disposition"] = content_disposition(saved_name(report.source_name, file_name))
+        response.headers["Cache-Control"] = "private, no-store"
+        return response
+
+    @app.get("/deliveries")
+    def list_deliveries() -> dict[str, Any]:
+        """List the webhook deliveries of a batch with their attempts."""
+        asked = query_of(DeliveriesQuery).request_id
+        report = transact(engine, lambda c: find_report(c, asked))
+        if report is not None and report.owner is not None:
+            return DeliveriesAnswer(request_id=str(asked), deliveries=[]).model_dump()
+        found = transact(engine, lambda c: deliveries_of(c, asked))
+        return DeliveriesAnswer(request_id=str(asked), deliveries=found).model_dump()
+
+    @app.get("/openapi.json")
+    def openapi() -> dict[str, Any]:
+        """Describe the public routes."""
+        return document()
+
+
+def _download_answer(report: Report, links: DownloadLinks) -> DownloadAnswer:
+    made = {name: links.make(report.request_id, report.generation, name) for name in CONTENT_TYPES}
+    return DownloadAnswer(
+        download_url=made[OUTPUT_CSV].url,
+        failed_url=made[FAILED_CSV].url,
+        results_url=made[RESULTS_JSONL].url,
+        request_id=str(report.request_id),
+        generation=report.generation,
+        expire_time=rfc3339(made[OUTPUT_CSV].expire_time),
+    )

@@ -1,0 +1,125 @@
+"""What the reporter is told by its environment; the service's README shows the table."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
+
+from chassis.address_policy import parse_networks
+from chassis.settings import CommaList, Settings
+from reporter.signature import check_secret
+
+MAX_DOWNLOAD_TTL_S = 7 * 24 * 3600
+"""The longest life of a download link, as with Cloud Storage's own signed URLs."""
+
+MAX_SCHEDULED_S = 25 * 24 * 3600
+"""Cloud Tasks schedules at most 30 days ahead; Retry-After may double an interval."""
+
+
+def _split_numbers(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+NumberList = Annotated[tuple[int, ...], BeforeValidator(_split_numbers)]
+"""A setting written as `5,300`."""
+
+
+class ReporterSettings(Settings):
+    """Settings of the reporter; nothing that names another system has a default."""
+
+    database_url: SecretStr = Field(alias="DATABASE_URL", description="PostgreSQL URL of the reporter's own database")
+    database_pool_size: int = Field(
+        8, alias="DATABASE_POOL_SIZE", ge=1, description="Connections per process; as many as gunicorn has threads"
+    )
+    reporter_url: str = Field(
+        alias="REPORTER_URL",
+        pattern="^https?://",
+        description="Root URL of this service: audience of its callers' tokens and base of download links",
+    )
+    ingest_url: str = Field(alias="INGEST_URL", pattern="^https?://", description="Root URL of ingest")
+    reports_bucket: str = Field(alias="REPORTS_BUCKET", description="Private bucket that holds the reports")
+    webhooks_queue: str = Field(
+        alias="WEBHOOKS_QUEUE",
+        pattern="^projects/[^/]+/locations/[^/]+/queues/[^/]+$",
+        description="Full name of the Cloud Tasks queue that carries delivery attempts",
+    )
+    workflow_service_account: str = Field(
+        alias="WORKFLOW_SERVICE_ACCOUNT", description="May publish reports and notify"
+    )
+    ingest_service_account: str = Field(
+        alias="INGEST_SERVICE_ACCOUNT", description="May publish reports and notify (ingest's sweeper)"
+    )
+    tasks_service_account: str = Field(
+        alias="TASKS_SERVICE_ACCOUNT", description="The account Cloud Tasks calls as; may deliver"
+    )
+    scheduler_service_account: str = Field(alias="SCHEDULER_SERVICE_ACCOUNT", description="May sweep")
+    download_signing_secret: SecretStr = Field(
+        alias="DOWNLOAD_SIGNING_SECRET",
+        min_length=32,
+        description="At least 32 random characters; signs download links",
+    )
+    download_ttl_s: int = Field(
+        3600,
+        alias="DOWNLOAD_TTL_S",
+        ge=1,
+        le=MAX_DOWNLOAD_TTL_S,
+        description="Life of a download link in seconds, at most 7 days",
+    )
+    webhook_signing_secret: SecretStr = Field(
+        alias="WEBHOOK_SIGNING_SECRET",
+        description="Standard Webhooks secret: `whsec_` and 24 to 64 random bytes in base64",
+    )
+    webhook_url: str = Field(
+        "",
+        alias="WEBHOOK_URL",
+        pattern="^(https?://.*)?$",
+        description="Told of every batch, besides the batch's own URL",
+    )
+    webhook_retry_schedule_s: NumberList = Field(
+        (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400),
+        alias="WEBHOOK_RETRY_SCHEDULE_S",
+        description="Seconds between the attempts of a delivery, each with 20 % jitter; one attempt more than numbers",
+    )
+    webhook_timeout_s: float = Field(
+        15.0,
+        alias="WEBHOOK_TIMEOUT_S",
+        gt=0,
+        le=30,
+        description="Seconds for one whole delivery, name lookup to last byte",
+    )
+    egress_allowed_networks: CommaList = Field(
+        (), alias="EGRESS_ALLOWED_NETWORKS", description="Networks that webhooks may reach although they are not public"
+    )
+    egress_allowed_ports: NumberList = Field(
+        (80, 443, 8080, 8443),
+        alias="EGRESS_ALLOWED_PORTS",
+        description="Ports that webhooks may use on public addresses",
+    )
+
+    @field_validator("webhook_signing_secret")
+    @classmethod
+    def _check_webhook_secret(cls, value: SecretStr) -> SecretStr:
+        check_secret(value.get_secret_value())
+        return value
+
+    @field_validator("webhook_retry_schedule_s")
+    @classmethod
+    def _check_schedule(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(not 0 < delay_s <= MAX_SCHEDULED_S // 2 for delay_s in value):
+            message = f"every delay must be between 1 and {MAX_SCHEDULED_S // 2} seconds"
+            raise ValueError(message)
+        return value
+
+    @field_validator("egress_allowed_networks", mode="after")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_networks(value)
+        return value
+
+    @field_validator("reporter_url", "ingest_url", mode="after")
+    @classmethod
+    def _without_slash(cls, value: Any) -> Any:
+        return value.rstrip("/")

@@ -1,0 +1,61 @@
+"""Signs webhooks as Standard Webhooks 1.0.0 wants it, with that project's own library. Pure.
+
+The library's `sign` replaces the zone of the time it is given instead of converting it, so any time but UTC would be
+signed wrongly and every receiver would refuse the event; here a naive time is refused and any other is converted.
+
+Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime
+
+from standardwebhooks.webhooks import Webhook
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, not a secret
+_SECRET_BYTES = range(24, 65)
+
+
+def check_secret(secret: str) -> None:
+    """Refuse what is not a Standard Webhooks secret; the message never holds the secret.
+
+    Raises:
+        ValueError: no `whsec_` before it, no base64, or not 24 to 64 bytes.
+    """
+    if not secret.startswith(SECRET_PREFIX):
+        message = f"must begin with {SECRET_PREFIX}"
+        raise ValueError(message)
+    encoded = secret.removeprefix(SECRET_PREFIX)
+    try:
+        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except binascii.Error:
+        message = f"must be base64 after {SECRET_PREFIX}"
+        raise ValueError(message) from None
+    if len(raw) not in _SECRET_BYTES:
+        message = f"must hold 24 to 64 bytes, not {len(raw)}"
+        raise ValueError(message)
+
+
+def signed_headers(secret: str, *, message_id: str, attempt_time: datetime, body: bytes) -> dict[str, str]:
+    """Return the three headers of one attempt.
+
+    Args:
+        secret: `whsec_...`.
+        message_id: the same in every attempt of one delivery.
+        attempt_time: when this attempt is made; aware, of any zone.
+        body: exactly the bytes that will be sent; UTF-8.
+
+    Raises:
+        ValueError: the time is naive.
+    """
+    if attempt_time.tzinfo is None:
+        message = "the time of an attempt must be aware"
+        raise ValueError(message)
+    in_utc = attempt_time.astimezone(UTC)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(in_utc.timestamp())),
+        "webhook-signature": str(Webhook(secret).sign(message_id, in_utc, body.decode())),
+    }

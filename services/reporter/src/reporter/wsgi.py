@@ -1,0 +1,106 @@
+"""The only file that reads the environment and builds real parts; gunicorn runs `reporter.wsgi:build()`."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+
+from chassis.address_policy import parse_networks
+from chassis.clock import Clock, SystemClock
+from chassis.database import new_engine
+from chassis.egress import Egress, EgressPolicy
+from chassis.google_clients import new_storage_client, new_tasks_client
+from chassis.identity import CallerGuard, MetadataTokens, TokenSource
+from chassis.internal_calls import InternalService
+from chassis.logs import configure_logs
+from chassis.settings import SettingsError, exit_with_faults
+from reporter.app import Parts, create_app
+from reporter.deliveries import MAX_READ_BYTES, USER_AGENT, Deliveries, DeliveryPolicy
+from reporter.delivery_queue import CloudTasksQueue, DeliveryQueue
+from reporter.links import DownloadLinks
+from reporter.objects import ReportObjects
+from reporter.publication import ReportPublisher
+from reporter.settings import ReporterSettings
+
+
+def build() -> Flask:
+    """Return the application as the environment describes it."""
+    try:
+        settings = ReporterSettings.from_environ(os.environ)
+    except SettingsError as error:
+        exit_with_faults("reporter", error)
+    configure_logs(service="reporter", project=settings.project, revision=settings.revision, level=settings.log_level)
+    clock = SystemClock()
+    queue = CloudTasksQueue(
+        new_tasks_client(settings),
+        queue=settings.webhooks_queue,
+        root_url=settings.reporter_url,
+        service_account=settings.tasks_service_account,
+    )
+    return create_app(
+        settings,
+        assemble(
+            settings,
+            clock=clock,
+            queue=queue,
+            storage_client=new_storage_client(settings),
+            tokens=MetadataTokens(clock),
+            jitter=random.SystemRandom().random,
+        ),
+    )
+
+
+def assemble(
+    settings: ReporterSettings,
+    *,
+    clock: Clock,
+    queue: DeliveryQueue,
+    storage_client: Any,
+    tokens: TokenSource,
+    jitter: Callable[[], float],
+) -> Parts:
+    """Return the application's parts; what is not given follows from the settings."""
+    engine = new_engine(
+        settings.database_url.get_secret_value(), pool_size=settings.database_pool_size, application_name="reporter"
+    )
+    objects = ReportObjects(storage_client.bucket(settings.reports_bucket))
+    policy = EgressPolicy(
+        allowed_networks=parse_networks(settings.egress_allowed_networks),
+        ports=frozenset(settings.egress_allowed_ports),
+        read_timeout_s=settings.webhook_timeout_s,
+        total_timeout_s=settings.webhook_timeout_s,
+        max_body_bytes=MAX_READ_BYTES,
+    )
+    return Parts(
+        engine=engine,
+        guard=CallerGuard(
+            audience=settings.reporter_url, certs_url=settings.auth_certs_url, mode=settings.auth_mode, clock=clock
+        ),
+        publisher=ReportPublisher(
+            ingest=InternalService("ingest", settings.ingest_url, tokens), objects=objects, engine=engine, clock=clock
+        ),
+        deliveries=Deliveries(
+            engine=engine,
+            queue=queue,
+            egress=Egress(policy, user_agent=USER_AGENT, clock=clock),
+            policy=DeliveryPolicy(
+                deployment_url=settings.webhook_url,
+                secret=settings.webhook_signing_secret.get_secret_value(),
+                schedule_s=settings.webhook_retry_schedule_s,
+            ),
+            clock=clock,
+            jitter=jitter,
+        ),
+        objects=objects,
+        links=DownloadLinks(
+            root_url=settings.reporter_url,
+            secret=settings.download_signing_secret.get_secret_value(),
+            ttl_s=settings.download_ttl_s,
+            clock=clock,
+        ),
+        clock=clock,
+    )
