@@ -49,7 +49,7 @@ def may_be_cut_wrongly(links: tuple[str, ...], cell: str) -> bool:
 
 
 def link_fault(url: str) -> LinkFault | None:
-    """Return what is wrong with the form of a URL; None when it may be fetched (addresses are checked when fetching)."""
+    """Return what is wrong with the form of a URL; None when it may be tried."""
     if len(url) > MAX_URL_CHARS:
         return LinkFault(ProblemCode.URL_INVALID, f"The URL has {len(url)} characters; the limit is {MAX_URL_CHARS}.")
     if _BLANK_OR_CONTROL.search(url) or "\\" in url:
