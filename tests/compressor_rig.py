@@ -1,0 +1,129 @@
+"""The compressor with real neighbours: a storage emulator, an identity issuer and a recording ingest."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+from jsonschema import Draft202012Validator
+
+from compressor.settings import CompressorSettings
+from localcloud.identity.issuer import TokenIssuer
+from scripted_origin import Exchange, Received, ScriptedOrigin, answer
+
+CONTRACTS = Path(__file__).parents[1] / "workflows" / "contracts"
+TASKS_ACCOUNT = "tasks@pressroom.iam.gserviceaccount.com"
+COMPRESSOR_ACCOUNT = "compressor@pressroom.iam.gserviceaccount.com"
+AUDIENCE = "https://compressor.example"
+
+
+def contract(name: str) -> Draft202012Validator:
+    """Return the validator of one payload."""
+    schema = json.loads((CONTRACTS / f"{name}.schema.json").read_text())
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+@dataclass(slots=True)
+class RecordingIngest:
+    """Ingest's outcome route: checks the contract and the caller, remembers, and answers as told."""
+
+    server: ScriptedOrigin
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+    callers: list[Received] = field(default_factory=list)
+    status: int = 200
+    reply: dict[str, Any] = field(
+        default_factory=lambda: {"applied": True, "image_status": "SUCCEEDED", "batch_status": "PROCESSING"}
+    )
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Register the route."""
+        self.server.on("/internal/images/", self.take)
+
+    def take(self, exchange: Exchange) -> None:
+        """Take one outcome."""
+        outcome = json.loads(exchange.request.body)
+        with self.lock:
+            self.outcomes.append(outcome)
+            self.callers.append(exchange.request)
+        headers = [("Content-Type", "application/json")]
+        answer(json.dumps(self.reply).encode(), status=self.status, headers=headers)(exchange)
+
+    def refuse(self, status: int, canonical: str, reason: str) -> None:
+        """Answer an AIP-193 error from now on."""
+        info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "ingest"}
+        self.status = status
+        self.reply = {"error": {"code": status, "status": canonical, "message": "Refused.", "details": [info]}}
+
+
+def storage_client(api_endpoint: str) -> Any:
+    """Return Google's client, anonymous, for an endpoint on loopback."""
+    return storage.Client(
+        project="pressroom", credentials=AnonymousCredentials(), client_options={"api_endpoint": api_endpoint}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedTokens:
+    """Tokens of the compressor's own account."""
+
+    issuer: TokenIssuer
+
+    def token(self, audience: str) -> str:
+        """Return a token."""
+        return self.issuer.mint_id_token(COMPRESSOR_ACCOUNT, audience)
+
+
+def make_settings(**overrides: str) -> CompressorSettings:
+    """Return settings as from an environment; loopback may be fetched from."""
+    environ = {
+        "GOOGLE_CLOUD_PROJECT": "pressroom",
+        "GOOGLE_CLOUD_LOCATION": "europe-west1",
+        "INGEST_URL": "http://127.0.0.1:1",
+        "COMPRESSOR_URL": AUDIENCE,
+        "TASKS_SERVICE_ACCOUNT": TASKS_ACCOUNT,
+        "IMAGES_BUCKET": "images",
+        "EGRESS_ALLOWED_NETWORKS": "127.0.0.0/8",
+    }
+    return CompressorSettings.from_environ(environ | overrides)
+
+
+@dataclass(slots=True)
+class Service:
+    """The running application and what a test asks of it."""
+
+    app: Flask
+    issuer: TokenIssuer
+    ingest: RecordingIngest
+    bucket: Any
+
+    def post(self, body: Any, **headers: str) -> Any:
+        """Send a body as Cloud Tasks would."""
+        client: FlaskClient = self.app.test_client()
+        token = self.issuer.mint_id_token(TASKS_ACCOUNT, AUDIENCE)
+        return client.post("/compress", json=body, headers={"Authorization": f"Bearer {token}", **headers})
+
+    def objects(self) -> list[Any]:
+        """Return the stored objects."""
+        return list(self.bucket.list_blobs())
+
+
+def task(url: str, **overrides: Any) -> dict[str, Any]:
+    """Return a compress request that its contract accepts."""
+    body = {
+        "request_id": str(uuid.uuid4()),
+        "image_id": str(uuid.uuid4()),
+        "attempt": 1,
+        "url": url,
+        "options": {"quality": 50, "format": "jpeg"},
+    } | overrides
+    contract("compress_request").validate(body)
+    return body

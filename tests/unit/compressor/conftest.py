@@ -1,0 +1,87 @@
+"""The compressor's neighbours, started once or per test."""
+
+from __future__ import annotations
+
+import json
+import socket
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from chassis.clock import SystemClock
+from compressor.wsgi import assemble
+from compressor_rig import IssuedTokens, RecordingIngest, Service, contract, make_settings, storage_client
+from localcloud.clock import SystemClock as IssuerClock
+from localcloud.identity.issuer import TokenIssuer
+from localcloud.stack.storage import Storage
+from scripted_origin import ScriptedOrigin, answer
+
+
+@pytest.fixture
+def origin() -> Iterator[ScriptedOrigin]:
+    with ScriptedOrigin() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def issuer() -> TokenIssuer:
+    return TokenIssuer(IssuerClock())
+
+
+@pytest.fixture(scope="session")
+def certs_url(issuer: TokenIssuer) -> Iterator[str]:
+    with ScriptedOrigin() as server:
+        body = json.dumps(issuer.certificates()).encode()
+        yield server.on("/certs", answer(body, headers=[("Content-Type", "application/json")]))
+
+
+@pytest.fixture
+def ingest() -> Iterator[RecordingIngest]:
+    with ScriptedOrigin() as server:
+        recording = RecordingIngest(server)
+        yield recording
+        for outcome in recording.outcomes:
+            contract("outcome_request").validate(outcome)
+
+
+@pytest.fixture(scope="session")
+def storage_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    emulator = Storage(tmp_path_factory.mktemp("storage"), port)
+    emulator.start()
+    yield emulator
+    emulator.stop()
+
+
+@pytest.fixture
+def bucket(storage_emulator: Storage) -> Iterator[Any]:
+    client = storage_client(storage_emulator.base_url)
+    yield client.create_bucket(f"images-{uuid.uuid4().hex}")
+    client.close()
+
+
+@pytest.fixture
+def make_service(issuer: TokenIssuer, certs_url: str, ingest: RecordingIngest, bucket: Any) -> Any:
+    def make(*, api_endpoint: str | None = None, **overrides: str) -> Service:
+        settings = make_settings(
+            **{
+                "INGEST_URL": ingest.server.url("").rstrip("/"),
+                "IMAGES_BUCKET": bucket.name,
+                "AUTH_CERTS_URL": certs_url,
+                **overrides,
+            }
+        )
+        client = storage_client(api_endpoint) if api_endpoint else bucket.client
+        app = assemble(settings, clock=SystemClock(), storage_client=client, tokens=IssuedTokens(issuer))
+        return Service(app, issuer, ingest, bucket)
+
+    return make
+
+
+@pytest.fixture
+def service(make_service: Any) -> Service:
+    made: Service = make_service()
+    return made
