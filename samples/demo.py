@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from localcloud.stack.blocking import Stack
 from localcloud.stack.config import StackConfig, load_stack_config
 from localcloud.stack.free_ports import free_ports
-from localcloud.stack.runner import Stack
 from samples.catalogue import Catalogue, make_catalogue
 from samples.origin import Origin
 from samples.receiver import Received, Receiver
@@ -70,7 +70,7 @@ def main() -> int:
         origin = Origin({})
         catalogue = make_catalogue(origin.base_url)
         origin.files = catalogue.files
-    stack = Stack(config, state_dir=state, ports=ports)
+    stack = Stack(config, state, ports)
     with _step(console, "starting PostgreSQL, Storage, Workflows, Cloud Tasks and the three services"):
         stack.start()
     try:

@@ -1,0 +1,350 @@
+"""`workflows/batch.yaml` on the local runtime, with scripted services: order, failure path, ownership and limits."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.schemas import assert_matches
+from localcloud.workflows.connectors.registry import connector_methods
+from localcloud.workflows.runtime.failure import ExecutionFailedError
+from localcloud.workflows.runtime.host import Host, HttpRequest, HttpResponse
+from localcloud.workflows.runtime.interpreter import run_program
+from localcloud.workflows.runtime.testing import LeapingClock, make_host
+from localcloud.workflows.source.loader import load_program
+
+SOURCE = Path(__file__).resolve().parents[2] / "workflows/batch.yaml"
+REQUEST_ID = "0b0f2a52-5e0e-4a53-9d1f-6a4a9f6f2f10"
+WORKFLOW = "projects/demo/locations/us-central1/workflows/batch"
+EXECUTION = f"{WORKFLOW}/executions/e1"
+QUEUE = "projects/demo/locations/us-central1/queues/images"
+TASK_CREATE = "googleapis.cloudtasks.v2.projects.locations.queues.tasks.create"
+EXECUTION_CREATE = "googleapis.workflowexecutions.v1.projects.locations.workflows.executions.create"
+
+Page = list[dict[str, Any]]
+
+PROGRAM = load_program(SOURCE.read_text(encoding="utf-8"), connectors=connector_methods())
+
+
+def counts(total: int, pending: int) -> dict[str, int]:
+    """Return the counters of a batch in which nothing failed."""
+    return {"total": total, "pending": pending, "succeeded": total - pending, "failed": 0}
+
+
+def image(number: int, url: str = "https://cdn.example/a.jpg") -> dict[str, Any]:
+    """Return one image of a claimed page."""
+    image_id = f"00000000-0000-4000-8000-{number:012}"
+    payload = {"request_id": REQUEST_ID, "image_id": image_id, "attempt": 1, "url": url}
+    return {"task_id": f"t{number}", "payload": {**payload, "options": {"quality": 50, "format": "jpeg"}}}
+
+
+class Services:
+    """Ingest and reporter as scripts: `pages` are claimed one after the other, then everything is done.
+
+    `answers` overrides a route, named by the end of its path, with responses that are used up in order.
+    """
+
+    def __init__(
+        self, pages: list[list[dict[str, Any]]], answers: Mapping[str, list[HttpResponse]] | None = None
+    ) -> None:
+        self.pages = list(pages)
+        self.total = sum(len(row["images"]) for page in pages for row in page)
+        self.answers = {key: list(value) for key, value in (answers or {}).items()}
+        self.calls: list[tuple[str, Any]] = []
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request of the workflow."""
+        await asyncio.sleep(0)
+        route = request.url.split("?", 1)[0].rsplit("/", 1)[1]
+        assert request.headers["Authorization"].startswith("Bearer oidc:https://")
+        self.calls.append((route, json.loads(request.body) if request.body else None))
+        if self.answers.get(route):
+            return self.answers[route].pop(0)
+        return ok(getattr(self, f"_{route}")())
+
+    def routes(self) -> list[str]:
+        """Return the routes called, in order."""
+        return [route for route, _ in self.calls]
+
+    def _imports(self) -> dict[str, Any]:
+        return {"request_id": REQUEST_ID, "status": "PENDING", "counts": counts(self.total, self.total)}
+
+    def _start(self) -> dict[str, Any]:
+        return {
+            "request_id": REQUEST_ID,
+            "owner": True,
+            "status": "PROCESSING",
+            "counts": counts(self.total, self.total),
+        }
+
+    def _claim(self) -> dict[str, Any]:
+        rows = self.pages.pop(0) if self.pages else []
+        return {
+            "request_id": REQUEST_ID,
+            "rows": rows,
+            "image_count": sum(len(row["images"]) for row in rows),
+            "exhausted": not self.pages,
+        }
+
+    def _progress(self) -> dict[str, Any]:
+        return {
+            "request_id": REQUEST_ID,
+            "status": "SEALING",
+            "counts": counts(self.total, 0),
+            "open": 0,
+            "due": 0,
+            "next_due_s": None,
+        }
+
+    def _reports(self) -> dict[str, Any]:
+        reports = {key: f"gs://reports/{key}" for key in ("output_csv", "failed_csv", "results_jsonl")}
+        url = "https://reporter.example/reports/x"
+        return {"request_id": REQUEST_ID, "reports": reports, "download_url": url, "rows": 1, "images": self.total}
+
+    def _finish(self) -> dict[str, Any]:
+        return ending("COMPLETED", self.total)
+
+    def _fail(self) -> dict[str, Any]:
+        return {**ending("FAILED", self.total), "terminal": True}
+
+    def _release(self) -> dict[str, Any]:
+        return {"request_id": REQUEST_ID, "status": "PROCESSING"}
+
+    def _notifications(self) -> dict[str, Any]:
+        return {"request_id": REQUEST_ID, "deliveries": 1}
+
+
+def ending(status: str, total: int) -> dict[str, Any]:
+    """Return what ingest answers at the end of a batch."""
+    return {
+        "request_id": REQUEST_ID,
+        "status": status,
+        "counts": counts(total, 0),
+        "message": "Compression done",
+        "finished_at": "2026-01-01T00:00:00Z",
+        "generation": 1,
+        "webhook_url": None,
+    }
+
+
+def ok(body: Any) -> HttpResponse:
+    """Return a JSON answer."""
+    return HttpResponse(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
+
+
+def refused(code: int, status: str) -> HttpResponse:
+    """Return an AIP-193 error."""
+    body = {"error": {"code": code, "status": status, "message": "no", "details": []}}
+    return HttpResponse(code, {"Content-Type": "application/json"}, json.dumps(body).encode())
+
+
+class Cloud:
+    """Remembers what the connectors were asked to create."""
+
+    def __init__(self) -> None:
+        self.tasks: list[dict[str, Any]] = []
+        self.executions: list[dict[str, Any]] = []
+
+    async def create_task(self, _host: Host, args: Mapping[str, Any]) -> Any:
+        """Keep a task."""
+        await asyncio.sleep(0)
+        self.tasks.append(args["body"]["task"])
+        return args["body"]["task"]
+
+    async def create_execution(self, _host: Host, args: Mapping[str, Any]) -> Any:
+        """Keep an execution."""
+        self.executions.append(dict(args))
+        return {"name": "successor"}
+
+
+def run(services: Services, cloud: Cloud | None = None, argument: Any = None) -> tuple[Any, LeapingClock]:
+    """Run the workflow; return its result, its steps and the clock."""
+    cloud = cloud or Cloud()
+    clock = LeapingClock()
+    host = make_host(
+        clock=clock,
+        http=services,
+        env={
+            "INGEST_URL": "https://ingest.example",
+            "COMPRESSOR_URL": "https://compressor.example",
+            "REPORTER_URL": "https://reporter.example",
+            "IMAGES_QUEUE": QUEUE,
+            "TASKS_SERVICE_ACCOUNT": "tasks@demo.example",
+            "GOOGLE_CLOUD_PROJECT_ID": "demo",
+            "GOOGLE_CLOUD_LOCATION": "us-central1",
+            "GOOGLE_CLOUD_WORKFLOW_ID": "batch",
+            "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": "e1",
+        },
+        connectors={TASK_CREATE: cloud.create_task, EXECUTION_CREATE: cloud.create_execution},
+    )
+    result = asyncio.run(run_program(PROGRAM, {"request_id": REQUEST_ID} if argument is None else argument, host))
+    return result, clock
+
+
+def test_batch_goes_from_start_to_notification() -> None:
+    """The calls come in the order of the design, and the result matches its contract."""
+    services = Services([[{"row_number": 1, "images": [image(1), image(2)]}]])
+
+    result, _ = run(services)
+
+    assert services.routes() == ["start", "claim", "progress", "reports", "finish", "notifications"]
+    assert_matches("batch_result", result)
+    assert result["download_url"] == "https://reporter.example/reports/x"
+
+
+@pytest.mark.parametrize(
+    ("route", "contract"),
+    [
+        ("imports", "import_request"),
+        ("start", "start_request"),
+        ("claim", "claim_request"),
+        ("reports", "report_request"),
+        ("finish", "finish_request"),
+        ("notifications", "notification_request"),
+    ],
+)
+def test_workflow_sends_what_the_contract_says(route: str, contract: str) -> None:
+    """Every body that the workflow sends has the form of its contract."""
+    services = Services([[{"row_number": 1, "images": [image(1)]}]])
+
+    argument = {"csv_uri": "gs://sheets/a.csv"}
+    assert_matches("batch_argument", argument)
+    run(services, argument=argument)
+
+    assert_matches(contract, dict(services.calls)[route])
+
+
+def test_task_carries_the_payload_to_the_compressor() -> None:
+    """A task is named by ingest, targets /compress and holds the claimed payload as it was."""
+    cloud = Cloud()
+    run(Services([[{"row_number": 1, "images": [image(7)]}]]), cloud)
+
+    task = cloud.tasks[0]
+    assert task["name"] == f"{QUEUE}/tasks/t7"
+    assert task["httpRequest"]["url"] == "https://compressor.example/compress"
+    assert task["httpRequest"]["oidcToken"]["audience"] == "https://compressor.example"
+    assert json.loads(base64.b64decode(task["httpRequest"]["body"])) == image(7)["payload"]
+
+
+def test_execution_that_does_not_own_the_batch_does_nothing() -> None:
+    """When ingest says that another execution owns the batch, the workflow returns at once."""
+    body = {"request_id": REQUEST_ID, "owner": False, "status": "PROCESSING", "counts": counts(1, 1)}
+    services = Services([], {"start": [ok(body)]})
+
+    result, _ = run(services)
+
+    assert services.routes() == ["start"]
+    assert result["download_url"] is None
+
+
+def test_execution_that_lost_the_batch_leaves_quietly() -> None:
+    """A 409 ABORTED in the middle means that another execution took over: no failure is recorded."""
+    services = Services([], {"claim": [refused(409, "ABORTED")]})
+
+    result, _ = run(services)
+
+    assert services.routes() == ["start", "claim"]
+    assert result["request_id"] == REQUEST_ID
+
+
+def test_outage_of_a_service_is_waited_for() -> None:
+    """503 and 500 of our own services are retried with growing waits."""
+    outage = [refused(503, "UNAVAILABLE"), refused(500, "INTERNAL"), refused(503, "UNAVAILABLE")]
+    services = Services([], {"reports": outage})
+
+    result, clock = run(services)
+
+    assert result["status"] == "COMPLETED"
+    assert [wait for wait in clock.requested if wait > 0] == [0.5, 1.0, 2.0]
+
+
+def test_failure_is_recorded_with_the_steps_name_and_notified() -> None:
+    """What cannot be done is put down on the batch, told to subscribers when final, and fails the execution."""
+    services = Services([], {"reports": [refused(400, "FAILED_PRECONDITION")]})
+
+    with pytest.raises(ExecutionFailedError):
+        run(services)
+
+    assert services.routes()[-2:] == ["fail", "notifications"]
+    body = dict(services.calls)["fail"]
+    assert_matches("fail_request", body)
+    assert (body["step"], body["error"]["code"]) == ("report", 400)
+
+
+def test_failed_import_leaves_nothing_to_record() -> None:
+    """An import that is refused fails the execution with the service's error and calls nothing else."""
+    services = Services([], {"imports": [refused(400, "INVALID_ARGUMENT")]})
+
+    with pytest.raises(ExecutionFailedError) as failure:
+        run(services, argument={"csv_uri": "gs://sheets/a.csv"})
+
+    assert services.routes() == ["imports"]
+    assert "INVALID_ARGUMENT" in failure.value.payload
+
+
+def test_images_that_come_due_again_are_claimed_again() -> None:
+    """A poll that shows due images leads back to a claim; waits follow the time ingest names."""
+    waiting = {"request_id": REQUEST_ID, "status": "PROCESSING", "counts": counts(1, 1), "open": 1}
+    services = Services(
+        [[{"row_number": 1, "images": [image(1)]}]],
+        {"progress": [ok({**waiting, "due": 0, "next_due_s": 9.5}), ok({**waiting, "due": 1, "next_due_s": None})]},
+    )
+
+    run(services)
+
+    assert services.routes() == [
+        "start",
+        "claim",
+        "progress",
+        "progress",
+        "claim",
+        "progress",
+        "reports",
+        "finish",
+        "notifications",
+    ]
+
+
+def test_steps_stay_below_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run needs no more steps than `steps_used` adds for its pages and polls, so the hand-over comes in time."""
+    page = [{"row_number": row, "images": [image(row * 3 + n) for n in range(3)]} for row in range(60)]
+    begin_and_end, per_page, per_poll = 60, 16 + 3 * 60 + 9 * 180, 16
+    monkeypatch.setattr("localcloud.workflows.runtime.execution.MAX_STEPS", begin_and_end + 10 * per_page + per_poll)
+
+    result, _ = run(Services([page] * 10))
+
+    assert result["status"] == "COMPLETED"
+
+
+def test_full_pages_fit_the_memory_of_an_execution() -> None:
+    """Two pages of 64 KiB with the longest URLs run under the 512 KB limit."""
+    url = "https://cdn.example/" + "a" * 2000
+    page: list[dict[str, Any]] = [{"row_number": row, "images": [image(row, url)]} for row in range(1, 29)]
+    small = [{"row_number": row, "images": [image(row)]} for row in range(1, 101)]
+    assert 60_000 < len(json.dumps(page)) <= 65_536
+
+    result, _ = run(Services([page, small, page]))
+
+    assert result["status"] == "COMPLETED"
+
+
+def test_execution_hands_over_before_its_steps_run_out() -> None:
+    """At 80,000 counted steps the execution gives the batch up and starts its successor with the same argument."""
+    cloud = Cloud()
+    page = [{"row_number": row, "images": [image(row)]} for row in range(1, 101)]
+    services = Services([page] * 80, {})
+
+    result, _ = run(services, cloud)
+
+    assert services.routes()[-1] == "release"
+    assert result["status"] == "PROCESSING"
+    assert cloud.executions[0]["parent"] == WORKFLOW
+    assert json.loads(cloud.executions[0]["body"]["argument"]) == {"request_id": REQUEST_ID}
+    assert_matches("release_request", dict(services.calls)["release"])
+    assert len(cloud.tasks) < 8000
