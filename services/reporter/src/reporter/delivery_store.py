@@ -144,7 +144,12 @@ def record_attempt(
             following = {"state": "FAILED", **_ended(now, reason)}
     updated = connection.execute(
         sa.update(deliveries)
-        .where(deliveries.c.id == delivery_id, deliveries.c.state == "PENDING", deliveries.c.attempts == attempt - 1)
+        .where(
+            deliveries.c.id == delivery_id,
+            deliveries.c.state == "PENDING",
+            deliveries.c.attempts == attempt - 1,
+            free,
+        )
         .values(attempts=attempt, lease_until=None, resends=0, **following)
     )
     if updated.rowcount == 0:

@@ -1,0 +1,193 @@
+"""Real PostgreSQL and a real storage emulator for the whole run; everything else fresh for each test."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage as gcs
+
+from localcloud.stack.postgres import Postgres
+from localcloud.stack.storage import Storage
+from reporter.app import create_app
+from reporter.migrate import migrate
+from reporter.settings import ReporterSettings
+from reporter.wsgi import assemble
+from unit.reporter.world import (
+    INGEST,
+    ROOT_URL,
+    SCHEDULER,
+    SECRET,
+    TASKS,
+    WORKFLOW,
+    HandClock,
+    MemoryQueue,
+    NamedTokens,
+    ScriptedIngest,
+    Subscriber,
+    World,
+    certificates,
+    loopback,
+)
+
+BUCKET = "reports-under-test"
+_TEMPLATE = "reporter_template"
+_numbers = count(1)
+
+
+def free_port() -> int:
+    """Return a port nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """Give a started PostgreSQL server."""
+    server = Postgres(tmp_path_factory.mktemp("reporter-postgres") / "data", free_port(), fsync=False)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: Postgres) -> str:
+    """Give the name of a migrated database to be copied."""
+    postgres.create_database(_TEMPLATE)
+    migrate(postgres.url(_TEMPLATE))
+    return _TEMPLATE
+
+
+@pytest.fixture
+def database_url(postgres: Postgres, migrated: str) -> str:
+    """Give a fresh migrated database."""
+    name = f"reporter_{next(_numbers)}"
+    connection = psycopg2.connect(postgres.url("postgres"))
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name} TEMPLATE {migrated} STRATEGY FILE_COPY")
+    finally:
+        connection.close()
+    return postgres.url(name)
+
+
+@pytest.fixture(scope="session")
+def storage_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the URL of a storage emulator with our bucket."""
+    server = Storage(tmp_path_factory.mktemp("reporter-storage"), free_port())
+    server.start()
+    try:
+        server.create_buckets([BUCKET], project="demo")
+        yield server.base_url
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def storage_client(storage_url: str) -> Iterator[Any]:
+    """Give Google's client for the emulator."""
+    client = gcs.Client(
+        project="demo", credentials=AnonymousCredentials(), client_options={"api_endpoint": storage_url}
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def certs_url() -> Iterator[str]:
+    """Give the URL of the issuer's certificates."""
+    with loopback(certificates) as url:
+        yield f"{url}/oauth2/v1/certs"
+
+
+@pytest.fixture
+def ingest() -> Iterator[ScriptedIngest]:
+    """Give an ingest that serves scripted exports."""
+    scripted = ScriptedIngest()
+    with loopback(scripted.handle) as url:
+        scripted.url = url
+        yield scripted
+
+
+@pytest.fixture
+def subscriber() -> Iterator[Subscriber]:
+    """Give a webhook receiver."""
+    receiver = Subscriber()
+    with loopback(receiver.handle) as url:
+        receiver.url = f"{url}/hooks"
+        yield receiver
+
+
+@pytest.fixture
+def environment(database_url: str, certs_url: str, ingest: ScriptedIngest) -> dict[str, str]:
+    """Give the service's environment variables."""
+    return {
+        "GOOGLE_CLOUD_PROJECT": "demo",
+        "GOOGLE_CLOUD_LOCATION": "us-central1",
+        "AUTH_CERTS_URL": certs_url,
+        "DATABASE_URL": database_url,
+        "REPORTER_URL": ROOT_URL,
+        "INGEST_URL": ingest.url,
+        "REPORTS_BUCKET": BUCKET,
+        "WEBHOOKS_QUEUE": "projects/demo/locations/us-central1/queues/webhooks",
+        "WORKFLOW_SERVICE_ACCOUNT": WORKFLOW,
+        "INGEST_SERVICE_ACCOUNT": INGEST,
+        "TASKS_SERVICE_ACCOUNT": TASKS,
+        "SCHEDULER_SERVICE_ACCOUNT": SCHEDULER,
+        "DOWNLOAD_SIGNING_SECRET": "not-a-secret-just-32-characters!",
+        "WEBHOOK_SIGNING_SECRET": SECRET,
+        "EGRESS_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "WEBHOOK_TIMEOUT_S": "0.5",
+    }
+
+
+@pytest.fixture
+def make_world(
+    environment: dict[str, str], ingest: ScriptedIngest, storage_client: Any
+) -> Iterator[Callable[..., World]]:
+    """Give a maker of services; keyword arguments are further environment variables."""
+    with ExitStack() as stack:
+
+        def make(*, queue: Any = None, **variables: str) -> World:
+            settings = ReporterSettings.from_environ({**environment, **variables})
+            clock = HandClock()
+            memory = MemoryQueue()
+            parts = assemble(
+                settings,
+                clock=clock,
+                queue=queue or memory,
+                storage_client=storage_client,
+                tokens=NamedTokens(),
+                jitter=lambda: 0.5,
+            )
+            stack.callback(parts.engine.dispose)
+            app = create_app(settings, parts)
+            app.testing = False
+            bucket = storage_client.bucket(BUCKET)
+            return World(app, parts, settings, clock, memory, ingest, storage_client, bucket)
+
+        yield make
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    """Give the service with default settings."""
+    return make_world()
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Give the folder of the checkout."""
+    return Path(__file__).resolve().parents[3]
