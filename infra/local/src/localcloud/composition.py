@@ -5,7 +5,7 @@ This is what the process `localcloud serve` runs.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from localcloud.clock import Clock
 from localcloud.identity.issuer import TokenIssuer
@@ -15,6 +15,22 @@ from localcloud.scheduler import Scheduler, load_schedules
 from localcloud.tasks.queues_file import load_queues
 from localcloud.tasks.server import TasksServer, start_tasks_server
 from localcloud.workflows.server import WorkflowsServer, start_workflows_server
+
+
+class _SameForAll(Mapping[str, Mapping[str, str]]):
+    """User environment variables of any workflow, also of one whose file appears later."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+
+    def __getitem__(self, workflow_id: str) -> Mapping[str, str]:
+        return self._variables
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 class Platform:
@@ -82,7 +98,6 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
     platform.tasks = tasks
     platform.will_stop(tasks.stop)
     endpoints = {"cloudtasks": tasks.base_url} | ({"storage": config.storage_url} if config.storage_url else {})
-    workflow_ids = [path.stem for path in config.workflows_dir.glob("*.yaml")] if config.workflows_dir else []
     workflows = await start_workflows_server(
         host=config.host,
         port=config.workflows_port,
@@ -95,7 +110,7 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         token_source=identity.tokens,
         endpoints=endpoints,
         workflows_dir=config.workflows_dir,
-        user_env=dict.fromkeys(workflow_ids, config.workflows_environment),
+        user_env=_SameForAll(config.workflows_environment),
         secrets_file=config.secrets_file,
     )
     platform.workflows = workflows

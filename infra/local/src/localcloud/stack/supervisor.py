@@ -182,8 +182,13 @@ class Supervisor:
             child.restarts += 1
             self._console.write("stack", f"{name} {_describe_exit(code)}; restarting in {pause_s} s")
             await asyncio.sleep(pause_s)
-            child.command = child.setting.command()
-            child.process, child.pump = await self._spawn(name, child.command)
+            try:
+                child.command = child.setting.command()
+                child.process, child.pump = await self._spawn(name, child.command)
+            except ChildError as error:
+                # The dead process is still the child's: the next turn waits longer and tries again.
+                self._console.write("stack", str(error))
+                continue
             child.started_at = loop.time()
             self._on_change()
             await self._announce_when_ready(child)
@@ -202,6 +207,7 @@ class Supervisor:
     async def _spawn(self, name: str, command: Command) -> tuple[asyncio.subprocess.Process, asyncio.Task[None]]:
         # A pipe of our own: asyncio's `wait` on one of its pipes returns only when grandchildren have closed it too.
         read_end, write_end = os.pipe()
+        pump = asyncio.create_task(self._pump(name, read_end))
         try:
             process = await asyncio.create_subprocess_exec(
                 *command.argv,
@@ -211,11 +217,10 @@ class Supervisor:
                 **command.popen_options(),
             )
         except (OSError, subprocess.SubprocessError) as error:
-            os.close(read_end)
             raise ChildError(f"{name}: {command.argv[0]} cannot be started: {error}") from error
         finally:
             os.close(write_end)
-        return process, asyncio.create_task(self._pump(name, read_end))
+        return process, pump
 
     async def _pump(self, name: str, read_end: int) -> None:
         output = asyncio.StreamReader()

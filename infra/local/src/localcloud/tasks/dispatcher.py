@@ -195,7 +195,9 @@ class Dispatcher:
                 timeout=_NO_TIMEOUT,
                 skip_auto_headers=("Content-Type", "Accept-Encoding"),
             ) as response:
-                await response.read()
+                # Read to the end, or the connection could not be used again; what the handler says is not kept.
+                async for _ in response.content.iter_any():
+                    pass
                 return Answered(response.status, response.headers.get("Retry-After"))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Unanswered(UNAVAILABLE, f"{type(error).__name__}: {error}")

@@ -6,11 +6,10 @@ One owner (the event loop); knows nothing of HTTP or of dispatching.
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 
 from localcloud.clock import Clock
 from localcloud.google_errors import already_exists, failed_precondition, not_found
@@ -204,24 +203,11 @@ class TaskStore:
         shelf.tasks[task.name] = task
         heapq.heappush(shelf.due, (task.schedule_time, task.serial, task.name))
 
-    def update(self, task: Task, change: Callable[[Task], Task]) -> Task:
-        """Change a task in place and return it; a task that was deleted meanwhile is only changed in the answer."""
-        changed = change(task)
-        if self.is_current(task):
-            self._shelf(task.queue_name).tasks[task.name] = changed
-        return changed
-
     def is_current(self, task: Task) -> bool:
         """Tell whether this very task (not a later one of its name) still exists."""
         shelf = self._shelves.get(task.queue_name)
         found = None if shelf is None else shelf.tasks.get(task.name)
         return found is not None and found.serial == task.serial
-
-    def reset(self, queues: Iterable[Queue] = ()) -> None:
-        """Forget everything and start with `queues`."""
-        self._shelves = {queue.name: _Shelf(dataclasses.replace(queue)) for queue in queues}
-        self._tombstones.clear()
-        self._queue_tombstones.clear()
 
     def _shelf(self, queue_name: str) -> _Shelf:
         shelf = self._shelves.get(queue_name)
