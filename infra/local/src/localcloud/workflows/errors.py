@@ -163,7 +163,7 @@ def unhandled_branch_error(
         {
             "branches": branches,
             "message": "UnhandledBranchError: " + _UNHANDLED,
-            "tags": ["UnhandledBranchError", *inner_tags],
+            "tags": list(dict.fromkeys(("UnhandledBranchError", *inner_tags))),
             "truncated": truncated,
         }
     )
