@@ -20,8 +20,10 @@ from localcloud.stack.free_ports import free_ports
 IMPATIENT = {
     # Nothing but time limits differ from the defaults, so that lost hints are noticed in seconds.
     "PRESSROOM_SCHEDULER": "false",
-    "INGEST_IMAGE_LEASE_S": "15",
+    "INGEST_LEASE_S": "15",
     "INGEST_HEARTBEAT_TIMEOUT_S": "8",
+    "INGEST_START_GRACE_S": "3",
+    "INGEST_NOTIFY_GRACE_S": "3",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 
@@ -57,3 +58,13 @@ def test_folder_of_a_killed_owner_is_free(owner, tmp_path):
 
     state.take()
     state.release()
+
+
+def test_secrets_are_made_once_and_readable_only_by_their_owner(tmp_path):
+    """A restarted stack keeps its secrets, each has 32 random bytes, and no other user can read them."""
+    first = StateFolder(tmp_path).secrets(["webhook", "download"])
+    again = StateFolder(tmp_path).secrets(["webhook", "download"])
+
+    assert first == again
+    assert len({base64.b64decode(secret) for secret in first.values()}) == 2
+    assert (tmp_path / "secrets.json").stat().st_mode & 0o077 == 0

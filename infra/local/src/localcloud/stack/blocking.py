@@ -62,6 +62,10 @@ class Stack:
         """Return `http://127.0.0.1:PORT` of a port name."""
         return self._runner.url(port)
 
+    def metadata_address(self, account: str) -> str:
+        """Return `127.0.0.1:PORT` of the metadata server that speaks for an account."""
+        return self._runner.metadata_address(account)
+
     def database_url(self, name: str) -> str:
         """Return the URL of a database."""
         return self._runner.postgres.url(name)

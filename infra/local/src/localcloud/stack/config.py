@@ -60,6 +60,7 @@ class StackConfig:
     databases: tuple[str, ...]
     fsync: bool
     buckets: tuple[str, ...]
+    secrets: tuple[str, ...]
     queues_file: Path
     schedules_file: Path | None
     scheduler_enabled: str
@@ -97,6 +98,7 @@ def load_stack_config(path: Path) -> StackConfig:
         databases=tuple(postgres.text_list("databases")),
         fsync=postgres.flag("fsync", True),
         buckets=tuple(storage.text_list("buckets")),
+        secrets=tuple(top.text_list("secrets")),
         queues_file=root / top.text("queues"),
         schedules_file=root / scheduler.text("schedules") if "schedules" in scheduler else None,
         scheduler_enabled=scheduler.text("enabled", "true"),
@@ -157,7 +159,13 @@ def metadata_ports(config: StackConfig, ports: Mapping[str, int]) -> dict[str, i
 
 
 def placeholder_values(
-    config: StackConfig, *, ports: Mapping[str, int], state_dir: Path, database_urls: Mapping[str, str], python: str
+    config: StackConfig,
+    *,
+    ports: Mapping[str, int],
+    state_dir: Path,
+    database_urls: Mapping[str, str],
+    secrets: Mapping[str, str],
+    python: str,
 ) -> dict[str, str]:
     """Return the values of every placeholder but `env.`."""
     values = {
@@ -172,6 +180,7 @@ def placeholder_values(
         values[f"address.{name}"] = f"127.0.0.1:{port}"
         values[f"url.{name}"] = f"http://127.0.0.1:{port}"
     values |= {f"database.{name}": url for name, url in database_urls.items()}
+    values |= {f"secret.{name}": secret for name, secret in secrets.items()}
     values |= {f"account.{name}": email for name, email in config.accounts.items()}
     values |= {f"metadata.{name}": f"127.0.0.1:{port}" for name, port in metadata_ports(config, ports).items()}
     return values

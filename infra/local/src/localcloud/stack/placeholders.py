@@ -11,6 +11,7 @@
 | `${database.NAME}` | URL of the database NAME |
 | `${account.NAME}` | email of the service account NAME |
 | `${metadata.NAME}` | `127.0.0.1:PORT` of the metadata server that speaks for the account NAME |
+| `${secret.NAME}` | base64 of 32 random bytes, made at the first start and kept in the state folder |
 | `${env.VARIABLE:-default}` | a variable of the caller's environment, or the default; without `:-` it must be set |
 | `$${` | a literal `${` |
 """

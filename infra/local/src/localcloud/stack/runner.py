@@ -72,6 +72,7 @@ class StackRunner:
             ports=self.ports,
             state_dir=self.state_dir,
             database_urls={name: self.postgres.url(name) for name in config.databases},
+            secrets=self._state.secrets(config.secrets),
             python=sys.executable,
         )
         self.exports = self._filled(config.exports, "exports")
@@ -93,6 +94,10 @@ class StackRunner:
     def url(self, port: str) -> str:
         """Return `http://127.0.0.1:PORT` of a port name."""
         return f"http://127.0.0.1:{self.ports[port]}"
+
+    def metadata_address(self, account: str) -> str:
+        """Return `127.0.0.1:PORT` of the metadata server that speaks for an account."""
+        return self._values[f"metadata.{account}"]
 
     async def start(self) -> None:
         """Start everything and return when all of it is healthy.

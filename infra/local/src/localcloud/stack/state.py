@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
 import shlex
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from localcloud.fields import ConfigError
@@ -19,7 +20,7 @@ _POLL_S = 0.05
 
 
 class StateFolder:
-    """One state folder: `lock`, `pids.json`, `env`, `platform.json` and a folder for every data store.
+    """One state folder: `lock`, `pids.json`, `env`, `secrets.json`, `platform.json` and a folder for every data store.
 
     The lock is the kernel's (`flock`): it is free again as soon as its owner is dead, however it died.
     """
@@ -59,6 +60,16 @@ class StateFolder:
         self._replace("platform.json", text)
         return self.path / "platform.json"
 
+    def secrets(self, names: Iterable[str]) -> dict[str, str]:
+        """Return a secret for every name: base64 of 32 random bytes, made once and kept in `secrets.json`."""
+        path = self.path / "secrets.json"
+        kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        missing = [name for name in names if name not in kept]
+        if missing:
+            kept |= {name: base64.b64encode(os.urandom(32)).decode() for name in missing}
+            self._replace("secrets.json", json.dumps(kept, indent=2) + "\n", mode=0o600)
+        return {name: kept[name] for name in names}
+
     def end_owner(self, within_s: float) -> bool:
         """Ask the stack that owns the folder to end and wait until it has; return False when there is none.
 
@@ -86,7 +97,8 @@ class StateFolder:
             return None
         return lock
 
-    def _replace(self, name: str, text: str) -> None:
+    def _replace(self, name: str, text: str, *, mode: int = 0o644) -> None:
         fresh = self.path / f"{name}.new"
+        fresh.touch(mode=mode)
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(self.path / name)
