@@ -1,0 +1,84 @@
+"""Rules of the house that a machine can check: dependencies, sizes, documented tables, one help line per target."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted(
+    path
+    for folder in ("services", "infra/local/src", "samples", "bench")
+    for path in (ROOT / folder).rglob("*.py")
+    if "build" not in path.parts
+)
+
+
+def test_dependency_rules_hold() -> None:
+    """import-linter's contracts in pyproject.toml are kept."""
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_module_is_short_enough_to_read(path: Path) -> None:
+    """No module has more than 400 lines."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_only_composition_roots_read_the_environment() -> None:
+    """In the services only wsgi.py and command lines mention os.environ."""
+    readers = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "services")
+        and re.search(r"\bos\.(environ|getenv)\b", path.read_text(encoding="utf-8"))
+    }
+
+    assert {path.rsplit("/", 1)[1] for path in readers} <= {"wsgi.py", "__main__.py", "env.py"}
+
+
+def test_services_have_no_local_mode() -> None:
+    """No service asks whether it runs locally; only endpoints in the environment differ."""
+    pattern = re.compile(r"\bif\b[^\n]*\b(is_)?local(_mode|host)?\b")
+    asking = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "services")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if pattern.search(line.split("#")[0])
+    ]
+
+    assert asking == []
+
+
+def test_every_make_target_has_help() -> None:
+    """`make` lists every target."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert phony is not None
+
+    documented = set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
+
+    assert set(phony[1].split()) == documented
+
+
+def test_no_path_of_one_machine_is_committed() -> None:
+    """Tracked files name no home folder and no checkout folder."""
+    listed = subprocess.run(["git", "ls-files"], check=False, cwd=ROOT, capture_output=True, text=True).stdout.split()
+    needles = (str(ROOT) + "/", str(Path.home()) + "/")
+
+    guilty = [
+        name
+        for name in listed
+        if any(needle in (ROOT / name).read_text(encoding="utf-8", errors="replace") for needle in needles)
+    ]
+
+    assert guilty == []
