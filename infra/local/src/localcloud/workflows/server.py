@@ -34,6 +34,7 @@ OWN_SERVICES = ("workflows", "workflowexecutions", "secretmanager")
 """Google services that this server answers itself."""
 
 _GRPC_GRACE_S = 0.2
+_REST_GRACE_S = 1.0
 
 
 class WorkflowsServer:
@@ -73,10 +74,10 @@ class WorkflowsServer:
         """
         await http.start()
         self._cleanup.push_async_callback(http.stop)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_REST_GRACE_S)
         await runner.setup()
         self._cleanup.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, self.host, port, shutdown_timeout=1.0).start()
+        await web.TCPSite(runner, self.host, port).start()
         self.port = int(runner.addresses[0][1])
         try:
             self.grpc_port = grpc_server.add_insecure_port(f"{self.host}:{grpc_port}")
@@ -165,7 +166,7 @@ async def start_workflows_server(
     add_services(grpc_server, workflows, executions, aliases)
     try:
         await server.start(app=app, port=port, grpc_server=grpc_server, grpc_port=grpc_port, http=http)
-    except OSError:
+    except BaseException:
         await server.stop()
         raise
     for service in OWN_SERVICES:
