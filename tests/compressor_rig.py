@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import uuid
 from dataclasses import dataclass, field
@@ -66,6 +67,7 @@ class RecordingIngest:
 
 def storage_client(api_endpoint: str) -> Any:
     """Return Google's client, anonymous, for an endpoint on loopback."""
+    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")  # as wsgi.py does
     return storage.Client(
         project="pressroom", credentials=AnonymousCredentials(), client_options={"api_endpoint": api_endpoint}
     )

@@ -147,13 +147,13 @@ def _storage_error(error: Exception) -> Exception:
         case ApiError():
             return error
         case google.api_core.exceptions.ClientError() if error.code not in {408, 429}:
-            log.error("storage.refused", code=int(error.code or 0), exc_info=error)
+            log.error("storage.refused", code=int(error.code or 0), error=str(error.message)[:300])
             return storage_refused()
         case google.api_core.exceptions.GoogleAPIError() | requests.RequestException() | OSError():
             log.warning("storage.failed", error=type(error).__name__)
             return storage_unavailable()
         case google.auth.exceptions.GoogleAuthError():
-            log.error("storage.refused", code=0, exc_info=error)
+            log.error("storage.refused", code=0, error=type(error).__name__)
             return storage_refused()
         case _:
             return error

@@ -29,6 +29,8 @@ def build() -> Flask:
     except SettingsError as error:
         exit_with_faults("compressor", error)
     configure_logs(service="compressor", project=settings.project, revision=settings.revision, level=settings.log_level)
+    # Otherwise the client asks for the bucket's metadata in the background, which our account may not read.
+    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     clock = SystemClock()
     return assemble(settings, clock=clock, storage_client=new_storage_client(settings), tokens=MetadataTokens(clock))
 
