@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +37,9 @@ from unit.reporter.world import (
 )
 
 BUCKET = "reports-under-test"
-_TEMPLATE = "reporter_template"
-_numbers = count(1)
 
 
-def free_port() -> int:
+def _free_port() -> int:
     """Return a port nobody listens on now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -50,10 +47,16 @@ def free_port() -> int:
     return port
 
 
+@pytest.fixture(name="free_port")
+def _free_port_fixture() -> int:
+    """Give a port nobody listens on."""
+    return _free_port()
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """Give a started PostgreSQL server."""
-    server = Postgres(tmp_path_factory.mktemp("reporter-postgres") / "data", free_port(), fsync=False)
+    server = Postgres(tmp_path_factory.mktemp("reporter-postgres") / "data", _free_port(), fsync=False)
     server.start()
     try:
         yield server
@@ -63,30 +66,28 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def migrated(postgres: Postgres) -> str:
-    """Give the name of a migrated database to be copied."""
-    postgres.create_database(_TEMPLATE)
-    migrate(postgres.url(_TEMPLATE))
-    return _TEMPLATE
+    """Give the URL of a migrated database."""
+    postgres.create_database("reporter")
+    migrate(postgres.url("reporter"))
+    return postgres.url("reporter")
 
 
 @pytest.fixture
-def database_url(postgres: Postgres, migrated: str) -> str:
-    """Give a fresh migrated database."""
-    name = f"reporter_{next(_numbers)}"
-    connection = psycopg2.connect(postgres.url("postgres"))
+def database_url(migrated: str) -> str:
+    """Give an empty migrated database."""
+    connection = psycopg2.connect(migrated)
     try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {name} TEMPLATE {migrated} STRATEGY FILE_COPY")
+        with connection, connection.cursor() as cursor:
+            cursor.execute("DELETE FROM delivery_attempts; DELETE FROM deliveries; DELETE FROM reports")
     finally:
         connection.close()
-    return postgres.url(name)
+    return migrated
 
 
 @pytest.fixture(scope="session")
 def storage_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the URL of a storage emulator with our bucket."""
-    server = Storage(tmp_path_factory.mktemp("reporter-storage"), free_port())
+    server = Storage(tmp_path_factory.mktemp("reporter-storage"), _free_port())
     server.start()
     try:
         server.create_buckets([BUCKET], project="demo")

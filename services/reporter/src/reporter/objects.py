@@ -18,7 +18,9 @@ from reporter.errors import storage_unavailable
 log = get_logger(__name__)
 
 _CALL_TIMEOUT_S = 30.0
-_RETRY = DEFAULT_RETRY.with_timeout(60.0)
+RETRY_FOR_S = 20.0
+"""How long the client library retries one call; its own default of 120 s would outlast the callers' patience."""
+
 _PIECE_BYTES = 1024 * 1024
 _FAILURES = (GoogleAPIError, GoogleAuthError, DataCorruption, requests.RequestException)
 
@@ -36,10 +38,12 @@ class ReportObjects:
 
     Args:
         bucket: a `google.cloud.storage.Bucket`.
+        retry_for_s: seconds for which a failing call is retried.
     """
 
-    def __init__(self, bucket: Any) -> None:
+    def __init__(self, bucket: Any, *, retry_for_s: float = RETRY_FOR_S) -> None:
         self._bucket = bucket
+        self._retry = DEFAULT_RETRY.with_timeout(retry_for_s)
 
     def uri(self, name: str) -> str:
         """Return `gs://BUCKET/NAME`."""
@@ -61,7 +65,7 @@ class ReportObjects:
                 content_type=content_type,
                 if_generation_match=0,
                 timeout=_CALL_TIMEOUT_S,
-                retry=_RETRY,
+                retry=self._retry,
             )
         except PreconditionFailed:
             log.info("report_object.found", object=name)
@@ -76,7 +80,7 @@ class ReportObjects:
             ApiError: 503 STORAGE_UNAVAILABLE.
         """
         try:
-            blob = self._bucket.get_blob(name, timeout=_CALL_TIMEOUT_S, retry=_RETRY)
+            blob = self._bucket.get_blob(name, timeout=_CALL_TIMEOUT_S, retry=self._retry)
         except NotFound:
             return None
         except _FAILURES as error:
@@ -84,13 +88,13 @@ class ReportObjects:
         if blob is None:
             return None
         size_bytes = max(0, int(blob.size) - skip_bytes)
-        return StoredObject(size_bytes, _pieces(blob, start=skip_bytes, size_bytes=size_bytes))
+        return StoredObject(size_bytes, _pieces(blob, start=skip_bytes, size_bytes=size_bytes, retry=self._retry))
 
 
-def _pieces(blob: Any, *, start: int, size_bytes: int) -> Iterator[bytes]:
+def _pieces(blob: Any, *, start: int, size_bytes: int, retry: Any) -> Iterator[bytes]:
     if size_bytes == 0:
         return
-    with blob.open("rb", chunk_size=_PIECE_BYTES, timeout=_CALL_TIMEOUT_S, retry=_RETRY) as reader:
+    with blob.open("rb", chunk_size=_PIECE_BYTES, timeout=_CALL_TIMEOUT_S, retry=retry) as reader:
         reader.seek(start)
         while piece := reader.read(_PIECE_BYTES):
             yield piece
