@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from localcloud.stack.blocking import Stack
@@ -81,6 +83,21 @@ def write_stack() -> Callable[..., Path]:
         return folder / "stack.yaml"
 
     return write
+
+
+@pytest.fixture(scope="session")
+def left_of() -> Callable[[list[psutil.Process]], list[psutil.Process]]:
+    """Give a function that waits for processes to end and returns those that have not."""
+
+    def left_of(processes: list[psutil.Process]) -> list[psutil.Process]:
+        deadline = time.monotonic() + 10
+        left = list(processes)
+        while left and time.monotonic() < deadline:
+            left = [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+            time.sleep(0.02)
+        return left
+
+    return left_of
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import tempfile
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -27,6 +29,15 @@ def free_port():
     from localcloud.stack.free_ports import _blocks
 
     return lambda: next(_blocks(1))
+
+
+@pytest.fixture
+def open_folder():
+    """Give a folder that every user can reach, as pytest's own cannot."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        path.chmod(0o755)
+        yield path
 
 
 def _query(server, statement, database="postgres"):
@@ -71,16 +82,13 @@ def test_stopped_server_starts_again_on_its_data(postgres):
     assert (ready_when_stopped, _query(postgres, "SELECT x FROM kept_2")) == (False, 7)
 
 
-def test_foreign_folder_is_not_taken_for_a_cluster(tmp_path, free_port):
+def test_foreign_folder_is_not_taken_for_a_cluster(open_folder, free_port):
     """A folder with content that is no cluster is left alone."""
-    server = Postgres(tmp_path / "data", free_port())
-    server.prepare()
-    (server.data_dir / "PG_VERSION").unlink()
-    try:
-        with pytest.raises(PostgresError, match="neither empty nor a PostgreSQL cluster"):
-            server.start()
-    finally:
-        server.remove()
+    (open_folder / "letter.txt").write_text("dear")
+    server = Postgres(open_folder, free_port())
+
+    with pytest.raises(PostgresError, match="neither empty nor a PostgreSQL cluster"):
+        server.start()
 
 
 def test_wrong_pg_bin_is_named(tmp_path, free_port, monkeypatch):
@@ -91,20 +99,14 @@ def test_wrong_pg_bin_is_named(tmp_path, free_port, monkeypatch):
         Postgres(tmp_path / "data", free_port()).prepare()
 
 
-def test_server_that_cannot_start_says_why(tmp_path, free_port, monkeypatch):
+def test_server_that_cannot_start_says_why(open_folder, free_port, monkeypatch):
     """The error holds the program's own words."""
-    server = Postgres(tmp_path / "data", free_port())
-    server.prepare()
-    (server.data_dir / "postgresql.conf").unlink()
+    (open_folder / "PG_VERSION").write_text("18\n")
+    server = Postgres(open_folder, free_port())
     monkeypatch.setattr("localcloud.stack.postgres.START_WITHIN_S", 0.5)
-    try:
-        with pytest.raises(
-            PostgresError,
-            match=r"did not start on port \d+ (.|\n)*could not access the server config",
-        ):
-            server.start()
-    finally:
-        server.remove()
+
+    with pytest.raises(PostgresError, match=r"did not start on port \d+ (.|\n)*could not access the server config"):
+        server.start()
 
 
 def test_reach_is_judged_by_the_mode_of_every_folder(tmp_path):

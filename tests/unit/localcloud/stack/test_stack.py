@@ -111,18 +111,28 @@ def test_taken_port_is_reported_by_name_and_setting(running, tmp_path):
         Stack(config, tmp_path / "state", ports, environment={}).start()
 
 
-def test_failed_migration_stops_the_start_and_everything_started(tmp_path, write_stack):
-    """The error holds the migration's words; nothing keeps running."""
-    path = write_stack(tmp_path)
-    (tmp_path / "web" / "migrate.py").write_text("raise SystemExit('column missing')")
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, write_stack):
+    """Give the file of a stack whose database cluster is already initialised."""
+    path = write_stack(tmp_path_factory.mktemp("source"))
     config = load_stack_config(path)
-    stack = Stack(config, tmp_path / "state", free_ports(config), environment={})
+    stack = Stack(config, config.state_dir, free_ports(config), environment={})
+    stack._runner.postgres.prepare()
+    yield path
+    stack.remove_data()
+
+
+def test_failed_migration_stops_the_start_and_everything_started(source):
+    """The error holds the migration's words; nothing keeps running."""
+    path = source.with_name("failing.yaml")
+    path.write_text(source.read_text().replace("python, migrate.py", "python, -c, raise SystemExit('column missing')"))
+    config = load_stack_config(path)
+    stack = Stack(config, config.state_dir, free_ports(config), environment={})
 
     with pytest.raises(ChildError, match="column missing"):
         stack.start()
 
     assert stack.pids() == {}
-    stack.remove_data()
 
 
 def test_wrong_configuration_ends_the_command_line_with_two(tmp_path):
@@ -140,9 +150,9 @@ def test_wrong_configuration_ends_the_command_line_with_two(tmp_path):
     )
 
 
-def test_killed_command_line_leaves_no_process_behind(tmp_path, write_stack):
+def test_killed_command_line_leaves_no_process_behind(source, left_of):
     """`localcloud up` says when it is ready; after `kill -9` of it every program ends."""
-    config = load_stack_config(write_stack(tmp_path))
+    config = load_stack_config(source)
     variables = {config.ports[name].variable: str(port) for name, port in free_ports(config).items()}
     up = subprocess.Popen(
         [sys.executable, "-m", "localcloud", "up", "--config", str(config.source), "--quiet"],
@@ -157,8 +167,5 @@ def test_killed_command_line_leaves_no_process_behind(tmp_path, write_stack):
         family = psutil.Process(up.pid).children(recursive=True)
         os.kill(up.pid, signal.SIGKILL)
 
-    _, alive = psutil.wait_procs(family, timeout=10)
-    left = [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
     assert len(family) >= 5
-    assert left == []
-    Stack(config, config.state_dir, free_ports(config), environment={}).remove_data()
+    assert left_of(family) == []
