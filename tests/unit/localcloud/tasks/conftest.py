@@ -69,6 +69,11 @@ class Lab:
         http_request = {"url": f"{self.target.url}/work"} | request
         return await self.call("POST", f"{self.queue}/tasks", {"task": {"httpRequest": http_request} | (task or {})})
 
+    async def local(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Make one call of the emulator's own interface below `/_local`."""
+        async with self.client.request(method, f"{self.server.base_url}/_local/{path}", json=body) as response:
+            return response.status, await response.json()
+
     async def task_ids(self) -> list[str]:
         """Return the ids of the tasks that are not done."""
         _, answer = await self.call("GET", f"{self.queue}/tasks")

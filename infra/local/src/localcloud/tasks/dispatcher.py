@@ -15,6 +15,7 @@ import aiohttp
 from localcloud.clock import Clock
 from localcloud.tasks.alarm import Alarm
 from localcloud.tasks.backoff import is_exhausted, retry_delay_s, throttled_delay_s
+from localcloud.tasks.faults import Fault, FaultPlan
 from localcloud.tasks.http_status import (
     DEADLINE_EXCEEDED,
     THROTTLING_CODES,
@@ -71,11 +72,19 @@ class Dispatcher:
         clock: all waiting: schedules, backoff, tokens, dispatch deadlines.
         session: the HTTP client; its connections are kept alive.
         requests: makes URL and headers.
+        faults: may repeat a delivery or lose an answer.
     """
 
     def __init__(
-        self, *, store: TaskStore, clock: Clock, session: aiohttp.ClientSession, requests: RequestFactory
+        self,
+        *,
+        store: TaskStore,
+        clock: Clock,
+        session: aiohttp.ClientSession,
+        requests: RequestFactory,
+        faults: FaultPlan,
     ) -> None:
+        self._faults = faults
         self._store = store
         self._clock = clock
         self._session = session
@@ -204,8 +213,13 @@ class Dispatcher:
 
     def _settle(self, task: Task, dispatch_time: float, outcome: Answered | Unanswered) -> None:
         now = self._clock.now()
+        queue_id = task.queue_name.rpartition("/")[2]
+        if isinstance(outcome, Answered) and self._faults.fires(Fault.LOSE_RESPONSE, queue_id):
+            outcome = Unanswered(UNAVAILABLE, "ordered fault: lose-response")
         if isinstance(outcome, Answered) and is_success(outcome.http_code):
-            if self._store.is_current(task):
+            if self._faults.fires(Fault.DELIVER_TWICE, queue_id):
+                self._store.put_back(replace(task, schedule_time=now))
+            elif self._store.is_current(task):
                 self._store.delete_task(task.name)
             return
         failed = _with_failure(task, dispatch_time, now, outcome)

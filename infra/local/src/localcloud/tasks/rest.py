@@ -19,6 +19,7 @@ from aiohttp import web
 
 from localcloud.google_errors import GoogleError, invalid_argument, not_found
 from localcloud.tasks.core import CloudTasksApi, Json
+from localcloud.tasks.faults import FaultPlan
 
 log = logging.getLogger("localcloud.tasks")
 
@@ -45,17 +46,18 @@ _REFUSED_PATHS = re.compile(r"/v2(?:beta[23])?/projects/[^/]+/locations/[^/]+/(?
 
 
 class RestApi:
-    """An aiohttp request handler: `web.Server(RestApi(api).handle)`."""
+    """An aiohttp request handler: `web.Server(RestApi(api, faults).handle)`."""
 
-    def __init__(self, api: CloudTasksApi) -> None:
+    def __init__(self, api: CloudTasksApi, faults: FaultPlan) -> None:
         self._api = api
+        self._faults = faults
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error is AIP-193 JSON."""
         try:
-            if request.path == "/_local/health":
-                return _json_response(200, {"status": "ok"})
             body = await _body(request)
+            if request.path.startswith("/_local/"):
+                return _json_response(200, self._local_answer(request.method, request.path, body))
             return _json_response(200, self._answer(request.method, unquote(request.path), request.query, body))
         except GoogleError as error:
             return _json_response(error.http_code, error.to_json())
@@ -63,6 +65,20 @@ class RestApi:
             log.exception("%s %s failed", request.method, request.path)
             broken = GoogleError("INTERNAL", "The emulator failed; its log holds the cause.")
             return _json_response(broken.http_code, broken.to_json())
+
+    def _local_answer(self, method: str, path: str, body: Any) -> Json:
+        match (method, path):
+            case ("GET", "/_local/health"):
+                return {"status": "ok"}
+            case ("POST", "/_local/faults"):
+                self._faults.order(body)
+            case ("DELETE", "/_local/faults"):
+                self._faults.clear()
+            case ("GET", "/_local/faults"):
+                pass
+            case _:
+                raise not_found(f"The requested URL {path} was not found on this server.")
+        return self._faults.to_json()
 
     def _answer(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Json:
         match = _PATH.fullmatch(path)

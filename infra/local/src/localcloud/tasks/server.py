@@ -11,6 +11,7 @@ from aiohttp import web
 from localcloud.clock import Clock
 from localcloud.tasks.core import CloudTasksApi
 from localcloud.tasks.dispatcher import Dispatcher
+from localcloud.tasks.faults import FaultPlan
 from localcloud.tasks.grpc_api import add_cloud_tasks
 from localcloud.tasks.model import TOMBSTONE_S, Queue
 from localcloud.tasks.rest import RestApi
@@ -102,9 +103,10 @@ async def start_tasks_server(
         mint_access_token=mint_access_token,
         url_rewrites=url_rewrites or {},
     )
-    dispatcher = Dispatcher(store=store, clock=clock, session=session, requests=requests)
-    api = CloudTasksApi(store=store, dispatcher=dispatcher, clock=clock, location=location)
-    runner = web.ServerRunner(web.Server(RestApi(api).handle, keepalive_timeout=_KEEP_ALIVE_S, access_log=None))
+    faults = FaultPlan()
+    dispatcher = Dispatcher(store=store, clock=clock, session=session, requests=requests, faults=faults)
+    api = CloudTasksApi(store=store, dispatcher=dispatcher, clock=clock, location=location, faults=faults)
+    runner = web.ServerRunner(web.Server(RestApi(api, faults).handle, keepalive_timeout=_KEEP_ALIVE_S, access_log=None))
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     try:
         await runner.setup()
