@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from chassis.database import transact
-from ingest.batches import Batch, lock_batch
+from ingest.batches import Batch, batch_from_row, lock_batch
 from ingest.errors import not_owner
 from ingest.settings import IngestSettings
 from ingest.settling import Settled, settle_overdue
@@ -55,7 +55,17 @@ class ClaimedPage:
         }
 
 
-_HEARTBEAT = text("UPDATE batches SET heartbeat_at = now() WHERE request_id = :batch")
+# The sweeper's claims are no sign of life of the execution that owns the batch.
+_TOUCH = text(
+    """
+    UPDATE batches SET
+        heartbeat_at = CASE WHEN :owned THEN now() ELSE heartbeat_at END,
+        started_at = coalesce(started_at, now()),
+        status = CASE WHEN status = 'PENDING' THEN 'PROCESSING' ELSE status END
+    WHERE request_id = :batch AND finished_at IS NULL
+    RETURNING *
+    """
+)
 _IN_FLIGHT = text(
     """
     SELECT count(*) FROM (
@@ -107,10 +117,10 @@ def claim_page(
 
     def work(connection: Connection) -> ClaimedPage:
         batch = lock_batch(connection, request_id)
-        if execution is not None:
-            if batch.execution != execution:
-                raise not_owner(request_id, execution)
-            connection.execute(_HEARTBEAT, {"batch": request_id})
+        if execution is not None and batch.execution != execution:
+            raise not_owner(request_id, execution)
+        touched = connection.execute(_TOUCH, {"batch": request_id, "owned": execution is not None}).mappings().first()
+        batch = batch if touched is None else batch_from_row(touched)
         settled = settle_overdue(connection, batch)
         return _page(connection, settings, settled, max_rows)
 

@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ingest.batches import BatchStatus, rfc3339
 from ingest.errors import batch_not_found, unavailable
@@ -29,45 +30,56 @@ _ROWS = text(
 )
 
 
-def export_batch(engine: Engine, request_id: UUID) -> Iterator[bytes]:
-    """Return the lines: the batch, each row in order, the end.
+class ExportStream:
+    """The lines of one batch; holds a database connection until it is read to the end or closed."""
+
+    def __init__(self, connection: Connection, batch: RowMapping) -> None:
+        self._connection = connection
+        self._batch = batch
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the batch, each row in order, the end."""
+        rows = images = 0
+        with self._connection as connection:
+            yield _line(_header(self._batch))
+            options = {"stream_results": True, "yield_per": _FETCH_ROWS}
+            values = {"batch": self._batch["request_id"]}
+            found = connection.execute(_ROWS, values, execution_options=options).mappings()
+            for _number, group in groupby(found, key=lambda row: row["row_number"]):
+                row = _row(list(group))
+                rows += 1
+                images += len(row["images"])
+                yield _line(row)
+            yield _line({"kind": "end", "rows": rows, "images": images})
+
+    def close(self) -> None:
+        """Give the connection back, also when nothing was read; may be called twice."""
+        self._connection.close()
+
+
+def export_batch(engine: Engine, request_id: UUID) -> ExportStream:
+    """Return the stream of a batch, in one snapshot.
 
     The batch is looked up before this returns, so an unknown id is a proper error and not a broken stream. A failure
     on the way breaks the stream off: a reader that sees no end line must not trust what it has.
 
     Raises:
-        ApiError: 404 BATCH_NOT_FOUND, 503 DATABASE_UNAVAILABLE.
+        ApiError: 404 BATCH_NOT_FOUND, 503 DATABASE_UNAVAILABLE or DATABASE_BUSY.
     """
-    connection = None
     try:
-        connection = engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        connection = engine.connect()
+    except (PoolTimeoutError, DBAPIError) as error:
+        raise unavailable("DATABASE_UNAVAILABLE", "The database cannot be reached.") from error
+    try:
+        connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         batch = connection.execute(_BATCH, {"batch": request_id}).mappings().first()
-    except SQLAlchemyError as error:
-        if connection is not None:
-            connection.close()
-        if isinstance(error, DBAPIError) and error.orig is not None and getattr(error.orig, "pgcode", None) == "22P02":
-            raise
+    except DBAPIError as error:
+        connection.close()
         raise unavailable("DATABASE_UNAVAILABLE", "The database cannot be read.") from error
     if batch is None:
         connection.close()
         raise batch_not_found(request_id)
-    return _lines(connection, batch)
-
-
-def _lines(connection: Connection, batch: RowMapping) -> Iterator[bytes]:
-    rows = images = 0
-    try:
-        yield _line(_header(batch))
-        options = {"stream_results": True, "yield_per": _FETCH_ROWS}
-        found = connection.execute(_ROWS, {"batch": batch["request_id"]}, execution_options=options).mappings()
-        for _number, group in groupby(found, key=lambda row: row["row_number"]):
-            row = _row(list(group))
-            rows += 1
-            images += len(row["images"])
-            yield _line(row)
-        yield _line({"kind": "end", "rows": rows, "images": images})
-    finally:
-        connection.close()
+    return ExportStream(connection, batch)
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -1,7 +1,7 @@
 """The report of one attempt: the first terminal outcome wins, the last image seals the batch, nothing counts twice.
 
-One transaction, in the lock order image, duplicates, batch. What makes an image terminal: the success of any attempt, the
-permanent failure of the current attempt, or transient trouble of the current attempt when the budget is spent.
+One transaction, in the lock order image, duplicates, batch. What makes an image terminal: the success of any attempt,
+the permanent failure of the current attempt, or transient trouble of the current attempt when the budget is spent.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _decide(
 def _trouble(
     connection: Connection, settings: IngestSettings, image_id: UUID, image: RowMapping, outcome: Outcome
 ) -> Recorded:
-    # Waits for a cancellation that is being written and so cannot miss it: an image never goes back to PENDING after it.
+    # Waits for a cancellation that is being written: after one, no image may go back to PENDING.
     batch = lock_batch(connection, outcome.request_id)
     if batch.cancel_requested or batch.status.is_final or batch.status is BatchStatus.SEALING:
         settled = _end(connection, image_id, outcome, ImageStatus.CANCELLED, code="CANCELLED")

@@ -1,0 +1,31 @@
+"""The real things that the routes and the sweeper work with; built once in `wsgi.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from chassis.clock import Clock
+from chassis.identity import CallerGuard
+from ingest.callbacks import Callbacks
+from ingest.executions import Executions
+from ingest.imports import SheetStorage
+from ingest.reporter import Reporter
+from ingest.settings import IngestSettings
+from ingest.task_queue import TaskQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """Everything outside of the process, behind the narrowest interface that ingest needs."""
+
+    settings: IngestSettings
+    engine: Engine
+    clock: Clock
+    guard: CallerGuard
+    executions: Executions
+    tasks: TaskQueue
+    callbacks: Callbacks
+    storage: SheetStorage
+    reporter: Reporter

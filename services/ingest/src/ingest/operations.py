@@ -1,0 +1,74 @@
+"""The table of public operations: the one source of `/openapi.json` and `/docs`."""
+
+from __future__ import annotations
+
+from chassis.openapi import Operation
+from ingest.public_models import (
+    BatchReference,
+    CancelAnswer,
+    LimitsAnswer,
+    ListAnswer,
+    ListQuery,
+    PageQuery,
+    ProcessAnswer,
+    RetryAnswer,
+    StatusAnswer,
+    StatusQuery,
+    UploadAnswer,
+    UploadDocument,
+)
+
+VERSION = "0.1.0"
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "POST",
+        "/upload",
+        "Upload a sheet of image links; Idempotency-Key makes a repeat harmless",
+        {202: UploadAnswer},
+        body=UploadDocument,
+        body_media_type="multipart/form-data",
+        errors=(400, 413, 415, 422, 503),
+    ),
+    Operation(
+        "GET", "/status", "Read a batch and a page of its products", {200: StatusAnswer}, StatusQuery, errors=(400, 404)
+    ),
+    Operation(
+        "GET",
+        "/status/{request_id}",
+        "Read a batch and a page of its products",
+        {200: StatusAnswer},
+        PageQuery,
+        errors=(400, 404),
+    ),
+    Operation("GET", "/requests", "List batches, newest first", {200: ListAnswer}, ListQuery, errors=(400,)),
+    Operation(
+        "POST",
+        "/cancel",
+        "Cancel the open images of a batch; results stay",
+        {202: CancelAnswer},
+        body=BatchReference,
+        errors=(400, 404, 415),
+    ),
+    Operation(
+        "POST",
+        "/retry",
+        "Try the failed and cancelled images of a finished batch again",
+        {202: RetryAnswer},
+        body=BatchReference,
+        errors=(400, 404, 415),
+    ),
+    Operation(
+        "POST",
+        "/process",
+        "Start the processing of a batch (internal: Cloud Tasks, with an OIDC token)",
+        {200: ProcessAnswer},
+        body=BatchReference,
+        errors=(400, 401, 403, 404, 415, 503),
+    ),
+    Operation("GET", "/limits", "Read the limits for uploads", {200: LimitsAnswer}),
+    Operation("GET", "/health", "Say that the process is up", {200: "application/json"}),
+    Operation("GET", "/openapi.json", "Read this document", {200: "application/json"}),
+    Operation("GET", "/docs", "Read this document as a page", {200: "text/html"}),
+    Operation("GET", "/", "Upload form", {200: "text/html"}),
+)

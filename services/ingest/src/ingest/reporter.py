@@ -1,0 +1,54 @@
+"""What ingest asks of the reporter when no workflow does: publish a report, notify the subscribers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from chassis.internal_calls import InternalService
+
+_REPORT_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Where the output CSV is, and a link to it that expires."""
+
+    report_uri: str
+    download_url: str
+
+
+class Reporter(Protocol):
+    """The part of the reporter's interface that the sweeper needs; both calls may be repeated."""
+
+    def publish(self, request_id: UUID) -> Report:
+        """Write the reports of a sealed batch, or find them written."""
+        ...
+
+    def notify(self, ending: Mapping[str, Any], download_url: str | None) -> None:
+        """Tell the subscribers of the batch how it ended."""
+        ...
+
+
+class ReporterService:
+    """The reporter over HTTP.
+
+    Raises:
+        ApiError: what the reporter answered, or 503 when it cannot be reached (both methods).
+    """
+
+    def __init__(self, service: InternalService) -> None:
+        self._service = service
+
+    def publish(self, request_id: UUID) -> Report:
+        """Write the reports of a sealed batch, or find them written."""
+        answer = self._service.call(
+            "POST", "/internal/reports", body={"request_id": str(request_id)}, timeout_s=_REPORT_TIMEOUT_S
+        )
+        return Report(str(answer["reports"]["output_csv"]), str(answer["download_url"]))
+
+    def notify(self, ending: Mapping[str, Any], download_url: str | None) -> None:
+        """Tell the subscribers of the batch how it ended."""
+        self._service.call("POST", "/internal/notifications", body={**ending, "download_url": download_url})

@@ -1,0 +1,169 @@
+"""From a Flask request to checked values: JSON bodies, query strings, ids and headers, each refused with its reason."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from flask import request
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from chassis.errors import FieldViolation
+from ingest.errors import ApiError, Reason, Status, invalid_argument
+from ingest.sheets.links import link_fault
+
+MAX_JSON_BYTES = 256 * 1024
+_UUID = re.compile(r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
+_IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def storable(value: str) -> str:
+    """Return the text if PostgreSQL can hold it: no NUL, no lone surrogates.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if "\x00" in value:
+        raise ValueError("NUL characters are not allowed")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("lone surrogates are not allowed") from error
+    return value
+
+
+def web_url(value: str) -> str:
+    """Return the URL if its form is acceptable; addresses are checked by whoever calls it.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    fault = link_fault(value)
+    if fault is not None:
+        raise ValueError(fault.message)
+    return value
+
+
+Text = Annotated[str, AfterValidator(storable)]
+"""A string that can be stored."""
+
+WebUrl = Annotated[str, AfterValidator(storable), AfterValidator(web_url)]
+"""An http or https URL of at most 2083 characters."""
+
+
+class Request(BaseModel):
+    """Base of everything that is parsed: unknown fields are refused, because ignoring them would be silent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def parse_json(model: type[M]) -> M:
+    """Return the body as a model.
+
+    Raises:
+        ApiError: 415 for another content type, 413 for more than 256 KiB, 400 JSON_INVALID or FIELD_INVALID.
+    """
+    request.max_content_length = MAX_JSON_BYTES
+    if request.mimetype != "application/json":
+        raise ApiError(
+            Status.INVALID_ARGUMENT,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "The body must be application/json.",
+            metadata={"content_type": request.mimetype[:100]},
+            http_code=415,
+        )
+    try:
+        decoded = json.loads(request.get_data(cache=False).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise invalid_argument(Reason.JSON_INVALID, "The body is not valid JSON in UTF-8.") from error
+    if not isinstance(decoded, dict):
+        raise invalid_argument(Reason.JSON_INVALID, "The body is not a JSON object.")
+    return validate(model, decoded)
+
+
+def parse_query(model: type[M]) -> M:
+    """Return the query string as a model.
+
+    Raises:
+        ApiError: 400 FIELD_INVALID, also for a parameter that is unknown or given twice.
+    """
+    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        raise _field_invalid([FieldViolation(repeated[0][:100], "is given more than once")])
+    return validate(model, request.args.to_dict())
+
+
+def validate(model: type[M], values: dict[str, Any]) -> M:
+    """Return the values as a model.
+
+    Raises:
+        ApiError: 400 FIELD_INVALID naming every bad field.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise _field_invalid(
+            [
+                FieldViolation(
+                    ".".join(str(part) for part in fault["loc"])[:100] or "body",
+                    fault["msg"].removeprefix("Value error, ")[:300],
+                )
+                for fault in error.errors(include_url=False, include_input=False, include_context=False)[:50]
+            ]
+        ) from error
+
+
+def _field_invalid(violations: list[FieldViolation]) -> ApiError:
+    first = violations[0]
+    shown = first.field.encode("utf-8", "replace").decode()
+    return ApiError(
+        Status.INVALID_ARGUMENT,
+        Reason.FIELD_INVALID,
+        f"Field {shown!r}: {first.description}.",
+        violations=[
+            FieldViolation(violation.field.encode("utf-8", "replace").decode(), violation.description)
+            for violation in violations
+        ],
+    )
+
+
+def parse_request_id(value: str) -> UUID:
+    """Return the id of a batch.
+
+    Raises:
+        ApiError: 400 REQUEST_ID_INVALID.
+    """
+    if not _UUID.match(value):
+        raise invalid_argument(Reason.REQUEST_ID_INVALID, "The request_id is not a UUID.")
+    return UUID(value)
+
+
+def parse_image_id(value: str) -> UUID:
+    """Return the id of an image.
+
+    Raises:
+        ApiError: 400 REQUEST_ID_INVALID.
+    """
+    if not _UUID.match(value):
+        raise invalid_argument(Reason.REQUEST_ID_INVALID, "The image id is not a UUID.")
+    return UUID(value)
+
+
+def idempotency_key() -> str | None:
+    """Return the Idempotency-Key header, or None.
+
+    Raises:
+        ApiError: 400 IDEMPOTENCY_KEY_INVALID when it is empty, longer than 255 or not printable ASCII.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.match(key):
+        raise invalid_argument(
+            Reason.IDEMPOTENCY_KEY_INVALID, "The Idempotency-Key must be 1 to 255 printable ASCII characters."
+        )
+    return key

@@ -1,0 +1,83 @@
+"""Supervises a batch without a workflow: the sweeper's way when executions cannot be had.
+
+It does what `batch.yaml` does, with the same claims, task names and calls, so both may work on one batch at once.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+from chassis.database import transact
+from chassis.logs import get_logger
+from ingest.batches import Batch, BatchStatus, load_batch
+from ingest.claims import ClaimedImage, claim_page, undo_claim
+from ingest.dependencies import Dependencies
+from ingest.ending import finish_batch
+from ingest.errors import ApiError
+
+log = get_logger(__name__)
+
+MAX_PAGES = 5
+"""Pages claimed for one batch in one sweep: enough work for a minute, little enough to end in time."""
+
+_PAGE_ROWS = 100
+_DISPATCH_DEADLINE_S = 120
+_UNDO_DELAY_S = 30.0
+_CREATORS = 8  # tasks created at the same time; each is one short call
+
+
+def supervise(dependencies: Dependencies, request_id: UUID) -> None:
+    """Do for a batch what can be done now: dispatch what is due, or report and finish it.
+
+    Raises:
+        ApiError: the first trouble met; what was done before it stays done.
+    """
+    batch = transact(dependencies.engine, lambda connection: load_batch(connection, request_id))
+    if batch.status in {BatchStatus.PENDING, BatchStatus.PROCESSING}:
+        batch = dispatch(dependencies, request_id)
+    if batch.status is BatchStatus.SEALING:
+        report = dependencies.reporter.publish(request_id)
+        finish_batch(
+            dependencies.engine, dependencies.settings, request_id, execution=None, report_uri=report.report_uri
+        )
+
+
+def dispatch(dependencies: Dependencies, request_id: UUID) -> Batch:
+    """Claim due images and create their tasks; return the batch as the last claim saw it.
+
+    Raises:
+        ApiError: 503 TASKS_UNAVAILABLE; images without a task are given back.
+    """
+    created = 0
+    for _page in range(MAX_PAGES):
+        page = claim_page(dependencies.engine, dependencies.settings, request_id, execution=None, max_rows=_PAGE_ROWS)
+        with ThreadPoolExecutor(max_workers=_CREATORS) as pool:
+            refusals = [
+                error for error in pool.map(lambda image: _try_create(dependencies, image), page.images) if error
+            ]
+        if refusals:
+            raise refusals[0]
+        created += len(page.images)
+        if page.exhausted:
+            break
+    if created:
+        log.info("batch.dispatched", batch=str(request_id), images=created)
+    return page.batch
+
+
+def _try_create(dependencies: Dependencies, image: ClaimedImage) -> ApiError | None:
+    settings = dependencies.settings
+    try:
+        dependencies.tasks.create(
+            settings.images_queue,
+            image.task_id,
+            url=f"{settings.compressor_url.rstrip('/')}/compress",
+            audience=settings.compressor_url,
+            body=image.payload,
+            dispatch_deadline_s=_DISPATCH_DEADLINE_S,
+        )
+    except ApiError as error:
+        undo_claim(dependencies.engine, image, delay_s=_UNDO_DELAY_S)
+        return error
+    return None

@@ -1,0 +1,60 @@
+"""The composition root: environment to settings to real clients to application. Nothing happens at import."""
+
+from __future__ import annotations
+
+import os
+
+from flask import Flask
+
+from chassis.clock import SystemClock
+from chassis.database import new_engine
+from chassis.google_clients import (
+    new_authorized_session,
+    new_executions_client,
+    new_storage_client,
+    new_tasks_client,
+)
+from chassis.identity import CallerGuard, MetadataTokens
+from chassis.internal_calls import InternalService
+from chassis.logs import configure_logs
+from chassis.settings import SettingsError, exit_with_faults
+from ingest.app import create_app
+from ingest.callbacks import WorkflowCallbacks
+from ingest.dependencies import Dependencies
+from ingest.executions import WorkflowExecutions
+from ingest.imports import CloudSheetStorage
+from ingest.reporter import ReporterService
+from ingest.settings import IngestSettings
+from ingest.task_queue import CloudTasksQueue
+
+
+def build() -> Flask:
+    """Return the application for gunicorn; ends the process with status 2 when settings are missing."""
+    try:
+        settings = IngestSettings.from_environ(os.environ)
+    except SettingsError as error:
+        exit_with_faults("ingest", error)
+    configure_logs(service="ingest", project=settings.project, revision=settings.revision, level=settings.log_level)
+    clock = SystemClock()
+    return create_app(
+        Dependencies(
+            settings=settings,
+            engine=new_engine(
+                settings.database_url.get_secret_value(),
+                pool_size=settings.database_pool_size,
+                application_name="ingest",
+            ),
+            clock=clock,
+            guard=CallerGuard(
+                audience=settings.ingest_url,
+                certs_url=settings.auth_certs_url,
+                mode=settings.auth_mode,
+                clock=clock,
+            ),
+            executions=WorkflowExecutions(new_executions_client(settings), settings.workflow_name),
+            tasks=CloudTasksQueue(new_tasks_client(settings), settings.tasks_service_account),
+            callbacks=WorkflowCallbacks(new_authorized_session),
+            storage=CloudSheetStorage(new_storage_client(settings)),
+            reporter=ReporterService(InternalService("reporter", settings.reporter_url, MetadataTokens(clock))),
+        )
+    )
