@@ -121,13 +121,17 @@ def _decoded(source: bytes, source_format: str, options: Options) -> _Work:
     elif getattr(image, "is_animated", False):
         work.notes.append(Note.FIRST_FRAME)
         work.intact = False
+    if source_format != "JPEG":
+        # Before EXIF is looked at: a PNG's may follow its pixels, and an error there must not pass for bad EXIF.
+        image.load()
     orientation = _orientation(work)
     target = _target_size(image.size, orientation, options)
     if target is not None and source_format == "JPEG":
         image.draft(None, (target[0] * _DRAFT_FACTOR, target[1] * _DRAFT_FACTOR))
     image.load()
     _convert(work, target)
-    if turn := _TURNS.get(orientation):
+    turn = _TURNS.get(orientation)
+    if turn is not None:
         work.image = work.image.transpose(turn)
         work.intact = False
     return work

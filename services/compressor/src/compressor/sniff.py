@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 
 _HEAD_BYTES = 1024
@@ -110,9 +111,10 @@ def _from_text(head: bytes) -> Sniffed:
         return NotAnImage("XML or HTML")
     if text[:1] == b"p" and text[1:2] in b"123456" and text[2:3].isspace():
         return Unsupported("Netpbm (PBM, PGM or PPM)")
-    if all(byte >= 0x20 or byte in b"\t\n\r\x0c" for byte in head) and 0x7F not in head:
-        return NotAnImage("text")
-    return NotAnImage("unknown binary data")
+    # The head may end inside a character.
+    readable = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
+    is_text = all(char.isprintable() or char in "\t\n\r\f" for char in readable) and "\ufffd" not in readable
+    return NotAnImage("text" if is_text else "unknown binary data")
 
 
 def is_cut_off(image_format: str, data: bytes) -> bool:
