@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -192,3 +193,15 @@ def world(make_world: Callable[..., World]) -> World:
 def repository() -> Path:
     """Give the folder of the checkout."""
     return Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def hold() -> Iterator[Callable[[], None]]:
+    """Give a function that blocks a server's thread until the test is over (at most 10 s)."""
+    over = threading.Event()
+
+    def wait() -> None:
+        over.wait(10)
+
+    yield wait
+    over.set()

@@ -24,7 +24,7 @@ def deliveries_of(connection: Connection, request_id: UUID) -> list[DeliveryBody
     found = connection.execute(
         sa.select(deliveries)
         .where(deliveries.c.request_id == request_id)
-        .order_by(deliveries.c.create_time, deliveries.c.id)
+        .order_by(deliveries.c.create_time, deliveries.c.generation, deliveries.c.id)
     ).all()
     tried: dict[UUID, list[AttemptBody]] = defaultdict(list)
     query = (
