@@ -93,7 +93,7 @@ class AiohttpCaller:
             raise HttpTimedOut(f"no answer from {request.url} within {request.timeout_s:g} s") from error
         except aiohttp.ClientConnectorError as error:
             raise HttpConnectionFailed(str(error)) from error
-        except (aiohttp.InvalidURL, LookupError) as error:
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, LookupError) as error:
             raise HttpConnectionFailed(str(error)) from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise HttpConnectionBroken(f"{request.url}: {error}") from error
@@ -111,8 +111,8 @@ class AiohttpCaller:
                     content = await _read_at_most(answer, MAX_BODY_BYTES)
                     pairs = [(name, value) for name, value in answer.headers.items()]
                     return HttpResponse(answer.status, canonical_headers(pairs), content)
-                if answer.status in (301, 302, 303) and method not in ("GET", "HEAD"):
-                    method, body = "GET", None
+                if answer.status in (301, 302, 303):
+                    method, body = (method if method == "HEAD" else "GET"), None
                     headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
                 following = target.join(yarl.URL(location))
                 if following.host != target.host:
