@@ -1,0 +1,225 @@
+"""Everything an origin may do, and the code an image ends with; real sockets, short time-outs."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+import images
+from chassis.address_policy import parse_networks
+from chassis.clock import SystemClock
+from chassis.egress import Egress, EgressPolicy
+from compressor.fetch import ImageFetcher
+from compressor.model import FetchError, OutcomeCode
+from scripted_origin import Exchange, Script, ScriptedOrigin, answer, drip, endless, head, raw, redirect, reset, silent
+
+LIMIT_BYTES = 200_000
+TOTAL_S = 0.6
+
+
+@pytest.fixture
+def fetcher() -> ImageFetcher:
+    policy = EgressPolicy(
+        allowed_networks=parse_networks(("127.0.0.0/8",)),
+        max_redirects=3,
+        connect_timeout_s=0.3,
+        read_timeout_s=0.3,
+        total_timeout_s=TOTAL_S,
+        max_body_bytes=LIMIT_BYTES,
+    )
+    return ImageFetcher(Egress(policy, user_agent="Pressroom-test/1", clock=SystemClock()), SystemClock())
+
+
+def failure(fetcher: ImageFetcher, url: str) -> FetchError:
+    with pytest.raises(FetchError) as caught:
+        fetcher.fetch(url)
+    return caught.value
+
+
+PICTURE = images.photo_jpeg(64, 48)
+OK = head(200, [("Content-Type", "image/jpeg")])
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "transient"),
+    [
+        (answer(status=404), OutcomeCode.HTTP_4XX, False),
+        (answer(status=410), OutcomeCode.HTTP_4XX, False),
+        (answer(status=401), OutcomeCode.HTTP_4XX, False),
+        (answer(status=403), OutcomeCode.HTTP_4XX, False),
+        (answer(status=408), OutcomeCode.HTTP_4XX, True),
+        (answer(status=425), OutcomeCode.HTTP_4XX, True),
+        (answer(status=429), OutcomeCode.RATE_LIMITED, True),
+        (answer(status=304), OutcomeCode.HTTP_4XX, False),
+        (answer(status=500), OutcomeCode.HTTP_5XX, True),
+        (answer(status=503), OutcomeCode.HTTP_5XX, True),
+        (answer(b"", status=200), OutcomeCode.NOT_AN_IMAGE, False),
+        (raw(b"HTTP/1.1 204 No Content\r\n\r\n"), OutcomeCode.NOT_AN_IMAGE, False),
+        (answer(b"x" * 9, status=206, headers=[("Content-Range", "bytes 0-8/99")]), OutcomeCode.INCOMPLETE, True),
+        (answer(b"x" * 9, status=206), OutcomeCode.INCOMPLETE, True),
+        (silent(), OutcomeCode.TIMEOUT, True),
+        (drip(OK, b"x"), OutcomeCode.TIMEOUT, True),
+        (drip(b"HTTP/1.1 200 OK\r\n", b"X-Header: 1\r\n"), OutcomeCode.TIMEOUT, True),
+        (endless(OK, b"x" * 65536), OutcomeCode.TOO_LARGE, False),
+        (raw(head(200, [("Content-Length", str(LIMIT_BYTES + 1))])), OutcomeCode.TOO_LARGE, False),
+        (raw(head(200, [("Content-Length", "1000")]) + b"x" * 10), OutcomeCode.INCOMPLETE, True),
+        (raw(head(200, [("Transfer-Encoding", "chunked")]) + b"5\r\nabc"), OutcomeCode.INCOMPLETE, True),
+        (raw(b""), OutcomeCode.INCOMPLETE, True),
+        (reset(), OutcomeCode.INCOMPLETE, True),
+        (reset(head(200, [("Content-Length", "1000")]) + b"x" * 10), OutcomeCode.INCOMPLETE, True),
+        (raw(b"SSH-2.0-OpenSSH_9.2\r\n"), OutcomeCode.INCOMPLETE, True),
+        (raw(head(200, [(f"X-{at}", "1") for at in range(200)])), OutcomeCode.INCOMPLETE, True),
+        (raw(head(200, [("X-Long", "x" * 70_000)])), OutcomeCode.INCOMPLETE, True),
+        (
+            answer(gzip.compress(bytes(40_000_000)), headers=[("Content-Encoding", "gzip")]),
+            OutcomeCode.TOO_LARGE,
+            False,
+        ),
+        (answer(b"no gzip", headers=[("Content-Encoding", "gzip")]), OutcomeCode.INCOMPLETE, True),
+        (redirect("http://127.0.0.1:1/"), OutcomeCode.CONNECT_FAILED, True),
+        (redirect("http://10.0.0.1/"), OutcomeCode.URL_FORBIDDEN, False),
+        (redirect("http://169.254.169.254/"), OutcomeCode.URL_FORBIDDEN, False),
+        (redirect("http://user:pw@127.0.0.1/"), OutcomeCode.URL_FORBIDDEN, False),
+        (redirect("file:///etc/passwd"), OutcomeCode.URL_INVALID, False),
+        (redirect("ftp://127.0.0.1/a.jpg"), OutcomeCode.URL_INVALID, False),
+        (redirect("/again"), OutcomeCode.REDIRECT_LIMIT, False),
+    ],
+    ids=[
+        *("404", "410", "401", "403", "408", "425", "429", "304", "500", "503", "empty", "204", "206 part"),
+        *("206 without range", "silent", "body drips", "headers drip", "endless", "declared too large"),
+        *("shorter than declared", "chunk cut off", "closes at once", "RST", "RST in the body", "not HTTP"),
+        *("200 headers", "70 kB header", "gzip bomb", "not gzip", "to a closed port", "to a private address"),
+        *("to the metadata server", "to user info", "to a file", "to ftp", "redirect loop"),
+    ],
+)
+def test_whatever_an_origin_does_has_a_code(
+    fetcher: ImageFetcher, origin: ScriptedOrigin, script: Script, code: OutcomeCode, transient: bool
+) -> None:
+    """Code and transience for each behaviour; never later than the total deadline (and half a second)."""
+    begun = time.monotonic()
+    error = failure(fetcher, origin.on("/", script))
+
+    assert (error.code, error.transient) == (code, transient)
+    assert time.monotonic() - begun < TOTAL_S + 0.5
+    assert "127.0.0.1" not in error.detail
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        answer(PICTURE),
+        answer(PICTURE, headers=[("Content-Type", "text/html")]),
+        raw(OK + PICTURE),
+        answer(gzip.compress(PICTURE), headers=[("Content-Encoding", "gzip")]),
+        answer(PICTURE, status=206, headers=[("Content-Range", f"bytes 0-{len(PICTURE) - 1}/{len(PICTURE)}")]),
+        answer(PICTURE, status=203),
+    ],
+    ids=["plain", "wrong type", "without length", "gzip", "206 whole", "203"],
+)
+def test_an_image_arrives_whole(fetcher: ImageFetcher, origin: ScriptedOrigin, script: Script) -> None:
+    """The bytes are those of the picture, whatever wraps them."""
+    assert fetcher.fetch(origin.on("/", script)) == PICTURE
+
+
+def test_redirects_are_followed_up_to_the_limit(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
+    """Three hops, relative and absolute, end at the picture."""
+    origin.on("/a", redirect("/b", status=301))
+    origin.on("/b", redirect(origin.url("/c"), status=307, body=b"moved"))
+    origin.on("/c", redirect(f"//127.0.0.1:{origin.port}/d", status=308))
+    origin.on("/d", answer(PICTURE))
+
+    assert fetcher.fetch(origin.url("/a")) == PICTURE
+
+
+def test_a_redirect_to_a_forbidden_listener_is_never_dialled(origin: ScriptedOrigin) -> None:
+    """Only the first origin's own address is allowed: the second on 127.0.0.2 sees no connection."""
+    policy = EgressPolicy(allowed_networks=parse_networks(("127.0.0.1/32",)))
+    fetcher = ImageFetcher(Egress(policy, user_agent="test", clock=SystemClock()), SystemClock())
+    with socket.create_server(("127.0.0.2", 0)) as inner:
+        inner.settimeout(0.05)
+        error = failure(fetcher, origin.on("/", redirect(f"http://127.0.0.2:{inner.getsockname()[1]}/")))
+
+        assert error.code is OutcomeCode.URL_FORBIDDEN
+        with pytest.raises(TimeoutError):
+            inner.accept()
+
+
+def test_the_body_of_an_error_is_not_read(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
+    """An endless 404 is a 404 at once, not a body that is too large."""
+    error = failure(fetcher, origin.on("/", endless(head(404), b"x" * 65536)))
+
+    assert (error.code, error.detail) == (OutcomeCode.HTTP_4XX, "HTTP 404")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("5", 5), ("0", None), ("-1", None), ("1000000000", 3600), ("soon", None), ("", None), ("1.5", None)],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_in_seconds_is_read_and_bounded(
+    fetcher: ImageFetcher, origin: ScriptedOrigin, status: int, value: str, expected: float | None
+) -> None:
+    """Seconds are taken up to an hour; nonsense counts as absent."""
+    url = origin.on("/", answer(status=status, headers=[("RETRY-AFTER", value)]))
+
+    assert failure(fetcher, url).retry_after_s == expected
+
+
+def test_retry_after_as_a_date_is_read(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
+    """An HTTP date a minute away is 60 s, within 2 s."""
+    at = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    url = origin.on("/", answer(status=503, headers=[("Retry-After", at)]))
+
+    assert failure(fetcher, url).retry_after_s == pytest.approx(60, abs=2)
+
+
+def test_a_permanent_answer_has_no_retry_after(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
+    """404 with Retry-After stays permanent."""
+    url = origin.on("/", answer(status=404, headers=[("Retry-After", "5")]))
+
+    assert failure(fetcher, url).retry_after_s is None
+
+
+def test_a_refused_connection_is_tried_once_more() -> None:
+    """A blip costs no attempt: the name is looked up and dialled twice, then the failure is transient."""
+    with ScriptedOrigin() as gone:
+        pass
+    lookups: list[object] = []
+
+    def resolve(*question: object) -> object:
+        lookups.append(question)
+        return socket.getaddrinfo(*question)  # type: ignore[arg-type]
+
+    policy = EgressPolicy(allowed_networks=parse_networks(("127.0.0.0/8",)))
+    egress = Egress(policy, user_agent="test", clock=SystemClock(), resolve=resolve)
+    error = failure(ImageFetcher(egress, SystemClock()), gone.url("/"))
+
+    assert (error.code, error.transient, len(lookups)) == (OutcomeCode.CONNECT_FAILED, True, 2)
+
+
+def test_an_origin_sees_our_name_and_no_credentials(
+    fetcher: ImageFetcher, origin: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """User-Agent and Accept are ours; no cookies, no authorisation, no referrer."""
+    fetcher.fetch(origin.on("/", answer(PICTURE)))
+
+    headers = origin.received[0].headers
+    assert headers["user-agent"] == "Pressroom-test/1"
+    assert headers["accept"].startswith("image/jpeg,")
+    assert set(headers) == {"host", "user-agent", "accept", "accept-encoding", "connection"}
+
+
+def test_changing_bytes_are_taken_as_they_come(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
+    """Each fetch asks the origin anew; nothing is cached."""
+
+    def counting(exchange: Exchange) -> None:
+        answer(str(len(origin.received)).encode())(exchange)
+
+    url = origin.on("/", counting)
+
+    assert [fetcher.fetch(url), fetcher.fetch(url)] == [b"1", b"2"]
