@@ -216,6 +216,16 @@ def test_bad_parameters_are_refused(value: Any, tag: str) -> None:
     assert list(caught.value.tags) == [tag]
 
 
+async def test_answer_over_two_megabytes_cannot_be_caught(caller: Any) -> None:
+    """The documented response limit ends the execution."""
+    caller.http.script.append(HttpResponse(200, {}, b"x" * (2 * 1024 * 1024 + 1)))
+
+    with pytest.raises(WorkflowError) as caught:
+        await caller.call(GET, name=QUEUE)
+
+    assert (list(caught.value.tags), caught.value.catchable) == (["ResourceLimitError"], False)
+
+
 async def test_account_without_credentials_is_an_auth_error(caller: Any) -> None:
     """A token that cannot be made fails the call as Workflows does."""
     caller.host.tokens.access_token = _no_token

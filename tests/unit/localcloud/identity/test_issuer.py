@@ -97,10 +97,3 @@ def test_access_tokens_are_opaque_and_never_repeat(issuer: TokenIssuer) -> None:
 
     assert first.startswith("ya29.")
     assert first != second
-
-
-def test_signed_blob_verifies_against_the_certificate(issuer: TokenIssuer) -> None:
-    """The key signs any bytes, not tokens only."""
-    signature = issuer.key.sign(b"a string to sign")
-
-    certificate(issuer).public_key().verify(signature, b"a string to sign", padding.PKCS1v15(), hashes.SHA256())

@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 _KEY_SIZE_BITS = 2048
@@ -24,10 +24,6 @@ class SigningKey:
     key_id: str
     private_key: rsa.RSAPrivateKey
     certificate_pem: str
-
-    def sign(self, data: bytes) -> bytes:
-        """Return the RSASSA-PKCS1-v1_5 SHA-256 signature of `data`, as iamcredentials' signBlob does."""
-        return self.private_key.sign(data, padding.PKCS1v15(), hashes.SHA256())
 
     def to_jwk(self) -> dict[str, Any]:
         """Return the public key as a JSON Web Key: `{"kty": "RSA", "alg": "RS256", "kid": ..., "n": ..., "e": ...}`."""

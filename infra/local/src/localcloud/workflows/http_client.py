@@ -21,12 +21,14 @@ from localcloud.workflows.runtime.host import (
     HttpResponse,
     HttpTimedOut,
 )
+from localcloud.workflows.runtime.limits import MAX_HTTP_RESPONSE_BYTES
 
 Endpoints = Mapping[str, str]
 """Google service name to local base URL without a trailing slash: `{"cloudtasks": "http://127.0.0.1:8123"}`."""
 
 MAX_REDIRECTS = 10
-MAX_BODY_BYTES = 2 * 1024 * 1024 + 1
+_IDLE_S = 1.0
+MAX_BODY_BYTES = MAX_HTTP_RESPONSE_BYTES + 1
 """One byte over the documented response limit of 2 MB: enough for the interpreter to see that it is exceeded."""
 
 _GOOGLE = re.compile(r"https://(?P<host>[a-z0-9.-]*googleapis\.com)(?::443)?(?P<rest>[/?].*)?", re.IGNORECASE)
@@ -61,7 +63,8 @@ class AiohttpCaller:
     async def start(self) -> None:
         """Open the pool."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
+            # Idle connections are dropped before gunicorn drops them (2 s), so that no request meets a closing one.
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, keepalive_timeout=_IDLE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             # Workflows sets its own headers; the library's defaults would be visible to the target.
             skip_auto_headers=("User-Agent", "Content-Type", "Accept"),

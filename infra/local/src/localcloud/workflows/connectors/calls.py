@@ -17,6 +17,7 @@ from localcloud.workflows.errors import (
     connection_error,
     connection_failed_error,
     http_error,
+    resource_limit_error,
     timeout_error,
     type_error,
     value_error,
@@ -31,6 +32,7 @@ from localcloud.workflows.runtime.host import (
     HttpTimedOut,
     Value,
 )
+from localcloud.workflows.runtime.limits import MAX_HTTP_RESPONSE_BYTES
 
 USER_AGENT = "GoogleCloudWorkflows; (+https://cloud.google.com/workflows/docs)"
 
@@ -129,6 +131,8 @@ class ApiCall:
             raise connection_error(str(error)) from error
         except HttpTimedOut as error:
             raise timeout_error(str(error)) from error
+        if len(answer.body) > MAX_HTTP_RESPONSE_BYTES:
+            raise resource_limit_error(f"HTTP response is larger than {MAX_HTTP_RESPONSE_BYTES} bytes")
         body = value_from_body(answer.body, answer.headers.get("Content-Type", ""))
         if answer.code >= 400:
             raise http_error(answer.code, answer.headers, body)
