@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 _ADVISORY_LOCK = 0x696E_6765_7374  # "ingest": a number of our own, unlike that of any other program
 _SCRIPTS = Path(__file__).parent.parent / "migrations"
@@ -21,7 +21,9 @@ def upgrade(database_url: str) -> None:
     Raises:
         sqlalchemy.exc.OperationalError: the database cannot be reached.
     """
-    engine = create_engine(database_url, connect_args={"connect_timeout": 10})
+    # Not the service's engine: its short time-outs would end a long migration, or the wait for a rival's.
+    url = make_url(database_url).set(drivername="postgresql+psycopg2")
+    engine = create_engine(url, connect_args={"connect_timeout": 10})
     try:
         # The lock lives on a connection of its own: released when this process ends, however it ends.
         with engine.connect() as holder:
