@@ -1,0 +1,180 @@
+"""Tables of the README, the OpenAPI document, the Dockerfile and the migrations say what the code does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg2
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from chassis.database import new_engine
+from chassis.settings import SettingsError, settings_rows
+from localcloud.stack.dockerfile import command_from_dockerfile
+from localcloud.stack.postgres import Postgres
+from reporter.api_document import OPERATIONS, document
+from reporter.errors import Reason
+from reporter.migrate import migrate
+from reporter.settings import ReporterSettings
+from reporter.tables import metadata
+from unit.reporter.world import World
+
+
+@pytest.fixture(name="readme")
+def _readme(repository: Path) -> str:
+    return (repository / "services/reporter/README.md").read_text()
+
+
+def table(readme: str, heading: str) -> list[list[str]]:
+    """Return the rows of the first table below a heading, cells stripped."""
+    section = readme.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
+
+
+def openapi_path(rule: str) -> str:
+    """Return `/reports/{request_id}` for Flask's `/reports/<uuid:request_id>`."""
+    return re.sub(r"<(?:uuid:)?(\w+)>", r"{\1}", rule)
+
+
+def test_the_settings_table_is_the_settings(readme: str) -> None:
+    """Variable, default and help, in order."""
+    assert table(readme, "Settings") == [
+        [row.variable, row.default.strip("`"), row.help] for row in settings_rows(ReporterSettings)
+    ]
+
+
+def test_the_errors_table_is_the_reasons(readme: str) -> None:
+    """Every reason has its row."""
+    assert [row[0] for row in table(readme, "Errors")] == [reason.value for reason in Reason]
+
+
+def test_the_endpoints_table_is_the_routes(readme: str, world: World) -> None:
+    """Every route has its row, and no row is without a route."""
+    routes = {
+        f"{method} {openapi_path(rule.rule)}"
+        for rule in world.app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+    assert {row[0] for row in table(readme, "Endpoints")} == routes
+
+
+def test_the_openapi_document_has_every_public_route(world: World) -> None:
+    """Only health and the document itself are not in it."""
+    public = {
+        openapi_path(rule.rule) for rule in world.app.url_map.iter_rules() if not rule.rule.startswith("/internal")
+    }
+
+    assert public - {"/health", "/openapi.json"} == {operation.path for operation in OPERATIONS}
+    assert world.client.get("/openapi.json").get_json() == document()
+
+
+def test_the_migrations_make_the_tables_of_the_code(migrated: str) -> None:
+    """Alembic finds no difference."""
+    engine = new_engine(migrated, pool_size=1)
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    engine.dispose()
+
+    assert differences == []
+
+
+def test_migrations_may_run_again_and_at_once(postgres: Postgres) -> None:
+    """Four at the same time, then one more: the schema is there once."""
+    postgres.create_database("reporter_migrations")
+    url = postgres.url("reporter_migrations")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(migrate, [url] * 4))
+    migrate(url)
+
+    connection = psycopg2.connect(url)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT version_num FROM alembic_version")
+        versions = cursor.fetchall()
+    connection.close()
+    assert versions == [("0001",)]
+
+
+def test_the_migration_is_a_command(migrated: str) -> None:
+    """`python -m reporter.migrate` reads DATABASE_URL and refuses to guess it."""
+    command = [sys.executable, "-m", "reporter.migrate"]
+
+    done = subprocess.run(command, env={**os.environ, "DATABASE_URL": migrated}, check=False)
+    refused = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, check=False)
+
+    assert (done.returncode, refused.returncode) == (0, 1)
+    assert b"DATABASE_URL is not set" in refused.stderr
+
+
+def test_gunicorn_is_started_in_exec_form(repository: Path) -> None:
+    """One worker with eight threads, as many as the pool has connections; the local runner reads this very line."""
+    command = command_from_dockerfile(repository / "services/reporter/Dockerfile")
+
+    assert command[0] == "gunicorn"
+    assert command[-1] == "reporter.wsgi:build()"
+    assert command[command.index("--workers") + 1] == "1"
+    threads = command[command.index("--threads") + 1]
+    assert threads == next(
+        row.default for row in settings_rows(ReporterSettings) if row.variable == "DATABASE_POOL_SIZE"
+    )
+
+
+def test_gunicorn_can_build_the_service(environment: dict[str, str], repository: Path, storage_url: str) -> None:
+    """The factory of the Dockerfile's command runs in a process with nothing but the documented variables."""
+    variables = {**environment, "PATH": os.environ["PATH"], "STORAGE_EMULATOR_HOST": storage_url}
+    variables["CLOUD_TASKS_EMULATOR_HOST"] = "127.0.0.1:1"
+    program = "from reporter.wsgi import build; print(build().test_client().get('/health').json)"
+
+    done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"{'status': 'ok', 'service': 'reporter'}" in done.stdout
+
+
+def test_a_bad_environment_ends_the_start_with_all_faults() -> None:
+    """Status 2, every variable named, no value shown."""
+    variables = {"PATH": os.environ["PATH"], "WEBHOOK_SIGNING_SECRET": "whsec_c2hvcnQ=", "DOWNLOAD_TTL_S": "604801"}
+    program = "from reporter.wsgi import build; build()"
+
+    done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, check=False)
+
+    told = done.stderr.decode()
+    assert done.returncode == 2
+    assert {line.split(": ")[1].removeprefix("bad setting ") for line in told.splitlines()} >= {
+        "DATABASE_URL",
+        "REPORTS_BUCKET",
+        "WEBHOOK_SIGNING_SECRET",
+        "DOWNLOAD_TTL_S",
+    }
+    assert "c2hvcnQ=" not in told
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("WEBHOOK_SIGNING_SECRET", "whsec_short"),
+        ("WEBHOOK_SIGNING_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ("DOWNLOAD_SIGNING_SECRET", "too short"),
+        ("DOWNLOAD_TTL_S", "0"),
+        ("WEBHOOK_RETRY_SCHEDULE_S", "5,-1"),
+        ("WEBHOOK_RETRY_SCHEDULE_S", "5,soon"),
+        ("WEBHOOK_URL", "ftp://ops.test"),
+        ("WEBHOOKS_QUEUE", "webhooks"),
+        ("EGRESS_ALLOWED_NETWORKS", "everything"),
+        ("REPORTER_URL", "reporter.test"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_name(environment: dict[str, str], variable: str, value: str) -> None:
+    """The service does not start, and says which variable is wrong without its value if it is secret."""
+    with pytest.raises(SettingsError) as refused:
+        ReporterSettings.from_environ({**environment, variable: value})
+
+    assert [fault.split(":")[0].split(".")[0] for fault in refused.value.faults] == [variable]
