@@ -63,6 +63,17 @@ def test_killed_child_is_restarted_under_a_new_pid(tmp_path):
     assert said.splitlines() == ["child was ended by SIGKILL; restarting in 0.1 s", "child is back"]
 
 
+def test_child_that_runs_is_not_started_again(tmp_path):
+    """A second start would lose sight of the first process."""
+
+    async def scenario(supervisor, console):
+        await supervisor.start(_child(tmp_path, SERVE))
+        await supervisor.start(_child(tmp_path, SERVE))
+
+    with pytest.raises(ChildError, match="child runs already"):
+        _run(tmp_path, scenario)
+
+
 def test_stopped_child_stays_down(tmp_path):
     """A stop is not a death."""
 

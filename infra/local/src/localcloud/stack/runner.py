@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -112,16 +113,9 @@ class StackRunner:
             self._check_ports()
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_HEALTH_TIMEOUT_S))
             self._write_platform_config()
-            self.postgres.prepare()
-            await self._start_together(["postgres", "storage", PLATFORM])
-            for database in self.config.databases:
-                await asyncio.to_thread(self.postgres.create_database, database)
-            await asyncio.to_thread(self.storage.create_buckets, self.config.buckets, project=self.config.project)
-            for process in self.config.processes:
-                for argv in process.before:
-                    await self._supervisor.run_once(f"{process.name}-before", self._command(process, argv))
+            await _together(self._start_database(), self._start_storage(), self.start_one(PLATFORM))
             self._state.write_exports(self.exports)
-            await self._start_together([process.name for process in self.config.processes])
+            await _together(*(self.start_one(process.name) for process in self.config.processes))
         except BaseException:
             await self.stop()
             raise
@@ -138,7 +132,7 @@ class StackRunner:
         self._state.release()
 
     async def start_one(self, name: str) -> None:
-        """Start one program that was stopped with `stop_one`."""
+        """Start one program and return when it is healthy; a failed start raises ChildError."""
         await self._supervisor.start(self._settings[name])
 
     async def stop_one(self, name: str) -> None:
@@ -164,15 +158,20 @@ class StackRunner:
         """Return the process ids of the programs that run."""
         return self._supervisor.pids()
 
-    async def _start_together(self, names: list[str]) -> None:
-        starts = [asyncio.create_task(self._supervisor.start(self._settings[name])) for name in names]
-        try:
-            await asyncio.gather(*starts)
-        except BaseException:
-            for start in starts:
-                start.cancel()
-            await asyncio.gather(*starts, return_exceptions=True)
-            raise
+    async def _start_database(self) -> None:
+        await asyncio.to_thread(self.postgres.prepare)
+        await self.start_one("postgres")
+        for database in self.config.databases:
+            await asyncio.to_thread(self.postgres.create_database, database)
+        await _together(*(self._run_before(process) for process in self.config.processes))
+
+    async def _start_storage(self) -> None:
+        await self.start_one("storage")
+        await asyncio.to_thread(self.storage.create_buckets, self.config.buckets, project=self.config.project)
+
+    async def _run_before(self, process: ProcessSetting) -> None:
+        for argv in process.before:
+            await self._supervisor.run_once(f"{process.name}-before", self._command(process, argv))
 
     def _child_settings(self) -> dict[str, ChildSetting]:
         settings = {
@@ -268,3 +267,15 @@ class StackRunner:
                 raise ConfigError(
                     f"port {port} ({owner}) is taken by another program; set {setting.variable} to a free one"
                 )
+
+
+async def _together(*works: Coroutine[Any, Any, None]) -> None:
+    """Do things at once; when one fails, cancel the others, wait for them and raise its error."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

@@ -93,8 +93,10 @@ class Supervisor:
         """Start a program, return when it is ready and keep it alive from then on.
 
         Raises:
-            ChildError: it exited, or was not ready in time.
+            ChildError: it exited, was not ready in time, or runs already.
         """
+        if setting.name in self._children:
+            raise ChildError(f"{setting.name} runs already")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + setting.ready_within_s
         command = setting.command()
@@ -154,7 +156,8 @@ class Supervisor:
         """
         child = self._children[name]
         child.ready.clear()
-        child.process.send_signal(signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            child.process.send_signal(signal.SIGKILL)
 
     async def wait_ready(self, name: str, within_s: float) -> None:
         """Return when a program (again) is ready.
