@@ -82,7 +82,7 @@ STORAGE = "https://storage.googleapis.com"
         (
             "storage.v1.objects.insert",
             {"bucket": "b", "name": "dir/file", "uploadType": "media", "body": "x", "ifGenerationMatch": 0},
-            ("POST", f"{STORAGE}/upload/storage/v1/b/b/o?name=dir%2Ffile&uploadType=media&ifGenerationMatch=0"),
+            ("POST", f"{STORAGE}/upload/storage/v1/b/b/o?uploadType=multipart&name=dir%2Ffile&ifGenerationMatch=0"),
         ),
         (
             "storage.v1.objects.list",
@@ -180,7 +180,22 @@ async def test_object_content_is_sent_by_its_type(caller: Any, body: Any, conten
     await caller.call("storage.v1.objects.insert", bucket="b", name="o", uploadType="media", body=body)
 
     request = caller.http.requests[0]
-    assert (request.headers["Content-Type"], request.body) == (content_type, sent)
+    boundary = request.headers["Content-Type"].removeprefix("multipart/related; boundary=").encode()
+    _, metadata, content, end = request.body.split(b"--" + boundary)
+    assert metadata == b"\r\nContent-Type: application/json\r\n\r\n{}\r\n"
+    assert content == b"\r\nContent-Type: " + content_type.encode() + b"\r\n\r\n" + sent + b"\r\n"
+    assert end == b"--\r\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"uploadType": "resumable", "name": "o"}, {"name": "o"}, {"uploadType": "media"}], ids=repr
+)
+async def test_upload_of_another_type_or_without_a_name_is_refused(caller: Any, arguments: dict[str, str]) -> None:
+    """What is not built is refused."""
+    with pytest.raises(WorkflowError):
+        await caller.call("storage.v1.objects.insert", bucket="b", body="x", **arguments)
+
+    assert caller.http.requests == []
 
 
 async def test_object_content_is_decoded_by_its_type(caller: Any) -> None:
