@@ -67,20 +67,26 @@ from localcloud.workflows.source.steps import (
 from localcloud.workflows.stdlib.registry import BlockingFunction, HostFunction, PureFunction
 from localcloud.workflows.values import checked_boolean
 
-__all__ = ["ExecutionFailedError", "StackFrame", "run_program"]
+__all__ = ["ExecutionFailedError", "StackFrame", "run_execution", "run_program"]
 
 
 async def run_program(program: Program, argument: Value, host: Host) -> Value:
     """Run `main` with `argument` and return its result.
 
-    Any other exception than those below is a bug of localcloud; no `except` of the workflow can catch it.
+    Any other exception than those below is a bug of localcloud, which no `except` of the workflow can catch.
 
     Raises:
         ExecutionFailedError: an error left `main` uncaught.
         asyncio.CancelledError: the execution was cancelled.
     """
-    activation = Activation(Execution(program, host), program.main.name)
-    arguments = [argument] if program.main.parameters else []
+    return await run_execution(Execution(program, host), argument)
+
+
+async def run_execution(execution: Execution, argument: Value) -> Value:
+    """Run an execution whose counters the caller wants to see; otherwise as `run_program`."""
+    main = execution.program.main
+    activation = Activation(execution, main.name)
+    arguments = [argument] if main.parameters else []
     try:
         result = await _run_routine(activation, arguments)
         _check_result(result)
@@ -262,7 +268,7 @@ async def _run_for(loop: For, step: Step, scope: Scope) -> Flow:
     activation.execution.count_step()
     variables = [loop.value] if loop.index is None else [loop.value, loop.index]
     names = [*variables, *scope.new_names(loop.body.assigned)]
-    for index, value in enumerate(await loop_values(loop, scope)):
+    for index, value in enumerate((await loop_values(loop, scope)).values):
         activation.execution.count_step()
         iteration = scope.child(names)
         with observed(step, ITERATION, activation):

@@ -44,6 +44,20 @@ def size_of(value: Value, depth: int = 0) -> int:
     return _BASE_BYTES
 
 
+def size_after(old: Value, old_size: int, new: Value) -> int:
+    """Return the size of `new`, quickly when it is the list `old` (of `old_size` bytes) with elements added at an end.
+
+    A list is built element by element, and measuring all of it each time would take quadratic time. Comparing lists
+    is some ten times faster than measuring them, since it stays in C and looks at identities first.
+    """
+    if type(new) is list and type(old) is list and 0 < len(old) < len(new):
+        if new[: len(old)] == old:
+            return old_size + sum(size_of(item, 1) for item in new[len(old) :])
+        if new[-len(old) :] == old:
+            return old_size + sum(size_of(item, 1) for item in new[: -len(old)])
+    return size_of(new)
+
+
 class MemoryMeter:
     """The bytes held by all variables of one execution."""
 

@@ -69,10 +69,10 @@ async def run_parallel(parallel: Parallel, step: Step, scope: Scope, run_thread:
     """
     scope.activation.check_may_nest_parallel()
     limit = await _concurrency_limit(parallel.concurrency_limit, scope)
-    threads = enumerate(await _threads(parallel, step, scope))
+    count, threads = await _threads(parallel, step, scope)
     failures = _Failures()
     async with _slot_lent(scope):
-        await _run_workers(threads, limit, scope.activation.execution, run_thread, failures)
+        await _run_workers(enumerate(threads), min(limit, count), scope.activation.execution, run_thread, failures)
     if failures.tags or failures.is_truncated:
         reports = [report for _, report in sorted(failures.reports.items())]
         raise unhandled_branch_error(reports, failures.tags, truncated=failures.is_truncated)
@@ -89,16 +89,18 @@ async def _concurrency_limit(template: Template | None, scope: Scope) -> int:
     return min(value, MAX_CONCURRENT_THREADS)
 
 
-async def _threads(parallel: Parallel, step: Step, scope: Scope) -> Iterator[Thread]:
+async def _threads(parallel: Parallel, step: Step, scope: Scope) -> tuple[int, Iterator[Thread]]:
+    """Return how many threads there are, and the threads."""
     match parallel.work:
         case For() as loop:
-            return _iterations(loop, await loop_values(loop, scope), step, scope)
+            items = await loop_values(loop, scope)
+            return items.count, _iterations(loop, items.values, step, scope)
         case branches:
-            return iter([_thread(branch.name, branch.body, (), scope, step) for branch in branches])
+            return len(branches), iter([_thread(branch.name, branch.body, (), scope, step) for branch in branches])
 
 
 def _iterations(loop: For, items: Iterator[Value], step: Step, scope: Scope) -> Iterator[Thread]:
-    """Yield the iterations lazily: a long range does not become a list."""
+    """Yield the iterations as they are asked for, each with its loop variables set."""
     variables = (loop.value,) if loop.index is None else (loop.value, loop.index)
     for index, item in enumerate(items):
         thread = _thread(str(index), loop.body, variables, scope, step)
@@ -115,7 +117,11 @@ def _thread(thread_id: str, block: Block, variables: tuple[str, ...], scope: Sco
 
 
 async def _run_workers(
-    threads: Iterator[tuple[int, Thread]], limit: int, execution: Execution, run_thread: RunThread, failures: _Failures
+    threads: Iterator[tuple[int, Thread]],
+    worker_count: int,
+    execution: Execution,
+    run_thread: RunThread,
+    failures: _Failures,
 ) -> None:
     async def worker() -> None:
         while True:
@@ -134,7 +140,7 @@ async def _run_workers(
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(limit):
+            for _ in range(worker_count):
                 group.create_task(worker())
     except BaseExceptionGroup as errors:
         # One bug or exhausted limit ends the execution; the group has cancelled the other threads.

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from localcloud.workflows.errors import type_error
+from localcloud.workflows.errors import key_error, type_error
 from localcloud.workflows.runtime.execution import Activation
 from localcloud.workflows.runtime.host import Host
-from localcloud.workflows.runtime.memory import size_of
+from localcloud.workflows.runtime.memory import size_after, size_of
 from localcloud.workflows.values import Value, checked_list_index, checked_map_key, message_type_name
 
 CallRoutine = Callable[["Scope", str, Sequence[Value]], Awaitable[Value]]
@@ -56,7 +56,9 @@ class Scope:
         Raises:
             WorkflowError: ResourceLimitError when the execution's memory is exhausted.
         """
-        self._put(name, value, size_of(value))
+        owner = self._owner(name)
+        assert owner is not None, f"variable {name} was not checked at deploy"
+        self._put(owner, name, value, size_after(owner.variables[name], owner.sizes.get(name, 0), value))
 
     def store_element(self, name: str, path: Sequence[Value], value: Value) -> None:
         """Assign `name[path...]`, building new containers on the way down: other variables keep what they had.
@@ -64,11 +66,10 @@ class Scope:
         Raises:
             WorkflowError: IndexError outside a list, TypeError below a value that holds nothing, ResourceLimitError.
         """
-        root = self.lookup(name)
-        changed, growth = _with_element(root, path, value)
         owner = self._owner(name)
-        assert owner is not None
-        self._put(name, changed, owner.sizes.get(name, 0) + growth)
+        assert owner is not None, f"variable {name} was not checked at deploy"
+        changed, growth = _with_element(owner.variables[name], path, value)
+        self._put(owner, name, changed, owner.sizes.get(name, 0) + growth)
 
     def release(self) -> None:
         """Give back the memory of the scope's variables when control leaves it."""
@@ -94,9 +95,7 @@ class Scope:
             scope = scope.parent
         return scope
 
-    def _put(self, name: str, value: Value, size: int) -> None:
-        owner = self._owner(name)
-        assert owner is not None, f"variable {name} was not checked at deploy"
+    def _put(self, owner: Scope, name: str, value: Value, size: int) -> None:
         growth = size - owner.sizes.get(name, 0)
         owner.variables[name] = value
         owner.sizes[name] = size
@@ -119,10 +118,16 @@ def _with_element(container: Value, path: Sequence[Value], value: Value) -> tupl
         if name in container:
             element, growth = _with_element(container[name], rest, value)
         else:
-            # A missing map on the way is created (assumed).
-            element = value
-            for inner in reversed(rest):
-                element = {checked_map_key(inner): element}
+            element = _with_missing_maps(name, rest, value)
             growth = size_of(name) + size_of(element)
         return {**container, name: element}, growth
     raise type_error(f"cannot assign an element of a value of type '{message_type_name(container)}'")
+
+
+def _with_missing_maps(name: str, path: Sequence[Value], value: Value) -> Value:
+    """Return the value inside one new map per key of the path (assumed); lists are not made up."""
+    for key in reversed(path):
+        if type(key) is not str:
+            raise key_error(name)
+        value = {key: value}
+    return value

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from localcloud.workflows.errors import Position
+from localcloud.workflows.expr.tokens import CONSTANTS, WORD_OPERATORS
 from localcloud.workflows.source.document import DocumentNode, Entry, Mapping, Scalar, Sequence
 from localcloud.workflows.source.errors import SourceError
 from localcloud.workflows.source.linker import ProgramLinker
@@ -91,9 +92,7 @@ class Place:
         return entry
 
 
-_RESERVED = frozenset(
-    {"and", "or", "not", "in", "AND", "OR", "NOT", "IN", "true", "True", "TRUE", "false", "False", "FALSE", "null"}
-)
+_RESERVED = frozenset(CONSTANTS) | frozenset(WORD_OPERATORS)
 
 
 def is_identifier(text: str) -> bool:
