@@ -92,8 +92,9 @@ class ExecutionsApi:
         fields = api_fields.read_body(body, _WRITABLE, _OUTPUT_ONLY, "Execution")
         wanted = NewExecution(
             argument=fields.get("argument", "null"),
-            call_log_level=fields.get("callLogLevel", workflow.call_log_level),
-            history_level=fields.get("executionHistoryLevel", workflow.history_level),
+            # Unspecified is falsy: the workflow's level applies then.
+            call_log_level=fields.get("callLogLevel") or workflow.call_log_level,
+            history_level=fields.get("executionHistoryLevel") or workflow.history_level,
             labels=fields.get("labels"),
             refuses_backlog=fields.get("disableConcurrencyQuotaOverflowBuffering", False),
         )

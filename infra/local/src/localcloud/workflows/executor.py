@@ -17,6 +17,7 @@ from localcloud.clock import Clock
 from localcloud.google_errors import failed_precondition, resource_exhausted
 from localcloud.workflows.callbacks import Callbacks
 from localcloud.workflows.enums import CallLogLevel, ExecutionState, HistoryLevel, StepState
+from localcloud.workflows.execution_log import ExecutionLog, LoggedSteps
 from localcloud.workflows.history import History
 from localcloud.workflows.jsontext import JsonEncodeError, decode_json, encode_json, encode_json_leniently
 from localcloud.workflows.runtime.failure import ExecutionFailedError
@@ -35,20 +36,6 @@ BUG_TAG = "LocalcloudBug"
 """Tag of the payload when the emulator itself broke: no workflow can raise or catch it."""
 
 RunProgram = Callable[[Program, Value, Host], Awaitable[Value]]
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionLog:
-    """The `LogSink` of one execution: one JSON line per entry on the logger `localcloud.workflows`."""
-
-    execution_name: str
-
-    def write(self, severity: str, payload: Value) -> None:
-        """Write one entry with Cloud Logging's severity; a dict is `jsonPayload`, the rest `textPayload`."""
-        kind = "jsonPayload" if isinstance(payload, dict) else "textPayload"
-        entry = {"severity": severity, "execution": self.execution_name, kind: payload}
-        level = getattr(logging, severity, None)
-        _LOG.log(level if isinstance(level, int) else logging.INFO, "%s", encode_json_leniently(entry))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +189,14 @@ class Executor:
             _LOG.info("execution.finished %s %s", name, state.name)
 
     def _host(self, execution: Execution) -> Host:
+        log = ExecutionLog(execution.name)
         return Host(
             clock=self._clock,
             http=self._http,
             tokens=self._token_source(execution.revision.service_account),
             callbacks=self._callbacks.broker(execution.name),
-            log=ExecutionLog(execution.name),
-            observer=execution.history,
+            log=log,
+            observer=LoggedSteps(execution.history, log, execution.call_log_level),
             env=self._environment(execution),
             connectors=self._connectors,
         )
