@@ -1,0 +1,96 @@
+"""Settings: all faults at once, nothing unsafe, and a table to compare documentation with."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import Field, SecretStr, ValidationError
+
+from chassis.settings import CommaList, Settings, SettingsError, exit_with_faults, settings_rows
+
+
+class Sample(Settings):
+    """A service's settings."""
+
+    names: CommaList = Field(("a", "b"), alias="NAMES", description="Names")
+    limit: int = Field(5, alias="LIMIT", ge=1, description="A limit")
+    secret: SecretStr = Field(SecretStr("hidden"), alias="SECRET", description="A secret")
+    peer_url: str = Field(alias="PEER_URL", description="A peer")
+
+
+GIVEN = {"GOOGLE_CLOUD_PROJECT": "p", "GOOGLE_CLOUD_LOCATION": "l", "PEER_URL": "http://peer"}
+
+
+def faults(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        Sample.from_environ(environ)
+    return caught.value.faults
+
+
+def test_settings_come_from_the_given_mapping_only() -> None:
+    """Names as in the environment; unknown variables are of no interest."""
+    settings = Sample.from_environ(GIVEN | {"LIMIT": "7", "HOME": "/root"})
+
+    assert (settings.project, settings.limit, settings.peer_url) == ("p", 7, "http://peer")
+
+
+def test_every_fault_is_named_at_once_and_no_value_is_shown() -> None:
+    """One start, one list of what to fix."""
+    found = faults({"LIMIT": "s3cret-typo", "GOOGLE_CLOUD_PROJECT": "p"})
+
+    assert [fault.split(":")[0] for fault in sorted(found)] == ["GOOGLE_CLOUD_LOCATION", "LIMIT", "PEER_URL"]
+    assert "s3cret" not in "".join(found)
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    """Shells and Cloud Run cannot tell the two apart reliably."""
+    assert Sample.from_environ(GIVEN | {"LIMIT": ""}).limit == 5
+    assert faults(GIVEN | {"PEER_URL": ""})[0].startswith("PEER_URL")
+
+
+@pytest.mark.parametrize(("text", "names"), [("x", ("x",)), ("x,y", ("x", "y")), (" x , y ,", ("x", "y")), (",", ())])
+def test_lists_are_written_with_commas(text: str, names: tuple[str, ...]) -> None:
+    """Blanks around items and empty items do not count."""
+    assert Sample.from_environ(GIVEN | {"NAMES": text}).names == names
+
+
+def test_settings_cannot_be_changed() -> None:
+    """They are read once."""
+    settings = Sample.from_environ(GIVEN)
+    with pytest.raises(ValidationError):
+        settings.limit = 6  # type: ignore[misc]
+
+
+def test_unchecked_tokens_are_refused_off_cloud_run() -> None:
+    """AUTH_MODE=platform trusts whoever stands in front, and off Cloud Run nobody does."""
+    assert faults(GIVEN | {"AUTH_MODE": "platform"})[0].startswith("AUTH_MODE")
+    assert Sample.from_environ(GIVEN | {"AUTH_MODE": "platform", "K_SERVICE": "ingest"}).auth_mode == "platform"
+
+
+def test_a_foreign_issuer_is_refused_on_cloud_run() -> None:
+    """In production only Google's certificates count; a look-alike prefix is not Google's."""
+    for url in ("http://127.0.0.1:8090/certs", "https://www.googleapis.com.evil.example/certs"):
+        assert faults(GIVEN | {"K_SERVICE": "ingest", "AUTH_CERTS_URL": url})[0].startswith("AUTH_CERTS_URL")
+
+
+def test_an_unknown_auth_mode_is_refused() -> None:
+    """There is no mode that checks nothing."""
+    assert faults(GIVEN | {"AUTH_MODE": "off"})[0].startswith("AUTH_MODE")
+
+
+def test_rows_describe_every_field_in_order_and_hide_secrets() -> None:
+    """The table that READMEs are compared with."""
+    rows = {row.variable: row for row in settings_rows(Sample)}
+
+    assert (rows["NAMES"].default, rows["LIMIT"].default, rows["PEER_URL"].default) == ("a,b", "5", "required")
+    assert rows["SECRET"].default == ""
+    assert list(rows)[:2] == ["GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION"]
+    assert all(row.help for row in rows.values())
+
+
+def test_a_process_with_bad_settings_ends_with_2_and_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before any traffic is served."""
+    with pytest.raises(SystemExit) as caught:
+        exit_with_faults("ingest", SettingsError(["A: missing", "B: bad"]))
+
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "ingest: bad setting A: missing\ningest: bad setting B: bad\n"
