@@ -22,7 +22,9 @@ from ingest.export import image_json
 # Pages go by key, never by offset: the 100th page costs as much as the first.
 _ROWS = text(
     """
-    SELECT page.row_number, page.serial, page.product_name, images.*
+    SELECT page.row_number, page.serial, page.product_name, images.id, images.slot, images.input_url, images.status,
+           images.code, images.detail, images.output_url, images.bytes_in, images.bytes_out, images.width,
+           images.height, images.format, images.sha256, images.attempt, images.duration_ms, images.same_as
     FROM (SELECT row_number, serial, product_name FROM rows
           WHERE batch = :batch AND row_number > :after ORDER BY row_number LIMIT :limit) AS page
     LEFT JOIN images ON images.batch = :batch AND images.row_number = page.row_number

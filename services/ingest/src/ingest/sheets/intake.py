@@ -133,8 +133,11 @@ class _RowReader:
         if not any(cell.strip() for cell in cells):
             # A blank row keeps its place, so that the output has the same rows as the input.
             return SheetRow(number, "", "", tuple(cells[:width]) + ("",) * (width - len(cells)), ())
-        if len(cells) != width:
-            cells = self._fitted(number, cells)
+        fitted = self._fitted(number, cells)
+        if fitted is None:
+            # Its cells stand in the wrong columns: looking at them would only tell the same fault again.
+            return SheetRow(number, "", "", (), ())
+        cells = fitted
         _refuse_nul(number, self._header, cells, self._problems)
         columns = self._columns
         return SheetRow(
@@ -145,36 +148,24 @@ class _RowReader:
             self._links(number, cells),
         )
 
-    def _fitted(self, number: int, cells: list[str]) -> list[str]:
+    def _fitted(self, number: int, cells: list[str]) -> list[str] | None:
+        """Return the cells if there is one for each column, else None after telling why."""
         width = len(self._header)
         if len(cells) < width:
-            self._problems.add(
-                Problem(
-                    number,
-                    self._header[len(cells)],
-                    ProblemCode.SHORT_ROW,
-                    f"The row has {len(cells)} cells; the header has {width}.",
-                )
-            )
-            return cells + [""] * (width - len(cells))
+            message = f"The row has {len(cells)} cells; the header has {width}."
+            self._problems.add(Problem(number, self._header[len(cells)], ProblemCode.SHORT_ROW, message))
+            return None
         extra = cells[width:]
         if any(cell.strip() for cell in extra):
-            self._problems.add(
-                Problem(
-                    number,
-                    None,
-                    ProblemCode.LONG_ROW,
-                    f"The row has {len(cells)} cells; the header has {width}. A cell that holds a comma, such as a"
-                    " list of URLs, must stand in double quotes.",
-                    ",".join(extra),
-                )
+            message = (
+                f"The row has {len(cells)} cells; the header has {width}. A cell that holds a comma, such as a list of"
+                " URLs, must stand in double quotes."
             )
-        else:
-            self._warnings.add(
-                Problem(
-                    number, None, ProblemCode.EXTRA_EMPTY_CELLS, f"{len(extra)} empty cells behind the last column."
-                )
-            )
+            self._problems.add(Problem(number, None, ProblemCode.LONG_ROW, message, ",".join(extra)))
+            return None
+        if extra:
+            message = f"{len(extra)} empty cells behind the last column."
+            self._warnings.add(Problem(number, None, ProblemCode.EXTRA_EMPTY_CELLS, message))
         return cells[:width]
 
     def _links(self, number: int, cells: list[str]) -> tuple[str, ...]:
