@@ -290,6 +290,35 @@ def test_location_mixin_answers(workflows: workflows_v1.WorkflowsClient) -> None
     assert [location.location_id for location in listed.locations] == ["us-central1"]
 
 
+def test_operation_mixin_answers(workflows: workflows_v1.WorkflowsClient, fresh_id: str) -> None:
+    """An operation can be read again, listed, and deleted."""
+    name = workflows.create_workflow(
+        parent=PARENT, workflow_id=fresh_id, workflow=workflows_v1.Workflow(source_contents=ECHO)
+    ).operation.name
+
+    read = workflows.get_operation({"name": name})
+    listed = workflows.list_operations({"name": PARENT})
+    workflows.delete_operation({"name": name})
+
+    assert read.done
+    assert name in [operation.name for operation in listed.operations]
+    with pytest.raises(exceptions.NotFound):
+        workflows.get_operation({"name": name})
+
+
+def test_name_that_is_missing_is_an_invalid_argument(executions: executions_v1.ExecutionsClient) -> None:
+    """A gRPC request without its name is the caller's fault."""
+    with pytest.raises(exceptions.InvalidArgument, match="'name' is missing"):
+        executions.get_execution(name="")
+
+
+def test_project_number_in_a_name_is_the_project(executions: executions_v1.ExecutionsClient) -> None:
+    """Names may use the number; answers use the id."""
+    listed = executions.list_executions(parent=f"{PARENT}/workflows/echo".replace("demo", "123456789012"))
+
+    assert all(execution.name.startswith(PARENT) for execution in listed)
+
+
 def test_execution_gives_its_result(executions: executions_v1.ExecutionsClient) -> None:
     """Argument in, result out, through the gRPC client."""
     ended = run(executions, "echo", {"b": [1, 2.5, None], "a": "ü"})

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from localcloud.clock import Clock
-from localcloud.google_errors import failed_precondition, not_found
+from localcloud.google_errors import failed_precondition, not_found, unimplemented
 from localcloud.workflows import api_fields, api_lists
 from localcloud.workflows.api_json import Json, execution_json, present, step_entry_json, timestamp, to_wire
 from localcloud.workflows.api_lists import ListQuery, list_page
@@ -163,15 +163,17 @@ class ExecutionsApi:
         self._callbacks.deliver(name, request)
         return {}
 
-    def list_step_entries(self, name: str, query: ListQuery, skip: int = 0) -> Json:
+    def list_step_entries(self, name: str, query: ListQuery, *, skip: int = 0, view: str = "") -> Json:
         """Return a page of an execution's step entries in the order they began, after the first `skip`."""
+        _check_entry_view(view)
         entries = self._store.execution(name).history.entries
         page, token = list_page(entries[skip:], query, _STEPS, key=lambda s: str(s.entry_id))
         shown = [step_entry_json(name, entry) for entry in page]
         return present({"stepEntries": shown, "nextPageToken": token, "totalSize": len(entries)})
 
-    def get_step_entry(self, execution_name: str, entry_id: str) -> Json:
+    def get_step_entry(self, execution_name: str, entry_id: str, view: str = "") -> Json:
         """Return one step entry."""
+        _check_entry_view(view)
         execution = self._store.execution(execution_name)
         entry = execution.history.entry(int(entry_id)) if entry_id.isdigit() else None
         if entry is None:
@@ -182,6 +184,11 @@ class ExecutionsApi:
 def _view(value: Any, default: ExecutionView) -> ExecutionView:
     view = enum_from_json(ExecutionView, value, "view") if value else default
     return default if view == ExecutionView.EXECUTION_VIEW_UNSPECIFIED else view
+
+
+def _check_entry_view(view: str) -> None:
+    if view not in ("", "EXECUTION_ENTRY_VIEW_UNSPECIFIED", "EXECUTION_ENTRY_VIEW_BASIC", "0", "1"):
+        raise unimplemented(f"localcloud records no variables of steps, so it cannot show the view {view}")
 
 
 def _bytes_text(value: Any) -> str:

@@ -155,13 +155,13 @@ def routes(workflows: WorkflowsApi, executions: ExecutionsApi, secrets: SecretsA
         Route(
             "GET",
             f"{_EXECUTION}/stepEntries",
-            lambda c: e.list_step_entries(c.execution, c.page, c.number("skip")),
+            lambda c: e.list_step_entries(c.execution, c.page, skip=c.number("skip"), view=c.text("view")),
             _LISTING | {"skip", "view"},
         ),
         Route(
             "GET",
             f"{_EXECUTION}/stepEntries/{{entry}}",
-            lambda c: e.get_step_entry(c.execution, c.variables["entry"]),
+            lambda c: e.get_step_entry(c.execution, c.variables["entry"], c.text("view")),
             frozenset({"view"}),
         ),
         Route(

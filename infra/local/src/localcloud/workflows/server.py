@@ -61,7 +61,7 @@ class WorkflowsServer:
         return f"http://{self.host}:{self.port}"
 
     async def stop(self) -> None:
-        """Cancel running executions and close both ports."""
+        """Close both ports and cancel running executions."""
         await self._cleanup.aclose()
 
     async def start(
@@ -73,7 +73,9 @@ class WorkflowsServer:
             OSError: a port is taken.
         """
         await http.start()
+        # Undone in reverse: no new requests first, then no executions, then no connections of theirs.
         self._cleanup.push_async_callback(http.stop)
+        self._cleanup.push_async_callback(self._executor.stop)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_REST_GRACE_S)
         await runner.setup()
         self._cleanup.push_async_callback(runner.cleanup)
@@ -85,7 +87,6 @@ class WorkflowsServer:
             raise OSError(f"gRPC port {grpc_port} of {self.host} cannot be opened: {error}") from error
         await grpc_server.start()
         self._cleanup.push_async_callback(grpc_server.stop, _GRPC_GRACE_S)
-        self._cleanup.push_async_callback(self._executor.stop)
 
     def watch(self, folder: WorkflowFolder) -> None:
         """Deploy a folder now and keep watching it until `stop`."""
@@ -173,7 +174,8 @@ async def start_workflows_server(
         known_endpoints.setdefault(service, server.base_url)
     if workflows_dir is not None:
         parent = f"projects/{project}/locations/{location}"
-        server.watch(WorkflowFolder(workflows_dir, parent=parent, api=workflows, clock=clock, user_env=user_env or {}))
+        environments = {} if user_env is None else user_env
+        server.watch(WorkflowFolder(workflows_dir, parent=parent, api=workflows, clock=clock, user_env=environments))
     _LOG.info("workflows.listening %s grpc %s:%d", server.base_url, host, server.grpc_port)
     return server
 
