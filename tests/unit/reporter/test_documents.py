@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from reporter.errors import Reason
 from reporter.migrate import migrate
 from reporter.settings import ReporterSettings
 from reporter.tables import metadata
+from reporter.wsgi import build
 from unit.reporter.world import World
 
 
@@ -103,15 +105,14 @@ def test_migrations_may_run_again_and_at_once(postgres: Postgres) -> None:
     assert versions == [("0001",)]
 
 
-def test_the_migration_is_a_command(migrated: str) -> None:
+def test_the_migration_is_a_command(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """`python -m reporter.migrate` reads DATABASE_URL and refuses to guess it."""
-    command = [sys.executable, "-m", "reporter.migrate"]
+    monkeypatch.setenv("DATABASE_URL", migrated)
+    runpy.run_module("reporter.migrate", run_name="__main__")
 
-    done = subprocess.run(command, env={**os.environ, "DATABASE_URL": migrated}, check=False)
-    refused = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, check=False)
-
-    assert (done.returncode, refused.returncode) == (0, 1)
-    assert b"DATABASE_URL is not set" in refused.stderr
+    monkeypatch.delenv("DATABASE_URL")
+    with pytest.raises(SystemExit, match="DATABASE_URL is not set"):
+        runpy.run_module("reporter.migrate", run_name="__main__")
 
 
 def test_gunicorn_is_started_in_exec_form(repository: Path) -> None:
@@ -139,15 +140,18 @@ def test_gunicorn_can_build_the_service(environment: dict[str, str], repository:
     assert b"{'status': 'ok', 'service': 'reporter'}" in done.stdout
 
 
-def test_a_bad_environment_ends_the_start_with_all_faults() -> None:
+def test_a_bad_environment_ends_the_start_with_all_faults(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Status 2, every variable named, no value shown."""
-    variables = {"PATH": os.environ["PATH"], "WEBHOOK_SIGNING_SECRET": "whsec_c2hvcnQ=", "DOWNLOAD_TTL_S": "604801"}
-    program = "from reporter.wsgi import build; build()"
+    monkeypatch.setenv("WEBHOOK_SIGNING_SECRET", "whsec_c2hvcnQ=")
+    monkeypatch.setenv("DOWNLOAD_TTL_S", "604801")
 
-    done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, check=False)
+    with pytest.raises(SystemExit) as ended:
+        build()
 
-    told = done.stderr.decode()
-    assert done.returncode == 2
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
     assert {line.split(": ")[1].removeprefix("bad setting ") for line in told.splitlines()} >= {
         "DATABASE_URL",
         "REPORTS_BUCKET",

@@ -60,7 +60,7 @@ def sheets(draw: st.DrawFn) -> tuple[list[str], list[dict[str, Any]], dict[str, 
 
 
 @given(sheets())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_output_is_the_input_with_aligned_slots_beside_it(
     sheet: tuple[list[str], list[dict[str, Any]], dict[str, Any]],
 ) -> None:
