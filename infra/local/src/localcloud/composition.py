@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from localcloud.clock import Clock
 from localcloud.identity.issuer import TokenIssuer
+from localcloud.identity.keys import kept_signing_key
 from localcloud.identity.server import IdentityServer, start_identity_server
 from localcloud.platform_config import PlatformConfig
 from localcloud.scheduler import Scheduler, load_schedules
@@ -25,6 +26,10 @@ class _SameForAll(Mapping[str, Mapping[str, str]]):
 
     def __getitem__(self, workflow_id: str) -> Mapping[str, str]:
         return self._variables
+
+    def __bool__(self) -> bool:
+        # It holds a value for every workflow although it can list none: `user_env or {}` must keep it.
+        return True
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
@@ -70,7 +75,8 @@ async def start_platform(config: PlatformConfig, clock: Clock) -> Platform:
 
 
 async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock) -> None:
-    issuer = TokenIssuer(clock)
+    key = kept_signing_key(config.key_file, clock.now()) if config.key_file else None
+    issuer = TokenIssuer(clock, key)
     identity = await start_identity_server(
         host=config.host,
         accounts={email: config.metadata_ports[name] for name, email in config.accounts.items()},

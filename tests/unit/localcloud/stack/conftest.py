@@ -30,7 +30,7 @@ ports:
 accounts: {web: web@demo.iam.gserviceaccount.com, workflow: workflow@demo.iam.gserviceaccount.com}
 postgres: {databases: [orders], fsync: false}
 storage: {buckets: [photos]}
-workflows: {service_account: workflow}
+workflows: {service_account: workflow, directory: workflows, environment: {WEB_URL: "${url.web}"}}
 environment: {GREETING: "${env.GREETING:-hello}"}
 services:
   web:
@@ -71,6 +71,7 @@ def write_stack() -> Callable[..., Path]:
     """Give a function that writes the stack's files to a folder and returns the stack file."""
 
     def write(folder: Path, stack: str = STACK) -> Path:
+        (folder / "workflows").mkdir(exist_ok=True)
         (folder / "web").mkdir(exist_ok=True)
         for name, text in (
             ("stack.yaml", stack),
@@ -78,6 +79,7 @@ def write_stack() -> Callable[..., Path]:
             ("web/Dockerfile", DOCKERFILE),
             ("web/migrate.py", MIGRATE),
             ("web/web.py", WEB),
+            ("workflows/tell.yaml", "main: {steps: [{tell: {return: '${sys.get_env(\"WEB_URL\")}'}}]}\n"),
         ):
             (folder / name).write_text(text)
         return folder / "stack.yaml"

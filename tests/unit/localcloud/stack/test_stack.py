@@ -63,6 +63,13 @@ def test_emulators_hold_what_the_files_declare(running):
     assert email == "workflow@demo.iam.gserviceaccount.com"
 
 
+def test_workflow_of_the_folder_is_deployed_with_its_environment(running):
+    """`workflows.environment` becomes the user environment variables of every workflow in the folder."""
+    workflow = _get(f"{running.url('workflows')}/v1/projects/demo/locations/us-central1/workflows/tell")
+
+    assert (workflow["state"], workflow["userEnvVars"]) == ("ACTIVE", {"WEB_URL": running.url("web")})
+
+
 def test_exports_can_be_read_by_a_shell(running):
     """`. STATE/env` sets the variables, quotes included."""
     command = f'. {running.state_dir}/env && printf "%s|%s" "$WEB_URL" "$QUOTED"'
