@@ -32,6 +32,7 @@ class PlatformConfig:
         service_urls: service name to base URL, for schedules.
         url_rewrites: URL prefix of a task to where it is really sent.
         storage_url: base URL of the storage emulator for connectors, or "".
+        key_file: where the identity issuer keeps its key over restarts; None makes a fresh one each time.
     """
 
     project: str
@@ -53,6 +54,7 @@ class PlatformConfig:
     service_urls: Mapping[str, str] = field(default_factory=dict)
     url_rewrites: Mapping[str, str] = field(default_factory=dict)
     storage_url: str = ""
+    key_file: Path | None = None
 
     def to_json(self) -> str:
         """Return the text that `from_json` reads."""
@@ -87,6 +89,7 @@ class PlatformConfig:
             service_urls=fields.text_mapping("service_urls"),
             url_rewrites=fields.text_mapping("url_rewrites"),
             storage_url=fields.text("storage_url"),
+            key_file=_path(fields, "key_file"),
         )
         fields.finish()
         return config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import jwt
 import pytest
@@ -10,8 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from localcloud.clock import ManualClock
+from localcloud.clock import ManualClock, SystemClock
 from localcloud.identity.issuer import AccountTokens, TokenIssuer, unique_id
+from localcloud.identity.keys import kept_signing_key
 
 EMAIL = "ingest@demo.iam.gserviceaccount.com"
 
@@ -97,3 +99,13 @@ def test_access_tokens_are_opaque_and_never_repeat(issuer: TokenIssuer) -> None:
 
     assert first.startswith("ya29.")
     assert first != second
+
+
+def test_issuer_keeps_its_key_over_restarts(tmp_path: Path) -> None:
+    """A token minted before a restart is good against the certificates served after it, and nobody else reads the key."""
+    before = TokenIssuer(SystemClock(), kept_signing_key(tmp_path / "issuer.pem", 1_700_000_000.0))
+    after = TokenIssuer(SystemClock(), kept_signing_key(tmp_path / "issuer.pem", 1_800_000_000.0))
+
+    assert after.certificates() == before.certificates()
+    assert after.key.private_key.private_numbers() == before.key.private_key.private_numbers()
+    assert (tmp_path / "issuer.pem").stat().st_mode & 0o077 == 0

@@ -6,6 +6,7 @@ import base64
 import datetime
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -38,13 +39,32 @@ class SigningKey:
         }
 
 
+def kept_signing_key(path: Path, now_s: float) -> SigningKey:
+    """Return the key kept in a file readable only by its owner; make it when there is none.
+
+    A restarted issuer keeps its key, as Google's does: tokens and certificates that others hold stay good.
+    """
+    if path.exists():
+        pem = path.read_bytes()
+        private_key = serialization.load_pem_private_key(pem, password=None)
+        if not isinstance(private_key, rsa.RSAPrivateKey):
+            raise ValueError(f"{path} holds no RSA key")
+        certificate = x509.load_pem_x509_certificate(pem[pem.index(b"-----BEGIN CERTIFICATE") :])
+        return _signing_key(private_key, certificate)
+    key = generate_signing_key(now_s)
+    private_pem = key.private_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    fresh = path.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_bytes(private_pem + key.certificate_pem.encode("ascii"))
+    fresh.replace(path)
+    return key
+
+
 def generate_signing_key(now_s: float) -> SigningKey:
     """Make a fresh key whose certificate is valid from a day before `now_s` (seconds since the epoch) for ten years."""
     private_key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_SIZE_BITS)
-    public_der = private_key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    key_id = hashlib.sha256(public_der).hexdigest()[:40]
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localcloud identity issuer")])
     # A day back, so that a verifier whose clock runs behind still accepts it.
     start = datetime.datetime.fromtimestamp(now_s, datetime.UTC) - datetime.timedelta(days=1)
@@ -58,6 +78,14 @@ def generate_signing_key(now_s: float) -> SigningKey:
         .not_valid_after(start + _CERTIFICATE_LIFETIME)
         .sign(private_key, hashes.SHA256())
     )
+    return _signing_key(private_key, certificate)
+
+
+def _signing_key(private_key: rsa.RSAPrivateKey, certificate: x509.Certificate) -> SigningKey:
+    public_der = private_key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    key_id = hashlib.sha256(public_der).hexdigest()[:40]
     return SigningKey(key_id, private_key, certificate.public_bytes(serialization.Encoding.PEM).decode("ascii"))
 
 

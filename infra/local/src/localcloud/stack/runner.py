@@ -257,6 +257,7 @@ class StackRunner:
             service_urls={process.name: self.url(process.port) for process in config.processes},
             url_rewrites=self._filled(config.url_rewrites, "url_rewrites"),
             storage_url=self.storage.base_url,
+            key_file=self.state_dir / "issuer.pem",
         )
         self._state.write_platform(platform.to_json())
 
