@@ -102,7 +102,7 @@ def test_access_tokens_are_opaque_and_never_repeat(issuer: TokenIssuer) -> None:
 
 
 def test_issuer_keeps_its_key_over_restarts(tmp_path: Path) -> None:
-    """A token minted before a restart is good against the certificates served after it, and nobody else reads the key."""
+    """What was minted before a restart is good after it, and nobody else can read the key."""
     before = TokenIssuer(SystemClock(), kept_signing_key(tmp_path / "issuer.pem", 1_700_000_000.0))
     after = TokenIssuer(SystemClock(), kept_signing_key(tmp_path / "issuer.pem", 1_800_000_000.0))
 
