@@ -224,6 +224,18 @@ async def test_connection_that_cannot_be_made_failed(url: str) -> None:
             await caller.send(request(url))
 
 
+@pytest.mark.parametrize(
+    "changes", [{"headers": {"X-A": "a\r\nX-B: b"}}, {"method": "NO WAY"}], ids=["newline in a header", "method"]
+)
+async def test_request_that_http_cannot_carry_is_not_sent(changes: dict[str, Any]) -> None:
+    """Nothing can be smuggled into a request."""
+    async with target() as (server, caller):
+        with pytest.raises(HttpConnectionFailed, match="cannot be sent"):
+            await caller.send(request(f"{server.url}/", **changes))
+
+    assert server.seen == []
+
+
 async def test_send_before_start_is_a_bug() -> None:
     """A caller without a pool is not a workflow's fault."""
     with pytest.raises(RuntimeError, match="before start"):

@@ -126,6 +126,13 @@ async def test_file_that_cannot_be_a_workflow_is_logged(
     assert name in caplog.text
 
 
+async def test_missing_folder_is_an_os_error(tmp_path: Path) -> None:
+    """A mistyped folder is not an empty one."""
+    with pytest.raises(NotADirectoryError, match="none is no folder"):
+        async with server(ManualClock(), workflows_dir=tmp_path / "none"):
+            pass
+
+
 async def test_taken_port_is_an_os_error_and_leaves_nothing_open() -> None:
     """Both ports are checked."""
     with socket.socket() as taken:

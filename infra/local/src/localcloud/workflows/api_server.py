@@ -61,7 +61,7 @@ class _Rest:
         content = await request.read()
         raw = CallbackRequest(
             method=request.method,
-            target=request.raw_path,
+            path=request.rel_url.raw_path,
             query=dict(request.query),
             headers=canonical_headers(request.headers.items()),
             body=content,

@@ -23,10 +23,10 @@ from localcloud.workflows.runtime.host import Value
 
 @dataclass(frozen=True, slots=True)
 class CallbackRequest:
-    """One request to a callback URL; `target` is the path with the query, `headers` have canonical names."""
+    """One request to a callback URL; `path` is without the query, `headers` have canonical names."""
 
     method: str
-    target: str
+    path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
@@ -122,7 +122,7 @@ class Callbacks:
                 "headers": dict(request.headers),
                 "method": request.method,
                 "query": dict(request.query),
-                "url": request.target,
+                "url": request.path,
             },
             "received_time": _go_time(self._clock.now()),
             "type": "HTTP",

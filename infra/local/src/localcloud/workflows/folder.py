@@ -23,7 +23,13 @@ class WorkflowFolder:
     def __init__(
         self, path: Path, *, parent: str, api: WorkflowsApi, clock: Clock, user_env: Mapping[str, Mapping[str, str]]
     ) -> None:
-        """Watch `path`; `parent` is `projects/P/locations/L`, `user_env` maps workflow ids to `userEnvVars`."""
+        """Watch `path`; `parent` is `projects/P/locations/L`, `user_env` maps workflow ids to `userEnvVars`.
+
+        Raises:
+            NotADirectoryError: `path` is no folder.
+        """
+        if not path.is_dir():
+            raise NotADirectoryError(f"workflows_dir {path} is no folder")
         self._path = path
         self._parent = parent
         self._api = api

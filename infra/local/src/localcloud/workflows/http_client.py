@@ -82,7 +82,8 @@ class AiohttpCaller:
         The body of the answer is cut after `MAX_BODY_BYTES`.
 
         Raises:
-            HttpConnectionFailed: no connection, or a Google API without a local server.
+            HttpConnectionFailed: no connection, a request that HTTP cannot carry, or a Google API without a local
+                server.
             HttpConnectionBroken: the connection broke before the whole answer was there.
             HttpTimedOut: `timeout_s` passed.
         """
@@ -96,8 +97,9 @@ class AiohttpCaller:
             raise HttpTimedOut(f"no answer from {request.url} within {request.timeout_s:g} s") from error
         except aiohttp.ClientConnectorError as error:
             raise HttpConnectionFailed(str(error)) from error
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, LookupError) as error:
-            raise HttpConnectionFailed(str(error)) from error
+        except (ValueError, aiohttp.NonHttpUrlClientError, LookupError) as error:
+            # Also a header or method that HTTP cannot carry: nothing was sent.
+            raise HttpConnectionFailed(f"the request cannot be sent: {error}") from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise HttpConnectionBroken(f"{request.url}: {error}") from error
 

@@ -131,7 +131,7 @@ async def start_workflows_server(
         secrets_file: YAML or JSON map of secret id to text, or to a map of version to text.
 
     Raises:
-        OSError: a port is taken.
+        OSError: a port is taken, or `workflows_dir` is no folder.
     """
     store = Store()
     known_endpoints = dict(endpoints)
@@ -161,6 +161,10 @@ async def start_workflows_server(
     )
     executions = ExecutionsApi(store=store, clock=clock, executor=executor, callbacks=callbacks)
     server = WorkflowsServer(host=host, store=store, executor=executor, workflows=workflows, executions=executions)
+    folder = None
+    if workflows_dir is not None:
+        parent = f"projects/{project}/locations/{location}"
+        folder = WorkflowFolder(workflows_dir, parent=parent, api=workflows, clock=clock, user_env=user_env or {})
     aliases = {project_number: project}
     app = rest_app(routes(workflows, executions, SecretsApi(secrets_file)), aliases)
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])

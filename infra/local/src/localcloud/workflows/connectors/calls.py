@@ -6,9 +6,8 @@ silent: an Operation's `response` is taken for the result, and the time limit co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, ApiMethod, ApiRequest, Waiting, request_for
 from localcloud.workflows.errors import (
@@ -100,7 +99,7 @@ class ApiCall:
             raise timeout_error(f"the connector call took longer than {self.params.timeout_s:g} seconds")
         await self._host.clock.sleep(seconds)
 
-    async def poll(self, url: str, value: Value, *, is_done: Any) -> Value:
+    async def poll(self, url: str, value: Value, *, is_done: Callable[[dict[str, Value]], bool]) -> Value:
         """GET `url` with the polling policy until `is_done(value)`; `value` is the first answer."""
         delay_s = self.params.initial_delay_s
         while not is_done(value):
