@@ -10,6 +10,11 @@ from typing import Any
 
 import pytest
 
+from ingest.options import ImageOptions
+from ingest.sheet_limits import limits_from
+from ingest.sheets.intake import read_sheet
+from ingest.submission import Submission, submit_upload
+
 SHEET = 'S. No.,Product Name,Input Image Urls\n1,Lamp,"https://a.example/1.jpg, https://a.example/2.jpg"\n2,Chair,\n'
 
 
@@ -259,11 +264,6 @@ def test_equal_urls_are_downloaded_once(lab: Any) -> None:
 
 def test_a_transaction_that_is_run_twice_stores_one_batch(lab: Any) -> None:
     """When only the answer of the commit was lost, the repeat finds its own work."""
-    from ingest.options import ImageOptions
-    from ingest.sheet_limits import limits_from
-    from ingest.sheets.intake import read_sheet
-    from ingest.submission import Submission, submit_upload
-
     sheet = read_sheet(SHEET.encode(), limits_from(lab.settings))
     submission = Submission(sheet, SHEET.encode(), "x.csv", ImageOptions(), None)
     request_id = uuid.uuid4()

@@ -1,0 +1,213 @@
+"""Who supervises a batch: start, take-over, release, failure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+A = "https://a.example/1.jpg"
+
+
+def start(lab: Any, request_id: str, execution: str) -> Any:
+    """Ask to become the owner."""
+    return lab.batch_call(request_id, "start", execution=execution, callback_url="http://callback.test/x")
+
+
+def fail(lab: Any, request_id: str, execution: str) -> Any:
+    """Report that an execution failed."""
+    error = {"message": "boom\x00", "code": 500, "tags": ["HttpError"], "reason": None}
+    return lab.batch_call(request_id, "fail", execution=execution, step="dispatch", error=error)
+
+
+def test_start_makes_the_execution_the_owner(lab: Any) -> None:
+    """The batch is processing and knows whom to wake."""
+    request_id = lab.submit(A)
+
+    answer = start(lab, request_id, execution := lab.new_execution())
+
+    row = lab.batch_row(request_id)
+    assert (answer.json["owner"], answer.json["status"]) == (True, "PROCESSING")
+    assert (row["execution"], row["callback_url"]) == (execution, "http://callback.test/x")
+    assert row["started_at"] is not None
+
+
+def test_start_may_be_repeated_by_the_owner(lab: Any) -> None:
+    """After an answer that got lost."""
+    request_id = lab.submit(A)
+    execution = lab.start(request_id)
+    assert start(lab, request_id, execution).json["owner"] is True
+
+
+def test_a_second_execution_is_turned_away_while_the_first_lives(lab: Any) -> None:
+    """Two executions of one batch are an accident that must not matter."""
+    request_id = lab.submit(A)
+    first = lab.start(request_id)
+
+    answer = start(lab, request_id, lab.new_execution())
+
+    assert answer.json["owner"] is False
+    assert lab.batch_row(request_id)["execution"] == first
+
+
+def test_a_dead_owner_is_replaced(lab: Any) -> None:
+    """Finished, failed or unknown: the next one takes over."""
+    request_id = lab.submit(A)
+    lab.executions.live.remove(lab.start(request_id))
+
+    answer = start(lab, request_id, second := lab.new_execution())
+
+    assert answer.json["owner"] is True
+    assert lab.batch_row(request_id)["execution"] == second
+
+
+def test_a_rival_that_takes_over_in_between_keeps_the_batch(lab: Any) -> None:
+    """What the Executions API said about one owner is not used against the next."""
+    request_id = lab.submit(A)
+    lab.executions.live.remove(lab.start(request_id))
+    rival = lab.new_execution()
+
+    def rival_is_faster() -> None:
+        lab.executions.before_answer = lambda: None
+        lab.change("UPDATE batches SET execution = :rival", rival=rival)
+
+    lab.executions.before_answer = rival_is_faster
+
+    answer = start(lab, request_id, lab.new_execution())
+
+    assert answer.json["owner"] is False
+    assert lab.batch_row(request_id)["execution"] == rival
+
+
+def test_start_waits_for_the_executions_api(lab: Any) -> None:
+    """503: without knowing whether the owner lives nothing is decided."""
+    request_id = lab.submit(A)
+    lab.start(request_id)
+    lab.executions.down = True
+
+    answer = start(lab, request_id, lab.new_execution())
+
+    assert (answer.code, answer.reason) == (503, "EXECUTIONS_UNAVAILABLE")
+
+
+def test_a_finished_batch_has_no_new_owner(lab: Any) -> None:
+    """Its status is told instead."""
+    request_id = lab.submit(A)
+    lab.finish_all(request_id)
+    answer = start(lab, request_id, lab.new_execution())
+    assert (answer.json["owner"], answer.json["status"]) == (False, "COMPLETED")
+
+
+def test_process_creates_one_execution_and_then_tells_the_status(lab: Any) -> None:
+    """Cloud Tasks may deliver twice."""
+    request_id = lab.submit(A)
+
+    first = lab.internal("tasks", "POST", "/process", {"request_id": request_id})
+    second = lab.internal("tasks", "POST", "/process", {"request_id": request_id})
+
+    assert (first.json["message"], second.json["message"]) == ("Processing was started", "Processing is under way")
+    assert len(lab.executions.created) == 1
+
+
+def test_process_of_a_finished_batch_says_so(lab: Any) -> None:
+    """In the words of the first release."""
+    request_id = lab.submit(A)
+    lab.finish_all(request_id)
+
+    answer = lab.internal("tasks", "POST", "/process", {"request_id": request_id})
+
+    assert answer.json == {"request_id": request_id, "status": "COMPLETED", "message": "Processed successfully"}
+    assert lab.executions.created == []
+
+
+def test_process_asks_to_be_called_again_while_executions_cannot_be_created(lab: Any) -> None:
+    """503 with Retry-After: the queue keeps the task."""
+    request_id = lab.submit(A)
+    lab.executions.down = True
+
+    answer = lab.internal("tasks", "POST", "/process", {"request_id": request_id})
+
+    assert (answer.code, answer.reason) == (503, "EXECUTIONS_UNAVAILABLE")
+    assert "Retry-After" in answer.headers
+
+
+def test_process_replaces_a_dead_execution(lab: Any) -> None:
+    """A batch whose execution died is started again."""
+    request_id = lab.submit(A)
+    lab.internal("tasks", "POST", "/process", {"request_id": request_id})
+    lab.executions.live.clear()
+
+    lab.internal("tasks", "POST", "/process", {"request_id": request_id})
+
+    assert len(lab.executions.created) == 2
+    assert lab.batch_row(request_id)["execution"] == lab.executions.created[1][1]
+
+
+def test_release_frees_the_batch_for_a_successor(lab: Any) -> None:
+    """And may be repeated."""
+    request_id = lab.submit(A)
+    execution = lab.start(request_id)
+
+    answers = [lab.batch_call(request_id, "release", execution=execution) for _ in range(2)]
+
+    assert [answer.code for answer in answers] == [200, 200]
+    assert lab.start(request_id) != execution
+
+
+def test_a_failure_is_recorded_with_its_step_and_frees_the_batch(lab: Any) -> None:
+    """The next execution gets its chance; the status page shows what happened."""
+    request_id = lab.submit(A)
+    execution = lab.start(request_id)
+
+    answer = fail(lab, request_id, execution)
+
+    error = lab.status(request_id)["error"]
+    assert (answer.json["terminal"], answer.json["status"]) == (False, "PROCESSING")
+    assert (error["step"], error["error"]["message"]) == ("dispatch", "boom")
+    assert lab.batch_row(request_id)["execution"] is None
+
+
+def test_a_failure_told_twice_counts_once(lab: Any) -> None:
+    """A repeat after a lost answer gets the same answer."""
+    request_id = lab.submit(A)
+    execution = lab.start(request_id)
+
+    answers = [fail(lab, request_id, execution).json for _ in range(2)]
+
+    assert answers[0] == answers[1]
+    assert lab.batch_row(request_id)["failures"] == 1
+
+
+def test_the_budget_of_failures_ends_the_batch(make_lab: Any) -> None:
+    """Its open images fail with it, the counters add up, and the subscribers will hear of it."""
+    lab = make_lab(INGEST_MAX_EXECUTION_FAILURES="2")
+    request_id = lab.submit(f"{A} {A}?2")
+    first = lab.start(request_id)
+    lab.report(lab.claim(request_id, first)[0])
+    fail(lab, request_id, first)
+
+    answer = fail(lab, request_id, lab.start(request_id))
+
+    assert (answer.json["terminal"], answer.json["status"]) == (True, "FAILED")
+    assert answer.json["message"] == "Failed in step dispatch after 2 tries"
+    assert answer.json["counts"] == {"total": 2, "pending": 0, "succeeded": 1, "failed": 1}
+    assert [row["kind"] for row in lab.rows("SELECT kind FROM outbox")] == ["notify"]
+
+
+def test_an_execution_that_fails_after_the_end_changes_nothing(lab: Any) -> None:
+    """Only telling the subscribers went wrong; the outbox sees to that."""
+    request_id = lab.submit(A)
+    execution = lab.finish_all(request_id)
+
+    answer = fail(lab, request_id, execution)
+
+    assert (answer.json["terminal"], answer.json["status"]) == (False, "COMPLETED")
+
+
+@pytest.mark.parametrize("verb", ["start", "claim", "release"])
+def test_an_unknown_batch_is_not_found(lab: Any, verb: str) -> None:
+    """404 on every route of the workflow."""
+    body: dict[str, Any] = {"execution": lab.new_execution()}
+    body |= {"start": {"callback_url": "http://x/"}, "claim": {"max_rows": 1}}.get(verb, {})
+    answer = lab.batch_call("00000000-0000-4000-8000-000000000000", verb, **body)
+    assert (answer.code, answer.reason) == (404, "BATCH_NOT_FOUND")
