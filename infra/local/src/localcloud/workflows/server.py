@@ -176,10 +176,8 @@ async def start_workflows_server(
         raise
     for service in OWN_SERVICES:
         known_endpoints.setdefault(service, server.base_url)
-    if workflows_dir is not None:
-        parent = f"projects/{project}/locations/{location}"
-        environments = {} if user_env is None else user_env
-        server.watch(WorkflowFolder(workflows_dir, parent=parent, api=workflows, clock=clock, user_env=environments))
+    if folder is not None:
+        server.watch(folder)
     _LOG.info("workflows.listening %s grpc %s:%d", server.base_url, host, server.grpc_port)
     return server
 
