@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -312,6 +313,34 @@ def test_a_healthy_subscriber_does_not_wait_for_a_dead_one(
         world.deliver(hint)
 
     assert sorted(delivery["state"] for delivery in world.deliveries(request_id)) == ["DELIVERED", "PENDING"]
+
+
+def test_slow_subscribers_do_not_take_every_thread(
+    make_world: Callable[..., World], subscriber: Subscriber, hold: Callable[[], None]
+) -> None:
+    """Beyond WEBHOOK_CONCURRENCY a task is answered 429 at once and comes again; nothing is used up."""
+    world = make_world(WEBHOOK_CONCURRENCY="1", WEBHOOK_TIMEOUT_S="1")
+    arrived = threading.Event()
+
+    def wait(_got: object) -> Answer:
+        arrived.set()
+        hold()
+        return Answer(200)
+
+    subscriber.answer = wait
+    world.notify(webhook_url=subscriber.url)
+    request_id = world.notify(webhook_url=subscriber.url)
+    slow, next_one = world.queue.hints
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(world.deliver, slow)
+        assert arrived.wait(5)
+        body = {"delivery_id": str(next_one.delivery_id), "attempt": 1}
+        refused = world.internal("/internal/deliveries", body, account=TASKS)
+        first.result()
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "5")
+    assert world.deliveries(request_id)[0]["attempts"] == []
 
 
 class TestSweep:

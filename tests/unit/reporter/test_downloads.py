@@ -52,6 +52,29 @@ def test_the_mark_of_excel_can_be_left_out(world: World) -> None:
     assert plain.headers["Content-Length"] == str(len(plain.data))
 
 
+def test_a_large_report_is_streamed_whole(world: World) -> None:
+    """Pieces of a megabyte add up to the object, from its first byte or behind the mark."""
+    request_id = str(uuid4())
+    rows = [row(number, cells=[str(number), "é" * 25_000, "u"]) for number in range(2, 62)]
+    url = world.publish(export(request_id, rows), request_id=request_id)["download_url"]
+
+    whole, plain = world.follow(url).data, world.follow(f"{url}&bom=0").data
+
+    assert len(whole) > 3_000_000
+    assert whole == b"\xef\xbb\xbf" + plain
+    assert len(plain.splitlines()) == 61
+
+
+def test_a_link_can_be_asked_about(world: World) -> None:
+    """HEAD tells type and size without the body."""
+    url = world.publish()["download_url"].removeprefix(ROOT_URL)
+
+    answer = world.client.head(url)
+
+    assert (answer.status_code, answer.data) == (200, b"")
+    assert int(answer.headers["Content-Length"]) == len(world.client.get(url).data)
+
+
 def test_download_csv_links_to_all_three_files(world: World) -> None:
     """The seed's key download_url, and beside it the failed rows and the results."""
     request_id = str(uuid4())

@@ -186,6 +186,17 @@ def test_results_hold_everything_of_every_image(world: World) -> None:
     ]
 
 
+def test_cells_with_every_kind_of_line_end_survive_the_stream(world: World) -> None:
+    """NDJSON ends its lines with LF only, whatever the cells hold."""
+    request_id = str(uuid4())
+    odd = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\r\nh\ri"
+
+    answer = world.publish(export(request_id, [row(2, cells=["1", odd, "u"])]), request_id=request_id)
+
+    text = stored(world, answer, "output_csv").decode("utf-8-sig")
+    assert next(iter(list(csv.reader(io.StringIO(text, newline="")))[1:]))[1] == odd
+
+
 def test_a_large_sheet_is_written_whole(world: World) -> None:
     """Files beyond the spool's memory come out complete."""
     request_id = str(uuid4())

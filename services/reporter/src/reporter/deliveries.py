@@ -6,6 +6,7 @@ An event is sent at least once and always under the same message id, by which a 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,7 +33,7 @@ from reporter.delivery_store import (
     standing,
     take_lost,
 )
-from reporter.errors import delivery_not_found, status_not_final
+from reporter.errors import deliveries_busy, delivery_not_found, status_not_final
 from reporter.events import EVENT_TYPES, Ending, event_body, event_type
 from reporter.retry_policy import Answered, Outcome, TryAgain, Unanswered, judge
 from reporter.signature import signed_headers
@@ -46,6 +47,10 @@ HINT_GRACE = timedelta(seconds=120)
 """How long after its time an attempt's task counts as lost; Cloud Tasks may be minutes late without saying so."""
 
 SWEEP_LIMIT = 500
+
+SLOT_WAIT_S = 0.5
+"""How long a task waits for one of the places for deliveries."""
+
 MAX_READ_BYTES = 20_000
 """How much of a receiver's answer is read at most."""
 
@@ -57,11 +62,15 @@ USER_AGENT = "Pressroom-Webhooks/1 (+https://www.standardwebhooks.com)"
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPolicy:
-    """What the deployment decides: its own endpoint ("" for none), the secret, the seconds between attempts."""
+    """What the deployment decides: its own endpoint ("" for none), the secret, the seconds between attempts.
+
+    `concurrency` is how many subscribers are called at once in this process.
+    """
 
     deployment_url: str
     secret: str
     schedule_s: Sequence[int]
+    concurrency: int
 
 
 class Deliveries:
@@ -92,6 +101,8 @@ class Deliveries:
         self._policy = policy
         self._clock = clock
         self._jitter = jitter
+        # Slow subscribers may take this many threads and no more: the rest serve downloads and reports.
+        self._slots = threading.BoundedSemaphore(policy.concurrency)
 
     def notify(self, ending: Ending) -> int:
         """Record a delivery for each endpoint of the batch, once; return how many endpoints there are.
@@ -114,8 +125,16 @@ class Deliveries:
         """Make one attempt if it is the delivery's next and nobody else makes it; return how the delivery stands.
 
         Raises:
-            ApiError: DELIVERY_NOT_FOUND.
+            ApiError: DELIVERY_NOT_FOUND; 429 DELIVERIES_BUSY, nothing was done and the task will come again.
         """
+        if not self._slots.acquire(timeout=SLOT_WAIT_S):
+            raise deliveries_busy()
+        try:
+            return self._attempt(delivery_id, attempt)
+        finally:
+            self._slots.release()
+
+    def _attempt(self, delivery_id: UUID, attempt: int) -> Standing:
         start_time = self._clock.now()
         claimed = transact(
             self._engine,

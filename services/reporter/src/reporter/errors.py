@@ -27,6 +27,7 @@ class Reason(StrEnum):
     DOWNLOAD_LINK_INVALID = "DOWNLOAD_LINK_INVALID"
     STATUS_NOT_FINAL = "STATUS_NOT_FINAL"
     DELIVERY_NOT_FOUND = "DELIVERY_NOT_FOUND"
+    DELIVERIES_BUSY = "DELIVERIES_BUSY"
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     QUEUE_UNAVAILABLE = "QUEUE_UNAVAILABLE"
 
@@ -88,6 +89,16 @@ def status_not_final(status: str) -> ApiError:
 def delivery_not_found(delivery_id: str) -> ApiError:
     """Return a 404: no such delivery."""
     return not_found(Reason.DELIVERY_NOT_FOUND, f"There is no delivery {delivery_id}.")
+
+
+def deliveries_busy() -> ApiError:
+    """Return a 429: as many subscribers are being called as this process may call at once."""
+    return ApiError(
+        Status.RESOURCE_EXHAUSTED,
+        Reason.DELIVERIES_BUSY,
+        "Too many deliveries are under way in this process.",
+        retry_after_s=5,
+    )
 
 
 def storage_unavailable() -> ApiError:

@@ -90,6 +90,12 @@ class ReporterSettings(Settings):
         le=30,
         description="Seconds for one whole delivery, name lookup to last byte",
     )
+    webhook_concurrency: int = Field(
+        5,
+        alias="WEBHOOK_CONCURRENCY",
+        ge=1,
+        description="Deliveries under way at once in a process; below the number of threads, which serve others too",
+    )
     egress_allowed_networks: CommaList = Field(
         (), alias="EGRESS_ALLOWED_NETWORKS", description="Networks that webhooks may reach although they are not public"
     )

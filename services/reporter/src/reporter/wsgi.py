@@ -91,6 +91,7 @@ def assemble(
                 deployment_url=settings.webhook_url,
                 secret=settings.webhook_signing_secret.get_secret_value(),
                 schedule_s=settings.webhook_retry_schedule_s,
+                concurrency=settings.webhook_concurrency,
             ),
             clock=clock,
             jitter=jitter,
