@@ -164,7 +164,9 @@ async def start_workflows_server(
     folder = None
     if workflows_dir is not None:
         parent = f"projects/{project}/locations/{location}"
-        folder = WorkflowFolder(workflows_dir, parent=parent, api=workflows, clock=clock, user_env=user_env or {})
+        folder = WorkflowFolder(
+            workflows_dir, parent=parent, api=workflows, clock=clock, user_env={} if user_env is None else user_env
+        )
     aliases = {project_number: project}
     app = rest_app(routes(workflows, executions, SecretsApi(secrets_file)), aliases)
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
