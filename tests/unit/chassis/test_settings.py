@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import pytest
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from chassis.settings import CommaList, Settings, SettingsError, exit_with_faults, settings_rows
 
@@ -51,6 +53,19 @@ def test_an_empty_variable_counts_as_not_set() -> None:
 def test_lists_are_written_with_commas(text: str, names: tuple[str, ...]) -> None:
     """Blanks around items and empty items do not count."""
     assert Sample.from_environ(GIVEN | {"NAMES": text}).names == names
+
+
+def test_a_fault_of_the_combination_is_listed_too() -> None:
+    """A validator of the whole model belongs to no single variable."""
+
+    class Paired(Sample):
+        @model_validator(mode="after")
+        def _fits(self) -> Self:
+            message = "LIMIT does not fit NAMES"
+            raise ValueError(message)
+
+    with pytest.raises(SettingsError, match="LIMIT does not fit NAMES"):
+        Paired.from_environ(GIVEN)
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -74,7 +74,10 @@ class Settings(BaseModel):
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:
-            raise SettingsError([f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors()]) from error
+            # A validator of the whole model has no place of its own.
+            raise SettingsError(
+                [f"{fault['loc'][0] if fault['loc'] else 'settings'}: {fault['msg']}" for fault in error.errors()]
+            ) from error
         settings.check()
         return settings
 

@@ -48,6 +48,7 @@ _KEEP = {**_FORMATS, "GIF": OutputFormat.PNG, "BMP": OutputFormat.PNG, "TIFF": O
     "AVIF": OutputFormat.WEBP
 }
 _DRAFT_FACTOR = 2  # decode to at least twice the wanted size, so that the final filter still has detail to work on
+_THOROUGH_PNG_PIXELS = 4_000_000  # above, zlib's best effort would take seconds for a few percent
 _REDUCED_QUALITIES = (0.7, 0.45)  # of the quality asked for
 
 
@@ -228,5 +229,5 @@ def _encoded(image: Image.Image, output: OutputFormat, quality: int, *, thorough
         case OutputFormat.WEBP:
             image.save(buffer, "WEBP", quality=quality, method=4)
         case _:
-            image.save(buffer, "PNG", optimize=True)
+            image.save(buffer, "PNG", optimize=image.width * image.height <= _THOROUGH_PNG_PIXELS)
     return buffer.getvalue()

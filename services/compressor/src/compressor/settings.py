@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
-
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from chassis.address_policy import parse_networks
 from chassis.settings import CommaList, Settings
@@ -57,11 +55,17 @@ class CompressorSettings(Settings):
         20.0, alias="CODEC_WAIT_S", gt=0, le=30, description="Seconds to wait for the codec before answering 503"
     )
 
-    @model_validator(mode="after")
-    def _networks_and_ports_parse(self) -> Self:
-        parse_networks(self.egress_allowed_networks)
-        for port in self.egress_allowed_ports:
+    @field_validator("egress_allowed_networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        parse_networks(networks)
+        return networks
+
+    @field_validator("egress_allowed_ports")
+    @classmethod
+    def _are_ports(cls, ports: tuple[str, ...]) -> tuple[str, ...]:
+        for port in ports:
             if not port.isdecimal() or not 1 <= int(port) <= 65535:
-                message = "EGRESS_ALLOWED_PORTS holds something that is no port"
+                message = f"{port} is no port"
                 raise ValueError(message)
-        return self
+        return ports

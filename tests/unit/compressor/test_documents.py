@@ -1,0 +1,104 @@
+"""The README's tables are the code's, and the Dockerfile starts what exists."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chassis.egress import EgressFault
+from chassis.settings import SettingsError, settings_rows
+from compressor.errors import Reason
+from compressor.model import Note, Options, OutcomeCode, OutputFormat
+from compressor.routes import CompressOptions, CompressRequest
+from compressor.settings import CompressorSettings
+from compressor_rig import CONTRACTS, Service, make_settings
+
+FOLDER = Path(__file__).parents[3] / "services" / "compressor"
+README = (FOLDER / "README.md").read_text()
+
+
+def first_column(heading: str) -> list[str]:
+    start = README.index(heading)
+    found = []
+    for line in README[start:].splitlines():
+        match = re.match(r"\| `([^`]+)` \|", line)
+        if match:
+            found.append(match.group(1))
+        elif found:
+            break
+    return found
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """The settings table, row by row."""
+    expected = [
+        f"| `{row.variable}` | "
+        + (f"`{row.default}`" if row.default not in ("", "required") else row.default)
+        + f" | {row.help} |"
+        for row in settings_rows(CompressorSettings)
+    ]
+    start = README.index("| variable | default |")
+
+    assert README[start:].splitlines()[2 : 2 + len(expected)] == expected
+    assert first_column("| variable | default |") == [row.variable for row in settings_rows(CompressorSettings)]
+
+
+@pytest.mark.parametrize(
+    ("heading", "values"),
+    [("| code | transient |", OutcomeCode), ("| note | meaning |", Note), ("| reason | HTTP |", Reason)],
+)
+def test_every_code_note_and_reason_is_documented(heading: str, values: Any) -> None:
+    """In the enum's order, none missing, none invented."""
+    assert first_column(heading) == [value.value for value in values]
+
+
+def test_every_route_is_documented(service: Service) -> None:
+    """The endpoints table names the application's routes."""
+    routes = {
+        f"{method} {rule.rule}"
+        for rule in service.app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+    assert set(first_column("| route | caller |")) == routes
+
+
+def test_every_fault_of_the_egress_is_an_outcome() -> None:
+    """The guard's faults are public codes under the same names."""
+    assert {fault.value for fault in EgressFault} <= {code.value for code in OutcomeCode}
+
+
+def test_the_route_takes_the_contracts_fields_and_limits() -> None:
+    """Model and schema name the same fields, formats and bounds."""
+    schema = json.loads((CONTRACTS / "compress_request.schema.json").read_text())
+    options = schema["properties"]["options"]["properties"]
+
+    assert set(CompressRequest.model_fields) == set(schema["properties"])
+    assert set(CompressOptions.model_fields) == set(options)
+    assert [output.value for output in OutputFormat] == options["format"]["enum"]
+
+
+def test_equal_options_have_one_canonical_form() -> None:
+    """It is part of every object's name, so it is pinned."""
+    assert Options().canonical() == "q=50;f=jpeg;w=0;h=0"
+    assert Options(80, OutputFormat.WEBP, 100, 200).canonical() == "q=80;f=webp;w=100;h=200"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("EGRESS_ALLOWED_NETWORKS", "10.0.0.1/8"),
+        ("EGRESS_ALLOWED_PORTS", "80,http"),
+        ("EGRESS_ALLOWED_PORTS", "0"),
+        ("CODEC_CONCURRENCY", "0"),
+        ("FETCH_TOTAL_TIMEOUT_S", "61"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_stops_the_start(variable: str, value: str) -> None:
+    """Not the first request."""
+    with pytest.raises(SettingsError, match=f"^{variable}: "):
+        make_settings(**{variable: value})
