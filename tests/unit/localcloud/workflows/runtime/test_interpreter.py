@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,6 +51,26 @@ class BrokenHttp:
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Fail in a way that no port allows."""
         raise ZeroDivisionError(request.url)
+
+
+class RememberedCalls:
+    """Keeps what a call observer was told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+
+    def call_started(self, *, routine: str, step: str, function: str, arguments: Mapping[str, Value]) -> int:
+        """Keep a call and return its index."""
+        self.heard.append(("started", f"{routine}.{step}", function, dict(arguments)))
+        return len(self.heard) - 1
+
+    def call_returned(self, call: int, response: Value) -> None:
+        """Keep a response."""
+        self.heard.append(("returned", call, response))
+
+    def call_raised(self, call: int, error: Value) -> None:
+        """Keep a raised value."""
+        self.heard.append(("raised", call, error))
 
 
 async def run(source: str, argument: Value = None, host: Host | None = None, connectors: tuple[str, ...] = ()) -> Value:
@@ -143,6 +164,30 @@ async def test_a_connector_gets_the_named_arguments() -> None:
 
     assert await run(source, host=host, connectors=(CONNECTOR,)) == {"project": "demo"}
     assert seen == [{"name": 2, "view": "FULL"}]
+
+
+async def test_the_call_observer_hears_of_call_steps_only() -> None:
+    """Function, named arguments, response or raised value; calls in expressions are not told."""
+    source = """
+    main:
+      steps:
+        - a: {call: sub, args: [1], result: x}
+        - b: {call: text.to_upper, args: {source: '${text.to_lower("A") + string(x)}'}}
+        - c: {try: {call: sub, args: {n: 0}}, except: {as: e, steps: [{d: {assign: [{y: 1}]}}]}}
+    sub: {params: [n, {m: 2}], steps: [{s: {return: '${m // n}'}}]}
+    """
+    calls = RememberedCalls()
+
+    await run(source, host=replace(make_host(), calls=calls))
+
+    assert calls.heard == [
+        ("started", "main.a", "sub", {"n": 1, "m": 2}),
+        ("returned", 0, 2),
+        ("started", "main.b", "text.to_upper", {"source": "a2"}),
+        ("returned", 2, "A2"),
+        ("started", "main.c", "sub", {"n": 0, "m": 2}),
+        ("raised", 4, {"message": "ZeroDivisionError: division by zero", "tags": ["ZeroDivisionError"]}),
+    ]
 
 
 async def test_the_observer_hears_of_every_step_in_order() -> None:

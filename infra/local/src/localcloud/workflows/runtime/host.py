@@ -61,7 +61,7 @@ class HttpCaller(Protocol):
 
 
 class TokenSource(Protocol):
-    """Mints the tokens of the execution's service account."""
+    """Mints the tokens of the execution's service account; a ValueError becomes the workflow's AuthError."""
 
     def oidc_token(self, audience: str) -> str:
         """Return a signed identity token for `audience`."""
@@ -113,6 +113,22 @@ class LogSink(Protocol):
         ...
 
 
+class CallObserver(Protocol):
+    """Told of every call step, for call logging; calls inside expressions are not logged (as in production)."""
+
+    def call_started(self, *, routine: str, step: str, function: str, arguments: Mapping[str, Value]) -> int:
+        """Record that `function` is called; return an id for the other two."""
+        ...
+
+    def call_returned(self, call: int, response: Value) -> None:
+        """Record what it returned."""
+        ...
+
+    def call_raised(self, call: int, error: Value) -> None:
+        """Record the value it raised."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """Everything one execution may touch.
@@ -129,3 +145,4 @@ class Host:
     observer: StepObserver
     env: Mapping[str, str] = field(default_factory=dict)
     connectors: Mapping[str, ConnectorMethod] = field(default_factory=dict)
+    calls: CallObserver | None = None

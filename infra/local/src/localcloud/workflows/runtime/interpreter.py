@@ -34,6 +34,7 @@ from localcloud.workflows.runtime.history import (
     RETRY,
     TRY,
     observed,
+    observed_call,
     step_type,
 )
 from localcloud.workflows.runtime.host import Host, Value
@@ -45,6 +46,7 @@ from localcloud.workflows.source.steps import (
     Assign,
     Block,
     Call,
+    Callee,
     ConnectorCallee,
     Ending,
     Except,
@@ -173,7 +175,7 @@ async def _run_action(step: Step, scope: Scope, enter: str | None) -> Flow:
         case Assign():
             await _run_assign(step.action, scope)
         case Call():
-            await _run_call(step.action, scope)
+            await _run_call(step.action, step, scope)
         case Switch():
             return await _run_switch(step.action, scope, enter)
         case For():
@@ -223,23 +225,29 @@ async def _run_assign(assign: Assign, scope: Scope) -> None:
             raise
 
 
-async def _run_call(call: Call, scope: Scope) -> None:
+async def _run_call(call: Call, step: Step, scope: Scope) -> None:
     arguments = await evaluate_all(call.arguments, scope)
     scope.count_step()
-    result: Value
-    match call.callee:
-        case FunctionCallee(function=PureFunction(body=pure)):
-            result = pure(*arguments)
-        case FunctionCallee(function=HostFunction(body=hosted)):
-            result = hosted(scope.host, *arguments)
-        case FunctionCallee(function=BlockingFunction(body=blocking)):
-            result = await blocking(scope.host, *arguments)
-        case RoutineCallee(name=name):
-            result = await _call_routine(scope, name, arguments)
-        case ConnectorCallee(name=name, argument_names=names):
-            result = await scope.host.connectors[name](scope.host, dict(zip(names, arguments, strict=True)))
+    with observed_call(call.callee, step, scope.activation, arguments) as returned:
+        result = await _call(call.callee, scope, arguments)
+        returned(result)
     if call.result is not None:
         scope.store(call.result, result)
+
+
+async def _call(callee: Callee, scope: Scope, arguments: Sequence[Value]) -> Value:
+    match callee:
+        case FunctionCallee(function=PureFunction(body=pure)):
+            return pure(*arguments)
+        case FunctionCallee(function=HostFunction(body=hosted)):
+            return hosted(scope.host, *arguments)
+        case FunctionCallee(function=BlockingFunction(body=blocking)):
+            return await blocking(scope.host, *arguments)
+        case RoutineCallee(name=name):
+            return await _call_routine(scope, name, arguments)
+        case ConnectorCallee(name=name, argument_names=names):
+            return await scope.host.connectors[name](scope.host, dict(zip(names, arguments, strict=True)))
+    raise AssertionError(callee)
 
 
 async def _run_switch(switch: Switch, scope: Scope, enter: str | None) -> Flow:

@@ -9,10 +9,13 @@ https://cloud.google.com/workflows/docs/authenticate-from-workflow
 from __future__ import annotations
 
 import ipaddress
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlencode, urlsplit, urlunsplit
+from typing import TypeVar
+from urllib.parse import SplitResult, quote, urlencode, urlsplit, urlunsplit
 
-from localcloud.workflows.errors import value_error
+from localcloud.workflows.errors import auth_error, value_error
 from localcloud.workflows.jsontext import JsonEncodeError, encode_json
 from localcloud.workflows.runtime.host import Host, HttpRequest
 from localcloud.workflows.runtime.limits import DEFAULT_HTTP_TIMEOUT_S, MAX_HTTP_TIMEOUT_S
@@ -22,6 +25,12 @@ from localcloud.workflows.values import Value, to_text
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
 USER_AGENT = "GoogleCloudWorkflows; (+https://cloud.google.com/workflows/docs)"
 CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+
+_Wanted = TypeVar("_Wanted", str, list[str])
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
 
 _QUERY_SCALARS = (str, int, float, bool)
 _GOOGLE_DOMAINS = ("googleapis.com", "google.com", "run.app", "cloudfunctions.net")
@@ -66,8 +75,10 @@ def build_request(host: Host, arguments: HttpArguments) -> HttpRequest:
 def _url(value: Value) -> SplitResult:
     text = text_of("url", value)
     try:
-        url = urlsplit(text)
+        # Spaces and letters outside ASCII are escaped on the way out, as Go's client does; escapes stay.
+        url = urlsplit(quote(text, safe=_URL_SAFE))
         is_usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        is_usable = is_usable and not _CONTROL.search(text)
     except ValueError:
         is_usable = False
     if not is_usable:
@@ -93,7 +104,7 @@ def _headers(value: Value) -> dict[str, str]:
     for name, content in map_of("headers", {} if value is None else value).items():
         if type(content) is not str:
             raise wrong_type(f"headers.{name}", content, "a string")
-        if not name or any(char in f"{name}{content}" for char in "\r\n\0"):
+        if not _HEADER_NAME.fullmatch(name) or _CONTROL.search(content):
             raise value_error(f"invalid HTTP header '{name}'")
         headers[name] = content
     agent_name = _find_header(headers, "user-agent")
@@ -167,14 +178,23 @@ def _token(host: Host, auth: dict[str, Value], url: SplitResult) -> str:
         case "OIDC":
             audience = auth.get("audience")
             plain_url = urlunsplit(url._replace(query="", fragment=""))
-            return host.tokens.oidc_token(plain_url if audience is None else text_of("auth.audience", audience))
+            return _minted(
+                host.tokens.oidc_token, plain_url if audience is None else text_of("auth.audience", audience)
+            )
         case "OAuth2":
             _check_google_host(url)
-            return host.tokens.access_token(_scopes(auth))
+            return _minted(host.tokens.access_token, _scopes(auth))
         case str() as kind:
             raise value_error(f"unsupported auth type '{kind}' (expecting OIDC or OAuth2)")
         case kind:
             raise wrong_type("auth.type", kind, "a string")
+
+
+def _minted(mint: Callable[[_Wanted], str], wanted: _Wanted) -> str:
+    try:
+        return mint(wanted)
+    except ValueError as error:
+        raise auth_error(str(error)) from None
 
 
 def _scopes(auth: dict[str, Value]) -> list[str]:
