@@ -12,8 +12,8 @@ import grpc
 import pytest
 import yaml
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage, tasks_v2
-from google.cloud.workflows import executions_v1, workflows_v1
+from google.cloud import storage, tasks_v2, workflows_v1
+from google.cloud.workflows import executions_v1
 from google.cloud.workflows.executions_v1.services.executions.transports import ExecutionsGrpcTransport
 from samples.catalogue import SampleFile
 from samples.demo import ROOT
@@ -74,8 +74,8 @@ def test_gcloud_executes_lists_describes_and_cancels(stack: Stack) -> None:
 
 @with_gcloud
 def test_gcloud_describes_the_queue(stack: Stack) -> None:
-    """`gcloud tasks queues describe images` shows the rates of infra/queues.yaml."""
-    queue = json.loads(gcloud(stack, "tasks", "queues", "describe", "images"))
+    """`gcloud tasks queues describe` shows the rates of infra/queues.yaml."""
+    queue = json.loads(gcloud(stack, "tasks", "queues", "describe", "images", "--location=us-central1"))
 
     declared = yaml.safe_load((ROOT / "infra/queues.yaml").read_text(encoding="utf-8"))
     images = next(item for item in declared["queues"] if item["name"] == "images")
