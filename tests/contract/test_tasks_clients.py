@@ -293,11 +293,13 @@ def gcloud(ports, tmp_path_factory):
         "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDTASKS": f"http://127.0.0.1:{ports['tasks-port']}/",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_APPENGINE": f"http://127.0.0.1:{ports['tasks-port']}/",
     }
 
+    # Without --location: gcloud learns the region from the emulator.
     def run(*arguments, fails=False):
         done = subprocess.run(
-            [binary, "tasks", *arguments, "--location=us-central1", "--format=json"],
+            [binary, "tasks", *arguments, "--format=json"],
             env=environment,
             capture_output=True,
             text=True,

@@ -14,5 +14,7 @@ ten minutes; RunTask leaves an attempt that is under way alone; any project is s
 Refused with 501 UNIMPLEMENTED: App Engine targets and routing, `httpTarget` and `stackdriverLoggingConfig` of queues,
 the filter of ListQueues, BufferTask, BatchCreateTasks, BatchDeleteTasks, IAM policies, CMEK, operations.
 
+A departure for gcloud's sake: App Engine's `apps.get` is answered, so that `gcloud tasks` knows its region.
+
 Not kept: tasks live in memory and are gone after a restart of the emulator, which production never does.
 """

@@ -56,6 +56,19 @@ class CloudTasksApi:
         self._check_location(check_location_name(name))
         return {"name": name, "locationId": self._location, "labels": {"cloud.googleapis.com/region": self._location}}
 
+    def get_app(self, project: str) -> Json:
+        """Answer App Engine's `apps.get`: `gcloud tasks` without --location asks for the app to learn its region.
+
+        A departure: here every project looks as if it had an App Engine app in the one location. Without an answer
+        gcloud waits for the internet and then demands --location.
+        """
+        return {
+            "name": f"apps/{project}",
+            "id": project,
+            "locationId": self._location,
+            "servingStatus": "SERVING",
+        }
+
     def list_queues(self, parent: str, *, filter_text: str, page_size: int, page_token: str) -> Json:
         """List the queues of a location, ordered by name."""
         self._check_location(check_location_name(parent))

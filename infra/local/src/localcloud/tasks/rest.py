@@ -42,6 +42,7 @@ _REFUSED = {
     ("tasks", "batchDelete"): "BatchDeleteTasks",
     ("task", "buffer"): "BufferTask",
 }
+_APP_PATH = re.compile(r"/v1/apps/(?P<project>[^/:]+)")
 _REFUSED_PATHS = re.compile(r"/v2(?:beta[23])?/projects/[^/]+/locations/[^/]+/(?P<what>cmekConfig|operations(?:/.*)?)")
 
 
@@ -56,6 +57,8 @@ class RestApi:
         """Answer one request; every error is AIP-193 JSON."""
         try:
             body = await _body(request)
+            if (app := _APP_PATH.fullmatch(request.path)) is not None and request.method == "GET":
+                return _json_response(200, self._api.get_app(app["project"]))
             if request.path.startswith("/_local/"):
                 return _json_response(200, self._local_answer(request.method, request.path, body))
             return _json_response(200, self._answer(request.method, unquote(request.path), request.query, body))
