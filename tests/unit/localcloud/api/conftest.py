@@ -50,10 +50,12 @@ class PlainTokens:
 class Emulator:
     """The wired APIs; `programs` maps a source text to what it does."""
 
-    def __init__(self, *, max_concurrent: int = 100, max_backlog: int = 100, max_finished: int = 100) -> None:
+    def __init__(
+        self, *, max_concurrent: int = 100, max_backlog: int = 100, max_finished: int = 100, max_entries: int = 100
+    ) -> None:
         self.clock = ManualClock()
         self.programs: dict[str, Program] = {"echo": _echo, "wait": _wait, "broken": _broken}
-        self.store = Store(max_finished_executions=max_finished)
+        self.store = Store(max_finished_executions=max_finished, max_finished_step_entries=max_entries)
         self.callbacks = Callbacks(self.clock, lambda: "http://emulator")
         self.executor = Executor(
             store=self.store,

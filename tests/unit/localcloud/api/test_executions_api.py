@@ -352,6 +352,25 @@ async def test_oldest_finished_executions_are_forgotten(make_emulator: Any) -> N
     assert [execution["name"] for execution in listed] == [names[2], names[1]]
 
 
+async def test_executions_with_the_oldest_steps_are_forgotten(make_emulator: Any) -> None:
+    """Finished executions are kept up to a number of step entries, the last one in any case."""
+    emulator = make_emulator(max_entries=2)
+
+    async def steps(count: int, host: Any) -> None:
+        for _ in range(count):
+            entry = host.observer.step_started(routine="main", step="s", step_type="STEP_ASSIGN", line=1, thread="main")
+            host.observer.step_ended(entry, failed=False)
+
+    emulator.programs["steps"] = steps
+    emulator.deploy("steps")
+    kept = []
+    for count in ("1", "1", "1", "5"):
+        await emulator.finish(emulator.start(argument=count))
+        kept.append(len(emulator.executions.list(WORKFLOW, ListQuery())["executions"]))
+
+    assert kept == [1, 2, 2, 1]
+
+
 async def test_deleting_a_workflow_ends_its_executions(emulator: Any) -> None:
     """Executions go with their workflow."""
     emulator.deploy("wait")

@@ -20,8 +20,8 @@ from localcloud.workflows.source.steps import Program
 MAX_FINISHED_EXECUTIONS = 5_000
 """Finished executions kept; the oldest goes first. Google keeps them 90 days, a laptop's memory is shorter."""
 
-MAX_FINISHED_STEP_ENTRIES = 500_000
-"""Step entries kept over all finished executions; the oldest execution goes first."""
+MAX_FINISHED_STEP_ENTRIES = 200_000
+"""Step entries kept over all finished executions, about 50 MB; the oldest execution goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,14 @@ class Operation:
 class Store:
     """Owner of all state of the emulator."""
 
-    def __init__(self, *, max_finished_executions: int = MAX_FINISHED_EXECUTIONS) -> None:
+    def __init__(
+        self,
+        *,
+        max_finished_executions: int = MAX_FINISHED_EXECUTIONS,
+        max_finished_step_entries: int = MAX_FINISHED_STEP_ENTRIES,
+    ) -> None:
         self._max_finished = max_finished_executions
+        self._max_finished_entries = max_finished_step_entries
         self.reset()
 
     def reset(self) -> None:
@@ -185,7 +191,7 @@ class Store:
         self._finished[execution.name] = len(execution.history.entries)
         self._finished_entries += len(execution.history.entries)
         while len(self._finished) > self._max_finished or (
-            self._finished_entries > MAX_FINISHED_STEP_ENTRIES and len(self._finished) > 1
+            self._finished_entries > self._max_finished_entries and len(self._finished) > 1
         ):
             oldest = next(iter(self._finished))
             self._finished_entries -= self._finished.pop(oldest)
