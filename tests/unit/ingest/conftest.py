@@ -217,7 +217,7 @@ class Lab:
 
     def get(self, path: str, **query: Any) -> Answered:
         """GET a public route."""
-        return Answered(self.client().get(path, query_string=query))
+        return Answered(self.client().get(path, query_string=query or None))
 
     def post(self, path: str, body: Any) -> Answered:
         """POST JSON to a public route."""

@@ -238,14 +238,18 @@ def test_waits_grow_are_jittered_and_bounded(lab: Any) -> None:
 
 def test_a_hundred_batches_finished_by_two_at_once_are_sealed_once_each(lab: Any) -> None:
     """The last-image race: two transactions end the two images of a batch at the same moment."""
-    batches = [in_progress(lab, f"{A} {B}") for _ in range(100)]
+    payloads: list[dict[str, Any]] = []
+    for _ in range(100):
+        request_id = uuid.UUID(lab.submit(f"{A} {B}"))
+        page = claim_page(lab.engine, lab.settings, request_id, execution=None, max_rows=100)
+        payloads += [found.payload for found in page.images]
 
     def report(payload: dict[str, Any]) -> bool:
         outcome = OutcomeRequest.model_validate(lab.outcome_of(payload)).to_outcome()
         return record_outcome(lab.engine, lab.settings, uuid.UUID(payload["image_id"]), outcome).sealed
 
     with ThreadPoolExecutor(8) as pool:
-        sealed = list(pool.map(report, [payload for _, _, payloads in batches for payload in payloads]))
+        sealed = list(pool.map(report, payloads))
 
     assert sum(sealed) == 100
     found = lab.rows("SELECT status, pending, succeeded FROM batches")

@@ -1,0 +1,82 @@
+"""Documentation as data: the README's tables are those of the code, and migrations may meet."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from chassis.settings import SettingsError, settings_rows
+from ingest.errors import Reason
+from ingest.migrate import upgrade
+from ingest.settings import IngestSettings
+
+README = (Path(__file__).parents[3] / "services" / "ingest" / "README.md").read_text()
+
+
+def test_the_settings_table_is_that_of_the_code() -> None:
+    """Variable, default and help of every setting, in order."""
+    lines = [
+        f"| `{row.variable}` | {row.default if row.default in {'', 'required'} else f'`{row.default}`'} | {row.help} |"
+        for row in settings_rows(IngestSettings)
+    ]
+    assert "\n".join(lines) in README
+
+
+def test_every_reason_is_documented() -> None:
+    """And no other."""
+    table = README.partition("## Errors")[2].partition("Further reasons")[0]
+    assert re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE) == [reason.value for reason in Reason]
+
+
+def test_every_route_is_documented(lab: Any) -> None:
+    """The endpoints table is compared with the application."""
+    table = set(re.findall(r"^\| `([A-Z]+ /\S*)` \|", README, re.MULTILINE))
+    served = {
+        f"{method} " + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        for rule in lab.app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert table == served
+
+
+def test_missing_settings_are_named_all_at_once() -> None:
+    """Nothing that names another system has a default."""
+    with pytest.raises(SettingsError) as caught:
+        IngestSettings.from_environ({})
+    assert {"DATABASE_URL: Field required", "REPORTER_URL: Field required"} <= set(caught.value.faults)
+    assert len(caught.value.faults) == 14
+
+
+def test_migrations_may_run_at_once_and_again(postgres: Any) -> None:
+    """Two revisions that start together do not trip over each other."""
+    name = f"migrate_{uuid.uuid4().hex[:8]}"
+    postgres.create_database(name)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(upgrade, [postgres.url(name)] * 3))
+    upgrade(postgres.url(name))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE batches SET pending = 0",
+        "UPDATE batches SET pending = -1, failed = 2",
+        "UPDATE batches SET status = 'DONE'",
+        "UPDATE batches SET status = 'COMPLETED'",
+        "UPDATE images SET status = 'SUCCEEDED'",
+        "UPDATE images SET status = 'DISPATCHED'",
+        "UPDATE images SET attempt = 99",
+        "INSERT INTO images SELECT gen_random_uuid(), batch, row_number, slot, input_url FROM images",
+    ],
+)
+def test_the_database_refuses_what_the_code_must_never_do(lab: Any, statement: str) -> None:
+    """The last line of defence is not ours."""
+    lab.submit("https://a.example/1.jpg")
+    with pytest.raises(IntegrityError):
+        lab.change(statement)
