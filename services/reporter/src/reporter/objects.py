@@ -22,6 +22,7 @@ RETRY_FOR_S = 20.0
 """How long the client library retries one call; its own default of 120 s would outlast the callers' patience."""
 
 _PIECE_BYTES = 1024 * 1024
+_UPLOAD_PIECE_BYTES = 8 * 1024 * 1024  # the library's own 100 MB would be held in memory
 _FAILURES = (GoogleAPIError, GoogleAuthError, DataCorruption, requests.RequestException)
 
 
@@ -55,7 +56,7 @@ class ReportObjects:
         Raises:
             ApiError: 503 STORAGE_UNAVAILABLE.
         """
-        blob = self._bucket.blob(name)
+        blob = self._bucket.blob(name, chunk_size=_UPLOAD_PIECE_BYTES)
         blob.cache_control = "private, no-store"
         content.seek(0)
         try:
