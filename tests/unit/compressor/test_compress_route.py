@@ -13,6 +13,8 @@ import requests
 from PIL import Image
 
 import images
+from compressor.model import Options, OutputFormat, Rendition
+from compressor.store import ImageStore, ObjectKey
 from compressor_rig import AUDIENCE, COMPRESSOR_ACCOUNT, RecordingIngest, Service, contract, task
 from scripted_origin import Exchange, ScriptedOrigin, answer, head
 
@@ -138,6 +140,18 @@ def test_a_repetition_finds_the_object_before_encoding(
     assert service.objects()[0].generation == before.generation
     assert ingest.outcomes[1]["output_url"] == ingest.outcomes[0]["output_url"]
     assert (ingest.outcomes[1]["width"], ingest.outcomes[1]["height"]) == (160, 96)
+
+
+def test_a_rendition_of_more_than_8_mib_is_stored_too(service: Service) -> None:
+    """Google's client sends it in a resumable session instead of one request."""
+    data = bytes(9 * 1024 * 1024)
+    store = ImageStore(service.bucket.client, bucket=service.bucket.name, public_url_base="https://cdn.example/")
+    stored = store.create(ObjectKey("0" * 64, Options()), Rendition(data, OutputFormat.PNG, 3, 4))
+
+    (found,) = service.objects()
+    assert (found.size, found.content_type, found.metadata["height"]) == (len(data), "image/png", "4")
+    assert stored.url == f"https://cdn.example/{service.bucket.name}/{found.name}"
+    assert store.find(ObjectKey("0" * 64, Options()), (OutputFormat.JPEG,)) is None
 
 
 def test_equal_pictures_of_different_urls_share_one_object(service: Service, origin: ScriptedOrigin) -> None:
