@@ -151,7 +151,7 @@ def test_a_rendition_of_more_than_8_mib_is_stored_too(service: Service) -> None:
     (found,) = service.objects()
     assert (found.size, found.content_type, found.metadata["height"]) == (len(data), "image/png", "4")
     assert stored.url == f"https://cdn.example/{service.bucket.name}/{found.name}"
-    assert store.find(ObjectKey("0" * 64, Options()), (OutputFormat.JPEG,)) is None
+    assert store.find(ObjectKey("0" * 64, Options()), OutputFormat.JPEG) is None
 
 
 def test_equal_pictures_of_different_urls_share_one_object(service: Service, origin: ScriptedOrigin) -> None:

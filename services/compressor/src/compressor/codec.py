@@ -90,6 +90,19 @@ def compress(source: bytes, options: Options) -> Rendition:
         raise CodecError(OutcomeCode.ENCODE_ERROR, f"it cannot be written as {work.output}") from error
 
 
+def output_format(source: bytes, options: Options) -> OutputFormat:
+    """Return the format that `compress` will give, without decoding.
+
+    Raises:
+        CodecError: NOT_AN_IMAGE or UNSUPPORTED_FORMAT.
+    """
+    return _output_format(_decodable_format(source), options)
+
+
+def _output_format(source_format: str, options: Options) -> OutputFormat:
+    return _KEEP[source_format] if options.output is OutputFormat.KEEP else options.output
+
+
 def _decodable_format(source: bytes) -> str:
     match sniff(source):
         case Decodable(image_format):
@@ -113,8 +126,7 @@ def _decoded(source: bytes, source_format: str, options: Options) -> _Work:
     width, height = image.size
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
         raise _too_many_pixels(width, height)
-    output = _KEEP[source_format] if options.output is OutputFormat.KEEP else options.output
-    work = _Work(image, source_format, output, [])
+    work = _Work(image, source_format, _output_format(source_format, options), [])
     if source_format == "JPEG":
         # The byte pair cannot occur in compressed data; in metadata it only makes the count too high.
         if source.count(b"\xff\xda") * width * height > _MAX_SCANNED_PIXELS:

@@ -52,7 +52,7 @@ class CompressorSettings(Settings):
         1, alias="CODEC_CONCURRENCY", ge=1, le=8, description="Images decoded at once in one worker process"
     )
     codec_wait_s: float = Field(
-        20.0, alias="CODEC_WAIT_S", gt=0, le=30, description="Seconds to wait for the codec before answering 503"
+        10.0, alias="CODEC_WAIT_S", gt=0, le=30, description="Seconds to wait for the codec before answering 503"
     )
 
     @field_validator("egress_allowed_networks")

@@ -106,17 +106,13 @@ class ImageStore:
             self._url(name), len(rendition.data), rendition.format, rendition.width, rendition.height, sha256, True
         )
 
-    def find(self, key: ObjectKey, formats: tuple[OutputFormat, ...]) -> StoredImage | None:
+    def find(self, key: ObjectKey, image_format: OutputFormat) -> StoredImage | None:
         """Return the rendition stored by an earlier attempt, or None.
 
         Raises:
             ApiError: as `create`.
         """
-        for image_format in formats:
-            found = self._found(key.name(image_format), image_format)
-            if found is not None:
-                return found
-        return None
+        return self._found(key.name(image_format), image_format)
 
     def _found(self, name: str, image_format: OutputFormat) -> StoredImage | None:
         blob = self._bucket.blob(name)
