@@ -43,9 +43,6 @@ log = get_logger(__name__)
 LEASE = timedelta(seconds=60)
 """How long an attempt may take; four times the time-out of a delivery."""
 
-HINT_GRACE = timedelta(seconds=120)
-"""How long after its time an attempt's task counts as lost; Cloud Tasks may be minutes late without saying so."""
-
 SWEEP_LIMIT = 500
 
 SLOT_WAIT_S = 0.5
@@ -64,13 +61,15 @@ USER_AGENT = "Pressroom-Webhooks/1 (+https://www.standardwebhooks.com)"
 class DeliveryPolicy:
     """What the deployment decides: its own endpoint ("" for none), the secret, the seconds between attempts.
 
-    `concurrency` is how many subscribers are called at once in this process.
+    `concurrency` is how many subscribers are called at once in this process. `hint_grace` is how long after its time an
+    attempt's task counts as lost; Cloud Tasks may be minutes late without saying so.
     """
 
     deployment_url: str
     secret: str
     schedule_s: Sequence[int]
     concurrency: int
+    hint_grace: timedelta
 
 
 class Deliveries:
@@ -115,7 +114,9 @@ class Deliveries:
         urls = list(dict.fromkeys(url for url in (ending.webhook_url, self._policy.deployment_url) if url))
         now = self._clock.now()
         event = Event(UUID(ending.request_id), ending.generation, event_type(ending), event_body(ending, now=now))
-        hints = transact(self._engine, lambda c: add_deliveries(c, event, urls, now=now, sweep_time=now + HINT_GRACE))
+        hints = transact(
+            self._engine, lambda c: add_deliveries(c, event, urls, now=now, sweep_time=now + self._policy.hint_grace)
+        )
         for hint in hints:
             self._hint(hint)
         log.info("subscribers.noted", request_id=ending.request_id, event_type=event.type, deliveries=len(urls))
@@ -161,7 +162,9 @@ class Deliveries:
         expired = transact(self._engine, lambda c: expired_leases(c, now=now, limit=SWEEP_LIMIT))
         for hint in expired:
             self._record(hint, Unanswered(WORKER_LOST), url="", start_time=now, elapsed_ms=0)
-        lost = transact(self._engine, lambda c: take_lost(c, now=now, sweep_time=now + HINT_GRACE, limit=SWEEP_LIMIT))
+        lost = transact(
+            self._engine, lambda c: take_lost(c, now=now, sweep_time=now + self._policy.hint_grace, limit=SWEEP_LIMIT)
+        )
         for hint in lost:
             self._hint(hint)
         return {"expired_leases": len(expired), "lost_deliveries": len(lost)}
@@ -202,7 +205,7 @@ class Deliveries:
                 start_time=start_time,
                 elapsed_ms=elapsed_ms,
                 now=now,
-                sweep_delay=HINT_GRACE,
+                sweep_delay=self._policy.hint_grace,
                 only_if_expired=outcome == Unanswered(WORKER_LOST),
             ),
         )

@@ -96,6 +96,12 @@ class ReporterSettings(Settings):
         ge=1,
         description="Deliveries under way at once in a process; below the number of threads, which serve others too",
     )
+    webhook_hint_grace_s: float = Field(
+        120.0,
+        alias="WEBHOOK_HINT_GRACE_S",
+        gt=0,
+        description="Seconds after which the sweeper takes the task of a due delivery for lost and makes another",
+    )
     egress_allowed_networks: CommaList = Field(
         (), alias="EGRESS_ALLOWED_NETWORKS", description="Networks that webhooks may reach although they are not public"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from flask import Flask
@@ -92,6 +93,7 @@ def assemble(
                 secret=settings.webhook_signing_secret.get_secret_value(),
                 schedule_s=settings.webhook_retry_schedule_s,
                 concurrency=settings.webhook_concurrency,
+                hint_grace=timedelta(seconds=settings.webhook_hint_grace_s),
             ),
             clock=clock,
             jitter=jitter,
