@@ -35,19 +35,12 @@ def _regexp(pattern: Value) -> re2._Regexp:
 
 def _matches(source: str, pattern: Value) -> Iterator[tuple[int, int]]:
     """Yield start and end of every match from the left; an empty one never touches the match before it."""
-    regexp = _regexp(pattern)
-    position, previous_end = 0, -1
-    while position <= len(source):
-        found = regexp.search(source, position)
-        if found is None:
-            return
+    previous_end = -1
+    for found in _regexp(pattern).finditer(source):
         start, end = found.span()
-        if start == end == previous_end:
-            position = end + 1
-            continue
-        yield start, end
+        if not start == end == previous_end:
+            yield start, end
         previous_end = end
-        position = end + 1 if start == end else end
 
 
 def _find_all(source: Value, substr: Value) -> list[Value]:
