@@ -398,6 +398,11 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
+def unused_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="session")
 def migrated_url(postgres: Postgres) -> str:
     postgres.create_database("ingest")
     upgrade(postgres.url("ingest"))
@@ -410,8 +415,8 @@ def database_url(migrated_url: str) -> str:
     connection = psycopg2.connect(migrated_url)
     try:
         with connection, connection.cursor() as cursor:
-            # The rest goes with the batches; on tables this small it is faster than TRUNCATE.
-            cursor.execute("DELETE FROM batches; DELETE FROM idempotency_keys")
+            # Rows and outbox go with the batches; on tables this small it is faster than TRUNCATE.
+            cursor.execute("DELETE FROM images; DELETE FROM batches; DELETE FROM idempotency_keys")
     finally:
         connection.close()
     return migrated_url

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,8 @@ from ingest.errors import Reason
 from ingest.migrate import upgrade
 from ingest.settings import IngestSettings
 
-README = (Path(__file__).parents[3] / "services" / "ingest" / "README.md").read_text()
+SERVICE = Path(__file__).parents[3] / "services" / "ingest"
+README = (SERVICE / "README.md").read_text()
 
 
 def test_the_settings_table_is_that_of_the_code() -> None:
@@ -80,3 +83,14 @@ def test_the_database_refuses_what_the_code_must_never_do(lab: Any, statement: s
     lab.submit("https://a.example/1.jpg")
     with pytest.raises(IntegrityError):
         lab.change(statement)
+
+
+def test_the_image_starts_what_exists() -> None:
+    """The CMD is in exec form, names the factory, and no image digest is made up."""
+    dockerfile = (SERVICE / "Dockerfile").read_text()
+    command = json.loads(re.findall(r"^CMD (\[.*\])$", dockerfile, re.MULTILINE)[0])
+    module, _, factory = command[-1].partition(":")
+    assert (command[0], module, factory) == ("gunicorn", "ingest.wsgi", "build()")
+    assert callable(importlib.import_module(module).build)
+    assert "ARG PYTHON_IMAGE=python:3.11-slim-bookworm" in dockerfile
+    assert "USER 10001" in dockerfile

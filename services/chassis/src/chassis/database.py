@@ -72,7 +72,7 @@ def transact(engine: Engine, work: Callable[[Connection], T], *, attempts: int =
             lost = error.connection_invalidated or (isinstance(error, OperationalError) and sqlstate is None)
             if sqlstate in _LOCK_SQLSTATES:
                 raise unavailable("DATABASE_BUSY", "The database did not answer in time.", retry_after_s=2) from error
-            shutting_down = sqlstate is not None and sqlstate.startswith(("57P", "53", "08"))
+            shutting_down = sqlstate is not None and sqlstate.startswith(("57P", "53", "08", "25006"))
             if not (lost or shutting_down or sqlstate in _RETRYABLE_SQLSTATES):
                 raise
             if attempt == attempts:

@@ -6,6 +6,7 @@ It does what `batch.yaml` does, with the same claims, task names and calls, so b
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from uuid import UUID
 
 from chassis.database import transact
@@ -53,11 +54,12 @@ def dispatch(dependencies: Dependencies, request_id: UUID) -> Batch:
     for _page in range(MAX_PAGES):
         page = claim_page(dependencies.engine, dependencies.settings, request_id, execution=None, max_rows=_PAGE_ROWS)
         with ThreadPoolExecutor(max_workers=_CREATORS) as pool:
-            refusals = [
-                error for error in pool.map(lambda image: _try_create(dependencies, image), page.images) if error
-            ]
-        if refusals:
-            raise refusals[0]
+            refusals = list(pool.map(partial(_try_create, dependencies), page.images))
+        refused = [(image, error) for image, error in zip(page.images, refusals, strict=True) if error is not None]
+        for image, _error in refused:
+            undo_claim(dependencies.engine, image, delay_s=_UNDO_DELAY_S)
+        if refused:
+            raise refused[0][1]
         created += len(page.images)
         if page.exhausted:
             break
@@ -78,6 +80,5 @@ def _try_create(dependencies: Dependencies, image: ClaimedImage) -> ApiError | N
             dispatch_deadline_s=_DISPATCH_DEADLINE_S,
         )
     except ApiError as error:
-        undo_claim(dependencies.engine, image, delay_s=_UNDO_DELAY_S)
         return error
     return None

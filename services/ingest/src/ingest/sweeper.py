@@ -16,7 +16,7 @@ from chassis.database import transact
 from chassis.logs import get_logger
 from ingest.batches import Batch, batch_from_row, load_batch, lock_batch
 from ingest.dependencies import Dependencies
-from ingest.errors import ApiError
+from ingest.errors import ApiError, Reason
 from ingest.outbox import OutboxEntry, OutboxKind, lease_entries, remove_entry
 from ingest.ownership import drop_dead_execution
 from ingest.settling import Settled, settle_overdue
@@ -28,6 +28,8 @@ log = get_logger(__name__)
 _MAX_OUTBOX = 100
 _MAX_BATCHES = 50
 _MAX_KEYS = 1000
+_BUDGET_S = 40.0
+"""Seconds after which a sweep begins nothing new: Cloud Scheduler waits for 60."""
 
 _OVERDUE = text(
     """
@@ -71,6 +73,8 @@ class Sweep:
     def __init__(self, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
         self._engine = dependencies.engine
+        self._ends_at = dependencies.clock.monotonic() + _BUDGET_S
+        self._executions_down = False
         self.counts = dict.fromkeys(
             ("started", "notified", "settled", "sealed", "restarted", "supervised", "keys_expired", "postponed"), 0
         )
@@ -120,24 +124,34 @@ class Sweep:
             self._guarded("batch.revival_postponed", batch.request_id, partial(self._revive, batch))
 
     def _revive(self, batch: Batch) -> None:
+        if self._executions_down or not self._has_execution(batch):
+            # No execution can be had, or each one dies without a word: the batch is brought to its end from here.
+            supervise(self._dependencies, batch.request_id)
+            self.counts["supervised"] += 1
+
+    def _has_execution(self, batch: Batch) -> bool:
+        """Return whether an execution lives or could be created."""
         executions = self._dependencies.executions
         try:
             if batch.execution is not None:
                 if executions.is_live(batch.execution):
-                    return
+                    return True
                 freed = drop_dead_execution(self._engine, batch.request_id, batch.execution)
                 if freed is None:
-                    return
+                    return True
                 batch = freed
-            if batch.failures < self._dependencies.settings.max_execution_failures:
-                create_execution(self._engine, executions, batch.request_id)
-                self.counts["restarted"] += 1
-                return
+            if batch.failures >= self._dependencies.settings.max_execution_failures:
+                return False
+            create_execution(self._engine, executions, batch.request_id)
+            self.counts["restarted"] += 1
         except ApiError as error:
-            log.warning("execution.unavailable", batch=str(batch.request_id), reason=error.reason)
-        # No execution can be had, or each one dies without a word: the batch is brought to its end from here.
-        supervise(self._dependencies, batch.request_id)
-        self.counts["supervised"] += 1
+            if error.reason != Reason.EXECUTIONS_UNAVAILABLE:
+                raise
+            # Asked once, not once for every batch: each question may take its whole time-out.
+            self._executions_down = True
+            log.warning("execution.unavailable", batch=str(batch.request_id))
+            return False
+        return True
 
     def _relay_outbox(self) -> None:
         for entry in lease_entries(self._engine, limit=_MAX_OUTBOX):
@@ -162,6 +176,9 @@ class Sweep:
         remove_entry(self._engine, entry.id)
 
     def _guarded(self, event: str, request_id: UUID, work: Callable[[], None]) -> None:
+        if self._dependencies.clock.monotonic() >= self._ends_at:
+            self.counts["postponed"] += 1
+            return
         try:
             work()
         except ApiError as error:

@@ -64,8 +64,9 @@ class CloudTasksQueue:
         )
         try:
             self._client.create_task(parent=queue, task=task, timeout=_CALL_TIMEOUT_S, retry=None)
-        except google.api_core.exceptions.AlreadyExists:
-            return
+        except google.api_core.exceptions.Conflict as error:
+            if not _exists_already(error):
+                raise unavailable(Reason.TASKS_UNAVAILABLE, "The task could not be created.") from error
         except (
             google.api_core.exceptions.GoogleAPIError,
             google.auth.exceptions.GoogleAuthError,
@@ -73,3 +74,16 @@ class CloudTasksQueue:
         ) as error:
             # The REST transport lets the errors of requests through as they are.
             raise unavailable(Reason.TASKS_UNAVAILABLE, "The task could not be created.") from error
+
+
+def _exists_already(error: google.api_core.exceptions.Conflict) -> bool:
+    """Return whether the task's name is taken.
+
+    Over gRPC that is a class of its own; over REST every 409 is a plain `Conflict` with the status in its body.
+    """
+    if isinstance(error, google.api_core.exceptions.AlreadyExists):
+        return True
+    try:
+        return bool(error.response.json()["error"]["status"] == "ALREADY_EXISTS")
+    except (AttributeError, ValueError, KeyError, TypeError):
+        return False
