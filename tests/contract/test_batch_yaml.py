@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from contract.schemas import assert_matches
 from localcloud.workflows.connectors.registry import connector_methods
@@ -348,3 +350,14 @@ def test_execution_hands_over_before_its_steps_run_out() -> None:
     assert json.loads(cloud.executions[0]["body"]["argument"]) == {"request_id": REQUEST_ID}
     assert_matches("release_request", dict(services.calls)["release"])
     assert len(cloud.tasks) < 8000
+
+
+def test_environment_is_documented_and_given_locally() -> None:
+    """Every variable that the workflow reads is in its README and in the local stack."""
+    own = set(re.findall(r'sys\.get_env\("([A-Z_]+)"\)', SOURCE.read_text(encoding="utf-8")))
+    own = {name for name in own if not name.startswith("GOOGLE_")}
+    readme = (SOURCE.parent / "README.md").read_text(encoding="utf-8")
+    stack = yaml.safe_load((SOURCE.parents[1] / "infra/local/stack.yaml").read_text(encoding="utf-8"))
+
+    assert own == set(stack["workflows"]["environment"])
+    assert {name for name in own if f"`{name}`" in readme} == own
