@@ -1,14 +1,13 @@
-"""Tells the host's observers when steps, their parts and calls begin and end, under the API's names of step types.
+"""Tells the host's observer when steps and their parts begin and end, under the API's names of step types.
 
 Source: https://cloud.google.com/workflows/docs/reference/executions/rest/v1/projects.locations.workflows.executions.stepEntries
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from localcloud.workflows.errors import WorkflowError
 from localcloud.workflows.runtime.execution import Activation
 from localcloud.workflows.source.steps import (
     Assign,
@@ -26,7 +25,6 @@ from localcloud.workflows.source.steps import (
     Switch,
     Try,
 )
-from localcloud.workflows.values import Value
 
 ITERATION = "STEP_FOR_ITERATION"
 PARALLEL_ITERATION = "STEP_FOR_ITERATION"
@@ -99,36 +97,3 @@ def observed(step: Step, kind: str | None, activation: Activation) -> Iterator[N
         has_failed = False
     finally:
         observer.step_ended(entry, failed=has_failed)
-
-
-@contextmanager
-def observed_call(
-    callee: Callee, step: Step, activation: Activation, arguments: Sequence[Value]
-) -> Iterator[Callable[[Value], None]]:
-    """Report a call step to the host's call observer, if it has one; yields a function to hand the result to."""
-    observer = activation.execution.host.calls
-    if observer is None:
-        yield _nobody_listens
-        return
-    function, names = _signature(callee, activation)
-    named = dict(zip(names, arguments, strict=True))
-    call = observer.call_started(routine=activation.routine, step=step.name, function=function, arguments=named)
-    try:
-        yield lambda result: observer.call_returned(call, result)
-    except WorkflowError as error:
-        observer.call_raised(call, error.value)
-        raise
-
-
-def _nobody_listens(result: Value) -> None:
-    pass
-
-
-def _signature(callee: Callee, activation: Activation) -> tuple[str, Sequence[str]]:
-    match callee:
-        case FunctionCallee(function=function):
-            return function.name, [parameter.name for parameter in function.parameters]
-        case RoutineCallee(name=name):
-            return name, [each.name for each in activation.execution.program.routines[name].parameters]
-        case ConnectorCallee(name=name, argument_names=names):
-            return name, names

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from localcloud.workflows.errors import Position, StackFrame, WorkflowError, value_error
 from localcloud.workflows.jsontext import JsonEncodeError, encode_json
+from localcloud.workflows.runtime.calls import run_call
 from localcloud.workflows.runtime.evaluation import evaluate, evaluate_all
 from localcloud.workflows.runtime.execution import Activation, Execution
 from localcloud.workflows.runtime.failure import ExecutionFailedError, execution_failure
@@ -34,7 +35,6 @@ from localcloud.workflows.runtime.history import (
     RETRY,
     TRY,
     observed,
-    observed_call,
     step_type,
 )
 from localcloud.workflows.runtime.host import Host, Value
@@ -46,12 +46,9 @@ from localcloud.workflows.source.steps import (
     Assign,
     Block,
     Call,
-    Callee,
-    ConnectorCallee,
     Ending,
     Except,
     For,
-    FunctionCallee,
     Group,
     Next,
     NextBreak,
@@ -61,12 +58,10 @@ from localcloud.workflows.source.steps import (
     Program,
     Raise,
     Return,
-    RoutineCallee,
     Step,
     Switch,
     Try,
 )
-from localcloud.workflows.stdlib.registry import BlockingFunction, HostFunction, PureFunction
 from localcloud.workflows.values import checked_boolean
 
 __all__ = ["ExecutionFailedError", "StackFrame", "run_execution", "run_program"]
@@ -175,7 +170,7 @@ async def _run_action(step: Step, scope: Scope, enter: str | None) -> Flow:
         case Assign():
             await _run_assign(step.action, scope)
         case Call():
-            await _run_call(step.action, step, scope)
+            await run_call(step.action, step, scope)
         case Switch():
             return await _run_switch(step.action, scope, enter)
         case For():
@@ -223,31 +218,6 @@ async def _run_assign(assign: Assign, scope: Scope) -> None:
         except WorkflowError as error:
             error.position = error.position or each.position
             raise
-
-
-async def _run_call(call: Call, step: Step, scope: Scope) -> None:
-    arguments = await evaluate_all(call.arguments, scope)
-    scope.count_step()
-    with observed_call(call.callee, step, scope.activation, arguments) as returned:
-        result = await _call(call.callee, scope, arguments)
-        returned(result)
-    if call.result is not None:
-        scope.store(call.result, result)
-
-
-async def _call(callee: Callee, scope: Scope, arguments: Sequence[Value]) -> Value:
-    match callee:
-        case FunctionCallee(function=PureFunction(body=pure)):
-            return pure(*arguments)
-        case FunctionCallee(function=HostFunction(body=hosted)):
-            return hosted(scope.host, *arguments)
-        case FunctionCallee(function=BlockingFunction(body=blocking)):
-            return await blocking(scope.host, *arguments)
-        case RoutineCallee(name=name):
-            return await _call_routine(scope, name, arguments)
-        case ConnectorCallee(name=name, argument_names=names):
-            return await scope.host.connectors[name](scope.host, dict(zip(names, arguments, strict=True)))
-    raise AssertionError(callee)
 
 
 async def _run_switch(switch: Switch, scope: Scope, enter: str | None) -> Flow:
@@ -311,7 +281,7 @@ async def _run_try(step: Try, named: Step, scope: Scope, enter: str | None) -> F
     activation = scope.activation
     execution = activation.execution
     execution.count_step()
-    budget = RetryBudget(step.retry, scope, _call_routine) if step.retry else None
+    budget = RetryBudget(step.retry, scope) if step.retry else None
     while True:
         execution.count_step()
         try:

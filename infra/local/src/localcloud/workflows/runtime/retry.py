@@ -8,7 +8,6 @@ Source: https://cloud.google.com/workflows/docs/reference/syntax/retrying
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
 
 from localcloud.workflows.errors import WorkflowError, type_error, value_error
 from localcloud.workflows.runtime.evaluation import evaluate
@@ -16,20 +15,17 @@ from localcloud.workflows.runtime.scope import Scope
 from localcloud.workflows.source.steps import BackoffTemplate, LibraryPredicate, Retry, RoutinePredicate
 from localcloud.workflows.source.templates import Template
 from localcloud.workflows.stdlib.registry import Backoff
-from localcloud.workflows.values import Value, is_number, message_type_name
-
-CallRoutine = Callable[[Scope, str, Sequence[Value]], Awaitable[Value]]
+from localcloud.workflows.values import is_number, message_type_name
 
 
 class RetryBudget:
     """The retries left to one run of a try step. Its fields are evaluated when the first error asks for them."""
 
-    __slots__ = ("_backoff", "_call_routine", "_delay_s", "_left", "_retry", "_scope")
+    __slots__ = ("_backoff", "_delay_s", "_left", "_retry", "_scope")
 
-    def __init__(self, retry: Retry, scope: Scope, call_routine: CallRoutine) -> None:
+    def __init__(self, retry: Retry, scope: Scope) -> None:
         self._retry = retry
         self._scope = scope
-        self._call_routine = call_routine
         self._left: int | None = None
         self._backoff = Backoff(0, 0, 1)
         self._delay_s = 0.0
@@ -53,7 +49,7 @@ class RetryBudget:
                 return function.body(error.value) is True
             case RoutinePredicate(name=name):
                 try:
-                    verdict = await self._call_routine(self._scope, name, [error.value])
+                    verdict = await self._scope.call_routine(name, [error.value])
                 except WorkflowError as failure:
                     if not failure.catchable:
                         raise

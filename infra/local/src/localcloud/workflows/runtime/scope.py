@@ -85,7 +85,7 @@ class Scope:
         self.activation.execution.count_step()
 
     async def call_routine(self, name: str, arguments: Sequence[Value]) -> Value:
-        """Call a subworkflow from an expression."""
+        """Call a subworkflow, which counts as a step."""
         self.count_step()
         return await self._call_routine(self, name, arguments)
 
