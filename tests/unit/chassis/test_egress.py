@@ -111,6 +111,21 @@ def test_the_host_header_keeps_the_name(origin: ScriptedOrigin) -> None:
     assert origin.received[0].headers["host"] == f"images.example:{origin.port}"
 
 
+@pytest.mark.parametrize(
+    ("url", "asked"), [("http://[2606:4700::1]/", ("2606:4700::1", 80)), ("https://a.example/", ("a.example", 443))]
+)
+def test_a_default_port_is_dialled_when_none_is_written(url: str, asked: tuple[str, int]) -> None:
+    """Also behind an IPv6 address, whose colons are no port."""
+    questions: list[tuple[object, ...]] = []
+
+    def private(*question: object) -> list[Any]:
+        questions.append(question[:2])
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", question[1]))]
+
+    assert fault(make_egress(resolve=private), url) is EgressFault.URL_FORBIDDEN
+    assert questions == [asked]
+
+
 def test_nothing_is_kept_alive_between_calls(origin: ScriptedOrigin) -> None:
     """Each call resolves and connects anew, so a pool cannot outlive a check."""
     origin.on("/", answer())

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+import chassis.egress
 from chassis.address_policy import parse_networks
 from chassis.clock import SystemClock
 from chassis.egress import Egress, EgressError, EgressFault, EgressPolicy
@@ -69,3 +70,30 @@ def test_a_self_signed_certificate_is_refused_and_the_name_was_sent(egress: Egre
     assert (caught.value.fault, caught.value.transient) == (EgressFault.TLS_ERROR, False)
     assert greeted == ["images.example"]
     assert origin.received == []
+
+
+def test_a_certificate_for_another_name_is_refused_although_its_issuer_is_trusted(
+    egress: Egress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trust decides first, then the name: right name 200, wrong name TLS_ERROR."""
+    context = self_signed(tmp_path, "images.example")
+    trusting = ssl.create_default_context(cafile=tmp_path / "server.pem")
+    monkeypatch.setattr(chassis.egress, "_trusting_context", lambda: trusting)
+    with ScriptedOrigin(tls=context) as origin:
+        origin.on("/", answer(b"picture"))
+        right = egress.request("GET", f"https://images.example:{origin.port}/")
+        with pytest.raises(EgressError) as caught:
+            egress.request("GET", f"https://other.example:{origin.port}/")
+
+    assert right.body == b"picture"
+    assert caught.value.fault is EgressFault.TLS_ERROR
+
+
+def test_the_certificate_authorities_are_loaded_once() -> None:
+    """One context a process, which checks certificates and names and speaks nothing older than TLS 1.2."""
+    context = chassis.egress._trusting_context()
+
+    assert context is chassis.egress._trusting_context()
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert context.get_ca_certs()

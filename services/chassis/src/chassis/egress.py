@@ -10,18 +10,21 @@ ignored; nothing is kept alive between two calls.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as LookupTimeoutError
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
+from urllib.parse import urljoin
 
-import requests
+import certifi
 import urllib3
-from requests.adapters import HTTPAdapter
 from urllib3.util import Url, parse_url
+from urllib3.util.ssl_ import create_urllib3_context
 
 from chassis.address_policy import Network, is_public, parse_address
 from chassis.clock import Clock
@@ -221,11 +224,11 @@ class Egress:
                 response = self._one_hop(call, method, parsed, headers or {}, body)
                 try:
                     location = response.headers.get("Location")
-                    if not (follow_redirects and response.status_code in _REDIRECT_CODES and location):
-                        if skip_error_bodies and not 200 <= response.status_code < 300:
-                            return EgressResponse(response.status_code, response.headers, b"", url)
+                    if not (follow_redirects and response.status in _REDIRECT_CODES and location):
+                        if skip_error_bodies and not 200 <= response.status < 300:
+                            return EgressResponse(response.status, response.headers, b"", url)
                         return self._read(call, response, url, truncate_at)
-                    url = requests.compat.urljoin(url, location)
+                    url = urljoin(url, location)
                 finally:
                     response.close()
             raise EgressError(EgressFault.REDIRECT_LIMIT, f"more than {self._policy.max_redirects} redirects")
@@ -235,30 +238,42 @@ class Egress:
 
     def _one_hop(
         self, call: _Call, method: str, parsed: Url, headers: Mapping[str, str], body: bytes | None
-    ) -> requests.Response:
-        session = requests.Session()
-        session.trust_env = False
-        adapter = _PinnedAdapter(self, call)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        session.headers.clear()
+    ) -> urllib3.BaseHTTPResponse:
         sent = {"User-Agent": self._user_agent, "Accept-Encoding": "identity", "Connection": "close", **headers}
+        timeout = urllib3.Timeout(connect=self._policy.connect_timeout_s, read=self._policy.read_timeout_s)
         try:
-            return session.request(
+            # A pool of one connection for one hop. urllib3 and not requests: that would load the certificate
+            # authorities for every connection, which takes longer than compressing a picture.
+            return self._pool(call, parsed).urlopen(
                 method,
-                parsed.url,
+                parsed.request_uri,
+                body=body,
                 headers=sent,
-                data=body,
-                stream=True,
-                allow_redirects=False,
-                timeout=(self._policy.connect_timeout_s, self._policy.read_timeout_s),
+                retries=False,
+                redirect=False,
+                timeout=timeout,
+                preload_content=False,
+                decode_content=False,
             )
         except EgressError:
             raise
         except Exception as error:
             raise _fault_from(error, call) from error
 
-    def _read(self, call: _Call, response: requests.Response, url: str, truncate_at: int | None) -> EgressResponse:
+    def _pool(self, call: _Call, parsed: Url) -> urllib3.HTTPConnectionPool:
+        # The port is always given: http.client would look for one in an IPv6 address.
+        host = parsed.host or ""
+        if parsed.scheme == "https":
+            secure = urllib3.HTTPSConnectionPool(host, parsed.port or 443, ssl_context=_trusting_context())
+            secure.ConnectionCls = _pinned_https(self, call)
+            return secure
+        plain = urllib3.HTTPConnectionPool(host, parsed.port or 80)
+        plain.ConnectionCls = _pinned_http(self, call)
+        return plain
+
+    def _read(
+        self, call: _Call, response: urllib3.BaseHTTPResponse, url: str, truncate_at: int | None
+    ) -> EgressResponse:
         limit = self._policy.max_body_bytes if truncate_at is None else truncate_at
         declared = response.headers.get("Content-Length", "")
         if truncate_at is None and declared.isdigit() and int(declared) > limit:
@@ -266,7 +281,7 @@ class Egress:
         body = bytearray()
         truncated = False
         try:
-            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=True):
+            for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
                 body += chunk
                 if len(body) > limit:
                     if truncate_at is None:
@@ -280,7 +295,7 @@ class Egress:
             raise _fault_from(error, call) from error
         if call.expired:
             raise EgressError(EgressFault.TIMEOUT, f"not finished after {self._policy.total_timeout_s:g} s")
-        return EgressResponse(response.status_code, response.headers, bytes(body), url, truncated)
+        return EgressResponse(response.status, response.headers, bytes(body), url, truncated)
 
     def dial(self, call: _Call, host: str, port: int) -> socket.socket:
         """Resolve once, check every address, connect to one of those checked.
@@ -326,7 +341,7 @@ class Egress:
 
 
 def _fault_from(error: Exception, call: _Call) -> EgressError:
-    """Classify an exception of requests or urllib3; an EgressError inside it wins."""
+    """Classify an exception of urllib3; an EgressError inside it wins."""
     inner: BaseException | None = error
     seen = 0
     while inner is not None and seen < 20:
@@ -340,41 +355,39 @@ def _fault_from(error: Exception, call: _Call) -> EgressError:
         seen += 1
     if call.expired or call.remaining() <= 0:
         return EgressError(EgressFault.TIMEOUT, f"not finished after {call.policy.total_timeout_s:g} s")
-    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
+    if isinstance(error, urllib3.exceptions.TimeoutError):
         return EgressError(EgressFault.TIMEOUT, "the server did not answer in time")
-    if isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
+    if isinstance(error, urllib3.exceptions.SSLError):
         return EgressError(EgressFault.TLS_ERROR, "the TLS connection could not be trusted")
-    if isinstance(error, (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError)):
+    if isinstance(error, urllib3.exceptions.DecodeError):
         return EgressError(EgressFault.INCOMPLETE, "the content encoding is broken")
-    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
+    if isinstance(error, urllib3.exceptions.LocationValueError):
         return EgressError(EgressFault.URL_INVALID, "cannot be requested")
     return EgressError(EgressFault.INCOMPLETE, "the answer broke off or is not HTTP")
 
 
-class _PinnedAdapter(HTTPAdapter):
-    """A requests adapter whose connections are dialled by `Egress.dial`."""
+@lru_cache(maxsize=1)
+def _trusting_context() -> ssl.SSLContext:
+    """Return the one TLS context of this process: TLS 1.2 or later, the certificate authorities of `certifi`.
 
-    def __init__(self, egress: Egress, call: _Call) -> None:
-        self._egress = egress
-        self._call = call
-        super().__init__(max_retries=0)
+    Loading those takes 30 to 40 ms of CPU, so it is done once and not per connection.
+    """
+    context = create_urllib3_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        egress, call = self._egress, self._call
 
-        class PinnedHTTP(urllib3.connection.HTTPConnection):
-            def _new_conn(self) -> socket.socket:
-                return egress.dial(call, self._dns_host, self.port)
+def _pinned_http(egress: Egress, call: _Call) -> type[urllib3.connection.HTTPConnection]:
+    class PinnedHTTP(urllib3.connection.HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return egress.dial(call, self._dns_host, self.port)
 
-        class PinnedHTTPS(urllib3.connection.HTTPSConnection):
-            def _new_conn(self) -> socket.socket:
-                return egress.dial(call, self._dns_host, self.port or 443)
+    return PinnedHTTP
 
-        class HTTPPool(urllib3.HTTPConnectionPool):
-            ConnectionCls = PinnedHTTP
 
-        class HTTPSPool(urllib3.HTTPSConnectionPool):
-            ConnectionCls = PinnedHTTPS
+def _pinned_https(egress: Egress, call: _Call) -> type[urllib3.connection.HTTPSConnection]:
+    class PinnedHTTPS(urllib3.connection.HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return egress.dial(call, self._dns_host, self.port)
 
-        self.poolmanager.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
+    return PinnedHTTPS
