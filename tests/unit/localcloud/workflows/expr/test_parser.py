@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from localcloud.workflows.expr.nodes import (
@@ -29,12 +31,30 @@ FRAGMENTS = [
 ]  # fmt: skip
 
 
+ATOMS = st.sampled_from(["1", "2.5", '"s"', "x", "m.k", "l[0]", "true", "null", "f()", "[]", "{}"])
+EXPRESSIONS = st.recursive(
+    ATOMS,
+    lambda inner: st.one_of(
+        st.builds(
+            "{} {} {}".format, inner, st.sampled_from(["+", "-", "*", "//", "==", "<", "in", "and", "or"]), inner
+        ),
+        st.builds("({})".format, inner),
+        st.builds("not {}".format, inner),
+        st.builds("-{}".format, inner),
+        st.builds("f({}, {})".format, inner, inner),
+        st.builds("[{}, {}][{}]".format, inner, inner, inner),
+        st.builds('{{"k": {}}}.k'.format, inner),
+    ),
+    max_leaves=12,
+)
+
+
 def written(node: Node) -> str:
     """Return the expression with every operation in parentheses: its tree is plain to see."""
     parts = [written(child) for child in children(node)]
     match node:
         case Literal(value=value):
-            return repr(value)
+            return json.dumps(value)
         case Name(name=name):
             return name
         case Member(key=key):
@@ -74,7 +94,7 @@ def written(node: Node) -> str:
         ("f(a + 1, b)[0].c", "f((a + 1), b)[0].c"),
         ("text.to_upper(a)", "text.to_upper(a)"),
         ("[a, -1][b]", "[a, (- 1)][b]"),
-        ('{"k": a or b}', "{'k': (a or b)}"),
+        ('{"k": a or b}', '{"k": (a or b)}'),
         ("(a or b) and c", "((a or b) and c)"),
         ("-9223372036854775808", "-9223372036854775808"),
     ],
@@ -110,6 +130,18 @@ def test_endless_nesting_is_refused(opening: str) -> None:
     """Deep nesting is an error of the expression, not of the parser."""
     with pytest.raises(ExpressionError, match="nested deeper"):
         parse_expression(opening * (MAX_NESTING + 1))
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
+@given(text=EXPRESSIONS)
+def test_a_tree_survives_being_written(text: str) -> None:
+    """What parses, written with all its parentheses, parses to the same tree."""
+    try:
+        tree = parse_expression(text)
+    except ExpressionError:
+        reject()
+
+    assert written(parse_expression(written(tree))) == written(tree)
 
 
 @given(text=st.text(max_size=60) | st.lists(st.sampled_from(FRAGMENTS), max_size=40).map("".join))

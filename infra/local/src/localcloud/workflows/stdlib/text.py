@@ -20,6 +20,7 @@ from localcloud.workflows.stdlib.arguments import bytes_of, integer_of, text_of
 from localcloud.workflows.stdlib.registry import Function, PureFunction, parameters
 from localcloud.workflows.values import Value
 
+_ONLY_PYTHON = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 _BAD_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 
@@ -105,7 +106,7 @@ def _codec(charset: Value) -> str:
     except (LookupError, ValueError):
         raise value_error(f"unknown charset '{name}'") from None
     # Python also registers transformations such as rot13 and base64 under codec names.
-    if not info._is_text_encoding:  # noqa: SLF001 - the only place where Python tells
+    if not info._is_text_encoding or info.name in _ONLY_PYTHON:  # noqa: SLF001 - the only place where Python tells
         raise value_error(f"unknown charset '{name}'")
     return info.name
 
