@@ -6,6 +6,7 @@ settings. The REST transport is used for Cloud Tasks; the Executions client exis
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import google.auth
@@ -44,8 +45,30 @@ def new_storage_client(settings: Settings) -> Any:
     return storage.Client(project=settings.project)
 
 
+class _AccessToken(requests.auth.AuthBase):
+    """Adds the service's own access token to a request.
+
+    google-auth's `AuthorizedSession` would also ask iamcredentials.googleapis.com where the account may be used, in a
+    thread and with retries. That is for Google's regional endpoints; here it is one more thing that can hang.
+    """
+
+    def __init__(self) -> None:
+        self._credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+        self._lock = threading.Lock()
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put the token into the request, a fresh one if need be."""
+        with self._lock:
+            if not self._credentials.valid:
+                self._credentials.refresh(google.auth.transport.requests.Request())
+            request.headers["Authorization"] = f"Bearer {self._credentials.token}"
+        return request
+
+
 def new_authorized_session() -> requests.Session:
     """Return a session that carries the service's own access token: what a Workflows callback URL asks for."""
-    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-    session: requests.Session = google.auth.transport.requests.AuthorizedSession(credentials)
+    session = requests.Session()
+    # Proxies and .netrc of the environment must not see the token, or replace it.
+    session.trust_env = False
+    session.auth = _AccessToken()
     return session
