@@ -29,6 +29,8 @@ _BOOLEAN = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _BASED_INTEGER = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _DOUBLE = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_BARE_IN_FLOW = re.compile(r"[\[{,]\s*(\w+:\s*)?\$\{")
+_BARE_WITH_COLON = re.compile(r"[:-]\s+\$\{.*:\s")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
@@ -85,9 +87,21 @@ def compose(source: str) -> DocumentNode:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise SourceError(f"parse error: {error.problem or error}", line=line, column=column, source=source) from None
+        message = f"parse error: {error.problem or error}{_hint(text, line)}"
+        raise SourceError(message, line=line, column=column, source=source) from None
     except (yaml.YAMLError, UnicodeError) as error:
         raise SourceError(f"parse error: {error}", source=source) from None
+
+
+def _hint(text: str, line: int) -> str:
+    """Return advice for the two mistakes that expressions invite."""
+    lines = text.splitlines()
+    written = lines[line - 1] if line <= len(lines) else ""
+    if _BARE_IN_FLOW.search(written):
+        return '; an expression inside [] or {} needs quotes, as in ["${x}"]'
+    if _BARE_WITH_COLON.search(written):
+        return "; an expression with ': ' in it needs quotes, as in '${\"a: \" + x}'"
+    return ""
 
 
 def _spaces_for_tabs_if_json(source: str) -> str:
