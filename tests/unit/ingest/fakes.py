@@ -1,0 +1,122 @@
+"""The services and Google APIs around ingest, written by hand, with a memory instead of expectations."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from ingest.batches import Batch
+from ingest.errors import Reason, not_found, unavailable
+from ingest.reporter import Report
+
+WORKFLOW = "projects/demo/locations/us-central1/workflows/batch"
+
+
+class FakeExecutions:
+    """An Executions API with a memory; `down` makes every call fail."""
+
+    def __init__(self) -> None:
+        self.created: list[tuple[UUID, str]] = []
+        self.live: set[str] = set()
+        self.asked: list[str] = []
+        self.down = False
+        self.before_answer: Callable[[], None] = lambda: None
+
+    def create(self, request_id: UUID) -> str:
+        """Start an execution that lives until it is removed from `live`."""
+        self._check()
+        name = f"{WORKFLOW}/executions/{uuid.uuid4()}"
+        self.created.append((request_id, name))
+        self.live.add(name)
+        return name
+
+    def is_live(self, execution: str) -> bool:
+        """Answer from memory."""
+        self._check()
+        self.asked.append(execution)
+        answer = execution in self.live
+        self.before_answer()
+        return answer
+
+    def _check(self) -> None:
+        if self.down:
+            raise unavailable(Reason.EXECUTIONS_UNAVAILABLE, "down")
+
+
+class FakeTasks:
+    """A Cloud Tasks that remembers tasks by name."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, dict[str, Any]] = {}
+        self.calls = 0
+        self.down = False
+
+    def create(
+        self,
+        queue: str,
+        task_id: str,
+        *,
+        url: str,
+        audience: str,
+        body: Mapping[str, Any],
+        dispatch_deadline_s: int,  # noqa: ARG002
+    ) -> None:
+        """Keep the task unless its name is known."""
+        self.calls += 1
+        if self.down:
+            raise unavailable(Reason.TASKS_UNAVAILABLE, "down")
+        self.tasks.setdefault(f"{queue}/tasks/{task_id}", {"url": url, "audience": audience, "body": dict(body)})
+
+    def bodies(self, path: str) -> list[dict[str, Any]]:
+        """Return the bodies of the tasks for a path."""
+        return [task["body"] for task in list(self.tasks.values()) if task["url"].endswith(path)]
+
+
+class FakeCallbacks:
+    """Remembers which batches were announced as sealed."""
+
+    def __init__(self) -> None:
+        self.sealed: list[UUID] = []
+
+    def batch_sealed(self, batch: Batch) -> None:
+        """Remember the batch."""
+        self.sealed.append(batch.request_id)
+
+
+class FakeStorage:
+    """Objects by URI."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.reads = 0
+
+    def read(self, uri: str, *, max_bytes: int) -> bytes:  # noqa: ARG002
+        """Return the object."""
+        self.reads += 1
+        if uri not in self.objects:
+            raise not_found(Reason.SHEET_NOT_FOUND, f"There is no object {uri}.")
+        return self.objects[uri]
+
+
+class FakeReporter:
+    """Remembers what it was asked; `down` makes every call fail."""
+
+    def __init__(self) -> None:
+        self.published: list[UUID] = []
+        self.notified: list[dict[str, Any]] = []
+        self.down = False
+
+    def publish(self, request_id: UUID) -> Report:
+        """Say where the report is."""
+        if self.down:
+            raise unavailable("PEER_UNAVAILABLE", "down")
+        self.published.append(request_id)
+        return Report(f"gs://results/{request_id}/output.csv", f"http://reporter.test/reports/{request_id}/output.csv")
+
+    def notify(self, ending: Mapping[str, Any], download_url: str | None) -> None:
+        """Remember the notification."""
+        if self.down:
+            raise unavailable("PEER_UNAVAILABLE", "down")
+        self.notified.append({**ending, "download_url": download_url})
