@@ -54,18 +54,6 @@ def test_quotient_and_remainder_make_up_the_dividend(left: int, right: int) -> N
     assert quotient * right + remainder == left
 
 
-@given(number=st.integers(-(2**63), 2**63 - 1))
-def test_an_integer_survives_its_text(number: int) -> None:
-    """`int(string(n))` is `n`."""
-    assert values.to_integer(values.to_text(number)) == number
-
-
-@given(number=st.floats(allow_nan=False, allow_infinity=False))
-def test_a_double_survives_its_text(number: float) -> None:
-    """`double(string(x))` is `x`, in every notation that `string` chooses."""
-    assert values.to_double(values.to_text(number)) == number
-
-
 def test_an_integer_beyond_64_bits_is_refused() -> None:
     """Arithmetic does not quietly leave the 64-bit range."""
     with pytest.raises(WorkflowError) as caught:

@@ -11,7 +11,6 @@ Source: https://cloud.google.com/workflows/docs/reference/syntax/datatypes
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from localcloud.workflows.errors import (
@@ -270,52 +269,3 @@ def checked_boolean(value: Value, what: str) -> bool:
     if type(value) is bool:
         return value
     raise type_error(f"{what} expects a boolean; got: {message_type_name(value)}")
-
-
-def to_integer(value: Value) -> int:
-    """Return what `int()` gives: doubles are truncated, strings parsed as decimal."""
-    match value:
-        case bool():
-            pass
-        case int():
-            return value
-        case float():
-            if not math.isfinite(value):
-                raise value_error(f"cannot convert {format_double(value)} to an integer")
-            return checked_integer(int(value))
-        case str():
-            try:
-                return checked_integer(_parse_integer(value))
-            except ValueError:
-                raise value_error(f"invalid literal for int(): '{value}'") from None
-    raise type_error(f"unsupported operand type for int(): '{message_type_name(value)}' (expecting number or string)")
-
-
-def to_double(value: Value) -> float:
-    """Return what `double()` gives."""
-    match value:
-        case bool():
-            pass
-        case int() | float():
-            return float(value)
-        case str():
-            try:
-                return _parse_double(value)
-            except ValueError:
-                raise value_error(f"invalid literal for double(): '{value}'") from None
-    raise type_error(
-        f"unsupported operand type for double(): '{message_type_name(value)}' (expecting number or string)"
-    )
-
-
-def _parse_integer(text: str) -> int:
-    # Python's int() also takes underscores, other alphabets' digits and thousands of digits.
-    if len(text) > 20 or not text.isascii() or "_" in text or text != text.strip():
-        raise ValueError(text)
-    return int(text)
-
-
-def _parse_double(text: str) -> float:
-    if not text.isascii() or "_" in text or text != text.strip():
-        raise ValueError(text)
-    return float(text)
