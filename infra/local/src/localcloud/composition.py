@@ -74,6 +74,12 @@ async def start_platform(config: PlatformConfig, clock: Clock) -> Platform:
     return platform
 
 
+def _own_addresses(config: PlatformConfig) -> dict[str, str]:
+    """Return where tasks for the Workflows APIs go: Google's tutorials aim tasks at their production addresses."""
+    local = f"http://{config.host}:{config.workflows_port}"
+    return {f"https://{service}.googleapis.com/": f"{local}/" for service in ("workflows", "workflowexecutions")}
+
+
 async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock) -> None:
     key = kept_signing_key(config.key_file, clock.now()) if config.key_file else None
     issuer = TokenIssuer(clock, key)
@@ -99,7 +105,7 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         queues=queues,
         mint_id_token=issuer.mint_id_token,
         mint_access_token=issuer.mint_access_token,
-        url_rewrites=config.url_rewrites,
+        url_rewrites=_own_addresses(config) | dict(config.url_rewrites),
     )
     platform.tasks = tasks
     platform.will_stop(tasks.stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
 from localcloud.clock import Clock
 from localcloud.tasks.http_status import rpc_name
@@ -45,10 +46,17 @@ class RequestFactory:
         self._tokens: dict[OidcToken | OAuthToken, tuple[float, str]] = {}
 
     def url(self, task: Task) -> str:
-        """Return where the task is really sent."""
+        """Return where the task is really sent.
+
+        Raises:
+            ValueError: it would go to a Google API, which must never see a local token.
+        """
         for prefix, replacement in self._url_rewrites:
             if task.target.url.startswith(prefix):
                 return replacement + task.target.url[len(prefix) :]
+        host = urlsplit(task.target.url).hostname or ""
+        if host == "googleapis.com" or host.endswith(".googleapis.com"):
+            raise ValueError(f"{host} has no local server, and localcloud sends nothing to Google")
         return task.target.url
 
     def headers(self, task: Task) -> dict[str, str]:
