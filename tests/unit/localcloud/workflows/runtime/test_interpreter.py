@@ -260,6 +260,21 @@ async def test_the_call_stack_is_twenty_deep() -> None:
     assert len(caught.value.stack_trace) == MAX_CALL_DEPTH
 
 
+async def test_the_call_stack_may_lead_through_deeply_nested_steps() -> None:
+    """Twenty calls through twenty blocks each do not exhaust Python's own stack."""
+    body: dict[str, Any] = {"return": "${sub(n - 1)}"}
+    for level in range(5):
+        body = {"try": {"steps": [{f"a{level}": body}]}, "retry": {"predicate": "${retry.never}"}}
+        body = {"for": {"value": f"v{level}", "in": [1], "steps": [{f"b{level}": body}]}}
+        body = {"switch": [{"condition": True, "steps": [{f"c{level}": body}]}]}
+        body = {"steps": [{f"d{level}": body}]}
+    stop = {"switch": [{"condition": "${n == 1}", "return": "bottom"}]}
+    routine = {"params": ["n"], "steps": [{"stop": stop}, {"deeper": body}]}
+    main = {"steps": [{"a": {"return": f"${{sub({MAX_CALL_DEPTH - 1})}}"}}]}
+
+    assert await run(json.dumps({"main": main, "sub": routine})) == "bottom"
+
+
 async def test_a_thousand_executions_sleep_at_once() -> None:
     """Executions are coroutines: they wait for one clock together."""
     program = load_program("[{a: {call: sys.sleep, args: {seconds: 5}}}, {b: {return: done}}]")

@@ -64,6 +64,9 @@ from localcloud.workflows.source.steps import (
 )
 from localcloud.workflows.values import checked_boolean
 
+_CALLS_PER_STACK = 4
+"""After how many nested calls a routine runs as a task of its own."""
+
 __all__ = ["ExecutionFailedError", "StackFrame", "run_execution", "run_program"]
 
 
@@ -100,7 +103,12 @@ def _check_result(result: Value) -> None:
 
 
 async def _call_routine(scope: Scope, name: str, arguments: Sequence[Value]) -> Value:
-    return await _run_routine(scope.activation.for_call(name), arguments)
+    activation = scope.activation.for_call(name)
+    routine = _run_routine(activation, arguments)
+    if activation.call_depth % _CALLS_PER_STACK:
+        return await routine
+    # A task begins on a fresh stack, so twenty calls through deeply nested steps stay below Python's recursion limit.
+    return await asyncio.create_task(routine)
 
 
 async def _run_routine(activation: Activation, arguments: Sequence[Value]) -> Value:
