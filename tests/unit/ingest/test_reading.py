@@ -53,6 +53,18 @@ def test_pages_of_products_follow_one_another(lab: Any) -> None:
     assert token == ""
 
 
+def test_a_page_ends_early_when_its_rows_hold_very_many_images(lab: Any) -> None:
+    """Between two rows, and nothing is left out."""
+    request_id = lab.submit(*[" ".join(f"{A}?{row}-{slot}" for slot in range(100)) for row in range(52)])
+
+    first = lab.get(f"/status/{request_id}", page_size=1000).json
+    second = lab.get(f"/status/{request_id}", page_size=1000, page_token=first["next_page_token"]).json
+
+    sizes = [[len(product["images"]) for product in page["products"]] for page in (first, second)]
+    assert sizes == [[100] * 50, [100] * 2]
+    assert second["next_page_token"] == ""
+
+
 def test_batches_are_listed_newest_first_page_by_page(lab: Any) -> None:
     """With the same token rule."""
     ids = [lab.submit(A) for _ in range(3)]

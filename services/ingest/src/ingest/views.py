@@ -29,8 +29,12 @@ _ROWS = text(
           WHERE batch = :batch AND row_number > :after ORDER BY row_number LIMIT :limit) AS page
     LEFT JOIN images ON images.batch = :batch AND images.row_number = page.row_number
     ORDER BY page.row_number, images.slot
+    LIMIT :image_limit
     """
 )
+MAX_PAGE_IMAGES = 5000
+"""A page ends early, at a row's end, when its rows hold more images than this: about 3 MB of JSON."""
+
 _BATCHES = text(
     """
     SELECT * FROM batches
@@ -71,11 +75,18 @@ def read_products(engine: Engine, request_id: UUID, *, page_size: int, page_toke
 
     def work(connection: Connection) -> ProductPage:
         batch = load_batch(connection, request_id)
-        values = {"batch": request_id, "after": after, "limit": page_size + 1}
-        found = connection.execute(_ROWS, values).mappings()
+        values = {
+            "batch": request_id,
+            "after": after,
+            "limit": page_size + 1,
+            "image_limit": MAX_PAGE_IMAGES + 1,
+        }
+        found = connection.execute(_ROWS, values).mappings().all()
         groups = [list(group) for _, group in groupby(found, key=_row_number)]
-        more = len(groups) > page_size
-        groups = groups[:page_size]
+        # A page that was cut may have been cut inside its last row: that row begins the next page.
+        cut = len(found) > MAX_PAGE_IMAGES and len(groups) > 1
+        more = cut or len(groups) > page_size
+        groups = groups[: min(page_size, len(groups) - 1 if cut else page_size)]
         token = _encode(str(request_id), _row_number(groups[-1][0])) if more else ""
         return ProductPage(batch, [_product(group) for group in groups], token)
 
