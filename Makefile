@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test lint format bench ci lock clean
+.PHONY: help setup demo up down test conformance lint format bench ci lock clean
 
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv and install everything, pinned and hashed
 
@@ -33,6 +33,9 @@ down: setup ## End a stack that `make up` left behind
 
 test: setup ## Run the whole test suite
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+conformance: setup ## Run the conformance cases of localcloud and count them by how they are known
+	@cd tests && ../$(BIN)/python -m contract.conformance_report
 
 lint: setup ## Check style, types and the dependency rules
 	@$(BIN)/ruff check .

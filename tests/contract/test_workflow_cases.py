@@ -1,10 +1,10 @@
 """Runs the conformance cases of the workflow language: tests/contract/cases/workflows/*.yaml.
 
-A file is a list of groups. A group says once how its cases are known (`known_from`, `source`) and may share a `given`
-or a `program`; a case may override either. A case evaluates an `expression` (with `given` variables) or runs a
-`program` (with `argument`, scripted `http`, `callbacks` and `env`), and expects `result`, `error` (the whole raised
-value), `error_tags`, `context`, `stack_trace` or `deploy_error` (a part of its message, with `line` and `column`); also
-`requests`, `delays`, `log`.
+A file is a list of groups. A group says once how its cases are known (`known_from`, `source` and, for assumed cases,
+`fidelity`: the id of a line in localcloud/fidelity.yaml) and may share a `given` or a `program`; a case may override
+each. A case evaluates an `expression` (with `given` variables) or runs a `program` (with `argument`, scripted `http`,
+`callbacks` and `env`), and expects `result`, `error` (the whole raised value), `error_tags`, `context`, `stack_trace`
+or `deploy_error` (a part of its message, with `line` and `column`); also `requests`, `delays`, `log`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ from localcloud.workflows.source.loader import load_program
 CASES = Path(__file__).parent / "cases" / "workflows"
 KNOWN_FROM = {"documented", "recorded", "assumed"}
 KEYS = {
-    "name", "known_from", "source", "given", "expression", "program", "argument", "http", "callbacks", "env",
+    "name", "known_from", "source", "fidelity",
+    "given", "expression", "program", "argument", "http", "callbacks", "env",
     "result", "error", "error_tags", "context", "stack_trace", "deploy_error", "line", "column", "requests", "delays",
     "log",
 }  # fmt: skip
