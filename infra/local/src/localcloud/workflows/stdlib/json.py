@@ -18,6 +18,7 @@ from localcloud.workflows.stdlib.registry import Function, PureFunction, paramet
 from localcloud.workflows.values import Value
 
 _DEFAULT_INDENT = "    "
+_MAX_INDENT = 64
 
 
 def _decode(data: Value) -> Value:
@@ -57,7 +58,11 @@ def _encode_with(data: Value, options: dict[str, Value]) -> str:
     if unknown:
         raise value_error(f"json.encode: unknown indent option '{min(unknown)}'")
     prefix = text_of("prefix", options.get("prefix", ""))
-    return encode_json_indented(data, prefix=prefix, indent=text_of("indent", options.get("indent", _DEFAULT_INDENT)))
+    indent = text_of("indent", options.get("indent", _DEFAULT_INDENT))
+    if len(prefix) + len(indent) > _MAX_INDENT:
+        # Repeated on every line, a long one would fill the machine's memory.
+        raise value_error(f"json.encode: prefix and indent are longer than {_MAX_INDENT} characters")
+    return encode_json_indented(data, prefix=prefix, indent=indent)
 
 
 def _encode(data: Value, indent: Value) -> bytes:

@@ -15,7 +15,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 import re2
 
-from localcloud.workflows.errors import value_error
+from localcloud.workflows.errors import resource_limit_error, value_error
+from localcloud.workflows.runtime.limits import MAX_MEMORY_BYTES
 from localcloud.workflows.stdlib.arguments import bytes_of, integer_of, text_of
 from localcloud.workflows.stdlib.registry import Function, PureFunction, parameters
 from localcloud.workflows.values import Value
@@ -67,18 +68,28 @@ def _match_regex(source: Value, regexp: Value) -> bool:
 
 
 def _replace_all(source: Value, substr: Value, repl: Value) -> str:
-    return text_of("source", source).replace(text_of("substr", substr), text_of("repl", repl))
+    text, wanted, replacement = text_of("source", source), text_of("substr", substr), text_of("repl", repl)
+    _check_growth(text, text.count(wanted), replacement)
+    return text.replace(wanted, replacement)
 
 
 def _replace_all_regex(source: Value, regexp: Value, repl: Value) -> str:
     # The replacement is literal: production does not know backreferences.
     text, replacement = text_of("source", source), text_of("repl", repl)
+    matches = list(_matches(text, regexp))
+    _check_growth(text, len(matches), replacement)
     parts: list[str] = []
     position = 0
-    for start, end in _matches(text, regexp):
+    for start, end in matches:
         parts += [text[position:start], replacement]
         position = end
     return "".join([*parts, text[position:]])
+
+
+def _check_growth(text: str, count: int, replacement: str) -> None:
+    """Refuse a replacement whose result no execution could hold, before it fills the machine's memory."""
+    if count * len(replacement) > MAX_MEMORY_BYTES:
+        raise resource_limit_error("Memory usage limit exceeded")
 
 
 def _split(source: Value, separator: Value) -> list[Value]:
