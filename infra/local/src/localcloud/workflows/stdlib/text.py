@@ -69,7 +69,7 @@ def _match_regex(source: Value, regexp: Value) -> bool:
 
 def _replace_all(source: Value, substr: Value, repl: Value) -> str:
     text, wanted, replacement = text_of("source", source), text_of("substr", substr), text_of("repl", repl)
-    _check_growth(text, text.count(wanted), replacement)
+    _check_growth(text.count(wanted), replacement)
     return text.replace(wanted, replacement)
 
 
@@ -77,7 +77,7 @@ def _replace_all_regex(source: Value, regexp: Value, repl: Value) -> str:
     # The replacement is literal: production does not know backreferences.
     text, replacement = text_of("source", source), text_of("repl", repl)
     matches = list(_matches(text, regexp))
-    _check_growth(text, len(matches), replacement)
+    _check_growth(len(matches), replacement)
     parts: list[str] = []
     position = 0
     for start, end in matches:
@@ -86,7 +86,7 @@ def _replace_all_regex(source: Value, regexp: Value, repl: Value) -> str:
     return "".join([*parts, text[position:]])
 
 
-def _check_growth(text: str, count: int, replacement: str) -> None:
+def _check_growth(count: int, replacement: str) -> None:
     """Refuse a replacement whose result no execution could hold, before it fills the machine's memory."""
     if count * len(replacement) > MAX_MEMORY_BYTES:
         raise resource_limit_error("Memory usage limit exceeded")
