@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from localcloud.clock import SystemClock
+from localcloud.clock import Clock, ManualClock, SystemClock
 from localcloud.fields import ConfigError
 from localcloud.platform_config import PlatformConfig
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "down":
                 return _down(options)
             case _:
-                return asyncio.run(_serve(_platform_config(options)))
+                return asyncio.run(_serve(_platform_config(options), _clock(options)))
     except ConfigError as error:
         print(f"localcloud: {error}", file=sys.stderr)
         return 2
@@ -63,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--tasks-port", type=int, default=8123, help="REST (default: %(default)s)")
     serve.add_argument("--tasks-grpc-port", type=int, default=8124, help="gRPC (default: %(default)s)")
     serve.add_argument("--metadata-port", type=int, default=8090, help="metadata server (default: %(default)s)")
+    serve.add_argument(
+        "--manual-clock",
+        action="store_true",
+        help='departs from production: time stands still until POST /_local/time {"advance_s": SECONDS} to any server',
+    )
     return parser
 
 
@@ -90,13 +95,19 @@ def _platform_config(options: argparse.Namespace) -> PlatformConfig:
     )
 
 
-async def _serve(config: PlatformConfig) -> int:
+def _clock(options: argparse.Namespace) -> Clock:
+    machine = SystemClock()
+    # It starts at the machine's time, so that tokens are valid for verifiers outside of this process.
+    return ManualClock(machine.now()) if options.manual_clock else machine
+
+
+async def _serve(config: PlatformConfig, clock: Clock) -> int:
     # Here, not above: the emulators and gRPC take a second to load, and only this command needs them.
     from localcloud.composition import start_platform
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
     ended = _end_event()
-    platform = await start_platform(config, SystemClock())
+    platform = await start_platform(config, clock)
     try:
         print(f"Workflows on http://{config.host}:{config.workflows_port} (gRPC {config.workflows_grpc_port})")
         print(f"Cloud Tasks on http://{config.host}:{config.tasks_port} (gRPC {config.tasks_grpc_port})", flush=True)

@@ -10,6 +10,7 @@ from typing import Any
 _CODES: dict[str, tuple[int, int]] = {
     # status name -> (HTTP code, google.rpc code)
     "CANCELLED": (499, 1),
+    "UNKNOWN": (500, 2),
     "INVALID_ARGUMENT": (400, 3),
     "DEADLINE_EXCEEDED": (504, 4),
     "NOT_FOUND": (404, 5),
@@ -25,16 +26,20 @@ _CODES: dict[str, tuple[int, int]] = {
     "UNAUTHENTICATED": (401, 16),
 }
 
+_BAD_GATEWAY = 502
+
 
 class GoogleError(Exception):
     """An API error that REST answers as AIP-193 JSON and gRPC as a status."""
 
-    def __init__(self, status: str, message: str, *, reason: str | None = None) -> None:
+    def __init__(self, status: str, message: str, *, reason: str | None = None, http_code: int | None = None) -> None:
+        """Make an error; `http_code` departs from the code of `status`, for codes that no status has, such as 502."""
         super().__init__(message)
         self.status = status
         self.message = message
         self.reason = reason
-        self.http_code, self.grpc_code = _CODES[status]
+        usual_http_code, self.grpc_code = _CODES[status]
+        self.http_code = usual_http_code if http_code is None else http_code
 
     def to_json(self) -> dict[str, Any]:
         """Return the AIP-193 body: `{"error": {"code": 404, "message": "...", "status": "NOT_FOUND"}}`."""
@@ -44,6 +49,17 @@ class GoogleError(Exception):
                 {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": self.reason, "domain": "localcloud"}
             ]
         return {"error": error}
+
+
+def status_of_http_code(http_code: int) -> str:
+    """Return the status name that goes with an HTTP code; codes without one are UNKNOWN, 502 is UNAVAILABLE.
+
+    Source: https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md for 502.
+    """
+    if http_code == _BAD_GATEWAY:
+        return "UNAVAILABLE"
+    known = (status for status, (code, _) in _CODES.items() if code == http_code and status != "UNKNOWN")
+    return next(known, "UNKNOWN")
 
 
 def invalid_argument(message: str) -> GoogleError:

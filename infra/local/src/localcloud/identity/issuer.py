@@ -34,7 +34,7 @@ class TokenIssuer:
     """Signs tokens for any service account with one key that lives as long as this object."""
 
     def __init__(self, clock: Clock, key: SigningKey | None = None) -> None:
-        self._clock = clock
+        self.clock = clock
         self.key = key if key is not None else generate_signing_key(clock.now())
         self._minted: dict[tuple[str, str], tuple[int, str]] = {}
 
@@ -46,7 +46,7 @@ class TokenIssuer:
         """
         if not email or not audience:
             raise ValueError("an identity token needs an email and an audience")
-        issued_s = int(self._clock.now())
+        issued_s = int(self.clock.now())
         minted_s, minted = self._minted.get((email, audience), (0, ""))
         if 0 <= issued_s - minted_s < TOKEN_REUSE_S:
             return minted

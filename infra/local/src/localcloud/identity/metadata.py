@@ -6,15 +6,34 @@ so that any of its ports can be a verifier's certificate URL.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
+from localcloud.control import Control
+from localcloud.faults import ConnectionLostError, Fault, FaultPlan, OrderedFaultError
+from localcloud.google_errors import GoogleError, invalid_argument
+from localcloud.hang_up import hang_up
 from localcloud.identity.issuer import DEFAULT_SCOPES, TOKEN_LIFETIME_S, TokenIssuer
 
 _FLAVOR = {"Metadata-Flavor": "Google", "Server": "Metadata Server for VM"}
 _ROOT = "/computeMetadata/v1"
+
+ROUTES = frozenset(
+    {
+        "metadata.ping",
+        "metadata.certificates",
+        "metadata.project",
+        "metadata.instance",
+        "metadata.universe",
+        "metadata.account",
+        "metadata.token",
+        "metadata.identity",
+    }
+)
+"""Ids of all routes of a port: what faults are ordered for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +47,17 @@ class MetadataProject:
 
 def metadata_app(issuer: TokenIssuer, place: MetadataProject, email: str) -> web.Application:
     """Return the application for one port, whose `default` service account is `email`."""
-    app = web.Application(middlewares=[_flavored])
+    faults = FaultPlan(issuer.clock, ROUTES)
+    control = Control(faults, issuer.clock, _nothing_to_reset)
+    app = web.Application(middlewares=[_faulty(faults), _flavored])
     account = _Account(issuer, place, email)
+
+    async def local(request: web.Request) -> web.Response:
+        return await _local(control, request)
+
     app.add_routes(
         [
+            web.route("*", "/_local/{path:.*}", local),
             web.get("/", _root),
             web.get("/oauth2/v1/certs", account.certificates),
             web.get("/oauth2/v3/certs", account.key_set),
@@ -40,6 +66,60 @@ def metadata_app(issuer: TokenIssuer, place: MetadataProject, email: str) -> web
         ]
     )
     return app
+
+
+def route_of_path(path: str) -> str:
+    """Return the id of the route that answers `path`."""
+    item = path.removeprefix(f"{_ROOT}/")
+    if path.startswith("/oauth2/"):
+        return "metadata.certificates"
+    if item == path or not item:
+        return "metadata.ping"
+    area, _, rest = item.partition("/")
+    if area == "instance" and rest.startswith("service-accounts"):
+        last = item.rstrip("/").rpartition("/")[2]
+        return f"metadata.{last}" if last in ("token", "identity") else "metadata.account"
+    return f"metadata.{area}" if area in ("project", "universe") else "metadata.instance"
+
+
+async def _nothing_to_reset() -> None:
+    """A port keeps nothing but its faults."""
+
+
+async def _local(control: Control, request: web.Request) -> web.Response:
+    """Answer the port's instrument panel."""
+    try:
+        content = await request.read()
+        try:
+            body = json.loads(content) if content else {}
+        except ValueError as error:
+            raise invalid_argument(f"Invalid JSON payload received. {error}") from None
+        return web.json_response(await control.answer(request.method, request.path, body))
+    except GoogleError as error:
+        return web.json_response(error.to_json(), status=error.http_code)
+
+
+def _faulty(faults: FaultPlan) -> Middleware:
+    """Return a middleware that lets happen what was ordered; a repeated request only mints another token."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/_local/"):
+            return await handler(request)
+        route = route_of_path(request.path)
+        try:
+            await faults.before(route, request.path)
+            response = await handler(request)
+            if faults.fires(Fault.DELIVER_TWICE, route, request.path) is not None:
+                await handler(request)
+            faults.after(route, request.path)
+        except OrderedFaultError as fault:
+            return web.Response(status=fault.http_code, text=fault.message, headers=_FLAVOR)
+        except ConnectionLostError:
+            return hang_up(request)
+        return response
+
+    return answer
 
 
 @web.middleware

@@ -10,9 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from localcloud.clock import Clock
-from localcloud.google_errors import GoogleError, invalid_argument, not_found, unavailable, unimplemented
+from localcloud.google_errors import GoogleError, invalid_argument, not_found, unimplemented
 from localcloud.tasks.dispatcher import Dispatcher
-from localcloud.tasks.faults import Fault, FaultPlan
 from localcloud.tasks.model import QueueState
 from localcloud.tasks.names import check_location_name, check_queue_name, check_task_name
 from localcloud.tasks.queue_json import merge_queue, queue_from_json, queue_to_json
@@ -35,13 +34,9 @@ class CloudTasksApi:
         dispatcher: told of every change.
         clock: gives creation and purge times.
         location: the only region served, e.g. `us-central1`; any project is.
-        faults: may refuse creates or lose their answers.
     """
 
-    def __init__(
-        self, *, store: TaskStore, dispatcher: Dispatcher, clock: Clock, location: str, faults: FaultPlan
-    ) -> None:
-        self._faults = faults
+    def __init__(self, *, store: TaskStore, dispatcher: Dispatcher, clock: Clock, location: str) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._clock = clock
@@ -142,14 +137,10 @@ class CloudTasksApi:
         if not isinstance(body, dict) or not body.keys() <= {"task", "responseView", "parent"} or "task" not in body:
             raise invalid_argument('The request must be {"task": {...}, "responseView": ...}.')
         view = view_from_json(body.get("responseView"))
-        queue_id = self._store.queue(parent).queue_id
-        if self._faults.fires(Fault.REFUSE_CREATE, queue_id):
-            raise unavailable("Ordered fault: refuse-create.")
+        self._store.queue(parent)
         task = task_from_json(body["task"], queue_name=parent, serial=self._store.next_serial(), now=self._clock.now())
         self._store.add_task(task)
         self._dispatcher.move(parent)
-        if self._faults.fires(Fault.LOSE_CREATE_ANSWER, queue_id):
-            raise unavailable("Ordered fault: lose-create-answer.")
         return task_to_json(task, view)
 
     def list_tasks(self, parent: str, *, view: Any, page_size: int, page_token: str) -> Json:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import aiohttp
 
 from localcloud.clock import Clock
+from localcloud.faults import ConnectionLostError, Fault, FaultPlan, OrderedFaultError
 from localcloud.tasks.alarm import Alarm
 from localcloud.tasks.backoff import is_exhausted, retry_delay_s, throttled_delay_s
-from localcloud.tasks.faults import Fault, FaultPlan
 from localcloud.tasks.http_status import (
     DEADLINE_EXCEEDED,
     THROTTLING_CODES,
@@ -29,6 +29,7 @@ from localcloud.tasks.http_status import (
 )
 from localcloud.tasks.model import TASK_RETENTION_S, Attempt, Queue, QueueState, Task
 from localcloud.tasks.rate import TokenBucket
+from localcloud.tasks.routes import DISPATCH
 from localcloud.tasks.store import TaskStore
 from localcloud.tasks.target_request import RequestFactory
 
@@ -72,7 +73,7 @@ class Dispatcher:
         clock: all waiting: schedules, backoff, tokens, dispatch deadlines.
         session: the HTTP client; its connections are kept alive.
         requests: makes URL and headers.
-        faults: may repeat a delivery or lose an answer.
+        faults: what is ordered for the route `tasks.dispatch` happens to the requests sent here.
     """
 
     def __init__(
@@ -181,7 +182,7 @@ class Dispatcher:
     async def _attempt(self, task: Task) -> None:
         dispatch_time = self._clock.now()
         try:
-            outcome = await self._send(task)
+            outcome = await self._sent_with_faults(task)
         except asyncio.CancelledError:
             this = asyncio.current_task()
             if this not in self._expired:
@@ -189,6 +190,18 @@ class Dispatcher:
             this.uncancel()
             outcome = Unanswered(DEADLINE_EXCEEDED, "the dispatch deadline passed")
         self._settle(task, dispatch_time, outcome)
+
+    async def _sent_with_faults(self, task: Task) -> Answered | Unanswered:
+        try:
+            await self._faults.before(DISPATCH, task.queue_name)
+            outcome = await self._send(task)
+            if isinstance(outcome, Answered):
+                self._faults.after(DISPATCH, task.queue_name)
+        except OrderedFaultError as fault:
+            return Answered(fault.http_code, None)
+        except ConnectionLostError as fault:
+            return Unanswered(UNAVAILABLE, str(fault))
+        return outcome
 
     async def _send(self, task: Task) -> Answered | Unanswered:
         try:
@@ -213,11 +226,8 @@ class Dispatcher:
 
     def _settle(self, task: Task, dispatch_time: float, outcome: Answered | Unanswered) -> None:
         now = self._clock.now()
-        queue_id = task.queue_name.rpartition("/")[2]
-        if isinstance(outcome, Answered) and self._faults.fires(Fault.LOSE_RESPONSE, queue_id):
-            outcome = Unanswered(UNAVAILABLE, "ordered fault: lose-response")
         if isinstance(outcome, Answered) and is_success(outcome.http_code):
-            if self._faults.fires(Fault.DELIVER_TWICE, queue_id):
+            if self._faults.fires(Fault.DELIVER_TWICE, DISPATCH, task.queue_name) is not None:
                 self._store.put_back(replace(task, schedule_time=now))
             elif self._store.is_current(task):
                 self._store.delete_task(task.name)

@@ -24,8 +24,11 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2  # type: ignore[import-unty
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2, json_format
 
+from localcloud.faults import ConnectionLostError, FaultPlan
 from localcloud.google_errors import GoogleError
+from localcloud.hang_up import hang_up_rpc
 from localcloud.tasks.core import CloudTasksApi, Json
+from localcloud.tasks.routes import RPC_ROUTES
 
 log = logging.getLogger("localcloud.tasks")
 
@@ -34,10 +37,11 @@ _LOCATIONS = "google.cloud.location.Locations"
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 Call = Callable[[Json], Json]
+FaultyCall = Callable[[Json], Awaitable[Json]]
 
 
-def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi) -> None:
-    """Register the services CloudTasks and Locations on a gRPC server."""
+def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, faults: FaultPlan) -> None:
+    """Register the services CloudTasks and Locations on a gRPC server, with what is ordered for them."""
     queue, task = tasks_v2.Queue.pb(), tasks_v2.Task.pb()
     empty = empty_pb2.Empty
     methods: dict[str, tuple[Any, Any, Call]] = {
@@ -115,7 +119,10 @@ def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi) -> None:
         ),
     }
     for service, table in ((_SERVICE, methods), (_LOCATIONS, locations)):
-        handlers = {name: _handler(request, response, call) for name, (request, response, call) in table.items()}
+        handlers = {
+            name: _handler(request, response, _faulty(call, RPC_ROUTES.get(name, name), faults))
+            for name, (request, response, call) in table.items()
+        }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
 
 
@@ -126,7 +133,15 @@ def _refusal(api: CloudTasksApi, method: str) -> Call:
     return refuse
 
 
-def _handler(request_type: Any, response_type: Any, call: Call) -> Any:
+def _faulty(call: Call, route: str, faults: FaultPlan) -> FaultyCall:
+    def answer(request: Json) -> Awaitable[Json]:
+        name = request.get("name") or request.get("parent") or request.get("queue", {}).get("name", "")
+        return faults.run(route, name, "grpc", lambda: call(request))
+
+    return answer
+
+
+def _handler(request_type: Any, response_type: Any, call: FaultyCall) -> Any:
     return grpc.unary_unary_rpc_method_handler(
         _unary(response_type, call),
         request_deserializer=request_type.FromString,
@@ -134,10 +149,13 @@ def _handler(request_type: Any, response_type: Any, call: Call) -> Any:
     )
 
 
-def _unary(response_type: Any, call: Call) -> Callable[[Any, Any], Awaitable[Any]]:
+def _unary(response_type: Any, call: FaultyCall) -> Callable[[Any, Any], Awaitable[Any]]:
     async def answer(message: Any, context: Any) -> Any:
         try:
-            return json_format.ParseDict(call(json_format.MessageToDict(message)), response_type())
+            answered = await call(json_format.MessageToDict(message))
+            return json_format.ParseDict(answered, response_type())
+        except ConnectionLostError:
+            await hang_up_rpc(context)
         except GoogleError as error:
             await context.abort(_STATUS[error.grpc_code], error.message)
         except Exception:

@@ -17,51 +17,37 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from localcloud.google_errors import GoogleError, invalid_argument, not_found
+from localcloud.control import PREFIX, Control
+from localcloud.faults import ConnectionLostError
+from localcloud.google_errors import GoogleError, invalid_argument
+from localcloud.hang_up import hang_up
 from localcloud.tasks.core import CloudTasksApi, Json
-from localcloud.tasks.faults import FaultPlan
+from localcloud.tasks.routes import APP, Found, find_route
 
 log = logging.getLogger("localcloud.tasks")
 
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 """More than base64 of the largest task; larger requests are refused."""
 
-_PATH = re.compile(
-    r"/v2/(?P<name>"
-    r"(?P<project>projects/[^/]+)"
-    r"(?:/(?P<locations>locations)(?:/(?P<location>[^/:]+)"
-    r"(?:/(?P<queues>queues)(?:/(?P<queue>[^/:]+)"
-    r"(?:/(?P<tasks>tasks)(?:/(?P<task>[^/:]+))?)?)?)?)?)?)"
-    r"(?::(?P<verb>[A-Za-z]+))?"
-)
-_REFUSED = {
-    ("queue", "getIamPolicy"): "GetIamPolicy",
-    ("queue", "setIamPolicy"): "SetIamPolicy",
-    ("queue", "testIamPermissions"): "TestIamPermissions",
-    ("tasks", "batchCreate"): "BatchCreateTasks",
-    ("tasks", "batchDelete"): "BatchDeleteTasks",
-    ("task", "buffer"): "BufferTask",
-}
 _APP_PATH = re.compile(r"/v1/apps/(?P<project>[^/:]+)")
-_REFUSED_PATHS = re.compile(r"/v2(?:beta[23])?/projects/[^/]+/locations/[^/]+/(?P<what>cmekConfig|operations(?:/.*)?)")
 
 
 class RestApi:
-    """An aiohttp request handler: `web.Server(RestApi(api, faults).handle)`."""
+    """An aiohttp request handler: `web.Server(RestApi(api, control).handle)`."""
 
-    def __init__(self, api: CloudTasksApi, faults: FaultPlan) -> None:
+    def __init__(self, api: CloudTasksApi, control: Control) -> None:
         self._api = api
-        self._faults = faults
+        self._control = control
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error is AIP-193 JSON."""
         try:
             body = await _body(request)
-            if (app := _APP_PATH.fullmatch(request.path)) is not None and request.method == "GET":
-                return _json_response(200, self._api.get_app(app["project"]))
-            if request.path.startswith("/_local/"):
-                return _json_response(200, self._local_answer(request.method, request.path, body))
-            return _json_response(200, self._answer(request.method, unquote(request.path), request.query, body))
+            if request.path.startswith(PREFIX):
+                return _json_response(200, await self._control.answer(request.method, request.path, body))
+            return _json_response(200, await self._answer(request, body))
+        except ConnectionLostError:
+            return hang_up(request)
         except GoogleError as error:
             return _json_response(error.http_code, error.to_json())
         except Exception:
@@ -69,88 +55,65 @@ class RestApi:
             broken = GoogleError("INTERNAL", "The emulator failed; its log holds the cause.")
             return _json_response(broken.http_code, broken.to_json())
 
-    def _local_answer(self, method: str, path: str, body: Any) -> Json:
-        match (method, path):
-            case ("GET", "/_local/health"):
-                return {"status": "ok"}
-            case ("POST", "/_local/faults"):
-                self._faults.order(body)
-            case ("DELETE", "/_local/faults"):
-                self._faults.clear()
-            case ("GET", "/_local/faults"):
-                pass
-            case _:
-                raise not_found(f"The requested URL {path} was not found on this server.")
-        return self._faults.to_json()
+    async def _answer(self, request: web.BaseRequest, body: Any) -> Json:
+        faults = self._control.faults
+        if (app := _APP_PATH.fullmatch(request.path)) is not None and request.method == "GET":
+            return await faults.run(APP, "", "rest", lambda: self._api.get_app(app["project"]))
+        found = find_route(request.method, unquote(request.path))
+        return await faults.run(found.route, found.name, "rest", lambda: self._act(found, request.query, body))
 
-    def _answer(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Json:
-        match = _PATH.fullmatch(path)
-        if match is None:
-            refused = _REFUSED_PATHS.fullmatch(path)
-            if refused is not None:
-                raise self._api.refuse(refused["what"])
-            raise not_found(f"The requested URL {path} was not found on this server.")
-        kind = _kind(match)
-        name, verb = match["name"], match["verb"] or ""
-        refused_method = _REFUSED.get((kind, verb))
-        if refused_method is not None:
-            raise self._api.refuse(refused_method)
-        match (kind, method, verb):
-            case ("tasks", "POST", ""):
+    def _act(self, found: Found, query: Mapping[str, str], body: Any) -> Json:
+        if found.refused:
+            raise self._api.refuse(found.refused)
+        name = found.name
+        match found.route:
+            case "tasks.create":
                 return self._api.create_task(_parent(name), body)
-            case ("tasks", "GET", ""):
+            case "tasks.list":
                 return self._api.list_tasks(
                     _parent(name),
                     view=query.get("responseView"),
                     page_size=_integer(query, "pageSize"),
                     page_token=query.get("pageToken", ""),
                 )
-            case ("task", "GET", ""):
+            case "tasks.get":
                 return self._api.get_task(name, view=query.get("responseView"))
-            case ("task", "DELETE", ""):
+            case "tasks.delete":
                 return self._api.delete_task(name)
-            case ("task", "POST", "run"):
+            case "tasks.run":
                 return self._api.run_task(name, view=body.get("responseView"))
-            case ("queue", _, _):
-                return self._queue_answer(method, verb, name, query, body)
-            case ("queues", "POST", ""):
+            case "locations.list":
+                return self._api.list_locations(_parent(name))
+            case "locations.get":
+                return self._api.get_location(name)
+            case _:
+                return self._act_on_queue(found, query, body)
+
+    def _act_on_queue(self, found: Found, query: Mapping[str, str], body: Any) -> Json:
+        name = found.name
+        match found.route:
+            case "queues.create":
                 return self._api.create_queue(_parent(name), body)
-            case ("queues", "GET", ""):
+            case "queues.list":
                 return self._api.list_queues(
                     _parent(name),
                     filter_text=query.get("filter", ""),
                     page_size=_integer(query, "pageSize"),
                     page_token=query.get("pageToken", ""),
                 )
-            case ("locations", "GET", ""):
-                return self._api.list_locations(_parent(name))
-            case ("location", "GET", ""):
-                return self._api.get_location(name)
-        raise not_found(f"The method {method} of {path} was not found on this server.")
-
-    def _queue_answer(self, method: str, verb: str, name: str, query: Mapping[str, str], body: Any) -> Json:
-        match (method, verb):
-            case ("GET", ""):
+            case "queues.get":
                 return self._api.get_queue(name)
-            case ("PATCH", ""):
+            case "queues.patch":
                 return self._api.update_queue(name, body, mask=query.get("updateMask", ""))
-            case ("DELETE", ""):
+            case "queues.delete":
                 return self._api.delete_queue(name)
-            case ("POST", "pause"):
+            case "queues.pause":
                 return self._api.pause_queue(name)
-            case ("POST", "resume"):
+            case "queues.resume":
                 return self._api.resume_queue(name)
-            case ("POST", "purge"):
+            case "queues.purge":
                 return self._api.purge_queue(name)
-        raise not_found(f"The method {method} of {name}:{verb} was not found on this server.")
-
-
-def _kind(match: re.Match[str]) -> str:
-    """Return the deepest resource of a path."""
-    for kind in ("task", "tasks", "queue", "queues", "location", "locations"):
-        if match[kind] is not None:
-            return kind
-    return "project"
+        raise AssertionError(f"route {found.route} has no method")
 
 
 def _parent(collection: str) -> str:

@@ -9,12 +9,14 @@ import grpc
 from aiohttp import web
 
 from localcloud.clock import Clock
+from localcloud.control import Control
+from localcloud.faults import FaultPlan
 from localcloud.tasks.core import CloudTasksApi
 from localcloud.tasks.dispatcher import Dispatcher
-from localcloud.tasks.faults import FaultPlan
 from localcloud.tasks.grpc_api import add_cloud_tasks
 from localcloud.tasks.model import TOMBSTONE_S, Queue
 from localcloud.tasks.rest import RestApi
+from localcloud.tasks.routes import DISPATCH, ROUTES
 from localcloud.tasks.store import TaskStore
 from localcloud.tasks.target_request import MintAccessToken, MintIdToken, RequestFactory
 
@@ -103,15 +105,22 @@ async def start_tasks_server(
         mint_access_token=mint_access_token,
         url_rewrites=url_rewrites or {},
     )
-    faults = FaultPlan()
+    faults = FaultPlan(clock, ROUTES, route_of={"queue": DISPATCH})
     dispatcher = Dispatcher(store=store, clock=clock, session=session, requests=requests, faults=faults)
-    api = CloudTasksApi(store=store, dispatcher=dispatcher, clock=clock, location=location, faults=faults)
-    runner = web.ServerRunner(web.Server(RestApi(api, faults).handle, keepalive_timeout=_KEEP_ALIVE_S, access_log=None))
+    api = CloudTasksApi(store=store, dispatcher=dispatcher, clock=clock, location=location)
+
+    async def reset() -> None:
+        await dispatcher.stop()
+        store.reset()
+        _add_queues(queues, store, dispatcher)
+
+    rest = RestApi(api, Control(faults, clock, reset))
+    runner = web.ServerRunner(web.Server(rest.handle, keepalive_timeout=_KEEP_ALIVE_S, access_log=None))
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     try:
         await runner.setup()
         await web.TCPSite(runner, host, port).start()
-        add_cloud_tasks(grpc_server, api)
+        add_cloud_tasks(grpc_server, api, faults)
         try:
             bound_grpc_port = grpc_server.add_insecure_port(f"{host}:{grpc_port}")
         except RuntimeError as error:
@@ -121,9 +130,7 @@ async def start_tasks_server(
         await runner.cleanup()
         await session.close()
         raise
-    for queue in queues:
-        store.add_queue(queue)
-        dispatcher.queue_changed(queue)
+    _add_queues(queues, store, dispatcher)
     return TasksServer(
         host=host,
         store=store,
@@ -133,3 +140,9 @@ async def start_tasks_server(
         grpc_server=grpc_server,
         grpc_port=bound_grpc_port,
     )
+
+
+def _add_queues(queues: Sequence[Queue], store: TaskStore, dispatcher: Dispatcher) -> None:
+    for queue in queues:
+        store.add_queue(queue)
+        dispatcher.queue_changed(queue)

@@ -42,11 +42,15 @@ class TaskStore:
         self._clock = clock
         self._tombstone_s = tombstone_s
         self._queue_tombstone_s = queue_tombstone_s
+        self._serials = itertools.count(1)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all queues, tasks and tombstones; serials keep counting, so old tasks are not taken for new ones."""
         self._shelves: dict[str, _Shelf] = {}
         # Insertion order is expiry order, because every tombstone lasts equally long.
         self._tombstones: OrderedDict[str, float] = OrderedDict()
         self._queue_tombstones: dict[str, float] = {}
-        self._serials = itertools.count(1)
 
     def next_serial(self) -> int:
         """Return a number larger than all before."""

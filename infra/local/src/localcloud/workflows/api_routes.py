@@ -82,8 +82,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row of the table; `verb` `*` is any method, `template` is what follows the version."""
+    """One row of the table; `verb` `*` is any method, `template` is what follows the version.
 
+    `method` is the id that REST, gRPC and faults share.
+    """
+
+    method: str
     verb: str
     template: str
     answer: Callable[[Call], Json]
@@ -115,56 +119,109 @@ def routes(workflows: WorkflowsApi, executions: ExecutionsApi, secrets: SecretsA
     """Return the table around the three APIs."""
     w, e = workflows, executions
     rows = [
-        Route("GET", f"{_PROJECT}/locations", lambda c: w.list_locations(c.variables["project"]), _LISTING),
-        Route("GET", _LOCATION, lambda c: w.get_location(c.variables["project"], c.variables["location"])),
-        Route("GET", f"{_LOCATION}/operations", lambda c: w.list_operations(c.location, c.page), _LISTING),
-        Route("GET", f"{_LOCATION}/operations/{{operation}}", lambda c: w.get_operation(c.operation)),
-        Route("DELETE", f"{_LOCATION}/operations/{{operation}}", lambda c: w.delete_operation(c.operation)),
-        Route("GET", f"{_LOCATION}/workflows", lambda c: w.list(c.location, c.page), _LISTING),
         Route(
+            "locations.list",
+            "GET",
+            f"{_PROJECT}/locations",
+            lambda c: w.list_locations(c.variables["project"]),
+            _LISTING,
+        ),
+        Route(
+            "locations.get", "GET", _LOCATION, lambda c: w.get_location(c.variables["project"], c.variables["location"])
+        ),
+        Route(
+            "operations.list",
+            "GET",
+            f"{_LOCATION}/operations",
+            lambda c: w.list_operations(c.location, c.page),
+            _LISTING,
+        ),
+        Route("operations.get", "GET", f"{_LOCATION}/operations/{{operation}}", lambda c: w.get_operation(c.operation)),
+        Route(
+            "operations.delete",
+            "DELETE",
+            f"{_LOCATION}/operations/{{operation}}",
+            lambda c: w.delete_operation(c.operation),
+        ),
+        Route("workflows.list", "GET", f"{_LOCATION}/workflows", lambda c: w.list(c.location, c.page), _LISTING),
+        Route(
+            "workflows.create",
             "POST",
             f"{_LOCATION}/workflows",
             lambda c: w.create(c.location, c.text("workflowId"), c.body),
             frozenset({"workflowId"}),
         ),
-        Route("GET", _WORKFLOW, lambda c: w.get(c.workflow, c.text("revisionId")), frozenset({"revisionId"})),
         Route(
-            "PATCH", _WORKFLOW, lambda c: w.patch(c.workflow, c.text("updateMask"), c.body), frozenset({"updateMask"})
+            "workflows.get",
+            "GET",
+            _WORKFLOW,
+            lambda c: w.get(c.workflow, c.text("revisionId")),
+            frozenset({"revisionId"}),
         ),
-        Route("DELETE", _WORKFLOW, lambda c: w.delete(c.workflow)),
-        Route("GET", f"{_WORKFLOW}:listRevisions", lambda c: w.list_revisions(c.workflow, c.page), _PAGING),
-        Route("POST", f"{_WORKFLOW}:triggerPubsubExecution", _refused("triggerPubsubExecution")),
         Route(
+            "workflows.patch",
+            "PATCH",
+            _WORKFLOW,
+            lambda c: w.patch(c.workflow, c.text("updateMask"), c.body),
+            frozenset({"updateMask"}),
+        ),
+        Route("workflows.delete", "DELETE", _WORKFLOW, lambda c: w.delete(c.workflow)),
+        Route(
+            "workflows.listRevisions",
+            "GET",
+            f"{_WORKFLOW}:listRevisions",
+            lambda c: w.list_revisions(c.workflow, c.page),
+            _PAGING,
+        ),
+        Route(
+            "workflows.triggerPubsubExecution",
+            "POST",
+            f"{_WORKFLOW}:triggerPubsubExecution",
+            _refused("triggerPubsubExecution"),
+        ),
+        Route(
+            "executions.list",
             "GET",
             f"{_WORKFLOW}/executions",
             lambda c: e.list(c.workflow, c.page, c.text("view")),
             _LISTING | {"view"},
         ),
-        Route("POST", f"{_WORKFLOW}/executions", lambda c: e.create(c.workflow, c.body)),
-        Route("GET", _EXECUTION, lambda c: e.get(c.execution, c.text("view")), frozenset({"view"})),
-        Route("POST", f"{_EXECUTION}:cancel", lambda c: e.cancel(c.execution)),
-        Route("GET", f"{_EXECUTION}:exportData", lambda c: e.export_data(c.execution)),
-        Route("POST", f"{_EXECUTION}:deleteExecutionHistory", lambda c: e.delete_history(c.execution)),
-        Route("GET", f"{_EXECUTION}/callbacks", lambda c: e.list_callbacks(c.execution, c.page), _PAGING),
+        Route("executions.create", "POST", f"{_WORKFLOW}/executions", lambda c: e.create(c.workflow, c.body)),
+        Route("executions.get", "GET", _EXECUTION, lambda c: e.get(c.execution, c.text("view")), frozenset({"view"})),
+        Route("executions.cancel", "POST", f"{_EXECUTION}:cancel", lambda c: e.cancel(c.execution)),
+        Route("executions.exportData", "GET", f"{_EXECUTION}:exportData", lambda c: e.export_data(c.execution)),
         Route(
+            "executions.deleteExecutionHistory",
+            "POST",
+            f"{_EXECUTION}:deleteExecutionHistory",
+            lambda c: e.delete_history(c.execution),
+        ),
+        Route(
+            "callbacks.list", "GET", f"{_EXECUTION}/callbacks", lambda c: e.list_callbacks(c.execution, c.page), _PAGING
+        ),
+        Route(
+            "callbacks.send",
             "*",
             f"{_EXECUTION}/callbacks/{{callback}}",
             lambda c: e.send_http_callback(f"{c.execution}/callbacks/{c.variables['callback']}", c.raw),
             takes_raw_body=True,
         ),
         Route(
+            "stepEntries.list",
             "GET",
             f"{_EXECUTION}/stepEntries",
             lambda c: e.list_step_entries(c.execution, c.page, skip=c.number("skip"), view=c.text("view")),
             _LISTING | {"skip", "view"},
         ),
         Route(
+            "stepEntries.get",
             "GET",
             f"{_EXECUTION}/stepEntries/{{entry}}",
             lambda c: e.get_step_entry(c.execution, c.variables["entry"], c.text("view")),
             frozenset({"view"}),
         ),
         Route(
+            "secrets.versions.access",
             "GET",
             f"{_PROJECT}/secrets/{{secret}}/versions/{{version}}:access",
             lambda c: secrets.access(c.variables["project"], c.variables["secret"], c.variables["version"]),
@@ -176,6 +233,7 @@ def routes(workflows: WorkflowsApi, executions: ExecutionsApi, secrets: SecretsA
 def _compiled(route: Route) -> Route:
     pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/:]+)", route.template)
     return Route(
+        route.method,
         route.verb,
         route.template,
         route.answer,
@@ -190,3 +248,23 @@ def _refused(method: str) -> Callable[[Call], Json]:
         raise unimplemented(f"localcloud does not support {method}")
 
     return answer
+
+
+RPC_METHODS: Mapping[str, str] = {
+    "CreateExecution": "executions.create",
+    "GetExecution": "executions.get",
+    "CancelExecution": "executions.cancel",
+    "ListExecutions": "executions.list",
+    "CreateWorkflow": "workflows.create",
+    "GetWorkflow": "workflows.get",
+    "ListWorkflows": "workflows.list",
+    "UpdateWorkflow": "workflows.patch",
+    "DeleteWorkflow": "workflows.delete",
+    "ListWorkflowRevisions": "workflows.listRevisions",
+    "GetOperation": "operations.get",
+    "ListOperations": "operations.list",
+    "DeleteOperation": "operations.delete",
+    "ListLocations": "locations.list",
+    "GetLocation": "locations.get",
+}
+"""gRPC method to `Route.method`."""

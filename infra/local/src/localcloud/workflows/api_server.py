@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
+from localcloud.control import PREFIX, Control
+from localcloud.faults import ConnectionLostError
 from localcloud.google_errors import GoogleError, invalid_argument, not_found
+from localcloud.hang_up import hang_up
 from localcloud.workflows.api_fields import camel_case
-from localcloud.workflows.api_json import to_wire
+from localcloud.workflows.api_json import Json, to_wire
 from localcloud.workflows.api_routes import Call, Route
 from localcloud.workflows.callbacks import CallbackRequest
 from localcloud.workflows.http_bodies import canonical_headers
@@ -23,27 +26,42 @@ MAX_REQUEST_BYTES = 4 * 1024 * 1024
 """Well over the largest lawful request: a 128 KB source or a 512 KB argument, escaped."""
 
 
-def rest_app(routes: Sequence[Route], project_aliases: Mapping[str, str]) -> web.Application:
+def rest_app(
+    routes: Sequence[Route],
+    project_aliases: Mapping[str, str],
+    *,
+    control: Control | None = None,
+    pages: Iterable[web.AbstractRouteDef] = (),
+) -> web.Application:
     """Return the application.
 
     Args:
         routes: the table of `api_routes.routes`.
         project_aliases: project number to project id; names may use either.
+        control: the server's instrument panel below `/_local/`; without one nothing is there.
+        pages: what else the port serves, beside the APIs.
     """
     app = web.Application(client_max_size=MAX_REQUEST_BYTES)
-    app.router.add_route("*", "/{path:.*}", _Rest(routes, project_aliases).handle)
+    app.router.add_routes(pages)
+    app.router.add_route("*", "/{path:.*}", _Rest(routes, project_aliases, control).handle)
     return app
 
 
 class _Rest:
-    def __init__(self, routes: Sequence[Route], project_aliases: Mapping[str, str]) -> None:
+    def __init__(self, routes: Sequence[Route], project_aliases: Mapping[str, str], control: Control | None) -> None:
+        self._control = control
         self._routes = routes
         self._project_aliases = project_aliases
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one request."""
         try:
+            if self._control is not None and request.path.startswith(PREFIX):
+                body = _decoded(await request.read())
+                return web.json_response(await self._control.answer(request.method, request.path, body))
             return await self._answer(request)
+        except ConnectionLostError:
+            return hang_up(request)
         except GoogleError as error:
             return web.json_response(error.to_json(), status=error.http_code)
         except web.HTTPRequestEntityTooLarge:
@@ -67,13 +85,18 @@ class _Rest:
             body=content,
         )
         if route.takes_raw_body:
-            route.answer(Call(variables, {}, None, raw))
+            await self._run(route, request, Call(variables, {}, None, raw))
             return web.Response()
         query = {name if name.startswith("$") else camel_case(name): value for name, value in request.query.items()}
         route.check_parameters(query)
-        answer = route.answer(Call(variables, query, _decoded(content), raw))
+        answer = await self._run(route, request, Call(variables, query, _decoded(content), raw))
         enum_numbers = "enum-encoding=int" in query.get("$alt", "") + query.get("alt", "")
         return web.json_response(to_wire(answer, enum_numbers=enum_numbers))
+
+    async def _run(self, route: Route, request: web.Request, call: Call) -> Json:
+        if self._control is None:
+            return route.answer(call)
+        return await self._control.faults.run(route.method, request.path, "rest", lambda: route.answer(call))
 
     def _find(self, verb: str, path: str) -> tuple[Route, dict[str, str]]:
         for route in self._routes:

@@ -130,6 +130,11 @@ class Executor:
             if execution.is_live:
                 self.cancel(execution.name)
 
+    @property
+    def running_count(self) -> int:
+        """Return how many executions run; queued ones do not."""
+        return len(self._tasks)
+
     async def stop(self) -> None:
         """Cancel every task and wait for them to end."""
         self._backlog.clear()

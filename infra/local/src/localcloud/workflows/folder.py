@@ -36,6 +36,8 @@ class WorkflowFolder:
         self._clock = clock
         self._user_env = user_env
         self._seen: dict[Path, tuple[int, int]] = {}
+        self.refusals: dict[str, str] = {}
+        """Workflow id to why its file is not deployed as it is now, caret included."""
 
     def deploy_changed(self) -> list[str]:
         """Deploy the files that are new or changed since the last call; return the ids that were deployed.
@@ -52,11 +54,27 @@ class WorkflowFolder:
                 source = file.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 _LOG.error("workflow.unreadable %s: %s", file, error)
+                self.refusals[file.stem] = f"{file.name} cannot be read: {error}"
                 continue
             self._seen[file] = (stat.st_mtime_ns, stat.st_size)
             if self._deploy(file, source):
                 deployed.append(file.stem)
         return deployed
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._path
+
+    @property
+    def ids(self) -> list[str]:
+        """Return the workflow ids of the files that were seen, sorted."""
+        return sorted(file.stem for file in self._seen)
+
+    def forget(self) -> None:
+        """Take every file for new the next time."""
+        self._seen.clear()
+        self.refusals.clear()
 
     async def watch(self) -> None:
         """Deploy changed files every second, until cancelled."""
@@ -70,10 +88,13 @@ class WorkflowFolder:
             operation = self._apply(file.stem, body)
         except GoogleError as error:
             _LOG.error("workflow.refused %s: %s", file, error.message)
+            self.refusals[file.stem] = error.message
             return False
         if "error" in operation:
             _LOG.error("workflow.refused %s\n%s", file, operation["error"]["message"])
+            self.refusals[file.stem] = operation["error"]["message"]
             return False
+        self.refusals.pop(file.stem, None)
         _LOG.info("workflow.deployed %s %s", file.stem, operation["response"]["revisionId"])
         return True
 

@@ -18,10 +18,13 @@ from google.cloud.workflows_v1.types import workflows as workflow_types
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2, json_format
 
+from localcloud.faults import ConnectionLostError, FaultPlan
 from localcloud.google_errors import GoogleError, invalid_argument
+from localcloud.hang_up import hang_up_rpc
 from localcloud.workflows.api_executions import ExecutionsApi
 from localcloud.workflows.api_json import Json, to_wire
 from localcloud.workflows.api_lists import ListQuery
+from localcloud.workflows.api_routes import RPC_METHODS
 from localcloud.workflows.api_workflows import WorkflowsApi
 
 _LOG = logging.getLogger("localcloud.workflows")
@@ -33,7 +36,11 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def add_services(
-    server: grpc.aio.Server, workflows: WorkflowsApi, executions: ExecutionsApi, project_aliases: Mapping[str, str]
+    server: grpc.aio.Server,
+    workflows: WorkflowsApi,
+    executions: ExecutionsApi,
+    project_aliases: Mapping[str, str],
+    faults: FaultPlan,
 ) -> None:
     """Register all services on a server that has not started.
 
@@ -42,6 +49,7 @@ def add_services(
         workflows: the Workflows API.
         executions: the Executions API.
         project_aliases: project number to project id; names may use either.
+        faults: what is ordered for a route happens here too.
     """
     services = {
         "google.cloud.workflows.executions.v1.Executions": _executions_methods(executions),
@@ -52,7 +60,11 @@ def add_services(
     server.add_generic_rpc_handlers(
         [
             grpc.method_handlers_generic_handler(
-                service, {name: _handler(method, project_aliases) for name, method in methods.items()}
+                service,
+                {
+                    name: _handler(RPC_METHODS[name], method, project_aliases, faults)
+                    for name, method in methods.items()
+                },
             )
             for service, methods in services.items()
         ]
@@ -167,7 +179,9 @@ def _place(request: Json) -> tuple[str, str]:
     raise invalid_argument("A name projects/PROJECT/locations/LOCATION is wanted")
 
 
-def _handler(method: Method, project_aliases: Mapping[str, str]) -> grpc.RpcMethodHandler:
+def _handler(
+    route: str, method: Method, project_aliases: Mapping[str, str], faults: FaultPlan
+) -> grpc.RpcMethodHandler:
     request_type, response_type, call = method
     request_message, response_message = _message_type(request_type), _message_type(response_type)
 
@@ -175,7 +189,9 @@ def _handler(method: Method, project_aliases: Mapping[str, str]) -> grpc.RpcMeth
         fields = json_format.MessageToDict(request)
         _apply_aliases(fields, project_aliases)
         try:
-            answer = call(fields)
+            answer = await faults.run(route, _resource(fields), "grpc", lambda: call(fields))
+        except ConnectionLostError:
+            await hang_up_rpc(context)
         except GoogleError as error:
             await context.abort(_CODES[error.grpc_code], error.message)
         except Exception:  # noqa: BLE001 - the one place where a bug of the server ends, loudly
@@ -191,6 +207,11 @@ def _handler(method: Method, project_aliases: Mapping[str, str]) -> grpc.RpcMeth
         request_deserializer=request_message.FromString,
         response_serializer=response_message.SerializeToString,
     )
+
+
+def _resource(fields: Json) -> str:
+    """Return the name of what a request is about."""
+    return str(fields.get("name") or fields.get("parent") or fields.get("workflow", {}).get("name", ""))
 
 
 def _message_type(kind: Any) -> Any:

@@ -12,6 +12,8 @@ import grpc
 from aiohttp import web
 
 from localcloud.clock import Clock
+from localcloud.control import Control
+from localcloud.faults import FaultPlan
 from localcloud.workflows.api_executions import ExecutionsApi
 from localcloud.workflows.api_routes import routes
 from localcloud.workflows.api_secrets import SecretsApi
@@ -54,6 +56,7 @@ class WorkflowsServer:
         self.executions = executions
         self._executor = executor
         self._cleanup = contextlib.AsyncExitStack()
+        self._folder: WorkflowFolder | None = None
 
     @property
     def base_url(self) -> str:
@@ -88,8 +91,18 @@ class WorkflowsServer:
         await grpc_server.start()
         self._cleanup.push_async_callback(grpc_server.stop, _GRPC_GRACE_S)
 
+    async def reset(self) -> None:
+        """Cancel and forget everything, then deploy the folder again: the state of a fresh start."""
+        while self._executor.running_count:
+            await self._executor.stop()
+        self.store.reset()
+        if self._folder is not None:
+            self._folder.forget()
+            self._folder.deploy_changed()
+
     def watch(self, folder: WorkflowFolder) -> None:
         """Deploy a folder now and keep watching it until `stop`."""
+        self._folder = folder
         folder.deploy_changed()
         task = asyncio.get_running_loop().create_task(folder.watch(), name="workflow-folder")
         self._cleanup.push_async_callback(_cancelled, task)
@@ -168,9 +181,11 @@ async def start_workflows_server(
             workflows_dir, parent=parent, api=workflows, clock=clock, user_env={} if user_env is None else user_env
         )
     aliases = {project_number: project}
-    app = rest_app(routes(workflows, executions, SecretsApi(secrets_file)), aliases)
+    table = routes(workflows, executions, SecretsApi(secrets_file))
+    faults = FaultPlan(clock, [route.method for route in table])
+    app = rest_app(table, aliases, control=Control(faults, clock, server.reset))
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    add_services(grpc_server, workflows, executions, aliases)
+    add_services(grpc_server, workflows, executions, aliases, faults)
     try:
         await server.start(app=app, port=port, grpc_server=grpc_server, grpc_port=grpc_port, http=http)
     except BaseException:
