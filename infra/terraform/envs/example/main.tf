@@ -1,0 +1,138 @@
+# One environment of Pressroom. Copy the folder, fill in terraform.tfvars: docs/deploy.md.
+data "google_project" "this" {
+  project_id = var.project
+
+  depends_on = [module.apis]
+}
+
+module "apis" {
+  source  = "../../modules/apis"
+  project = var.project
+}
+
+module "accounts" {
+  source  = "../../modules/accounts"
+  project = var.project
+
+  depends_on = [module.apis]
+}
+
+module "registry" {
+  source   = "../../modules/registry"
+  project  = var.project
+  location = var.location
+  deployer = module.accounts.members["deployer"]
+
+  depends_on = [module.apis]
+}
+
+module "buckets" {
+  source                 = "../../modules/buckets"
+  project                = var.project
+  location               = var.location
+  public_images          = var.public_images
+  images_retention_days  = var.images_retention_days
+  reports_retention_days = var.reports_retention_days
+  sheets_retention_days  = var.sheets_retention_days
+  force_destroy          = !var.deletion_protection
+  members                = module.accounts.members
+
+  depends_on = [module.apis]
+}
+
+module "database" {
+  source              = "../../modules/database"
+  project             = var.project
+  location            = var.location
+  tier                = var.database_tier
+  highly_available    = var.database_highly_available
+  deletion_protection = var.deletion_protection
+
+  depends_on = [module.apis]
+}
+
+module "secrets" {
+  source              = "../../modules/secrets"
+  project             = var.project
+  location            = var.location
+  deletion_protection = var.deletion_protection
+  members             = module.accounts.members
+
+  depends_on = [module.apis]
+}
+
+module "queues" {
+  source   = "../../modules/queues"
+  project  = var.project
+  location = var.location
+  members  = module.accounts.members
+
+  depends_on = [module.apis]
+}
+
+module "services" {
+  source              = "../../modules/services"
+  project             = var.project
+  project_number      = data.google_project.this.number
+  location            = var.location
+  deletion_protection = var.deletion_protection
+  emails              = module.accounts.emails
+  members             = module.accounts.members
+  database_connection = module.database.connection_name
+  buckets             = module.buckets.names
+  queues              = module.queues.names
+
+  settings = {
+    log_level            = var.log_level
+    webhook_url          = var.webhook_url
+    ingest_min_instances = var.ingest_min_instances
+    secret_versions      = var.secret_versions
+  }
+
+  depends_on = [module.apis]
+}
+
+module "workflow" {
+  source                = "../../modules/workflow"
+  project               = var.project
+  location              = var.location
+  service_account       = module.accounts.ids["workflow"]
+  urls                  = module.services.urls
+  images_queue          = module.queues.names["images"]
+  tasks_service_account = module.accounts.emails["tasks"]
+  deletion_protection   = var.deletion_protection
+
+  depends_on = [module.apis]
+}
+
+module "schedules" {
+  source   = "../../modules/schedules"
+  project  = var.project
+  location = var.location
+  urls     = module.services.urls
+  emails   = module.accounts.emails
+
+  depends_on = [module.apis]
+}
+
+module "deployment" {
+  source           = "../../modules/deployment"
+  project          = var.project
+  location         = var.location
+  deployer_member  = module.accounts.members["deployer"]
+  deployer_id      = module.accounts.ids["deployer"]
+  manifest_values  = module.services.manifest_values
+  services         = module.services.services
+  jobs             = module.services.jobs
+  build_repository = var.build_repository
+}
+
+module "monitoring" {
+  source                   = "../../modules/monitoring"
+  project                  = var.project
+  alert_email              = var.alert_email
+  database_instance        = module.database.instance
+  database_max_connections = module.database.max_connections
+
+  depends_on = [module.apis]
+}

@@ -1,0 +1,34 @@
+output "upload_url" {
+  description = "Where sheets are posted."
+  value       = "${module.services.urls["ingest"]}/upload"
+}
+
+output "urls" {
+  description = "Service name to root URL."
+  value       = module.services.urls
+}
+
+output "gcloud" {
+  description = "The operator's door: lay a sheet into the sheets bucket and run the workflow."
+  value       = "gcloud workflows run ${module.workflow.name} --project=${var.project} --location=${var.location} --data='{\"csv_uri\": \"gs://${module.buckets.names["sheets"]}/SHEET.csv\"}'"
+}
+
+output "image_repository" {
+  description = "Skaffold's default repository."
+  value       = module.registry.url
+}
+
+output "manifest_values" {
+  description = "What infra/cloudrun/render.py fills into the manifests."
+  value       = module.services.manifest_values
+}
+
+output "buckets" {
+  description = "Bucket names by what they hold."
+  value       = merge(module.buckets.names, { deployment = module.deployment.bucket })
+}
+
+output "deployer" {
+  description = "Resource id of the account that Cloud Build runs as."
+  value       = module.accounts.ids["deployer"]
+}

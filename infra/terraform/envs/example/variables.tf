@@ -1,0 +1,102 @@
+variable "project" {
+  description = "Id of the Google Cloud project, with billing; best one of its own."
+  type        = string
+}
+
+variable "location" {
+  description = "Region of everything. It must offer Cloud Run, Cloud Tasks, Workflows and Cloud Scheduler."
+  type        = string
+  default     = "us-central1"
+}
+
+variable "alert_email" {
+  description = "Where alerts go."
+  type        = string
+}
+
+variable "public_images" {
+  description = "Whether anybody may read a compressed image by its URL: what shops want. Safe by default: false."
+  type        = bool
+  default     = false
+}
+
+variable "images_retention_days" {
+  description = "Days until a compressed image is deleted; 0 keeps images for ever. Equal pictures share an object, so a deleted one may be missed by an older sheet too."
+  type        = number
+  default     = 0
+}
+
+variable "reports_retention_days" {
+  description = "Days until a report (output.csv and its fellows) is deleted."
+  type        = number
+  default     = 90
+}
+
+variable "sheets_retention_days" {
+  description = "Days until a sheet in the sheets bucket is deleted."
+  type        = number
+  default     = 30
+}
+
+variable "database_tier" {
+  description = "Machine type of Cloud SQL, db-custom-CPUS-MEGABYTES. 250 connections want 3.75 GB at least."
+  type        = string
+  default     = "db-custom-1-3840"
+
+  validation {
+    condition     = startswith(var.database_tier, "db-custom-")
+    error_message = "Shared-core tiers hold too few connections: docs/scaling.md."
+  }
+}
+
+variable "database_highly_available" {
+  description = "Whether a standby in another zone takes over; doubles the price of the instance."
+  type        = bool
+  default     = false
+}
+
+variable "deletion_protection" {
+  description = "Whether database, buckets with objects, services, secrets and workflow refuse to be deleted."
+  type        = bool
+  default     = true
+}
+
+variable "log_level" {
+  description = "LOG_LEVEL of the services."
+  type        = string
+  default     = "INFO"
+
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR"], var.log_level)
+    error_message = "DEBUG, INFO, WARNING or ERROR."
+  }
+}
+
+variable "webhook_url" {
+  description = "Told of every batch, besides the batch's own URL; empty for none."
+  type        = string
+  default     = ""
+}
+
+variable "ingest_min_instances" {
+  description = "Instances of ingest that are kept warm; 1 spares the first upload a cold start and costs money all day."
+  type        = number
+  default     = 0
+}
+
+variable "secret_versions" {
+  description = "Version of each secret that revisions get. Pinned, so a rollback brings its secrets with it."
+  type        = map(string)
+  default = {
+    "ingest-database-url"     = "1"
+    "reporter-database-url"   = "1"
+    "download-signing-secret" = "1"
+    "webhook-signing-secret"  = "1"
+  }
+}
+
+variable "build_repository" {
+  description = "projects/P/locations/L/connections/C/repositories/R of Cloud Build whose main branch is deployed; empty: no trigger."
+  type        = string
+  default     = ""
+}

@@ -1,0 +1,62 @@
+# One service account per part; nothing runs as a default account. What each may do is granted beside the thing it may
+# do it to: buckets, queues, secrets, services. What has no smaller scope than the project is granted here.
+locals {
+  accounts = {
+    ingest     = "Cloud Run service ingest"
+    compressor = "Cloud Run service compressor"
+    reporter   = "Cloud Run service reporter"
+    migrations = "Cloud Run jobs that migrate the databases"
+    workflow   = "Cloud Workflows definition batch"
+    tasks      = "Who Cloud Tasks calls the services as"
+    scheduler  = "Who Cloud Scheduler calls the services as"
+    deployer   = "Cloud Build: test, build, deploy"
+  }
+
+  project_roles = {
+    # Connections through the Cloud SQL connector.
+    "ingest cloudsql"     = { account = "ingest", role = "roles/cloudsql.client" }
+    "reporter cloudsql"   = { account = "reporter", role = "roles/cloudsql.client" }
+    "migrations cloudsql" = { account = "migrations", role = "roles/cloudsql.client" }
+    # Create executions, ask whether they live, send callbacks. Workflows has no grants per workflow.
+    "ingest workflows" = { account = "ingest", role = "roles/workflows.invoker" }
+    # An execution that has used up its steps starts its successor.
+    "workflow workflows" = { account = "workflow", role = "roles/workflows.invoker" }
+    "workflow logs"      = { account = "workflow", role = "roles/logging.logWriter" }
+    "deployer logs"      = { account = "deployer", role = "roles/logging.logWriter" }
+  }
+}
+
+resource "google_service_account" "this" {
+  for_each = local.accounts
+
+  project      = var.project
+  account_id   = "pressroom-${each.key}"
+  display_name = "Pressroom ${each.key}"
+  description  = each.value
+}
+
+resource "google_project_iam_member" "this" {
+  for_each = local.project_roles
+
+  project = var.project
+  role    = each.value.role
+  member  = google_service_account.this[each.value.account].member
+}
+
+# Whoever creates a task with the token of the account `tasks` must be allowed to act as that account.
+resource "google_service_account_iam_member" "acts_as_tasks" {
+  for_each = toset(["ingest", "reporter", "workflow"])
+
+  service_account_id = google_service_account.this["tasks"].name
+  role               = "roles/iam.serviceAccountUser"
+  member             = google_service_account.this[each.value].member
+}
+
+# Whoever deploys a revision must be allowed to act as the account that it runs as.
+resource "google_service_account_iam_member" "deployer_acts_as" {
+  for_each = toset(["ingest", "compressor", "reporter", "migrations"])
+
+  service_account_id = google_service_account.this[each.value].name
+  role               = "roles/iam.serviceAccountUser"
+  member             = google_service_account.this["deployer"].member
+}

@@ -1,0 +1,39 @@
+variable "project" {
+  description = "Id of the Google Cloud project; bucket names begin with it."
+  type        = string
+}
+
+variable "location" {
+  description = "Region of the buckets."
+  type        = string
+}
+
+variable "public_images" {
+  description = "Whether anybody may read a compressed image by its URL. When false, the output links work only for callers with access of their own."
+  type        = bool
+}
+
+variable "images_retention_days" {
+  description = "Days until a compressed image is deleted; 0 keeps images for ever."
+  type        = number
+}
+
+variable "reports_retention_days" {
+  description = "Days until a report is deleted."
+  type        = number
+}
+
+variable "sheets_retention_days" {
+  description = "Days until a sheet in the sheets bucket is deleted."
+  type        = number
+}
+
+variable "force_destroy" {
+  description = "Whether `terraform destroy` may delete buckets that hold objects."
+  type        = bool
+}
+
+variable "members" {
+  description = "Account name to IAM member."
+  type        = map(string)
+}

@@ -1,0 +1,60 @@
+# One PostgreSQL instance with a database per service. It has a public address that admits nobody: no network is
+# authorised and only Cloud SQL connectors (mutual TLS, IAM) get in. Users and passwords are made by `new-secrets`,
+# so that no password is in the Terraform state.
+resource "google_sql_database_instance" "this" {
+  project             = var.project
+  name                = "pressroom"
+  region              = var.location
+  database_version    = "POSTGRES_16"
+  deletion_protection = var.deletion_protection
+
+  settings {
+    tier                        = var.tier
+    edition                     = "ENTERPRISE"
+    availability_type           = var.highly_available ? "REGIONAL" : "ZONAL"
+    disk_type                   = "PD_SSD"
+    disk_size                   = 10
+    disk_autoresize             = true
+    disk_autoresize_limit       = var.disk_limit_gb
+    connector_enforcement       = "REQUIRED"
+    deletion_protection_enabled = var.deletion_protection
+    retain_backups_on_delete    = true
+
+    # docs/scaling.md derives it from instances, processes and pools; a test does the sum.
+    database_flags {
+      name  = "max_connections"
+      value = tostring(var.max_connections)
+    }
+
+    ip_configuration {
+      ipv4_enabled = true
+      ssl_mode     = "ENCRYPTED_ONLY"
+    }
+
+    backup_configuration {
+      enabled                        = true
+      start_time                     = "03:00"
+      point_in_time_recovery_enabled = true
+      transaction_log_retention_days = 7
+    }
+
+    maintenance_window {
+      day          = 7
+      hour         = 4
+      update_track = "stable"
+    }
+
+    insights_config {
+      query_insights_enabled = true
+    }
+  }
+}
+
+resource "google_sql_database" "this" {
+  for_each = toset(["pressroom_ingest", "pressroom_reporter"])
+
+  project         = var.project
+  instance        = google_sql_database_instance.this.name
+  name            = each.value
+  deletion_policy = var.deletion_protection ? "ABANDON" : "DELETE"
+}

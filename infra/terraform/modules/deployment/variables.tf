@@ -1,0 +1,39 @@
+variable "project" {
+  description = "Id of the Google Cloud project."
+  type        = string
+}
+
+variable "location" {
+  description = "Region of builds and services."
+  type        = string
+}
+
+variable "deployer_member" {
+  description = "IAM member that Cloud Build runs as."
+  type        = string
+}
+
+variable "deployer_id" {
+  description = "Resource id of the account that Cloud Build runs as."
+  type        = string
+}
+
+variable "manifest_values" {
+  description = "What infra/cloudrun/render.py fills into the manifests."
+  type        = map(string)
+}
+
+variable "services" {
+  description = "Names of the Cloud Run services that builds replace."
+  type        = list(string)
+}
+
+variable "jobs" {
+  description = "Names of the Cloud Run jobs that builds replace and run."
+  type        = list(string)
+}
+
+variable "build_repository" {
+  description = "Resource name of a Cloud Build repository (second generation) whose branch main is deployed; empty for none."
+  type        = string
+}

@@ -1,0 +1,168 @@
+# Each alert says what to do: the heading of docs/operate.md that it names.
+locals {
+  run = "resource.type = \"cloud_run_revision\""
+
+  alerts = {
+    crashes = {
+      title     = "A service crashed on a request or was refused by storage"
+      severity  = "ERROR"
+      runbook   = "Errors in the logs"
+      filter    = "${local.run} AND metric.type = \"logging.googleapis.com/user/pressroom/crashes\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      group_by  = ["metric.label.service"]
+      period    = "300s"
+      threshold = 0
+      duration  = "0s"
+    }
+    executions_failed = {
+      title     = "Workflow executions fail"
+      severity  = "ERROR"
+      runbook   = "A batch is stuck"
+      filter    = "${local.run} AND metric.type = \"logging.googleapis.com/user/pressroom/executions_failed\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      group_by  = ["metric.label.step"]
+      period    = "900s"
+      threshold = 3
+      duration  = "0s"
+    }
+    server_errors = {
+      title     = "More than one answer in ten seconds is a server error"
+      severity  = "WARNING"
+      runbook   = "Errors in the logs"
+      filter    = "${local.run} AND metric.type = \"run.googleapis.com/request_count\" AND metric.labels.response_code_class = \"5xx\""
+      aligner   = "ALIGN_RATE"
+      reducer   = "REDUCE_SUM"
+      group_by  = ["resource.label.service_name"]
+      period    = "300s"
+      threshold = 0.1
+      duration  = "600s"
+    }
+    queue_backlog = {
+      title     = "Tasks wait in a queue"
+      severity  = "WARNING"
+      runbook   = "The queue is too fast or too slow"
+      filter    = "resource.type = \"cloud_tasks_queue\" AND metric.type = \"cloudtasks.googleapis.com/queue/depth\""
+      aligner   = "ALIGN_MIN"
+      reducer   = "REDUCE_SUM"
+      group_by  = ["resource.label.queue_id"]
+      period    = "300s"
+      threshold = 5000
+      duration  = "900s"
+    }
+    database_connections = {
+      title     = "The database is running out of connections"
+      severity  = "ERROR"
+      runbook   = "The database is full or slow"
+      filter    = "resource.type = \"cloudsql_database\" AND resource.labels.database_id = \"${var.project}:${var.database_instance}\" AND metric.type = \"cloudsql.googleapis.com/database/postgresql/num_backends\""
+      aligner   = "ALIGN_MAX"
+      reducer   = "REDUCE_SUM"
+      group_by  = ["resource.label.database_id"]
+      period    = "60s"
+      threshold = floor(var.database_max_connections * 0.8)
+      duration  = "120s"
+    }
+    database_disk = {
+      title     = "The database's disk is filling up"
+      severity  = "ERROR"
+      runbook   = "The database is full or slow"
+      filter    = "resource.type = \"cloudsql_database\" AND resource.labels.database_id = \"${var.project}:${var.database_instance}\" AND metric.type = \"cloudsql.googleapis.com/database/disk/utilization\""
+      aligner   = "ALIGN_MAX"
+      reducer   = "REDUCE_MAX"
+      group_by  = ["resource.label.database_id"]
+      period    = "300s"
+      threshold = 0.85
+      duration  = "900s"
+    }
+    database_processor = {
+      title     = "The database's processor is busy"
+      severity  = "WARNING"
+      runbook   = "The database is full or slow"
+      filter    = "resource.type = \"cloudsql_database\" AND resource.labels.database_id = \"${var.project}:${var.database_instance}\" AND metric.type = \"cloudsql.googleapis.com/database/cpu/utilization\""
+      aligner   = "ALIGN_MEAN"
+      reducer   = "REDUCE_MAX"
+      group_by  = ["resource.label.database_id"]
+      period    = "300s"
+      threshold = 0.9
+      duration  = "900s"
+    }
+  }
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  project      = var.project
+  display_name = "Pressroom operators"
+  type         = "email"
+  labels       = { email_address = var.alert_email }
+}
+
+resource "google_monitoring_alert_policy" "threshold" {
+  for_each = local.alerts
+
+  project               = var.project
+  display_name          = "Pressroom: ${each.value.title}"
+  combiner              = "OR"
+  severity              = each.value.severity
+  notification_channels = [google_monitoring_notification_channel.email.id]
+
+  conditions {
+    display_name = each.value.title
+
+    condition_threshold {
+      filter          = each.value.filter
+      comparison      = "COMPARISON_GT"
+      threshold_value = each.value.threshold
+      duration        = each.value.duration
+
+      aggregations {
+        alignment_period     = each.value.period
+        per_series_aligner   = each.value.aligner
+        cross_series_reducer = each.value.reducer
+        group_by_fields      = each.value.group_by
+      }
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "docs/operate.md, \"${each.value.runbook}\""
+  }
+
+  alert_strategy {
+    auto_close = "3600s"
+  }
+
+  depends_on = [google_logging_metric.this]
+}
+
+# What notices everything else that got lost is itself noticed by its silence.
+resource "google_monitoring_alert_policy" "sweep_silent" {
+  project               = var.project
+  display_name          = "Pressroom: the sweep of ingest has not run for ten minutes"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = [google_monitoring_notification_channel.email.id]
+
+  conditions {
+    display_name = "No sweep"
+
+    condition_absent {
+      filter   = "${local.run} AND metric.type = \"logging.googleapis.com/user/pressroom/sweeps\" AND metric.labels.service = \"ingest\""
+      duration = "600s"
+
+      aggregations {
+        alignment_period     = "60s"
+        per_series_aligner   = "ALIGN_DELTA"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "docs/operate.md, \"The sweep does not run\""
+  }
+
+  depends_on = [google_logging_metric.this]
+}

@@ -1,0 +1,34 @@
+# Where the three images lie. Skaffold deploys by digest, so a revision means one image whatever its tag does later.
+resource "google_artifact_registry_repository" "this" {
+  project       = var.project
+  location      = var.location
+  repository_id = "pressroom"
+  description   = "Images of ingest, compressor and reporter"
+  format        = "DOCKER"
+
+  cleanup_policies {
+    id     = "keep-recent"
+    action = "KEEP"
+
+    most_recent_versions {
+      keep_count = var.kept_versions
+    }
+  }
+
+  cleanup_policies {
+    id     = "delete-old"
+    action = "DELETE"
+
+    condition {
+      older_than = "7776000s"
+    }
+  }
+}
+
+resource "google_artifact_registry_repository_iam_member" "writer" {
+  project    = var.project
+  location   = google_artifact_registry_repository.this.location
+  repository = google_artifact_registry_repository.this.name
+  role       = "roles/artifactregistry.writer"
+  member     = var.deployer
+}

@@ -1,0 +1,20 @@
+variable "project" {
+  description = "Id of the Google Cloud project."
+  type        = string
+}
+
+variable "location" {
+  description = "Region of the repository."
+  type        = string
+}
+
+variable "kept_versions" {
+  description = "Newest images of each service that are never cleaned up; rollbacks reach back this far at least."
+  type        = number
+  default     = 20
+}
+
+variable "deployer" {
+  description = "IAM member that may push images."
+  type        = string
+}

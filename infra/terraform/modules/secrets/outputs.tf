@@ -1,0 +1,4 @@
+output "ids" {
+  description = "Ids of the secrets."
+  value       = [for secret in google_secret_manager_secret.this : secret.secret_id]
+}

@@ -1,0 +1,55 @@
+output "urls" {
+  description = "Service name to root URL."
+  value       = local.urls
+}
+
+# Every ${placeholder} of infra/cloudrun/*.yaml, and nothing else: a test compares the two.
+output "manifest_values" {
+  description = "What infra/cloudrun/render.py fills into the manifests; holds no secret."
+  value = {
+    project  = var.project
+    location = var.location
+
+    ingest_url     = local.urls["ingest"]
+    compressor_url = local.urls["compressor"]
+    reporter_url   = local.urls["reporter"]
+
+    ingest_account     = var.emails["ingest"]
+    compressor_account = var.emails["compressor"]
+    reporter_account   = var.emails["reporter"]
+    migrations_account = var.emails["migrations"]
+    workflow_account   = var.emails["workflow"]
+    tasks_account      = var.emails["tasks"]
+    scheduler_account  = var.emails["scheduler"]
+
+    batches_queue  = var.queues["batches"]
+    images_queue   = var.queues["images"]
+    webhooks_queue = var.queues["webhooks"]
+
+    images_bucket  = var.buckets["images"]
+    reports_bucket = var.buckets["reports"]
+
+    database_connection = var.database_connection
+    workflow_id         = "batch"
+    public_url_base     = "https://storage.googleapis.com"
+
+    log_level            = var.settings.log_level
+    webhook_url          = var.settings.webhook_url
+    ingest_min_instances = tostring(var.settings.ingest_min_instances)
+
+    ingest_database_url_version     = var.settings.secret_versions["ingest-database-url"]
+    reporter_database_url_version   = var.settings.secret_versions["reporter-database-url"]
+    download_signing_secret_version = var.settings.secret_versions["download-signing-secret"]
+    webhook_signing_secret_version  = var.settings.secret_versions["webhook-signing-secret"]
+  }
+}
+
+output "services" {
+  description = "Names of the Cloud Run services."
+  value       = [for service in google_cloud_run_v2_service.this : service.name]
+}
+
+output "jobs" {
+  description = "Names of the Cloud Run jobs."
+  value       = [for job in google_cloud_run_v2_job.migrate : job.name]
+}

@@ -1,0 +1,20 @@
+# The workflow `batch`, from the very file that runs locally. What it must know comes in as environment variables.
+resource "google_workflows_workflow" "batch" {
+  project                 = var.project
+  region                  = var.location
+  name                    = "batch"
+  description             = "The life of one batch of product images"
+  service_account         = var.service_account
+  source_contents         = file("${path.module}/../../../../workflows/batch.yaml")
+  call_log_level          = "LOG_ERRORS_ONLY"
+  execution_history_level = "EXECUTION_HISTORY_BASIC"
+  deletion_protection     = var.deletion_protection
+
+  user_env_vars = {
+    INGEST_URL            = var.urls["ingest"]
+    COMPRESSOR_URL        = var.urls["compressor"]
+    REPORTER_URL          = var.urls["reporter"]
+    IMAGES_QUEUE          = var.images_queue
+    TASKS_SERVICE_ACCOUNT = var.tasks_service_account
+  }
+}
