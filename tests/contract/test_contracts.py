@@ -29,6 +29,6 @@ def test_schema_is_checked_against_real_payloads(path: Path) -> None:
     name = path.name.removesuffix(".schema.json")
     tests = Path(__file__).resolve().parents[1]
 
-    users = [test for test in tests.rglob("test_*.py") if f'"{name}"' in test.read_text(encoding="utf-8")]
+    users = [test for test in tests.rglob("*.py") if f'"{name}"' in test.read_text(encoding="utf-8")]
 
     assert users, f"no test checks {name}"

@@ -18,7 +18,7 @@ from ingest.migrate import upgrade
 from localcloud.clock import SystemClock as IssuerClock
 from localcloud.identity.issuer import TokenIssuer
 from localcloud.stack.postgres import Postgres
-from unit.ingest.lab import Lab, check_contract
+from unit.ingest.lab import Lab
 
 
 def free_port() -> int:
@@ -108,8 +108,3 @@ def make_lab(empty_database: Engine, certs_url: str, issuer: TokenIssuer) -> Cal
 @pytest.fixture
 def lab(make_lab: Callable[..., Lab]) -> Lab:
     return make_lab()
-
-
-@pytest.fixture(name="check_contract")
-def _check_contract() -> Callable[[str, Any], None]:
-    return check_contract

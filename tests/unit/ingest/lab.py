@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import io
-import json
 import uuid
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
-from jsonschema import Draft202012Validator
 from sqlalchemy import Engine, text
 
 from chassis.clock import SystemClock
 from chassis.identity import CallerGuard
+from contract.schemas import assert_matches
 from ingest.app import create_app
 from ingest.dependencies import Dependencies
 from ingest.settings import IngestSettings
 from localcloud.identity.issuer import TokenIssuer
 from unit.ingest.fakes import WORKFLOW, FakeCallbacks, FakeExecutions, FakeReporter, FakeStorage, FakeTasks
 
-CONTRACTS = Path(__file__).parents[3] / "workflows" / "contracts"
 ACCOUNTS = {name: f"{name}@demo.iam.gserviceaccount.com" for name in ("workflow", "tasks", "scheduler", "compressor")}
 ACCOUNTS["reporter"] = "reporter@demo.iam.gserviceaccount.com"
 INGEST_URL = "http://ingest.test"
@@ -120,7 +117,7 @@ class Lab:
         """Call an internal route as a service account; known payloads are checked against their contracts."""
         request, answer = _contract_of(path)
         if request and body is not None:
-            check_contract(request, body)
+            assert_matches(request, body)
         answered = Answered(
             self.client().open(
                 path,
@@ -131,9 +128,9 @@ class Lab:
             )
         )
         if answered.code == 200 and answer:
-            check_contract(answer, answered.json)
+            assert_matches(answer, answered.json)
         if answered.code >= 400:
-            check_contract("error", answered.json)
+            assert_matches("error", answered.json)
         return answered
 
     def new_execution(self) -> str:
@@ -244,18 +241,18 @@ def outcome_of(payload: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     return values | changes
 
 
-def check_contract(name: str, value: Any) -> None:
-    """Fail when a payload does not keep its JSON Schema."""
-    schema = json.loads((CONTRACTS / f"{name}.schema.json").read_text())
-    Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(value)
+_CONTRACTS = {
+    "start": ("start_request", "start_response"),
+    "claim": ("claim_request", "claim_response"),
+    "finish": ("finish_request", "finish_response"),
+    "fail": ("fail_request", "fail_response"),
+    "release": ("release_request", "release_response"),
+    "outcome": ("outcome_request", "outcome_response"),
+    "progress": ("", "progress_response"),
+    "imports": ("import_request", "import_response"),
+    "sweep": ("", "sweep_response"),
+}
 
 
 def _contract_of(path: str) -> tuple[str, str]:
-    verb = path.rpartition("/")[2]
-    if verb in {"start", "claim", "finish", "fail", "release", "outcome"}:
-        return f"{verb}_request", f"{verb}_response"
-    return {
-        "progress": ("", "progress_response"),
-        "imports": ("import_request", "import_response"),
-        "sweep": ("", "sweep_response"),
-    }.get(verb, ("", ""))
+    return _CONTRACTS.get(path.rpartition("/")[2], ("", ""))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from contract.schemas import assert_matches
+
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
 SILENT = "UPDATE batches SET heartbeat_at = now() - interval '1 hour'"
 TROUBLE = {"outcome": "FAILED", "code": "HTTP_503", "detail": "busy", "transient": True}
@@ -101,14 +103,14 @@ def test_without_workflows_the_sweeper_brings_a_batch_to_its_end(lab: Any) -> No
     assert notified["download_url"] == f"http://reporter.test/reports/{request_id}/output.csv"
 
 
-def test_the_notification_of_the_sweeper_keeps_its_contract(lab: Any, check_contract: Any) -> None:
+def test_the_notification_of_the_sweeper_keeps_its_contract(lab: Any) -> None:
     """It is what the workflow would have sent."""
     lab.finish_all(lab.submit(A))
     lab.change("UPDATE outbox SET next_at = now()")
 
     lab.sweep()
 
-    check_contract("notification_request", lab.reporter.notified[0])
+    assert_matches("notification_request", lab.reporter.notified[0])
 
 
 def test_executions_that_keep_dying_are_done_without(make_lab: Any) -> None:
