@@ -29,6 +29,10 @@ _BOOLEAN = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _BASED_INTEGER = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _DOUBLE = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_JSON_ESCAPE = re.compile(
+    r"\\(?:u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|u(?P<lone>[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
 _BARE_IN_FLOW = re.compile(r"[\[{,]\s*(\w+:\s*)?\$\{")
 _BARE_WITH_COLON = re.compile(r"[:-]\s+\$\{.*:\s")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -81,7 +85,7 @@ def compose(source: str) -> DocumentNode:
     Raises:
         SourceError: not YAML, not exactly one document, or a construct that a workflow source cannot have.
     """
-    text = _spaces_for_tabs_if_json(source)
+    text = _yaml_from_json(source)
     try:
         return _Composer(text).compose()
     except yaml.MarkedYAMLError as error:
@@ -104,15 +108,26 @@ def _hint(text: str, line: int) -> str:
     return ""
 
 
-def _spaces_for_tabs_if_json(source: str) -> str:
-    # JSON may be indented with tabs, YAML may not. Valid JSON has no raw tab inside a string.
-    if "\t" not in source or source.lstrip()[:1] not in ("{", "["):
+def _yaml_from_json(source: str) -> str:
+    """Return a JSON source without what YAML does not take from JSON; any other source as it is.
+
+    JSON may be indented with tabs (inside a string it has no raw ones), and writes characters beyond the basic plane
+    as two escapes.
+    """
+    if source.lstrip()[:1] not in ("{", "["):
         return source
     try:
         json.loads(source)
     except (ValueError, RecursionError):
         return source
-    return source.replace("\t", " ")
+    return _JSON_ESCAPE.sub(_joined_surrogates, source.replace("\t", " "))
+
+
+def _joined_surrogates(escape: re.Match[str]) -> str:
+    high, low, lone = escape["high"], escape["low"], escape["lone"]
+    if high:
+        return bytes.fromhex(high + low).decode("utf-16-be")
+    return "\N{REPLACEMENT CHARACTER}" if lone else escape.group()
 
 
 @dataclass(slots=True)
