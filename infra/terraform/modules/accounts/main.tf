@@ -23,6 +23,8 @@ locals {
     "workflow workflows" = { account = "workflow", role = "roles/workflows.invoker" }
     "workflow logs"      = { account = "workflow", role = "roles/logging.logWriter" }
     "deployer logs"      = { account = "deployer", role = "roles/logging.logWriter" }
+    # Follow the revisions and job executions that it started; its right to replace them is granted service by service.
+    "deployer run" = { account = "deployer", role = "roles/run.viewer" }
   }
 }
 
