@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import sysconfig
-import threading
-import time
 import tomllib
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -29,74 +24,10 @@ from google.cloud import tasks_v2, workflows_v1
 from google.cloud.workflows import executions_v1
 from google.cloud.workflows.executions_v1.services.executions.transports import ExecutionsGrpcTransport
 
+from contract.localcloud_process import GREETING, PARENT, Served, eventually, gcloud_environment
+
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT_FOLDER = ROOT / "infra/local"
-PARENT = "projects/demo/locations/us-central1"
-GREETING = """
-main:
-  params: [args]
-  steps:
-    - greet:
-        return: ${"Hello " + args.name}
-"""
-PORT_FLAGS = ("workflows", "workflows-grpc", "tasks", "tasks-grpc", "metadata")
-
-
-class Served:
-    """A `localcloud serve` of its own, and where it listens."""
-
-    def __init__(self, command: Path, folder: Path, log: Path) -> None:
-        self.ports = dict(zip(PORT_FLAGS, free_ports(len(PORT_FLAGS)), strict=True))
-        self.log = log
-        flags = [text for name, port in self.ports.items() for text in (f"--{name}-port", str(port))]
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [str(command), "serve", "--workflows-dir", str(folder), *flags],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={"PATH": os.defpath, "HOME": str(log.parent)},
-            )
-
-    def url(self, name: str) -> str:
-        """Return the base URL of a REST port."""
-        return f"http://127.0.0.1:{self.ports[name]}"
-
-    def wait_until_ready(self) -> None:
-        """Return when the greeting is deployed; fail with the log otherwise."""
-        address = f"{self.url('workflows')}/v1/{PARENT}/workflows/greeting"
-
-        def is_deployed() -> bool:
-            try:
-                return requests.get(address, timeout=5).ok
-            except requests.ConnectionError:
-                return self.process.poll() is not None
-
-        assert eventually(is_deployed, bool, within_s=20), self.log.read_text()
-        assert self.process.poll() is None, self.log.read_text()
-
-    def end(self) -> int:
-        """Ask the process to end as Ctrl-C does, and return its exit code."""
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=10)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
-def eventually(read: Callable[[], Any], is_right: Callable[[Any], bool], within_s: float = 10.0) -> Any:
-    """Return what `read` gives once it is right; the last value when time is up."""
-    deadline = time.monotonic() + within_s
-    while not is_right(value := read()) and time.monotonic() < deadline:
-        threading.Event().wait(0.05)
-    return value
 
 
 @pytest.fixture(scope="module")
@@ -125,15 +56,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("workflows")
-    (folder / "greeting.yaml").write_text(GREETING, encoding="utf-8")
-    server = Served(installed, folder, tmp_path_factory.mktemp("log") / "serve.log")
-    try:
-        server.wait_until_ready()
-        yield server
-    finally:
-        server.process.kill()
-        server.process.wait(timeout=10)
+    server = Served([installed], tmp_path_factory.mktemp("served"))
+    yield server
+    server.kill()
 
 
 def test_installed_package_is_not_the_checkout(installed: Path) -> None:
@@ -182,25 +107,11 @@ def test_gcloud_runs_the_workflow_of_the_folder(served: Served, tmp_path: Path) 
     gcloud = shutil.which("gcloud")
     if gcloud is None:
         pytest.skip("gcloud is not installed")
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "CLOUDSDK_CONFIG": str(tmp_path / "gcloud"),
-        "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
-        "CLOUDSDK_CORE_PROJECT": "demo",
-        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
-        "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
-        "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
-        "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
-        "CLOUDSDK_WORKFLOWS_LOCATION": "us-central1",
-        "CLOUDSDK_API_ENDPOINT_OVERRIDES_WORKFLOWS": f"{served.url('workflows')}/",
-        "CLOUDSDK_API_ENDPOINT_OVERRIDES_WORKFLOWEXECUTIONS": f"{served.url('workflows')}/",
-    }
 
     done = subprocess.run(
         [gcloud, "workflows", "run", "greeting", '--data={"name": "gcloud"}', "--format=json"],
         check=False,
-        env=environment,
+        env=gcloud_environment(served, tmp_path),
         capture_output=True,
         text=True,
         timeout=60,
@@ -286,9 +197,7 @@ def test_task_for_another_google_api_is_not_sent(tasks: tasks_v2.CloudTasksClien
 
 def test_ctrl_c_ends_it_cleanly(installed: Path, tmp_path: Path) -> None:
     """The process exits with 0, says nothing alarming, and its ports are free again."""
-    (tmp_path / "greeting.yaml").write_text(GREETING, encoding="utf-8")
-    server = Served(installed, tmp_path, tmp_path / "serve.log")
-    server.wait_until_ready()
+    server = Served([installed], tmp_path)
 
     code = server.end()
 
