@@ -30,8 +30,8 @@ class WorkflowFolder:
         """
         if not path.is_dir():
             raise NotADirectoryError(f"workflows_dir {path} is no folder")
-        self._path = path
-        self._parent = parent
+        self.path = path
+        self.parent = parent
         self._api = api
         self._clock = clock
         self._user_env = user_env
@@ -46,7 +46,7 @@ class WorkflowFolder:
         leaves its workflow.
         """
         deployed = []
-        for file in sorted(self._path.glob("*.yaml")):
+        for file in sorted(self.path.glob("*.yaml")):
             try:
                 stat = file.stat()
                 if self._seen.get(file) == (stat.st_mtime_ns, stat.st_size):
@@ -60,11 +60,6 @@ class WorkflowFolder:
             if self._deploy(file, source):
                 deployed.append(file.stem)
         return deployed
-
-    @property
-    def path(self) -> Path:
-        """The folder."""
-        return self._path
 
     @property
     def ids(self) -> list[str]:
@@ -99,9 +94,9 @@ class WorkflowFolder:
         return True
 
     def _apply(self, workflow_id: str, body: dict[str, Any]) -> Json:
-        name = f"{self._parent}/workflows/{workflow_id}"
+        name = f"{self.parent}/workflows/{workflow_id}"
         try:
             self._api.get(name)
         except GoogleError:
-            return self._api.create(self._parent, workflow_id, body)
+            return self._api.create(self.parent, workflow_id, body)
         return self._api.patch(name, "sourceContents,userEnvVars", body)

@@ -109,10 +109,14 @@ class History:
 
         A thread that waits for its parallel branches is represented by them.
         """
+        return [(entry.routine, entry.step) for entry in self.current_entries()]
+
+    def current_entries(self) -> list[StepEntry]:
+        """Return the entries that `current_steps` names."""
         running = [stack[-1] for thread, stack in self._open.items() if not self._has_branches(thread)]
         if running:
-            return [(entry.routine, entry.step) for entry in running]
-        return [(self._last.routine, self._last.step)] if self._last else []
+            return running
+        return [self._last] if self._last else []
 
     def _has_branches(self, thread: str) -> bool:
         return any(other.startswith(f"{thread}/") for other in self._open)

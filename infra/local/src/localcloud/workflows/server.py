@@ -25,6 +25,7 @@ from localcloud.workflows.executor import Executor
 from localcloud.workflows.folder import WorkflowFolder
 from localcloud.workflows.grpc_server import add_services
 from localcloud.workflows.http_client import AiohttpCaller, Endpoints
+from localcloud.workflows.pages.handlers import Pages
 from localcloud.workflows.runtime.host import TokenSource
 from localcloud.workflows.runtime.interpreter import run_program
 from localcloud.workflows.source.loader import load_program
@@ -56,7 +57,8 @@ class WorkflowsServer:
         self.executions = executions
         self._executor = executor
         self._cleanup = contextlib.AsyncExitStack()
-        self._folder: WorkflowFolder | None = None
+        self.folder: WorkflowFolder | None = None
+        """The watched folder."""
 
     @property
     def base_url(self) -> str:
@@ -96,13 +98,13 @@ class WorkflowsServer:
         while self._executor.running_count:
             await self._executor.stop()
         self.store.reset()
-        if self._folder is not None:
-            self._folder.forget()
-            self._folder.deploy_changed()
+        if self.folder is not None:
+            self.folder.forget()
+            self.folder.deploy_changed()
 
     def watch(self, folder: WorkflowFolder) -> None:
         """Deploy a folder now and keep watching it until `stop`."""
-        self._folder = folder
+        self.folder = folder
         folder.deploy_changed()
         task = asyncio.get_running_loop().create_task(folder.watch(), name="workflow-folder")
         self._cleanup.push_async_callback(_cancelled, task)
@@ -183,7 +185,8 @@ async def start_workflows_server(
     aliases = {project_number: project}
     table = routes(workflows, executions, SecretsApi(secrets_file))
     faults = FaultPlan(clock, [route.method for route in table])
-    app = rest_app(table, aliases, control=Control(faults, clock, server.reset))
+    pages = Pages(store=store, executions=executions, clock=clock, folder=lambda: server.folder)
+    app = rest_app(table, aliases, control=Control(faults, clock, server.reset), pages=pages.routes())
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     add_services(grpc_server, workflows, executions, aliases, faults)
     try:

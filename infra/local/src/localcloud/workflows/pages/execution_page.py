@@ -1,0 +1,208 @@
+"""The page of one execution: where it is, what it was given and gave, what failed where, and every step it took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from localcloud.workflows.enums import StepState
+from localcloud.workflows.pages.layout import (
+    ROOT,
+    badge,
+    button_form,
+    duration_text,
+    facts,
+    json_block,
+    page,
+    page_url,
+    section,
+    table,
+    time_text,
+)
+from localcloud.workflows.pages.markup import Child, Markup, h
+from localcloud.workflows.pages.source_view import Mark, line_link, source_excerpt, source_view
+from localcloud.workflows.pages.timeline import Row, Timeline, timeline
+from localcloud.workflows.store import Execution, ExecutionFailure
+
+MAX_ROWS = 500
+"""Rows of the timeline on one page; an execution may have 100,000."""
+
+_INDENT = "│ "
+_BAR_WIDTH = 1000
+_LEAST_BAR_WIDTH = 3
+
+
+def execution_page(execution: Execution, *, now_s: float, first: int = 0) -> str:
+    """Return the page.
+
+    Args:
+        execution: what it is about.
+        now_s: the time, for what still runs.
+        first: rows of the timeline to leave out.
+    """
+    is_live = execution.is_live
+    workflow_id = execution.workflow_name.rpartition("/")[2]
+    steps = timeline(execution.history.entries, now_s=now_s, first=first, most=MAX_ROWS)
+    cancel = button_form(page_url(execution.name, "cancel"), "Cancel", class_="danger")
+    outcome: list[Child] = [section("Argument", json_block(execution.argument, "Argument"))]
+    if execution.result is not None:
+        outcome.append(section("Result", json_block(execution.result, "Result")))
+    return page(
+        f"Execution {execution.execution_id}",
+        [("Workflows", f"{ROOT}/"), (workflow_id, page_url(execution.workflow_name))],
+        h("div", h("div", cancel, class_="actions") if is_live else None, data_part="actions"),
+        section("State", _state(execution, now_s), part="state"),
+        h("div", _error(execution) if execution.error is not None else None, data_part="error"),
+        h("div", outcome, class_="pair", data_part="outcome"),
+        section("Steps", _steps(execution, steps, first), part="steps"),
+        section(
+            f"Source of revision {execution.revision.revision_id}",
+            source_view(execution.revision.source, _marks(execution)),
+            part="source",
+        ),
+        is_live=is_live,
+    )
+
+
+def _state(execution: Execution, now_s: float) -> Markup:
+    end_s = execution.end_time if execution.end_time is not None else now_s
+    took = duration_text(max(0.0, end_s - execution.start_time)) if execution.start_time is not None else None
+    return h(
+        "div",
+        facts(
+            [
+                ("State", badge(execution.state)),
+                ("Now at" if execution.is_live else "Last step", _places(execution)),
+                ("Workflow", h("a", execution.workflow_name, href=page_url(execution.workflow_name))),
+                ("Created", time_text(execution.create_time)),
+                ("Started", time_text(execution.start_time)),
+                ("Ended", time_text(execution.end_time)),
+                ("Took", took),
+                ("Labels", ", ".join(f"{k}={v}" for k, v in sorted(execution.labels.items())) or None),
+            ]
+        ),
+        data_live=execution.is_live,
+    )
+
+
+def _places(execution: Execution) -> Child:
+    """Return the steps where the execution is; one line per thread."""
+    entries = execution.history.current_entries()
+    if not entries:
+        return None
+    places = [[h("code", f"{entry.routine} · {entry.step}"), " ", line_link(entry.line)] for entry in entries]
+    return places[0] if len(places) == 1 else h("ul", [h("li", place) for place in places])
+
+
+def _error(execution: Execution) -> Markup:
+    failure = execution.error
+    assert failure is not None
+    mark = _failure_mark(failure)
+    frames = [
+        (h("code", frame.routine), h("code", frame.step), line_link(frame.line) if frame.line else None)
+        for frame in failure.stack_trace
+    ]
+    return section(
+        "Error",
+        h("p", failure.context.splitlines()[0] if failure.context else "The execution failed.", class_="message"),
+        source_excerpt(execution.revision.source, mark) if mark is not None else None,
+        h("h2", "Payload", class_="soft"),
+        json_block(failure.payload, "Payload of the error"),
+        [h("h2", "Stack", class_="soft"), table(("Routine", "Step", "Place"), frames, caption="Stack, innermost first")]
+        if frames
+        else None,
+    )
+
+
+def _marks(execution: Execution) -> Sequence[Mark]:
+    if execution.error is not None:
+        mark = _failure_mark(execution.error)
+        return () if mark is None else (mark,)
+    if not execution.is_live:
+        return ()
+    counts: dict[tuple[int, str], int] = {}
+    for entry in execution.history.current_entries():
+        place = (entry.line, f"{entry.routine} · {entry.step}")
+        counts[place] = counts.get(place, 0) + 1
+    return [
+        Mark(line, "running", f"now: {text}" + (f" ({count} threads)" if count > 1 else ""))
+        for (line, text), count in counts.items()
+    ]
+
+
+def _failure_mark(failure: ExecutionFailure) -> Mark | None:
+    frame = next((frame for frame in failure.stack_trace if frame.line), None)
+    if frame is None:
+        return None
+    return Mark(frame.line, "failed", f"in {frame.routine} · {frame.step}", frame.column, frame.length)
+
+
+def _steps(execution: Execution, steps: Timeline, first: int) -> Child:
+    if not steps.total:
+        return h("p", "No step entries: none was taken, or the history was deleted.", class_="soft")
+    rows = [_step_row(row, steps.span_s) for row in steps.rows]
+    head = h("tr", [h("th", text, scope="col") for text in ("Step", "Kind", "Line", "Took", "When")])
+    caption = h("caption", "Steps, nested by call, thread and iteration")
+    inner = h("table", caption, h("thead", head), h("tbody", rows), class_="timeline")
+    count = f"{steps.total} steps in {duration_text(steps.span_s)}"
+    return [
+        h("p", count, class_="soft"),
+        h("div", inner, class_="scroll", tabindex="0", role="region", aria_label="Steps"),
+        _pager(execution, steps, first),
+    ]
+
+
+def _step_row(row: Row, span_s: float) -> Markup:
+    kind = row.entry.step_type.name.removeprefix("STEP_").replace("_", " ").lower()
+    state = _STATE_CLASSES[row.entry.state]
+    step = h(
+        "td", h("span", _INDENT * row.depth, class_="guide", aria_hidden="true"), h("span", row.label, class_="step")
+    )
+    took = f"{duration_text(row.duration_s)}{' …' if row.is_running else ''}"
+    said = f"{row.label}: from {duration_text(row.start_s)}, {took}, {state}"
+    return h(
+        "tr",
+        step,
+        h("td", h("span", kind, class_="kind")),
+        h("td", h("a", row.entry.line, href=f"#L{row.entry.line}")),
+        h("td", h("span", took, class_="duration")),
+        h("td", _bar(row, span_s, said)),
+        class_=state,
+    )
+
+
+def _bar(row: Row, span_s: float, said: str) -> Markup:
+    scale = _BAR_WIDTH / span_s if span_s > 0 else 0.0
+    width = max(_LEAST_BAR_WIDTH, round(row.duration_s * scale)) if scale else _BAR_WIDTH
+    left = min(round(row.start_s * scale), _BAR_WIDTH - _LEAST_BAR_WIDTH) if scale else 0
+    # Attributes of SVG, not styles: the page's policy allows no inline style.
+    box = h("rect", x=left, y=0, width=min(width, _BAR_WIDTH - left), height=10)
+    return h(
+        "svg",
+        h("title", said),
+        box,
+        viewBox=f"0 0 {_BAR_WIDTH} 10",
+        preserveAspectRatio="none",
+        class_="bar",
+        role="img",
+    )
+
+
+_STATE_CLASSES = {
+    StepState.STATE_UNSPECIFIED: "cancelled",
+    StepState.STATE_IN_PROGRESS: "running",
+    StepState.STATE_SUCCEEDED: "succeeded",
+    StepState.STATE_FAILED: "failed",
+    StepState.STATE_CANCELLED: "cancelled",
+}
+
+
+def _pager(execution: Execution, steps: Timeline, first: int) -> Markup | None:
+    if steps.total <= MAX_ROWS and not first:
+        return None
+    url = page_url(execution.name)
+    links: list[Child] = [f"{first + 1} to {first + len(steps.rows)} of {steps.total}"]
+    if first:
+        links.append(h("a", "Earlier steps", href=f"{url}?first={max(0, first - MAX_ROWS)}"))
+    if first + MAX_ROWS < steps.total:
+        links.append(h("a", "Later steps", href=f"{url}?first={first + MAX_ROWS}"))
+    return h("p", [h("span", link) for link in links], class_="pages")

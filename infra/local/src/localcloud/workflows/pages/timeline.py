@@ -1,0 +1,107 @@
+"""Step entries as rows of a timeline: nested by call, thread and iteration, with their share of the whole time.
+
+Does not know about: HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from localcloud.workflows.enums import StepState, StepType
+from localcloud.workflows.history import StepEntry
+
+_THREADS = frozenset({StepType.STEP_FOR_ITERATION, StepType.STEP_PARALLEL_BRANCH_ENTRY})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One step entry.
+
+    Attributes:
+        entry: the entry.
+        label: name of the step, with the number of the iteration, attempt or name of the branch: `fan_out #3`.
+        depth: how many entries enclose it.
+        start_s: seconds from the beginning of the timeline.
+        duration_s: how long it took, so far if it runs.
+    """
+
+    entry: StepEntry
+    label: str
+    depth: int
+    start_s: float
+    duration_s: float
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the step has not ended."""
+        return self.entry.state == StepState.STATE_IN_PROGRESS
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A page of rows; `span_s` is the time that the whole bar stands for, `total` counts all entries."""
+
+    rows: tuple[Row, ...]
+    span_s: float
+    total: int
+
+
+def timeline(entries: Sequence[StepEntry], *, now_s: float, first: int, most: int) -> Timeline:
+    """Arrange entries depth first: what a step did stands below it, iterations in the order they began.
+
+    Args:
+        entries: of one execution, in order of their ids.
+        now_s: until when running steps are drawn.
+        first: rows to leave out at the top.
+        most: rows to return.
+    """
+    if not entries:
+        return Timeline((), 0.0, 0)
+    begin_s = entries[0].create_time
+    end_s = max(_end(entry, now_s) for entry in entries)
+    ordered = _depth_first(entries)
+    rows = tuple(
+        Row(entry, label, depth, entry.create_time - begin_s, max(0.0, _end(entry, now_s) - entry.create_time))
+        for entry, label, depth in ordered[first : first + most]
+    )
+    return Timeline(rows, end_s - begin_s, len(entries))
+
+
+def _end(entry: StepEntry, now_s: float) -> float:
+    return now_s if entry.state == StepState.STATE_IN_PROGRESS else entry.update_time
+
+
+def _depth_first(entries: Sequence[StepEntry]) -> list[tuple[StepEntry, str, int]]:
+    by_id = {entry.entry_id: entry for entry in entries}
+    found: list[tuple[StepEntry, str, int]] = []
+    roots = [entry for entry in entries if entry.parent not in by_id]
+    # A stack, not recursion: entries nest as deep as calls and loops do.
+    waiting = [(entry, label, 0) for entry, label in reversed(_labelled(roots))]
+    while waiting:
+        entry, label, depth = waiting.pop()
+        found.append((entry, label, depth))
+        children = [by_id[child] for child in entry.children if child in by_id]
+        waiting += [(child, text, depth + 1) for child, text in reversed(_labelled(children))]
+    return found
+
+
+def _labelled(siblings: Sequence[StepEntry]) -> list[tuple[StepEntry, str]]:
+    """Number what repeats: iterations by their thread or order, tries and retries by their order."""
+    counts: dict[StepType, int] = {}
+    labelled = []
+    for entry in siblings:
+        label = entry.step
+        if entry.step_type in (*_THREADS, StepType.STEP_TRY, StepType.STEP_RETRY):
+            counts[entry.step_type] = counts.get(entry.step_type, 0) + 1
+            label = f"{entry.step} {_number(entry, counts[entry.step_type])}"
+        labelled.append((entry, label))
+    return labelled
+
+
+def _number(entry: StepEntry, ordinal: int) -> str:
+    thread = entry.thread.rpartition("/")[2]
+    name, _, part = thread.rpartition(":")
+    if entry.step_type in _THREADS and name == entry.step:
+        return f"#{int(part) + 1}" if part.isdigit() else f"· {part}"
+    return f"#{ordinal}"
