@@ -1,0 +1,205 @@
+"""What the fidelity table calls refused is answered with an error that says so, never accepted and ignored."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+import requests
+from google.api_core import exceptions
+from google.cloud.workflows import executions_v1beta
+from google.cloud.workflows.executions_v1beta.services.executions.transports import ExecutionsGrpcTransport
+
+from contract.conformance_report import fidelity_lines
+from contract.localcloud_process import PARENT, Served, eventually
+
+WORKFLOW = f"{PARENT}/workflows/greeting"
+QUEUE = f"{PARENT}/queues/refusals"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that must be answered with a status; `server` is the port's name."""
+
+    method: str
+    path: str
+    status: str
+    body: dict[str, Any] | None = None
+    server: str = "workflows"
+    code: int = 501
+
+
+REQUESTS: dict[str, list[Refusal]] = {
+    "detailed-history": [
+        Refusal(
+            "POST",
+            f"v1/{WORKFLOW}/executions",
+            "UNIMPLEMENTED",
+            {"executionHistoryLevel": "EXECUTION_HISTORY_DETAILED"},
+        ),
+        Refusal("GET", f"v1/{WORKFLOW}/executions/e/stepEntries?view=EXECUTION_ENTRY_VIEW_DETAILED", "UNIMPLEMENTED"),
+    ],
+    "trigger-pubsub": [Refusal("POST", f"v1/{WORKFLOW}:triggerPubsubExecution", "UNIMPLEMENTED", {})],
+    "crypto-key": [
+        Refusal("POST", f"v1/{PARENT}/workflows?workflowId=w", "UNIMPLEMENTED", {"cryptoKeyName": "k"}),
+    ],
+    "workflow-tags": [
+        Refusal("POST", f"v1/{PARENT}/workflows?workflowId=w", "UNIMPLEMENTED", {"tags": {"a": "b"}}),
+    ],
+    "filter-grammar": [
+        Refusal("GET", f"v1/{WORKFLOW}/executions?filter={filtered}", "UNIMPLEMENTED")
+        for filtered in ("state=ACTIVE OR state=FAILED", "NOT state=ACTIVE", "(state=ACTIVE)")
+    ],
+    "filter-step-name": [
+        Refusal("GET", f"v1/{WORKFLOW}/executions?filter=stepName=greet", "INVALID_ARGUMENT", code=400)
+    ],
+    "partial-responses": [Refusal("GET", f"v1/{WORKFLOW}?fields=name", "UNIMPLEMENTED")],
+    "tasks-app-engine": [
+        Refusal(
+            "POST",
+            f"v2/{QUEUE}/tasks",
+            "UNIMPLEMENTED",
+            {"task": {"appEngineHttpRequest": {"relativeUri": "/"}}},
+            server="tasks",
+        ),
+        Refusal(
+            "POST",
+            f"v2/{PARENT}/queues",
+            "UNIMPLEMENTED",
+            {"name": QUEUE, "appEngineRoutingOverride": {"service": "s"}},
+            server="tasks",
+        ),
+    ],
+    "tasks-queue-fields": [
+        Refusal(
+            "POST",
+            f"v2/{PARENT}/queues",
+            "UNIMPLEMENTED",
+            {"name": QUEUE, "httpTarget": {"httpMethod": "GET"}},
+            server="tasks",
+        ),
+        Refusal(
+            "POST",
+            f"v2/{PARENT}/queues",
+            "UNIMPLEMENTED",
+            {"name": QUEUE, "stackdriverLoggingConfig": {"samplingRatio": 1}},
+            server="tasks",
+        ),
+        Refusal("GET", f"v2/{PARENT}/queues?filter=state=RUNNING", "UNIMPLEMENTED", server="tasks"),
+    ],
+    "tasks-methods": [
+        Refusal("POST", f"v2/{QUEUE}{path}", "UNIMPLEMENTED", {}, server="tasks")
+        for path in ("/tasks/t:buffer", "/tasks:batchCreate", "/tasks:batchDelete", ":getIamPolicy", ":setIamPolicy")
+    ]
+    + [Refusal("GET", f"v2/{PARENT}/{path}", "UNIMPLEMENTED", server="tasks") for path in ("cmekConfig", "operations")],
+}
+"""Requests that must be refused, by the id of the line."""
+
+SOURCES = {
+    "experimental-executions": ["call: experimental.executions.run, args: {workflow_id: w}"],
+    "http-private-arguments": [
+        "call: http.get, args: {url: 'https://a.example', private_service_name: x}",
+        "call: http.get, args: {url: 'https://a.example', ca_certificate: x}",
+    ],
+    "other-connectors": ["call: googleapis.translate.v3.projects.translateText, args: {parent: p}"],
+    "secretmanager-writes": [
+        "call: googleapis.secretmanager.v1.projects.secrets.create, args: {parent: projects/demo}"
+    ],
+}
+"""Steps that must not deploy, by the id of the line."""
+
+TESTS_OF_THEIR_OWN = {"regional-google-hosts", "executions-v1beta-grpc"}
+
+CATCH = """
+- a:
+    try:
+      call: http.get
+      args: {url: 'https://workflows.us-central1.rep.googleapis.com/v1/projects/demo'}
+    except:
+      as: e
+      steps:
+        - b: {return: "${e}"}
+"""
+
+
+def each(probes: Mapping[str, Sequence[Any]]) -> list[Any]:
+    """Return every probe as a parameter that is called after its line."""
+    return [
+        pytest.param(probe, id=f"{name}-{number}")
+        for name, of_line in probes.items()
+        for number, probe in enumerate(of_line)
+    ]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    server = Served([sys.executable, "-m", "localcloud"], tmp_path_factory.mktemp("served"))
+    requests.post(f"{server.url('tasks')}/v2/{PARENT}/queues", json={"name": QUEUE}, timeout=10).raise_for_status()
+    yield server
+    server.kill()
+
+
+def test_every_refused_line_has_a_probe() -> None:
+    """No refusal is claimed that is not shown."""
+    refused = {line["id"] for line in fidelity_lines() if line["status"] == "refused"}
+
+    assert refused == REQUESTS.keys() | SOURCES.keys() | TESTS_OF_THEIR_OWN
+
+
+@pytest.mark.parametrize("refusal", each(REQUESTS))
+def test_request_is_refused(served: Served, refusal: Refusal) -> None:
+    """The API answers with the status that the line gives."""
+    answer = requests.request(
+        refusal.method, f"{served.url(refusal.server)}/{refusal.path}", json=refusal.body, timeout=10
+    )
+
+    assert (answer.status_code, answer.json()["error"]["status"]) == (refusal.code, refusal.status)
+
+
+@pytest.mark.parametrize("step", each(SOURCES))
+def test_source_is_refused(served: Served, step: str) -> None:
+    """The deploy fails and says that localcloud does not emulate it."""
+    operation = deploy(served, "refused", f"- a: {{{step}}}\n")
+
+    assert "localcloud does not emulate" in operation["error"]["message"]
+
+
+def test_regional_host_is_not_called(served: Served) -> None:
+    """An execution that calls a regional address of Google's fails to connect, because nothing is sent."""
+    assert "error" not in deploy(served, "regional", CATCH)
+
+    error = run(served, "regional")
+
+    assert error["tags"] == ["ConnectionFailedError"]
+    assert "has no local server" in error["message"]
+
+
+def test_executions_v1beta_is_refused_over_grpc(served: Served) -> None:
+    """The beta client gets UNIMPLEMENTED."""
+    with grpc.insecure_channel(f"127.0.0.1:{served.ports['workflows-grpc']}") as channel:
+        client = executions_v1beta.ExecutionsClient(transport=ExecutionsGrpcTransport(channel=channel))
+
+        with pytest.raises(exceptions.MethodNotImplemented):
+            client.list_executions(parent=WORKFLOW)
+
+
+def deploy(served: Served, workflow_id: str, source: str) -> dict[str, Any]:
+    """Deploy a source and return the operation."""
+    url = f"{served.url('workflows')}/v1/{PARENT}/workflows?workflowId={workflow_id}"
+    operation: dict[str, Any] = requests.post(url, json={"sourceContents": source}, timeout=10).json()
+    return operation
+
+
+def run(served: Served, workflow_id: str) -> Any:
+    """Run a workflow and return its result as JSON text decoded, or None."""
+    root = f"{served.url('workflows')}/v1"
+    started = requests.post(f"{root}/{PARENT}/workflows/{workflow_id}/executions", json={}, timeout=10).json()
+    ended = eventually(
+        lambda: requests.get(f"{root}/{started['name']}", timeout=10).json(), lambda each: each["state"] != "ACTIVE"
+    )
+    return json.loads(ended["result"])
