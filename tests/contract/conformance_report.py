@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 CASES = Path(__file__).parent / "cases"
-RUNNER = Path(__file__).parent / "test_workflow_cases.py"
+RUNNERS = [str(path) for path in sorted(Path(__file__).parent.glob("test_*_cases.py"))]
 EVIDENCE = ("documented", "recorded", "assumed")
 
 
@@ -36,7 +36,7 @@ class CaseRecord:
 def all_cases() -> list[CaseRecord]:
     """Return every conformance case, in the order of the files."""
     return [
-        _record(path.stem, {**group, **case})
+        _record(f"{path.parent.name}/{path.stem}", {**group, **case})
         for path in sorted(CASES.rglob("*.yaml"))
         for group in yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
         for case in group["cases"]
@@ -77,7 +77,7 @@ def _record(area: str, case: dict[str, Any]) -> CaseRecord:
 
 def main() -> int:
     """Run the cases, print the counts, and return pytest's exit code."""
-    code = pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", str(RUNNER)])
+    code = pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", *RUNNERS])
     print(report(all_cases()))  # noqa: T201 - a command line
     return int(code)
 
