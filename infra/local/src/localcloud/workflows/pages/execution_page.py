@@ -105,9 +105,9 @@ def _error(execution: Execution) -> Markup:
         "Error",
         h("p", failure.context.splitlines()[0] if failure.context else "The execution failed.", class_="message"),
         source_excerpt(execution.revision.source, mark) if mark is not None else None,
-        h("h2", "Payload", class_="soft"),
+        h("h3", "Payload"),
         json_block(failure.payload, "Payload of the error"),
-        [h("h2", "Stack", class_="soft"), table(("Routine", "Step", "Place"), frames, caption="Stack, innermost first")]
+        [h("h3", "Stack"), table(("Routine", "Step", "Place"), frames, caption="Stack, innermost first")]
         if frames
         else None,
     )

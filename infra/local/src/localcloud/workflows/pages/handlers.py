@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from localcloud.clock import Clock
-from localcloud.google_errors import GoogleError, failed_precondition, invalid_argument
+from localcloud.google_errors import GoogleError, failed_precondition, invalid_argument, not_found
 from localcloud.workflows.api_executions import ExecutionsApi
 from localcloud.workflows.folder import WorkflowFolder
 from localcloud.workflows.pages.execution_page import execution_page
@@ -68,6 +68,7 @@ class Pages:
             web.post(f"{_EXECUTION}:cancel", _answer(self._cancel)),
             web.get(_WORKFLOW, _answer(self._workflow)),
             web.post(f"{_WORKFLOW}:run", _answer(self._run)),
+            web.get(f"{ROOT}/{{path:.*}}", _answer(_nowhere)),
         ]
 
     async def _root(self, _request: web.Request) -> web.Response:
@@ -112,6 +113,10 @@ class Pages:
         folder.forget()
         folder.deploy_changed()
         raise web.HTTPSeeOther(f"{ROOT}/")
+
+
+async def _nowhere(request: web.Request) -> web.Response:
+    raise not_found(f"There is no page {request.path}")
 
 
 def _answer(act: Answer) -> Answer:
