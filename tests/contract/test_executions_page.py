@@ -49,6 +49,7 @@ NAP = """
     call: sys.sleep
     args: {seconds: 600}
 """
+FAIL = "- look_up:\n    return: ${[1, 2][5]}\n"
 REFUSED = "- broken:\n    return: ${1 + nope}\n"
 
 
@@ -86,7 +87,7 @@ class Site:
 
 @asynccontextmanager
 async def site(folder: Path) -> AsyncIterator[Site]:
-    for name, source in (("story", STORY), ("nap", NAP), ("refused", REFUSED)):
+    for name, source in (("story", STORY), ("nap", NAP), ("fail", FAIL), ("refused", REFUSED)):
         (folder / f"{name}.yaml").write_text(source)
     clock = ManualClock()
     issuer = TokenIssuer(clock)
@@ -206,11 +207,11 @@ async def test_finished_execution_does_not_refresh(tmp_path: Path) -> None:
 async def test_failed_execution_marks_the_line_that_failed(tmp_path: Path) -> None:
     """Context, payload and stack, and the source line with its caret."""
     async with site(tmp_path) as local:
-        _, page = await local.get(await local.ran("story", '{"rows": 5}'))
+        _, page = await local.get(await local.ran("fail", "null"))
 
-    assert "TypeError" in seen(page)
-    assert 'class="line failed" id="L10"' in page
-    assert "^" * len("${args.rows}") in page
+    assert "IndexError" in seen(page)
+    assert 'class="line failed" id="L2"' in page
+    assert f"{' ' * 12}{'^' * len('${[1, 2][5]}')} in main · look_up" in seen(page)
 
 
 async def test_timeline_shows_each_parallel_iteration(tmp_path: Path) -> None:

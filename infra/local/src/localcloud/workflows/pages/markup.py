@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-VOID_TAGS = frozenset({"br", "hr", "input", "link", "meta", "rect"})
+VOID_TAGS = frozenset({"br", "hr", "input", "link", "meta"})
 
 
 class Markup(str):
