@@ -79,7 +79,7 @@ def database_url(migrated: str) -> str:
     connection = psycopg2.connect(migrated)
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute("DELETE FROM delivery_attempts; DELETE FROM deliveries; DELETE FROM reports")
+            cursor.execute("TRUNCATE delivery_attempts, deliveries, webhook_secrets, webhook_endpoints, reports")
     finally:
         connection.close()
     return migrated
@@ -150,6 +150,7 @@ def environment(database_url: str, certs_url: str, ingest: ScriptedIngest) -> di
         "SCHEDULER_SERVICE_ACCOUNT": SCHEDULER,
         "DOWNLOAD_SIGNING_SECRET": "not-a-secret-just-32-characters!",
         "WEBHOOK_SIGNING_SECRET": SECRET,
+        "WEBHOOK_ENDPOINT_KEYS": "not-a-key-but-32-characters-long",
         "EGRESS_ALLOWED_NETWORKS": "127.0.0.0/8",
         "WEBHOOK_TIMEOUT_S": "0.5",
     }
@@ -162,7 +163,7 @@ def make_world(
     """Give a maker of services; keyword arguments are further environment variables."""
     with ExitStack() as stack:
 
-        def make(*, queue: Any = None, **variables: str) -> World:
+        def make(*, queue: Any = None, resolve: Any = socket.getaddrinfo, **variables: str) -> World:
             settings = ReporterSettings.from_environ({**environment, **variables})
             clock = HandClock()
             memory = MemoryQueue()
@@ -173,6 +174,7 @@ def make_world(
                 storage_client=storage_client,
                 tokens=NamedTokens(),
                 jitter=lambda: 0.5,
+                resolve=resolve,
             )
             stack.callback(parts.engine.dispose)
             app = create_app(settings, parts)

@@ -28,26 +28,26 @@ def test_the_official_vector_is_reproduced() -> None:
     """The values of the Standard Webhooks libraries' own tests."""
     at = datetime.fromtimestamp(1614265330, tz=UTC)
 
-    assert signed_headers(SECRET, message_id=VECTOR["webhook-id"], attempt_time=at, body=BODY) == VECTOR
+    assert signed_headers((SECRET,), message_id=VECTOR["webhook-id"], attempt_time=at, body=BODY) == VECTOR
 
 
 def test_a_time_of_another_zone_is_converted() -> None:
     """The library would replace the zone and be hours off."""
     at = datetime.fromtimestamp(1614265330, tz=timezone(timedelta(hours=5, minutes=30)))
 
-    assert signed_headers(SECRET, message_id=VECTOR["webhook-id"], attempt_time=at, body=BODY) == VECTOR
+    assert signed_headers((SECRET,), message_id=VECTOR["webhook-id"], attempt_time=at, body=BODY) == VECTOR
 
 
 def test_a_naive_time_is_refused() -> None:
     """Nobody knows which moment it is."""
     with pytest.raises(ValueError, match="aware"):
-        signed_headers(SECRET, message_id="msg_1", attempt_time=datetime(2026, 1, 1), body=b"{}")  # noqa: DTZ001
+        signed_headers((SECRET,), message_id="msg_1", attempt_time=datetime(2026, 1, 1), body=b"{}")  # noqa: DTZ001
 
 
 def test_the_signature_covers_id_time_and_the_very_bytes() -> None:
     """Recomputed by hand over `id.timestamp.body`, with text beyond ASCII."""
     body = '{"message": "fertig – 春"}'.encode()
-    headers = signed_headers(SECRET, message_id="msg_1", attempt_time=datetime.now(UTC), body=body)
+    headers = signed_headers((SECRET,), message_id="msg_1", attempt_time=datetime.now(UTC), body=body)
 
     key = base64.b64decode(SECRET.removeprefix("whsec_"))
     content = b"msg_1." + headers["webhook-timestamp"].encode() + b"." + body
@@ -59,7 +59,7 @@ def test_a_process_in_kolkata_signs_what_receivers_accept() -> None:
     """TZ=Asia/Kolkata, where the library's trap shifts a time by 5.5 hours: the receiver here still verifies."""
     program = (
         "import json; from chassis.clock import SystemClock; from reporter.signature import signed_headers;"
-        f"print(json.dumps(signed_headers('{SECRET}', message_id='msg_1',"
+        f"print(json.dumps(signed_headers(('{SECRET}',), message_id='msg_1',"
         " attempt_time=SystemClock().now().astimezone(), body=b'{}')))"
     )
     printed = subprocess.run(

@@ -189,6 +189,13 @@ class Egress:
             raise EgressError(EgressFault.URL_FORBIDDEN, "names an internal host")
         return parsed
 
+    def check_target(self, url: str) -> None:
+        """Raise the EgressError with which `request` would refuse the URL, its addresses or its port; dial nothing."""
+        parsed = self.check_url(url)
+        call = _Call(self._policy, self._clock.monotonic() + self._policy.connect_timeout_s, self._clock)
+        port = parsed.port or (443 if parsed.scheme == "https" else 80)
+        self._checked_addresses(call, (parsed.host or "").strip("[]"), port)
+
     def request(
         self,
         method: str,

@@ -5,7 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from chassis.openapi import Operation, openapi_document
-from reporter.models import DeliveriesAnswer, DeliveriesQuery, DownloadAnswer, DownloadQuery, FileQuery
+from reporter.endpoint_models import (
+    EndpointBody,
+    EndpointCreate,
+    EndpointDeleted,
+    EndpointDeliveriesAnswer,
+    EndpointDeliveriesQuery,
+    EndpointPatch,
+    EndpointsAnswer,
+    EndpointsQuery,
+    EndpointWithSecret,
+    RedeliverAnswer,
+    RedeliverSince,
+    SecretRotate,
+)
+from reporter.models import DeliveriesAnswer, DeliveriesQuery, DeliveryBody, DownloadAnswer, DownloadQuery, FileQuery
 
 VERSION = "1"
 
@@ -34,6 +48,76 @@ OPERATIONS = (
         query=DeliveriesQuery,
         errors=(400, 503),
     ),
+    Operation(
+        "POST",
+        "/deliveries/{delivery_id}/redeliver",
+        "Send an event again under its old webhook-id, with the whole schedule before it",
+        {202: DeliveryBody},
+        errors=(400, 404, 409, 503),
+    ),
+    Operation(
+        "POST",
+        "/webhooks",
+        "Subscribe an endpoint; the answer shows its secret, this once",
+        {201: EndpointWithSecret},
+        body=EndpointCreate,
+        errors=(400, 503),
+    ),
+    Operation(
+        "GET",
+        "/webhooks",
+        "List the endpoints",
+        {200: EndpointsAnswer},
+        query=EndpointsQuery,
+        errors=(400, 503),
+    ),
+    Operation("GET", "/webhooks/{endpoint_id}", "Get an endpoint", {200: EndpointBody}, errors=(404, 503)),
+    Operation(
+        "PATCH",
+        "/webhooks/{endpoint_id}",
+        "Change an endpoint, pause it, or enable it again",
+        {200: EndpointBody},
+        body=EndpointPatch,
+        errors=(400, 404, 503),
+    ),
+    Operation(
+        "DELETE",
+        "/webhooks/{endpoint_id}",
+        "Delete an endpoint; what waits to be sent to it is not sent",
+        {200: EndpointDeleted},
+        errors=(404, 503),
+    ),
+    Operation(
+        "POST",
+        "/webhooks/{endpoint_id}/rotate_secret",
+        "Make a new secret and show it, this once; the one before it signs too for a while",
+        {200: EndpointWithSecret},
+        body=SecretRotate,
+        errors=(400, 404, 503),
+    ),
+    Operation(
+        "POST",
+        "/webhooks/{endpoint_id}/test",
+        "Send a signed test event",
+        {202: DeliveryBody},
+        errors=(400, 404, 503),
+    ),
+    Operation(
+        "GET",
+        "/webhooks/{endpoint_id}/deliveries",
+        "List the deliveries to an endpoint and their attempts",
+        {200: EndpointDeliveriesAnswer},
+        query=EndpointDeliveriesQuery,
+        errors=(400, 404, 503),
+    ),
+    Operation(
+        "POST",
+        "/webhooks/{endpoint_id}/redeliver",
+        "Send the events since a time again, each under its old webhook-id",
+        {202: RedeliverAnswer},
+        body=RedeliverSince,
+        errors=(400, 404, 503),
+    ),
 )
 
 
@@ -42,6 +126,6 @@ def document() -> dict[str, Any]:
     return openapi_document(
         title="Pressroom reporter",
         version=VERSION,
-        description="Reports, download links and webhook deliveries.",
+        description="Reports, download links, webhook endpoints and deliveries.",
         operations=OPERATIONS,
     )

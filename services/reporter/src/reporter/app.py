@@ -12,6 +12,8 @@ from chassis.identity import CallerGuard
 from chassis.web import new_app
 from reporter.api_document import document
 from reporter.deliveries import Deliveries
+from reporter.endpoint_routes import add_endpoint_routes
+from reporter.endpoints import Endpoints
 from reporter.links import DownloadLinks
 from reporter.objects import ReportObjects
 from reporter.publication import ReportPublisher
@@ -30,6 +32,7 @@ class Parts:
     guard: CallerGuard
     publisher: ReportPublisher
     deliveries: Deliveries
+    endpoints: Endpoints
     objects: ReportObjects
     links: DownloadLinks
     clock: Clock
@@ -48,4 +51,5 @@ def create_app(settings: ReporterSettings, parts: Parts) -> Flask:
         links=parts.links,
     )
     add_public_routes(app, engine=parts.engine, objects=parts.objects, links=parts.links, document=document)
+    add_endpoint_routes(app, parts.endpoints)
     return app

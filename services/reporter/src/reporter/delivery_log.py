@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from reporter.events import rfc3339
 from reporter.models import AttemptBody, DeliveryBody
+from reporter.page_tokens import Place
 from reporter.tables import attempts, deliveries
 
 
@@ -21,11 +22,47 @@ def deliveries_of(connection: Connection, request_id: UUID) -> list[DeliveryBody
 
     Of an endpoint only the host is told, and nothing of its answers: path, query and body may hold secrets.
     """
-    found = connection.execute(
-        sa.select(deliveries)
-        .where(deliveries.c.request_id == request_id)
-        .order_by(deliveries.c.create_time, deliveries.c.generation, deliveries.c.id)
-    ).all()
+    query = sa.select(deliveries).where(deliveries.c.request_id == request_id)
+    return _with_attempts(
+        connection, query.order_by(deliveries.c.create_time, deliveries.c.generation, deliveries.c.id)
+    )
+
+
+def delivery(connection: Connection, delivery_id: UUID) -> DeliveryBody | None:
+    """Return a delivery; None when there is none."""
+    found = _with_attempts(connection, sa.select(deliveries).where(deliveries.c.id == delivery_id))
+    return found[0] if found else None
+
+
+def deliveries_to(
+    connection: Connection, endpoint_id: UUID, *, state: str | None, before: Place | None, page_size: int
+) -> tuple[list[DeliveryBody], Place | None]:
+    """Return a page of an endpoint's deliveries, newest first, and its last place when more follow."""
+    place = sa.tuple_(deliveries.c.create_time, deliveries.c.id)
+    chosen = (
+        sa.select(deliveries.c.id, deliveries.c.create_time)
+        .where(
+            deliveries.c.endpoint_id == endpoint_id,
+            sa.true() if state is None else deliveries.c.state == state,
+            sa.true() if before is None else place < (before.time, before.id),
+        )
+        .order_by(deliveries.c.create_time.desc(), deliveries.c.id.desc())
+        .limit(page_size + 1)
+    )
+    rows = connection.execute(chosen).all()
+    page = rows[:page_size]
+    query = sa.select(deliveries).where(deliveries.c.id.in_([row.id for row in page]))
+    shown = _with_attempts(connection, query.order_by(deliveries.c.create_time.desc(), deliveries.c.id.desc()))
+    return shown, Place(page[-1].create_time, page[-1].id) if len(rows) > page_size else None
+
+
+def optional_time(time: datetime | None) -> str | None:
+    """Return a time as RFC 3339 text, None as None."""
+    return None if time is None else rfc3339(time)
+
+
+def _with_attempts(connection: Connection, chosen: sa.Select[Any]) -> list[DeliveryBody]:
+    found = connection.execute(chosen).all()
     tried: dict[UUID, list[AttemptBody]] = defaultdict(list)
     query = (
         sa.select(attempts)
@@ -48,6 +85,8 @@ def deliveries_of(connection: Connection, request_id: UUID) -> list[DeliveryBody
 def _delivery(row: Any, tried: list[AttemptBody]) -> DeliveryBody:
     return DeliveryBody(
         id=str(row.id),
+        request_id=str(row.request_id),
+        endpoint_id=None if row.endpoint_id is None else str(row.endpoint_id),
         message_id=row.message_id,
         type=row.type,
         generation=row.generation,
@@ -55,7 +94,7 @@ def _delivery(row: Any, tried: list[AttemptBody]) -> DeliveryBody:
         state=row.state,
         end_reason=row.end_reason,
         create_time=rfc3339(row.create_time),
-        next_attempt_time=_optional(row.next_attempt_time),
+        next_attempt_time=optional_time(row.next_attempt_time),
         attempts=tried,
     )
 
@@ -65,7 +104,3 @@ def _host(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
-
-
-def _optional(time: datetime | None) -> str | None:
-    return None if time is None else rfc3339(time)

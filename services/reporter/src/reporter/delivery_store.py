@@ -17,6 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
+from reporter.endpoint_secrets import SecretSeed
+from reporter.endpoint_store import end_reason, ended_as, endpoint_of_delivery, live_secrets
 from reporter.retry_policy import Answered, Delivered, GivenUp, Outcome, TryAgain, Unanswered, Verdict
 from reporter.tables import attempts, deliveries
 
@@ -35,6 +37,24 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Where an event goes: an endpoint, or without `endpoint_id` the URL of a batch or of the deployment.
+
+    `disabled` records the delivery as FAILED at once, so that it can be redelivered later.
+    """
+
+    url: str
+    endpoint_id: UUID | None = None
+    disabled: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Return what tells it from other targets of the same event."""
+        key = self.url if self.endpoint_id is None else f"endpoint:{self.endpoint_id}"
+        return hashlib.sha256(key.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
 class Hint:
     """A task to create: one attempt of one delivery; `resend` tells a repeated hint from the lost one."""
 
@@ -45,13 +65,28 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery leased for one attempt."""
+    """A delivery leased for one attempt.
+
+    `earlier_attempts` were made before it was last redelivered. `seeds` are those of the endpoint's secrets; a delivery
+    without `endpoint_id` is signed with the deployment's secret.
+    """
 
     delivery_id: UUID
     attempt: int
     url: str
     message_id: str
     body: bytes
+    earlier_attempts: int
+    endpoint_id: UUID | None
+    seeds: tuple[SecretSeed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """An attempt whose worker vanished."""
+
+    hint: Hint
+    earlier_attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +99,27 @@ class Standing:
 
 
 def add_deliveries(
-    connection: Connection, event: Event, urls: Sequence[str], *, now: datetime, sweep_time: datetime
+    connection: Connection, event: Event, targets: Sequence[Target], *, now: datetime, sweep_time: datetime
 ) -> list[Hint]:
-    """Insert a delivery per URL unless it exists; return the hints for those that were never tried."""
-    for url in urls:
+    """Insert a delivery per target unless it exists; return the hints for those that were never tried."""
+    for target in targets:
         delivery_id = uuid4()
         row = {
             "id": delivery_id,
             "request_id": event.request_id,
             "generation": event.generation,
             "type": event.type,
-            "url": url,
-            "url_sha256": hashlib.sha256(url.encode()).hexdigest(),
+            "url": target.url,
+            "url_sha256": target.digest,
+            "endpoint_id": target.endpoint_id,
             "message_id": f"msg_{delivery_id.hex}",
             "body": event.body,
-            "state": "PENDING",
-            "next_attempt_time": now,
-            "sweep_time": sweep_time,
             "create_time": now,
+            **(
+                ended_as("ENDPOINT_DISABLED", now=now)
+                if target.disabled
+                else {"state": "PENDING", "next_attempt_time": now, "sweep_time": sweep_time}
+            ),
         }
         connection.execute(insert(deliveries).values(row).on_conflict_do_nothing(constraint="deliveries_once"))
     untried = sa.select(deliveries.c.id).where(
@@ -98,22 +136,42 @@ def add_deliveries(
 def claim(
     connection: Connection, delivery_id: UUID, *, attempt: int, now: datetime, lease_until: datetime
 ) -> Claimed | None:
-    """Lease the delivery for its next attempt; None when that attempt is done, under way, or not the next one."""
+    """Lease the delivery for its next attempt; None when that attempt is done, under way, or not the next one.
+
+    A delivery whose endpoint is disabled or deleted is ended instead.
+    """
     columns = deliveries.c
+    its_turn = (
+        columns.id == delivery_id,
+        columns.state == "PENDING",
+        columns.attempts == attempt - 1,
+        sa.or_(columns.lease_until.is_(None), columns.lease_until <= now),
+    )
+    endpoint = endpoint_of_delivery(connection, delivery_id)
+    if endpoint is not None and endpoint.disabled_reason is not None:
+        ended = ended_as(end_reason(endpoint.disabled_reason), now=now)
+        connection.execute(sa.update(deliveries).where(*its_turn).values(ended))
+        return None
+    # The endpoint may have another URL by now.
+    moved = {} if endpoint is None else {"url": endpoint.url}
     leased = connection.execute(
         sa.update(deliveries)
-        .where(
-            columns.id == delivery_id,
-            columns.state == "PENDING",
-            columns.attempts == attempt - 1,
-            sa.or_(columns.lease_until.is_(None), columns.lease_until <= now),
-        )
-        .values(lease_until=lease_until, sweep_time=lease_until)
-        .returning(columns.url, columns.message_id, columns.body)
+        .where(*its_turn)
+        .values(lease_until=lease_until, sweep_time=lease_until, **moved)
+        .returning(columns.url, columns.message_id, columns.body, columns.earlier_attempts)
     ).one_or_none()
     if leased is None:
         return None
-    return Claimed(delivery_id, attempt, leased.url, leased.message_id, bytes(leased.body))
+    return Claimed(
+        delivery_id=delivery_id,
+        attempt=attempt,
+        url=leased.url,
+        message_id=leased.message_id,
+        body=bytes(leased.body),
+        earlier_attempts=leased.earlier_attempts,
+        endpoint_id=None if endpoint is None else endpoint.id,
+        seeds=() if endpoint is None else tuple(live_secrets(connection, endpoint.id, now=now)),
+    )
 
 
 def record_attempt(
@@ -139,9 +197,9 @@ def record_attempt(
         case TryAgain(at):
             following = {"state": "PENDING", "next_attempt_time": at, "sweep_time": at + sweep_delay}
         case Delivered():
-            following = {"state": "DELIVERED", **_ended(now, None)}
+            following = {"state": "DELIVERED", "end_time": now, "next_attempt_time": None, "sweep_time": None}
         case GivenUp(reason):
-            following = {"state": "FAILED", **_ended(now, reason)}
+            following = ended_as(reason, now=now)
     updated = connection.execute(
         sa.update(deliveries)
         .where(
@@ -150,7 +208,7 @@ def record_attempt(
             deliveries.c.attempts == attempt - 1,
             free,
         )
-        .values(attempts=attempt, lease_until=None, resends=0, **following)
+        .values({"attempts": attempt, "resends": 0, **following, "lease_until": None})
     )
     if updated.rowcount == 0:
         return False
@@ -188,20 +246,16 @@ def take_lost(connection: Connection, *, now: datetime, sweep_time: datetime, li
     return [Hint(row.id, attempt=row.attempts + 1, resend=row.resends) for row in taken]
 
 
-def expired_leases(connection: Connection, *, now: datetime, limit: int) -> list[Hint]:
+def expired_leases(connection: Connection, *, now: datetime, limit: int) -> list[Abandoned]:
     """Return the attempts whose worker vanished: their lease ran out and nothing was recorded."""
     columns = deliveries.c
     rows = connection.execute(
-        sa.select(columns.id, columns.attempts)
+        sa.select(columns.id, columns.attempts, columns.earlier_attempts)
         .where(columns.state == "PENDING", columns.sweep_time <= now, columns.lease_until <= now)
         .order_by(columns.sweep_time)
         .limit(limit)
     )
-    return [Hint(row.id, attempt=row.attempts + 1) for row in rows]
-
-
-def _ended(now: datetime, reason: str | None) -> dict[str, Any]:
-    return {"next_attempt_time": None, "sweep_time": None, "end_time": now, "end_reason": reason}
+    return [Abandoned(Hint(row.id, attempt=row.attempts + 1), row.earlier_attempts) for row in rows]
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:

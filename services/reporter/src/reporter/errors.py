@@ -9,6 +9,7 @@ from chassis.errors import (
     ApiError,
     FieldViolation,
     Status,
+    aborted,
     failed_precondition,
     invalid_argument,
     not_found,
@@ -25,8 +26,15 @@ class Reason(StrEnum):
     REPORT_NOT_FOUND = "REPORT_NOT_FOUND"
     DOWNLOAD_LINK_EXPIRED = "DOWNLOAD_LINK_EXPIRED"
     DOWNLOAD_LINK_INVALID = "DOWNLOAD_LINK_INVALID"
-    STATUS_NOT_FINAL = "STATUS_NOT_FINAL"
+    STATUS_IS_NO_EVENT = "STATUS_IS_NO_EVENT"
+    PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"  # noqa: S105 - a reason
+    ENDPOINT_NOT_FOUND = "ENDPOINT_NOT_FOUND"
+    ENDPOINT_URL_REFUSED = "ENDPOINT_URL_REFUSED"
+    ENDPOINT_DISABLED = "ENDPOINT_DISABLED"
+    ENDPOINT_LIMIT = "ENDPOINT_LIMIT"
+    SECRET_LIMIT = "SECRET_LIMIT"  # noqa: S105 - a reason
     DELIVERY_NOT_FOUND = "DELIVERY_NOT_FOUND"
+    DELIVERY_UNDER_WAY = "DELIVERY_UNDER_WAY"
     DELIVERIES_BUSY = "DELIVERIES_BUSY"
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     QUEUE_UNAVAILABLE = "QUEUE_UNAVAILABLE"
@@ -79,16 +87,79 @@ def link_invalid() -> ApiError:
     )
 
 
-def status_not_final(status: str) -> ApiError:
-    """Return a 400: subscribers are told endings only."""
+def status_is_no_event(status: str) -> ApiError:
+    """Return a 400: no event belongs to this status."""
     return invalid_argument(
-        Reason.STATUS_NOT_FINAL, f"{status} is not the final status of a batch; nobody is told.", status=status
+        Reason.STATUS_IS_NO_EVENT, f"No event belongs to the status {status}; nobody is told.", status=status
+    )
+
+
+def page_token_invalid() -> ApiError:
+    """Return a 400: the token was not given for this list, with these parameters."""
+    return invalid_argument(
+        Reason.PAGE_TOKEN_INVALID, "The page_token is not one that this request, with these parameters, was given."
+    )
+
+
+def endpoint_not_found(endpoint_id: str) -> ApiError:
+    """Return a 404: no such endpoint, deleted, or not the caller's."""
+    return not_found(Reason.ENDPOINT_NOT_FOUND, f"There is no webhook endpoint {endpoint_id}.")
+
+
+def endpoint_url_refused(fault: str, detail: str) -> ApiError:
+    """Return a 400: events would never be sent to this URL.
+
+    Args:
+        fault: an egress fault, e.g. URL_FORBIDDEN.
+        detail: what is wrong; never an address.
+    """
+    return ApiError(
+        Status.INVALID_ARGUMENT,
+        Reason.ENDPOINT_URL_REFUSED,
+        f"The URL cannot be a webhook endpoint: {detail}.",
+        metadata={"fault": fault},
+        violations=[FieldViolation("url", detail, fault)],
+    )
+
+
+def endpoint_disabled(endpoint_id: str, disabled_reason: str) -> ApiError:
+    """Return a 400 FAILED_PRECONDITION: nothing is sent to a disabled endpoint."""
+    return failed_precondition(
+        Reason.ENDPOINT_DISABLED,
+        f"Webhook endpoint {endpoint_id} is disabled ({disabled_reason}); enable it first.",
+        disabled_reason=disabled_reason,
+    )
+
+
+def endpoint_limit(limit: int, count: int) -> ApiError:
+    """Return a 400 FAILED_PRECONDITION: there are as many endpoints as there may be."""
+    return failed_precondition(
+        Reason.ENDPOINT_LIMIT,
+        f"There may be {limit} webhook endpoints and there are {count}; delete one first.",
+        limit=str(limit),
+        value=str(count),
+    )
+
+
+def secret_limit(limit: int, count: int) -> ApiError:
+    """Return a 400 FAILED_PRECONDITION: too many replaced secrets still sign."""
+    return failed_precondition(
+        Reason.SECRET_LIMIT,
+        f"An endpoint may have {limit} secrets at once and this one has {count}; wait until the oldest has expired,"
+        " or end them all with an overlap_s of 0.",
+        limit=str(limit),
+        value=str(count),
     )
 
 
 def delivery_not_found(delivery_id: str) -> ApiError:
     """Return a 404: no such delivery."""
     return not_found(Reason.DELIVERY_NOT_FOUND, f"There is no delivery {delivery_id}.")
+
+
+def delivery_under_way(delivery_id: str) -> ApiError:
+    """Return a 409: an attempt of this delivery is being made right now."""
+    return aborted(Reason.DELIVERY_UNDER_WAY, f"Delivery {delivery_id} is being attempted right now.")
 
 
 def deliveries_busy() -> ApiError:

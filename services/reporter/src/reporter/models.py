@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chassis.errors import FieldViolation
 from reporter.errors import request_invalid
-from reporter.events import Counts, Ending
+from reporter.events import Counts, Notice
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _RequestId = Annotated[
@@ -49,10 +49,10 @@ class NotificationRequest(_Frozen):
     webhook_url: str | None
     download_url: str | None
 
-    def to_ending(self) -> Ending:
+    def to_notice(self) -> Notice:
         """Return what the use case takes."""
         counts = Counts(self.counts.total, self.counts.pending, self.counts.succeeded, self.counts.failed)
-        return Ending(
+        return Notice(
             request_id=self.request_id,
             generation=self.generation,
             status=self.status,
@@ -116,12 +116,16 @@ class DeliveryBody(_Frozen):
     """One delivery of one event to one endpoint."""
 
     id: str = Field(description="The delivery")
+    request_id: str = Field(description="The batch; of a test event a new id, behind which there is none")
+    endpoint_id: str | None = Field(description="The webhook endpoint; null: the batch's or the deployment's own URL")
     message_id: str = Field(description="The webhook-id header of every attempt")
     type: str = Field(description="The event, e.g. batch.completed")
     generation: int = Field(description="Run of the batch")
     url_host: str = Field(description="Host of the endpoint; the rest of its URL may be secret")
     state: str = Field(description="PENDING, DELIVERED or FAILED")
-    end_reason: str | None = Field(description="Why it FAILED: EXHAUSTED, GONE, URL_INVALID")
+    end_reason: str | None = Field(
+        description="Why it FAILED: EXHAUSTED, GONE, URL_INVALID, ENDPOINT_DISABLED, ENDPOINT_DELETED"
+    )
     create_time: str = Field(description="RFC 3339")
     next_attempt_time: str | None = Field(description="RFC 3339; null when none follows")
     attempts: list[AttemptBody] = Field(description="The finished attempts in order")
@@ -134,14 +138,14 @@ class DeliveriesAnswer(_Frozen):
     deliveries: list[DeliveryBody] = Field(description="Oldest first; empty when nobody was told")
 
 
-def body_of(model: type[_Model]) -> _Model:
-    """Return the request's JSON body as a model.
+def body_of(model: type[_Model], *, may_be_empty: bool = False) -> _Model:
+    """Return the request's JSON body as a model; no body at all may stand for `{}`.
 
     Raises:
         ApiError: 400 REQUEST_INVALID naming every bad field.
     """
     try:
-        return model.model_validate_json(request.get_data())
+        return model.model_validate_json(request.get_data() or (b"{}" if may_be_empty else b""))
     except ValidationError as error:
         raise _refused(error) from error
 

@@ -78,9 +78,9 @@ def add_internal_routes(
     @app.post("/internal/notifications")
     @owners_of_batches
     def notify_subscribers() -> dict[str, Any]:
-        """Record a delivery per endpoint; a repeat adds none."""
-        ending = body_of(NotificationRequest).to_ending()
-        return {"request_id": ending.request_id, "deliveries": deliveries.notify(ending)}
+        """Record a delivery per subscriber; a repeat adds none."""
+        notice = body_of(NotificationRequest).to_notice()
+        return {"request_id": notice.request_id, "deliveries": deliveries.notify(notice)}
 
     @app.post("/internal/deliveries")
     @guard.only(settings.tasks_service_account)

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from chassis.address_policy import parse_networks
 from chassis.settings import CommaList, Settings
+from reporter.endpoint_secrets import split_keys
 from reporter.signature import check_secret
 
 MAX_DOWNLOAD_TTL_S = 7 * 24 * 3600
@@ -15,6 +16,9 @@ MAX_DOWNLOAD_TTL_S = 7 * 24 * 3600
 
 MAX_SCHEDULED_S = 25 * 24 * 3600
 """Cloud Tasks schedules at most 30 days ahead; Retry-After may double an interval."""
+
+MAX_SECRET_OVERLAP_S = 7 * 24 * 3600
+"""The longest time for which a replaced secret may go on signing."""
 
 
 def _split_numbers(value: object) -> object:
@@ -72,6 +76,11 @@ class ReporterSettings(Settings):
         alias="WEBHOOK_SIGNING_SECRET",
         description="Standard Webhooks secret: `whsec_` and 24 to 64 random bytes in base64",
     )
+    webhook_endpoint_keys: SecretStr = Field(
+        alias="WEBHOOK_ENDPOINT_KEYS",
+        description="Keys of at least 32 random characters, from which the secrets of webhook endpoints are derived;"
+        " the first makes new secrets, the others (after commas) keep older ones working",
+    )
     webhook_url: str = Field(
         "",
         alias="WEBHOOK_URL",
@@ -102,6 +111,22 @@ class ReporterSettings(Settings):
         gt=0,
         description="Seconds after which the sweeper takes the task of a due delivery for lost and makes another",
     )
+    webhook_max_endpoints: int = Field(
+        50, alias="WEBHOOK_MAX_ENDPOINTS", ge=1, le=1000, description="Webhook endpoints there may be at once"
+    )
+    webhook_secret_overlap_s: int = Field(
+        86400,
+        alias="WEBHOOK_SECRET_OVERLAP_S",
+        ge=0,
+        le=MAX_SECRET_OVERLAP_S,
+        description="Seconds for which a replaced secret signs beside the new one",
+    )
+    webhook_disable_after_s: int = Field(
+        5 * 86400,
+        alias="WEBHOOK_DISABLE_AFTER_S",
+        ge=1,
+        description="Seconds of nothing but failures after which an endpoint is disabled",
+    )
     egress_allowed_networks: CommaList = Field(
         (), alias="EGRESS_ALLOWED_NETWORKS", description="Networks that webhooks may reach although they are not public"
     )
@@ -115,6 +140,12 @@ class ReporterSettings(Settings):
     @classmethod
     def _check_webhook_secret(cls, value: SecretStr) -> SecretStr:
         check_secret(value.get_secret_value())
+        return value
+
+    @field_validator("webhook_endpoint_keys")
+    @classmethod
+    def _check_endpoint_keys(cls, value: SecretStr) -> SecretStr:
+        split_keys(value.get_secret_value())
         return value
 
     @field_validator("webhook_retry_schedule_s")

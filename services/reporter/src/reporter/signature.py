@@ -38,11 +38,11 @@ def check_secret(secret: str) -> None:
         raise ValueError(message)
 
 
-def signed_headers(secret: str, *, message_id: str, attempt_time: datetime, body: bytes) -> dict[str, str]:
+def signed_headers(secrets: tuple[str, ...], *, message_id: str, attempt_time: datetime, body: bytes) -> dict[str, str]:
     """Return the three headers of one attempt.
 
     Args:
-        secret: `whsec_...`.
+        secrets: `whsec_...`; one signature for each, of which a receiver accepts any. Two while a secret is replaced.
         message_id: the same in every attempt of one delivery.
         attempt_time: when this attempt is made; aware, of any zone.
         body: exactly the bytes that will be sent; UTF-8.
@@ -54,8 +54,9 @@ def signed_headers(secret: str, *, message_id: str, attempt_time: datetime, body
         message = "the time of an attempt must be aware"
         raise ValueError(message)
     in_utc = attempt_time.astimezone(UTC)
+    signatures = [str(Webhook(secret).sign(message_id, in_utc, body.decode())) for secret in secrets]
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(int(in_utc.timestamp())),
-        "webhook-signature": str(Webhook(secret).sign(message_id, in_utc, body.decode())),
+        "webhook-signature": " ".join(signatures),
     }

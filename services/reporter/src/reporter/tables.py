@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import BYTEA
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 
 metadata = sa.MetaData()
 
@@ -24,6 +24,42 @@ reports = sa.Table(
     comment="One row per published report; the objects it names exist.",
 )
 
+endpoints = sa.Table(
+    "webhook_endpoints",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("owner", sa.Text),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    # NULL: all of them, also those that later releases add.
+    sa.Column("event_types", ARRAY(sa.Text)),
+    sa.Column("disabled_reason", sa.Text),
+    sa.Column("disable_time", sa.DateTime(timezone=True)),
+    sa.Column("failing_since", sa.DateTime(timezone=True)),
+    sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("update_time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("delete_time", sa.DateTime(timezone=True)),
+    sa.CheckConstraint(
+        "(disabled_reason IS NULL) = (disable_time IS NULL)", name="webhook_endpoints_disabled_with_a_time"
+    ),
+    sa.CheckConstraint(
+        "disabled_reason IN ('PAUSED', 'GONE', 'FAILING', 'DELETED')", name="webhook_endpoints_disabled_reason"
+    ),
+    sa.Index("webhook_endpoints_by_owner", "owner", "create_time", postgresql_where=sa.text("delete_time IS NULL")),
+    comment="One row per subscription; a deleted one stays for the sake of its deliveries, without secrets.",
+)
+
+endpoint_secrets = sa.Table(
+    "webhook_secrets",
+    metadata,
+    sa.Column("endpoint_id", sa.Uuid, sa.ForeignKey("webhook_endpoints.id"), primary_key=True),
+    sa.Column("salt", BYTEA, primary_key=True),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("expire_time", sa.DateTime(timezone=True)),
+    comment="Seeds of signing secrets, not the secrets; the one without expire_time is the newest.",
+)
+
 deliveries = sa.Table(
     "deliveries",
     metadata,
@@ -32,7 +68,7 @@ deliveries = sa.Table(
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("url", sa.Text, nullable=False),
-    # A URL may be longer than an index entry, so the unique key holds its digest.
+    # A URL may be longer than an index entry, so the unique key holds its digest; of an endpoint, that of its id.
     sa.Column("url_sha256", sa.Text, nullable=False),
     sa.Column("message_id", sa.Text, nullable=False, unique=True),
     sa.Column("body", BYTEA, nullable=False),
@@ -45,6 +81,10 @@ deliveries = sa.Table(
     sa.Column("end_reason", sa.Text),
     sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
     sa.Column("end_time", sa.DateTime(timezone=True)),
+    # NULL: the URL of a batch or of the deployment, signed with the deployment's secret.
+    sa.Column("endpoint_id", sa.Uuid, sa.ForeignKey("webhook_endpoints.id")),
+    # The schedule begins anew with each redelivery, while the numbers of the attempts go on.
+    sa.Column("earlier_attempts", sa.Integer, nullable=False, server_default="0"),
     sa.UniqueConstraint("request_id", "generation", "type", "url_sha256", name="deliveries_once"),
     sa.CheckConstraint("state IN ('PENDING', 'DELIVERED', 'FAILED')", name="deliveries_state"),
     sa.CheckConstraint(
@@ -52,6 +92,13 @@ deliveries = sa.Table(
         name="deliveries_pending_has_a_time",
     ),
     sa.Index("deliveries_due", "sweep_time", postgresql_where=sa.text("state = 'PENDING'")),
+    sa.Index(
+        "deliveries_by_endpoint",
+        "endpoint_id",
+        "create_time",
+        "id",
+        postgresql_where=sa.text("endpoint_id IS NOT NULL"),
+    ),
     comment="One row per event and endpoint: what is sent, how often it was tried, when it is tried again.",
 )
 

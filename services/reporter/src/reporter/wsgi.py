@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,8 @@ from chassis.settings import SettingsError, exit_with_faults
 from reporter.app import Parts, create_app
 from reporter.deliveries import MAX_READ_BYTES, USER_AGENT, Deliveries, DeliveryPolicy
 from reporter.delivery_queue import CloudTasksQueue, DeliveryQueue
+from reporter.endpoint_secrets import EndpointSecrets, split_keys
+from reporter.endpoints import EndpointPolicy, Endpoints
 from reporter.links import DownloadLinks
 from reporter.objects import ReportObjects
 from reporter.publication import ReportPublisher
@@ -63,6 +66,7 @@ def assemble(
     storage_client: Any,
     tokens: TokenSource,
     jitter: Callable[[], float],
+    resolve: Any = socket.getaddrinfo,
 ) -> Parts:
     """Return the application's parts; what is not given follows from the settings."""
     engine = new_engine(
@@ -76,6 +80,24 @@ def assemble(
         total_timeout_s=settings.webhook_timeout_s,
         max_body_bytes=MAX_READ_BYTES,
     )
+    egress = Egress(policy, user_agent=USER_AGENT, clock=clock, resolve=resolve)
+    secrets = EndpointSecrets(split_keys(settings.webhook_endpoint_keys.get_secret_value()))
+    deliveries = Deliveries(
+        engine=engine,
+        queue=queue,
+        egress=egress,
+        secrets=secrets,
+        policy=DeliveryPolicy(
+            deployment_url=settings.webhook_url,
+            secret=settings.webhook_signing_secret.get_secret_value(),
+            schedule_s=settings.webhook_retry_schedule_s,
+            concurrency=settings.webhook_concurrency,
+            hint_grace=timedelta(seconds=settings.webhook_hint_grace_s),
+            patience=timedelta(seconds=settings.webhook_disable_after_s),
+        ),
+        clock=clock,
+        jitter=jitter,
+    )
     return Parts(
         engine=engine,
         guard=CallerGuard(
@@ -84,19 +106,17 @@ def assemble(
         publisher=ReportPublisher(
             ingest=InternalService("ingest", settings.ingest_url, tokens), objects=objects, engine=engine, clock=clock
         ),
-        deliveries=Deliveries(
+        deliveries=deliveries,
+        endpoints=Endpoints(
             engine=engine,
-            queue=queue,
-            egress=Egress(policy, user_agent=USER_AGENT, clock=clock),
-            policy=DeliveryPolicy(
-                deployment_url=settings.webhook_url,
-                secret=settings.webhook_signing_secret.get_secret_value(),
-                schedule_s=settings.webhook_retry_schedule_s,
-                concurrency=settings.webhook_concurrency,
-                hint_grace=timedelta(seconds=settings.webhook_hint_grace_s),
+            deliveries=deliveries,
+            egress=egress,
+            secrets=secrets,
+            policy=EndpointPolicy(
+                max_endpoints=settings.webhook_max_endpoints,
+                secret_overlap=timedelta(seconds=settings.webhook_secret_overlap_s),
             ),
             clock=clock,
-            jitter=jitter,
         ),
         objects=objects,
         links=DownloadLinks(
