@@ -242,53 +242,6 @@ async def test_written_log_entry_is_one_json_line(emulator: Any, caplog: pytest.
     assert json.loads(entry.message) == {"severity": "WARNING", "execution": name, "jsonPayload": {"a": 1}}
 
 
-CALLS_AND_FAILURES = [
-    ("CALL_STARTED", "call"),
-    ("CALL_SUCCEEDED", "call"),
-    ("CALL_STARTED", "bad_call"),
-    ("EXCEPTION_RAISED", "bad_call"),
-    ("EXCEPTION_RAISED", "bad_assign"),
-]
-
-
-@pytest.mark.parametrize(
-    ("of_workflow", "of_execution", "expected"),
-    [
-        ("LOG_ALL_CALLS", "CALL_LOG_LEVEL_UNSPECIFIED", CALLS_AND_FAILURES),
-        ("LOG_NONE", "LOG_ALL_CALLS", CALLS_AND_FAILURES),
-        ("LOG_ALL_CALLS", "LOG_ERRORS_ONLY", [entry for entry in CALLS_AND_FAILURES if entry[0] == "EXCEPTION_RAISED"]),
-        ("LOG_ALL_CALLS", "LOG_NONE", []),
-        ("CALL_LOG_LEVEL_UNSPECIFIED", "CALL_LOG_LEVEL_UNSPECIFIED", []),
-    ],
-)
-async def test_call_log_level_decides_what_is_logged(
-    emulator: Any,
-    caplog: pytest.LogCaptureFixture,
-    of_workflow: str,
-    of_execution: str,
-    expected: list[tuple[str, str]],
-) -> None:
-    """The execution's level wins; without one the workflow's applies."""
-
-    async def steps(argument: object, host: Any) -> None:
-        for step, kind in (("assign", "STEP_ASSIGN"), ("call", "STEP_CALL"), ("bad_call", "STEP_CALL")):
-            entry = host.observer.step_started(routine="main", step=step, step_type=kind, line=1, thread="main")
-            host.observer.step_ended(entry, failed=step.startswith("bad"))
-        entry = host.observer.step_started(
-            routine="main", step="bad_assign", step_type="STEP_ASSIGN", line=1, thread="main"
-        )
-        host.observer.step_ended(entry, failed=True)
-
-    emulator.programs["steps"] = steps
-    emulator.deploy("steps", callLogLevel=of_workflow)
-
-    with caplog.at_level(logging.INFO, logger="localcloud.workflows"):
-        await emulator.finish(emulator.start(callLogLevel=of_execution))
-
-    payloads = [json.loads(record.message)["jsonPayload"] for record in caplog.records if record.message[0] == "{"]
-    assert [(payload["activity"], payload["step"]) for payload in payloads] == expected
-
-
 async def test_full_concurrency_queues_and_then_starts(make_emulator: Any) -> None:
     """An execution over the limit waits as QUEUED, and starts when a place is free."""
     emulator = make_emulator(max_concurrent=1)

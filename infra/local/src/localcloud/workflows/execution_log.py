@@ -1,26 +1,33 @@
 """What an execution writes to the log: its `sys.log` entries, and its calls as its call log level asks.
 
-The level decides as in production: LOG_ALL_CALLS has every call step and every failure, LOG_ERRORS_ONLY the failures.
-Unlike production's entries these name the step but neither the function nor its arguments, which the interpreter does
-not tell an observer. Source: https://cloud.google.com/workflows/docs/log-workflow.
+Call entries have the form of `EngineCallLog`, the payload of the log `workflows.googleapis.com/engine_call`:
+https://github.com/googleapis/googleapis/blob/master/google/cloud/workflows/type/engine_call.proto. The levels are those
+of https://cloud.google.com/workflows/docs/log-workflow: LOG_ALL_CALLS has every call step, LOG_ERRORS_ONLY those
+that an exception stopped. Not written: EXCEPTION_HANDLED, which no page explains. Nothing is truncated.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.workflows.enums import CallLogLevel, StepType
-from localcloud.workflows.history import History
-from localcloud.workflows.jsontext import encode_json_leniently
+from localcloud.clock import Clock
+from localcloud.workflows.api_json import timestamp
+from localcloud.workflows.enums import CallLogLevel
+from localcloud.workflows.jsontext import MAX_DEPTH, JsonEncodeError, encode_json_leniently
 from localcloud.workflows.runtime.host import Value
 
 _LOG = logging.getLogger("localcloud.workflows")
 
-_CALLS = frozenset(
-    {StepType.STEP_STD_LIB_CALL, StepType.STEP_CONNECTOR_CALL, StepType.STEP_SUBWORKFLOW_CALL, StepType.STEP_CALL}
-)
+_CALL_LOG_TYPE = "type.googleapis.com/google.cloud.workflows.type.EngineCallLog"
+_REDACTED_HEADER = "authorization"
+_ENTRY_DEPTH = 5
+"""How deep in an entry an argument stands, and some."""
+
+REDACTED = "REDACTED"
+"""Stands for the value of an Authorization header in arguments and responses; production's text is not published."""
 
 _LEVELS = {
     "DEFAULT": logging.INFO,
@@ -46,35 +53,105 @@ class ExecutionLog:
         """Write one entry; a dict is `jsonPayload`, the rest `textPayload`."""
         kind = "jsonPayload" if isinstance(payload, dict) else "textPayload"
         entry: dict[str, Any] = {"severity": severity, "execution": self.execution_name, kind: payload}
-        _LOG.log(_LEVELS.get(severity, logging.INFO), "%s", encode_json_leniently(entry))
+        try:
+            text = encode_json_leniently(entry)
+        except JsonEncodeError as error:
+            # A log entry must not fail the execution whose value it shows.
+            text = encode_json_leniently({**entry, kind: f"(a value that cannot be written: {error})"})
+        _LOG.log(_LEVELS.get(severity, logging.INFO), "%s", text)
 
 
-class LoggedSteps:
-    """A `StepObserver` that records into a history and writes calls to the log."""
+@dataclass(frozen=True, slots=True)
+class _OpenCall:
+    step: str
+    callee: str
+    start_time: float
 
-    def __init__(self, history: History, log: ExecutionLog, level: CallLogLevel) -> None:
-        self._history = history
+
+class CallLog:
+    """The `CallObserver` that writes the calls of one execution to its log."""
+
+    def __init__(self, log: ExecutionLog, clock: Clock, level: CallLogLevel) -> None:
         self._log = log
-        self._logs_calls = level == CallLogLevel.LOG_ALL_CALLS
-        self._logs_failures = level in (CallLogLevel.LOG_ALL_CALLS, CallLogLevel.LOG_ERRORS_ONLY)
+        self._clock = clock
+        self._logs_all = level == CallLogLevel.LOG_ALL_CALLS
+        self._execution_id = log.execution_name.rpartition("/")[2]
+        self._open: dict[int, _OpenCall] = {}
+        self._last_id = 0
 
-    def step_started(self, *, routine: str, step: str, step_type: str, line: int, thread: str) -> int:
-        """Record the step, and write that a call begins."""
-        entry = self._history.step_started(routine=routine, step=step, step_type=step_type, line=line, thread=thread)
-        if self._logs_calls and StepType[step_type] in _CALLS:
-            self._write("INFO", entry, "CALL_STARTED")
-        return entry
+    def call_started(
+        self,
+        *,
+        routine: str,  # noqa: ARG002 - the proto has no field for it
+        step: str,
+        function: str,
+        arguments: Mapping[str, Value],
+    ) -> int:
+        """Write the call with those arguments that are not null, and return an id for the other two."""
+        self._last_id += 1
+        call = _OpenCall(step, function, self._clock.now())
+        self._open[self._last_id] = call
+        if self._logs_all:
+            named = {name: _redacted(value) for name, value in arguments.items() if value is not None}
+            self._write("INFO", call, "BEGUN", {"begun": {"namedArgs": named}})
+        return self._last_id
 
-    def step_ended(self, entry: int, *, failed: bool) -> None:
-        """Record the end, and write that a call ended or that a step failed."""
-        self._history.step_ended(entry, failed=failed)
-        if failed and self._logs_failures:
-            self._write("ERROR", entry, "EXCEPTION_RAISED")
-        elif self._logs_calls and (ended := self._history.entry(entry)) is not None and ended.step_type in _CALLS:
-            self._write("INFO", entry, "CALL_SUCCEEDED")
+    def call_returned(self, call: int, response: Value) -> None:
+        """Write what the call returned, as JSON text."""
+        ended = self._open.pop(call)
+        if self._logs_all:
+            details = {"callStartTime": timestamp(ended.start_time), "response": _text(_redacted(response))}
+            self._write("INFO", ended, "SUCCEEDED", {"succeeded": details})
 
-    def _write(self, severity: str, entry_id: int, activity: str) -> None:
-        entry = self._history.entry(entry_id)
-        if entry is not None:
-            payload = {"activity": activity, "routine": entry.routine, "step": entry.step, "line": entry.line}
-            self._log.write(severity, payload)
+    def call_raised(self, call: int, error: Value, *, origin: str | None) -> None:
+        """Write the message of what the call raised, and the step where it comes from."""
+        ended = self._open.pop(call)
+        match error:
+            case {"message": str(message)}:
+                text = message
+            case _:
+                text = _text(_redacted(error))
+        details = {
+            "callStartTime": timestamp(ended.start_time),
+            "exception": text,
+            "origin": ended.step if origin is None else origin,
+        }
+        self._write("ERROR", ended, "EXCEPTION_RAISED", {"exceptionRaised": details})
+
+    def _write(self, severity: str, call: _OpenCall, state: str, details: dict[str, Any]) -> None:
+        entry = {
+            "@type": _CALL_LOG_TYPE,
+            "executionId": self._execution_id,
+            "activityTime": timestamp(self._clock.now()),
+            "state": state,
+            "step": call.step,
+            "callee": call.callee,
+        }
+        self._log.write(severity, entry | details)
+
+
+def call_log(log: ExecutionLog, clock: Clock, level: CallLogLevel) -> CallLog | None:
+    """Return the observer that `level` asks for, or None when no calls are logged."""
+    if level in (CallLogLevel.LOG_ALL_CALLS, CallLogLevel.LOG_ERRORS_ONLY):
+        return CallLog(log, clock, level)
+    return None
+
+
+def _redacted(value: Value, depth: int = 0) -> Value:
+    """Return a copy without the values of Authorization headers, however deep, and without what nests too deep."""
+    if depth >= MAX_DEPTH - _ENTRY_DEPTH:
+        return "(nested too deep)"
+    match value:
+        case dict():
+            return {
+                key: REDACTED if key.lower() == _REDACTED_HEADER else _redacted(item, depth + 1)
+                for key, item in value.items()
+            }
+        case list():
+            return [_redacted(item, depth + 1) for item in value]
+        case _:
+            return value
+
+
+def _text(value: Value) -> str:
+    return encode_json_leniently(value)

@@ -17,7 +17,7 @@ from localcloud.clock import Clock
 from localcloud.google_errors import failed_precondition, resource_exhausted
 from localcloud.workflows.callbacks import Callbacks
 from localcloud.workflows.enums import CallLogLevel, ExecutionState, HistoryLevel, StepState
-from localcloud.workflows.execution_log import ExecutionLog, LoggedSteps
+from localcloud.workflows.execution_log import ExecutionLog, call_log
 from localcloud.workflows.history import History
 from localcloud.workflows.jsontext import JsonEncodeError, decode_json, encode_json, encode_json_leniently
 from localcloud.workflows.runtime.failure import ExecutionFailedError
@@ -201,9 +201,10 @@ class Executor:
             tokens=self._token_source(execution.revision.service_account),
             callbacks=self._callbacks.broker(execution.name),
             log=log,
-            observer=LoggedSteps(execution.history, log, execution.call_log_level),
+            observer=execution.history,
             env=self._environment(execution),
             connectors=self._connectors,
+            calls=call_log(log, self._clock, execution.call_log_level),
         )
 
     def _environment(self, execution: Execution) -> dict[str, str]:

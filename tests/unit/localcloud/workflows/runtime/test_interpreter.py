@@ -68,9 +68,9 @@ class RememberedCalls:
         """Keep a response."""
         self.heard.append(("returned", call, response))
 
-    def call_raised(self, call: int, error: Value) -> None:
-        """Keep a raised value."""
-        self.heard.append(("raised", call, error))
+    def call_raised(self, call: int, error: Value, *, origin: str | None) -> None:
+        """Keep a raised value and where it began."""
+        self.heard.append(("raised", call, error, origin))
 
 
 async def run(source: str, argument: Value = None, host: Host | None = None, connectors: tuple[str, ...] = ()) -> Value:
@@ -186,7 +186,7 @@ async def test_the_call_observer_hears_of_call_steps_only() -> None:
         ("started", "main.b", "text.to_upper", {"source": "a2"}),
         ("returned", 2, "A2"),
         ("started", "main.c", "sub", {"n": 0, "m": 2}),
-        ("raised", 4, {"message": "ZeroDivisionError: division by zero", "tags": ["ZeroDivisionError"]}),
+        ("raised", 4, {"message": "ZeroDivisionError: division by zero", "tags": ["ZeroDivisionError"]}, "s"),
     ]
 
 

@@ -62,7 +62,7 @@ def _observed(
     try:
         yield lambda result: observer.call_returned(call, result)
     except WorkflowError as error:
-        observer.call_raised(call, error.value)
+        observer.call_raised(call, error.value, origin=error.frames[0].step if error.frames else None)
         raise
 
 

@@ -124,8 +124,8 @@ class CallObserver(Protocol):
         """Record what it returned."""
         ...
 
-    def call_raised(self, call: int, error: Value) -> None:
-        """Record the value it raised."""
+    def call_raised(self, call: int, error: Value, *, origin: str | None) -> None:
+        """Record the value it raised; `origin` is the step of a subworkflow where it began, None for this one."""
         ...
 
 
