@@ -1,7 +1,7 @@
 """Fills Terraform's values into the Cloud Run manifests: `python3 infra/cloudrun/render.py NAME`.
 
 Reads `rendered/NAME.json` (the Terraform output `manifest_values`) and writes `rendered/NAME/services.yaml` and
-`rendered/NAME/migrations.yaml`, which skaffold.yaml deploys. Standard library only: it runs on an operator's machine and
+`rendered/NAME/migrations.yaml`, which skaffold.yaml deploys. Standard library only: it runs on operators' machines and
 in Cloud Build. A placeholder without a value ends it with status 1 before anything is written.
 """
 

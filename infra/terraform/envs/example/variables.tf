@@ -92,6 +92,7 @@ variable "secret_versions" {
     "reporter-database-url"   = "1"
     "download-signing-secret" = "1"
     "webhook-signing-secret"  = "1"
+    "webhook-endpoint-keys"   = "1"
   }
 }
 

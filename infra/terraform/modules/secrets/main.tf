@@ -6,6 +6,7 @@ locals {
     "reporter-database-url"   = ["reporter", "migrations"]
     "download-signing-secret" = ["reporter"]
     "webhook-signing-secret"  = ["reporter"]
+    "webhook-endpoint-keys"   = ["reporter"]
   }
 
   grants = merge([

@@ -41,6 +41,7 @@ output "manifest_values" {
     reporter_database_url_version   = var.settings.secret_versions["reporter-database-url"]
     download_signing_secret_version = var.settings.secret_versions["download-signing-secret"]
     webhook_signing_secret_version  = var.settings.secret_versions["webhook-signing-secret"]
+    webhook_endpoint_keys_version   = var.settings.secret_versions["webhook-endpoint-keys"]
   }
 }
 

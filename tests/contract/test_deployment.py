@@ -1,0 +1,286 @@
+"""One truth: what HCL, manifests, Skaffold, queues, schedules, workflow and settings name is the same everywhere."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from sqlalchemy import make_url
+
+from chassis.settings import settings_rows
+from contract import deployment as d
+from contract.hcl import Expression
+from contract.service_apps import SETTINGS, app_of, internal_routes, settings_from
+
+SECRET_VALUES = {
+    "ingest-database-url": f"postgresql://ingest:00ff@/pressroom_ingest?host=/cloudsql/{d.PROJECT}:{d.LOCATION}:pressroom",
+    "reporter-database-url": f"postgresql://reporter:00ff@/pressroom_reporter?host=/cloudsql/{d.PROJECT}:{d.LOCATION}:pressroom",
+    "download-signing-secret": "0123456789abcdef" * 4,
+    "webhook-endpoint-keys": "0123456789abcdef" * 4,
+    "webhook-signing-secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+}
+"""Secrets of the very form that infra/terraform/new-secrets gives them."""
+
+PLATFORM_VARIABLES = {"K_SERVICE", "K_REVISION"}
+NEVER_DEPLOYED = {"AUTH_CERTS_URL", "CLOUD_TASKS_EMULATOR_HOST", "WORKFLOWS_EMULATOR_HOST", "EGRESS_ALLOWED_NETWORKS"}
+
+
+def settings_of(service: str) -> Any:
+    """Return the settings of a service as its manifest would start it."""
+    environment = {
+        name: SECRET_VALUES[value.removeprefix("secret:").partition("/")[0]] if value.startswith("secret:") else value
+        for name, value in d.environment(service).items()
+    }
+    return settings_from(environment, service)
+
+
+@pytest.mark.parametrize("service", d.SERVICES)
+def test_manifest_starts_its_service(service: str) -> None:
+    """The environment of a manifest is complete and well-formed: the service's own settings take it."""
+    assert settings_of(service).project == d.PROJECT
+
+
+@pytest.mark.parametrize("service", d.SERVICES)
+def test_manifest_names_only_settings_that_exist(service: str) -> None:
+    """A variable that no settings table knows would be silently ignored."""
+    known = {row.variable for row in settings_rows(SETTINGS[service])}
+
+    assert set(d.environment(service)) <= known - PLATFORM_VARIABLES - NEVER_DEPLOYED
+
+
+@pytest.mark.parametrize("service", d.SERVICES)
+def test_manifest_sets_every_required_setting(service: str) -> None:
+    """What has no default is in the manifest by name."""
+    required = {row.variable for row in settings_rows(SETTINGS[service]) if row.default == "required"}
+
+    assert required <= set(d.environment(service))
+
+
+def test_terraform_gives_exactly_the_placeholders_of_the_manifests() -> None:
+    """No placeholder without a value, no value without a placeholder."""
+    wanted = {
+        name
+        for sources in d.renderer().FILES.values()
+        for source in sources
+        for name in d.renderer().placeholders((d.CLOUDRUN / source).read_text(encoding="utf-8"))
+    }
+
+    assert set(d.output("services", "manifest_values")) == wanted
+
+
+def test_every_manifest_is_rendered() -> None:
+    """Each file of infra/cloudrun belongs to one of the two rendered files."""
+    rendered = {source for sources in d.renderer().FILES.values() for source in sources}
+
+    assert {path.name for path in d.CLOUDRUN.glob("*.yaml")} == rendered
+
+
+@pytest.mark.parametrize("value", ['a"b', "a\nb: c", "a\\", "'"])
+def test_value_that_could_become_yaml_of_its_own_is_refused(value: str) -> None:
+    """Rendering fails rather than let a value leave its quotes."""
+    with pytest.raises(d.renderer().RenderError):
+        d.renderer().render('a: "${x}"\n', {"x": value})
+
+
+def test_missing_value_is_refused_by_name() -> None:
+    """Rendering names what Terraform has not given."""
+    with pytest.raises(d.renderer().RenderError, match="no value for x"):
+        d.renderer().render("a: ${x}\n", {})
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["../x"]], ids=["none", "two", "a path"])
+def test_render_takes_one_plain_name(arguments: list[str]) -> None:
+    """Anything else is a mistake of usage, status 2."""
+    assert d.renderer().main(arguments) == 2
+
+
+def test_addresses_are_those_that_cloud_run_gives() -> None:
+    """Terraform composes the deterministic address https://SERVICE-NUMBER.REGION.run.app of each service it makes."""
+    expected = "https://${name}-${var.project_number}.${var.location}.run.app"
+
+    assert expected in d.local("services", "urls").text
+    assert set(d.local("services", "services")) == set(d.SERVICES)
+
+
+def test_services_and_jobs_are_the_same_in_terraform_and_manifests() -> None:
+    """Skaffold replaces what Terraform made and makes nothing of its own, which nobody would have granted anything."""
+    (job,) = d.resources("google_cloud_run_v2_job")
+    named = {*d.local("services", "services"), *(f"migrate-{name}" for name in ("ingest", "reporter"))}
+
+    assert job.arguments["name"] == Expression('"migrate-${each.value}"')
+    assert job.arguments["for_each"] == Expression('toset ( [ "ingest" , "reporter" ] )')
+    assert set(d.manifests()) == named
+
+
+def test_terraform_leaves_templates_to_skaffold() -> None:
+    """Otherwise each apply would roll the services back to the placeholder image."""
+    ignored = [
+        block.inner("lifecycle")[0].arguments["ignore_changes"]
+        for kind in ("google_cloud_run_v2_service", "google_cloud_run_v2_job")
+        for block in d.resources(kind)
+    ]
+
+    assert [Expression("template") in names for names in ignored] == [True, True]
+
+
+@pytest.mark.parametrize("service", d.SERVICES)
+def test_door_of_a_service_is_the_same_in_terraform_and_manifest(service: str) -> None:
+    """Ingress, IAM check and audience are in both, because a deployment replaces them."""
+    stated = d.local("services", "services")[service]
+    annotations = d.manifests()[service]["metadata"]["annotations"]
+    ingress = {"INGRESS_TRAFFIC_ALL": "all", "INGRESS_TRAFFIC_INTERNAL_ONLY": "internal"}
+
+    assert annotations == {
+        "run.googleapis.com/ingress": ingress[stated["ingress"]],
+        "run.googleapis.com/invoker-iam-disabled": str(stated["public"]).lower(),
+        "run.googleapis.com/custom-audiences": f'["{d.url(service)}"]',
+    }
+
+
+def test_skaffold_builds_the_images_that_the_manifests_name() -> None:
+    """Image names are the only link between the two."""
+    built = {artifact["image"] for artifact in d.skaffold()["images"]["build"]["artifacts"]}
+
+    assert {d.container(name)["image"] for name in d.manifests()} == built == set(d.SERVICES)
+
+
+def test_skaffold_builds_each_image_from_its_dockerfile() -> None:
+    """The context is services/, because the chassis is built in; .dockerignore lies there."""
+    artifacts = d.skaffold()["images"]["build"]["artifacts"]
+    files = [d.ROOT / artifact["context"] / artifact["docker"]["dockerfile"] for artifact in artifacts]
+
+    assert files == [d.ROOT / "services" / service / "Dockerfile" for service in d.SERVICES]
+    assert (d.ROOT / "services/.dockerignore").is_file()
+
+
+@pytest.mark.parametrize("profile", ["dev", "prod"])
+@pytest.mark.parametrize("configuration", ["migrations", "services"])
+def test_skaffold_deploys_what_render_writes(configuration: str, profile: str) -> None:
+    """Each profile deploys the file that `render.py PROFILE` leaves."""
+    profiles = {entry["name"]: entry for entry in d.skaffold()[configuration]["profiles"]}
+
+    assert profiles[profile]["manifests"]["rawYaml"] == [f"infra/cloudrun/rendered/{profile}/{configuration}.yaml"]
+    assert f"{configuration}.yaml" in d.renderer().FILES
+
+
+def test_queues_are_read_from_the_one_file() -> None:
+    """Terraform reads infra/queues.yaml, and every field of a queue reaches the resource."""
+    (queue,) = d.resources("google_cloud_tasks_queue")
+    for name, stated in d.queues().items():
+        for group in ("rate_limits", "retry_config"):
+            assert set(queue.inner(group)[0].arguments) == set(stated[group]), name
+    assert "queues.yaml" in d.local("queues", "queues").text
+
+
+def test_enqueuers_name_queues_and_accounts_that_exist() -> None:
+    """No queue without somebody who fills it, no grant for a queue or account that is not there."""
+    enqueuers = d.local("queues", "enqueuers").values()
+
+    assert {grant["queue"] for grant in enqueuers} == set(d.queues())
+    assert {grant["account"] for grant in enqueuers} <= set(d.local("accounts", "accounts"))
+
+
+def test_schedules_call_routes_that_exist_as_their_allowed_caller() -> None:
+    """Each schedule of infra/schedules.yaml meets a route of its service that admits its account."""
+    for name, schedule in d.schedules().items():
+        routes = internal_routes(app_of(settings_of(schedule["service"])))
+        callers = routes[f"{schedule['http_method']} {schedule['path']}"]
+        assert callers == {d.account(schedule["service_account"])}, name
+    assert "schedules.yaml" in d.local("schedules", "schedules").text
+
+
+def test_workflow_is_deployed_from_the_one_file() -> None:
+    """No copy and no text replacement: `file()` of workflows/batch.yaml."""
+    (workflow,) = d.resources("google_workflows_workflow")
+
+    assert workflow.arguments["source_contents"] == Expression(
+        'file ( "${path.module}/../../../../workflows/batch.yaml" )'
+    )
+    assert workflow.arguments["name"] == d.manifest_values()["workflow_id"]
+
+
+def test_workflow_gets_exactly_the_variables_it_asks_for() -> None:
+    """`sys.get_env` of a name that Terraform does not give would fail the first step of every batch."""
+    (workflow,) = d.resources("google_workflows_workflow")
+    asked = set(re.findall(r'sys\.get_env\("(\w+)"\)', d.workflow_text()))
+    built_in = {name for name in asked if name.startswith("GOOGLE_CLOUD_")}
+
+    assert set(workflow.arguments["user_env_vars"]) == asked - built_in
+
+
+def test_workflow_environment_is_that_of_the_local_stack() -> None:
+    """What the workflow is told locally and on Google Cloud has the same names."""
+    stack = yaml.safe_load((d.ROOT / "infra/local/stack.yaml").read_text(encoding="utf-8"))
+    (workflow,) = d.resources("google_workflows_workflow")
+
+    assert set(stack["workflows"]["environment"]) == set(workflow.arguments["user_env_vars"])
+
+
+def test_accounts_buckets_and_databases_are_those_of_the_local_stack() -> None:
+    """Locally and on Google Cloud the same things exist; jobs and builds need two accounts more."""
+    stack = yaml.safe_load((d.ROOT / "infra/local/stack.yaml").read_text(encoding="utf-8"))
+    (database,) = d.resources("google_sql_database")
+
+    assert set(d.local("accounts", "accounts")) == {*stack["accounts"], "migrations", "deployer"}
+    assert {f"pressroom-{name}" for name in d.output("buckets", "names")} == set(stack["storage"]["buckets"])
+    assert set(re.findall(r'"(\w+)"', database.arguments["for_each"].text)) == set(stack["postgres"]["databases"])
+
+
+def test_local_services_and_manifests_set_the_same_variables() -> None:
+    """A variable that only one of the two platforms sets is one of the few that must differ."""
+    stack = yaml.safe_load((d.ROOT / "infra/local/stack.yaml").read_text(encoding="utf-8"))
+    only_cloud = {"LOG_LEVEL", "AUTH_MODE", "DATABASE_POOL_SIZE"}
+    for service in d.SERVICES:
+        known = {row.variable for row in settings_rows(SETTINGS[service])}
+        local = known & {*stack["environment"], *stack["services"][service]["environment"]}
+        tuned = {name for name in local if name.startswith("INGEST_") and name.endswith("_S")}
+        assert set(d.environment(service)) - only_cloud == local - NEVER_DEPLOYED - tuned, service
+
+
+@pytest.mark.parametrize("service", ["ingest", "reporter"])
+def test_new_secrets_makes_urls_of_the_databases_that_exist(service: str) -> None:
+    """The script's URL has the user, database and socket folder that the engine expects."""
+    script = (d.TERRAFORM / "new-secrets").read_text(encoding="utf-8")
+    parsed = make_url(SECRET_VALUES[f"{service}-database-url"])
+
+    assert "postgresql://%s:%s@/pressroom_%s?host=/cloudsql/%s:%s:pressroom" in script
+    assert (parsed.username, parsed.database) == (service, f"pressroom_{service}")
+    assert parsed.query == {"host": f"/cloudsql/{d.manifest_values()['database_connection']}"}
+
+
+def test_new_secrets_adds_every_secret_that_terraform_makes() -> None:
+    """After the script no secret is left without a version."""
+    script = (d.TERRAFORM / "new-secrets").read_text(encoding="utf-8")
+    named = {secret for secret in d.local("secrets", "readers") if not secret.endswith("-database-url")}
+
+    assert {secret for secret in named if secret not in script} == set()
+    assert set(SECRET_VALUES) == set(d.local("secrets", "readers")) == set(d.default("example", "secret_versions"))
+
+
+def test_alerts_and_metrics_count_events_that_the_code_logs() -> None:
+    """A renamed log event would silence an alert without anybody noticing."""
+    filters = " ".join(metric["filter"] for metric in d.local("monitoring", "metrics").values())
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (d.ROOT / "services").glob("*/src/**/*.py"))
+    events = set(re.findall(r'"([a-z_]+\.[a-z_]+)"', filters))
+
+    assert events
+    assert {event for event in events if f'"{event}"' not in code} == set()
+
+
+def test_alerts_watch_metrics_that_exist() -> None:
+    """Every metric of ours that an alert or chart uses is made by the same module."""
+    text = "".join(path.read_text(encoding="utf-8") for path in (d.MODULES / "monitoring").glob("*.tf"))
+    used = set(re.findall(r"user/pressroom/(\w+)", text)) | set(re.findall(r"\$\{local\.user\}/(\w+)", text))
+
+    assert used == set(d.local("monitoring", "metrics"))
+
+
+def test_alerts_point_to_headings_of_the_runbook() -> None:
+    """Whoever gets a mail finds the heading that it names."""
+    runbook = (d.ROOT / "docs/operate.md").read_text(encoding="utf-8")
+    headings = set(re.findall(r"^## (.+)$", runbook, re.MULTILINE))
+    named = {alert["runbook"] for alert in d.local("monitoring", "alerts").values()} | {"The sweep does not run"}
+
+    assert named <= headings

@@ -1,0 +1,196 @@
+"""Numbers that must agree: connections, threads, instances, queue rates, time-outs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from contract import deployment as d
+from contract.hcl import Expression
+from contract.service_apps import SETTINGS
+
+RESERVED_CONNECTIONS = 3
+"""PostgreSQL keeps them for superusers (superuser_reserved_connections)."""
+
+OPERATOR_CONNECTIONS = 10
+"""For psql, Cloud SQL's own agents and query insights."""
+
+WITH_DATABASE = ("ingest", "reporter")
+
+
+def annotation(service: str, name: str) -> str:
+    """Return an annotation of a service's template."""
+    return str(d.manifests()[service]["spec"]["template"]["metadata"]["annotations"][name])
+
+
+def max_instances(service: str) -> int:
+    """Return how many instances Cloud Run may start of one revision."""
+    return int(annotation(service, "autoscaling.knative.dev/maxScale"))
+
+
+def pool_size(service: str) -> int:
+    """Return the connections of one process; there is no overflow (chassis.database)."""
+    return int(d.environment(service)["DATABASE_POOL_SIZE"])
+
+
+def connections(service: str) -> int:
+    """Return the most connections that one revision of a service can hold."""
+    return max_instances(service) * d.gunicorn(service)["workers"] * pool_size(service)
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of `60s`."""
+    return float(text.removesuffix("s"))
+
+
+def test_connections_suffice_while_two_revisions_overlap() -> None:
+    """During a rollout the old and the new revision hold their pools, and a migration runs beside them."""
+    migrations = 2 * len(WITH_DATABASE)  # one for the lock, one for the work
+    most = 2 * sum(connections(service) for service in WITH_DATABASE) + migrations
+
+    assert most <= d.default("database", "max_connections") - RESERVED_CONNECTIONS - OPERATOR_CONNECTIONS
+
+
+def test_database_is_given_the_number_that_the_sum_needs() -> None:
+    """`max_connections` is set as a flag, so it does not follow the machine's memory."""
+    (instance,) = d.resources("google_sql_database_instance")
+    flags = instance.inner("settings")[0].inner("database_flags")
+
+    assert [(flag.arguments["name"], flag.arguments["value"]) for flag in flags] == [
+        ("max_connections", Expression("tostring ( var . max_connections )"))
+    ]
+
+
+@pytest.mark.parametrize("service", WITH_DATABASE)
+def test_every_thread_has_a_connection(service: str) -> None:
+    """A request never waits for another one's connection, and none lies idle."""
+    assert pool_size(service) == d.gunicorn(service)["threads"]
+
+
+@pytest.mark.parametrize("service", WITH_DATABASE)
+def test_one_instance_stays_below_the_connector_limit(service: str) -> None:
+    """Cloud Run admits 100 connections of one instance (https://cloud.google.com/sql/docs/quotas)."""
+    assert d.gunicorn(service)["workers"] * pool_size(service) <= 100
+
+
+@pytest.mark.parametrize("service", WITH_DATABASE)
+def test_service_and_its_migration_use_the_same_instance(service: str) -> None:
+    """Both have the socket of the instance that Terraform makes."""
+    instance = d.manifest_values()["database_connection"]
+
+    assert annotation(service, "run.googleapis.com/cloudsql-instances") == instance
+    assert annotation(f"migrate-{service}", "run.googleapis.com/cloudsql-instances") == instance
+
+
+@pytest.mark.parametrize("service", d.SERVICES)
+def test_instance_takes_as_many_requests_as_it_has_threads(service: str) -> None:
+    """Fewer would waste threads, more would queue inside gunicorn where Cloud Run does not see them."""
+    command = d.gunicorn(service)
+
+    assert d.pod(service)["containerConcurrency"] == command["workers"] * command["threads"]
+
+
+def test_compressor_has_a_processor_for_every_process() -> None:
+    """Decoding gains nothing from threads, so each gunicorn process has a vCPU of its own."""
+    assert int(d.container("compressor")["resources"]["limits"]["cpu"]) == d.gunicorn("compressor")["workers"]
+
+
+@pytest.mark.parametrize(
+    ("queue", "service"), [("batches", "ingest"), ("images", "compressor"), ("webhooks", "reporter")]
+)
+def test_instances_take_what_a_queue_has_under_way(queue: str, service: str) -> None:
+    """A queue's concurrency is below what its target can hold, so Cloud Run never answers 429 to Cloud Tasks."""
+    most = max_instances(service) * d.pod(service)["containerConcurrency"]
+
+    assert d.queues()[queue]["rate_limits"]["max_concurrent_dispatches"] <= most
+
+
+def test_image_task_may_last_as_long_as_the_compressor_does() -> None:
+    """The dispatch deadline in batch.yaml is not above the service's time-out, and not below it either."""
+    (deadline,) = set(re.findall(r"dispatchDeadline: (\d+)s", d.workflow_text()))
+
+    assert int(deadline) == d.pod("compressor")["timeoutSeconds"]
+
+
+@pytest.mark.parametrize("service", ["ingest", "reporter"])
+def test_service_answers_within_the_longest_wait_of_the_workflow(service: str) -> None:
+    """Cloud Run does not cut off a call that the workflow still waits for."""
+    calls = [part.partition("result:")[0] for part in d.workflow_text().split("call: call_service")[1:]]
+    waits = [int(w) for call in calls if f"{service}_url" in call for w in re.findall(r"timeout_s: (\d+)", call)]
+
+    assert d.pod(service)["timeoutSeconds"] >= max(waits)
+
+
+def test_sweep_is_cut_off_by_its_schedule_and_not_by_cloud_run() -> None:
+    """The schedule's deadline is the shorter one."""
+    for schedule in d.schedules().values():
+        assert seconds(schedule["attempt_deadline"]) <= d.pod(schedule["service"])["timeoutSeconds"]
+
+
+def test_lease_outlasts_the_tries_of_the_images_queue() -> None:
+    """An image whose lease ends has no task left that could still report it."""
+    retry = d.queues()["images"]["retry_config"]
+    attempts = retry["max_attempts"]
+    waits = [
+        min(seconds(retry["min_backoff"]) * 2 ** min(n, retry["max_doublings"]), seconds(retry["max_backoff"]))
+        for n in range(attempts - 1)
+    ]
+    lease_s = SETTINGS["ingest"].model_fields["lease_s"].default
+
+    assert attempts * d.pod("compressor")["timeoutSeconds"] + sum(waits) <= lease_s
+
+
+def test_largest_sheet_fits_into_a_request_of_cloud_run() -> None:
+    """HTTP/1 requests end at 32 MiB (https://cloud.google.com/run/quotas)."""
+    assert SETTINGS["ingest"].model_fields["max_sheet_bytes"].default <= 32 * 1024 * 1024
+
+
+def test_gunicorn_ends_before_cloud_run_kills() -> None:
+    """SIGTERM is followed by SIGKILL after ten seconds."""
+    for service in d.SERVICES:
+        text = (d.ROOT / f"services/{service}/Dockerfile").read_text(encoding="utf-8")
+        (graceful,) = re.findall(r'"--graceful-timeout", "(\d+)"', text)
+        assert 0 < int(graceful) < 10
+
+
+def test_services_listen_where_cloud_run_asks() -> None:
+    """PORT is Cloud Run's to set; the containers are told 8080 and probed at /health."""
+    for service in d.SERVICES:
+        one = d.container(service)
+        assert one["ports"] == [{"containerPort": 8080}]
+        assert one["startupProbe"]["httpGet"] == one["livenessProbe"]["httpGet"] == {"path": "/health"}
+
+
+def test_database_tier_has_memory_for_its_connections() -> None:
+    """About 10 MB a connection, 3.75 GB for 250 of them: the default tier has that much."""
+    _, _, _, megabytes = d.default("example", "database_tier").split("-")
+
+    assert d.default("database", "max_connections") * 10 <= int(megabytes) * 0.7
+
+
+def test_dockerfiles_pin_their_base_by_an_argument() -> None:
+    """Both stages use PYTHON_IMAGE, which Cloud Build fills with a digest, and Skaffold hands it on."""
+    for service in d.SERVICES:
+        text = (d.ROOT / f"services/{service}/Dockerfile").read_text(encoding="utf-8")
+        assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}"]
+    for artifact in d.skaffold()["images"]["build"]["artifacts"]:
+        assert artifact["docker"]["buildArgs"] == {"PYTHON_IMAGE": "{{.PYTHON_IMAGE}}"}
+
+
+def test_cloud_build_goes_from_test_to_traffic_in_order() -> None:
+    """Nothing is built that fails its tests, nothing takes traffic before its tables are there."""
+    document = yaml.safe_load((d.ROOT / "cloudbuild.yaml").read_text(encoding="utf-8"))
+
+    assert [step["id"] for step in document["steps"]] == [
+        "test",
+        "base-image",
+        "values",
+        "render",
+        "build",
+        "deploy-migrations",
+        "migrate",
+        "deploy-services",
+        "look",
+    ]
