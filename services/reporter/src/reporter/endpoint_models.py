@@ -27,15 +27,14 @@ EventType = Literal[
 """Spelled out for the type checker and the OpenAPI document; a test compares it with `EVENT_TYPES`."""
 
 
-def _without_repetition(types: list[EventType] | None) -> list[EventType] | None:
-    return None if types is None else list(dict.fromkeys(types))
+def _without_repetition(types: list[EventType]) -> list[EventType]:
+    return list(dict.fromkeys(types))
 
 
-_EventTypes = Annotated[
-    list[EventType] | None,
-    AfterValidator(_without_repetition),
-    Field(min_length=1, max_length=len(EVENT_TYPES), description="The events wanted; null or absent: all"),
+_SomeTypes = Annotated[
+    list[EventType], Field(min_length=1, max_length=len(EVENT_TYPES)), AfterValidator(_without_repetition)
 ]
+_EventTypes = Annotated[_SomeTypes | None, Field(description="The events wanted; null or absent: all")]
 _Url = Annotated[
     str, Field(min_length=1, max_length=MAX_URL_CHARS, description="http or https, leading to a public address")
 ]
