@@ -101,7 +101,6 @@ REQUESTS: dict[str, list[Refusal]] = {
 """Requests that must be refused, by the id of the line."""
 
 SOURCES = {
-    "experimental-executions": ["call: experimental.executions.run, args: {workflow_id: w}"],
     "http-private-arguments": [
         "call: http.get, args: {url: 'https://a.example', private_service_name: x}",
         "call: http.get, args: {url: 'https://a.example', ca_certificate: x}",

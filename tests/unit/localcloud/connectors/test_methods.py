@@ -302,3 +302,16 @@ async def test_secret_that_is_no_text_is_a_value_error(caller: Any) -> None:
 
     with pytest.raises(WorkflowError, match="not UTF-8"):
         await caller.call(f"{VERSIONS}.accessString", secret_id="s", version=3)
+
+
+async def test_run_passes_the_call_log_level_on(caller: Any) -> None:
+    """The child's own level, as the reference lists it."""
+    caller.http.answers({"name": "n", "state": "SUCCEEDED", "result": "1"})
+
+    await caller.call(
+        "workflowexecutions.v1.projects.locations.workflows.executions.run",
+        workflow_id="child",
+        callLogLevel="LOG_ALL_CALLS",
+    )
+
+    assert caller.sent_json["callLogLevel"] == "LOG_ALL_CALLS"

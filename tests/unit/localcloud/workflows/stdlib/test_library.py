@@ -21,6 +21,8 @@ DOCUMENTED = {
     "double": "x",
     "events.await_callback": "callback [timeout]",
     "events.create_callback_endpoint": "[http_callback_method]",
+    "experimental.executions.map": "workflow_id arguments [timeout] [location] [project_id]",
+    "experimental.executions.run": "workflow_id [location] [project_id] [argument]",
     "get_type": "value",
     "hash.compute_checksum": "data algorithm",
     "hash.compute_hmac": "key data algorithm",

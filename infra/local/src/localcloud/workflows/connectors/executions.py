@@ -7,6 +7,7 @@ connector starts do not wait in the backlog unless the body says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from localcloud.workflows.connectors.calls import ApiCall, connector, connector_params, perform
 from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, ApiMethod, BodyKind, Waiting
@@ -19,6 +20,8 @@ _WORKFLOWS = "googleapis.workflows.v1.projects.locations.workflows"
 _EXECUTIONS_V1 = "https://workflowexecutions.googleapis.com/v1"
 _WORKFLOWS_V1 = "https://workflows.googleapis.com/v1"
 _NO_BACKLOG = "disableConcurrencyQuotaOverflowBuffering"
+_RUN = f"{_EXECUTIONS}.run"
+_RUN_ARGUMENTS = {"workflow_id", "location", "project_id", "argument", "callLogLevel", CONNECTOR_PARAMS}
 
 _CREATE = ApiMethod(
     f"{_EXECUTIONS}.create",
@@ -69,7 +72,7 @@ def executions_methods() -> dict[str, ConnectorMethod]:
     return {
         **{method.name: connector(method) for method in METHODS},
         _CREATE.name: _create,
-        f"{_EXECUTIONS}.run": _run,
+        _RUN: _run,
     }
 
 
@@ -87,21 +90,39 @@ async def _run(host: Host, arguments: Mapping[str, Value]) -> Value:
 
     `workflow_id` is needed; `location` and `project_id` default to the caller's, `argument` is any value.
     """
-    name = f"{_EXECUTIONS}.run"
-    if unknown := sorted(set(arguments) - {"workflow_id", "location", "project_id", "argument", CONNECTOR_PARAMS}):
-        raise type_error(f"{name}: unknown argument {unknown[0]!r}")
+    if unknown := sorted(set(arguments) - _RUN_ARGUMENTS):
+        raise type_error(f"{_RUN}: unknown argument {unknown[0]!r}")
     workflow_id = arguments.get("workflow_id")
     if not isinstance(workflow_id, str):
-        raise type_error(f"{name}: missing argument 'workflow_id'")
+        raise type_error(f"{_RUN}: missing argument 'workflow_id'")
     project = arguments.get("project_id") or host.env["GOOGLE_CLOUD_PROJECT_ID"]
     location = arguments.get("location") or host.env["GOOGLE_CLOUD_LOCATION"]
-    try:
-        argument = encode_json(arguments.get("argument"))
-    except JsonEncodeError as error:
-        raise value_error(f"{name}: argument: {error}") from None
     call = ApiCall(host, connector_params(arguments.get(CONNECTOR_PARAMS)))
-    parent = f"projects/{project}/locations/{location}/workflows/{workflow_id}"
-    body = {"argument": argument, _NO_BACKLOG: True}
-    execution = await perform(call, _CREATE, {"parent": parent, "body": body})
+    workflow = f"projects/{project}/locations/{location}/workflows/{workflow_id}"
+    extra = {"callLogLevel": arguments["callLogLevel"]} if arguments.get("callLogLevel") is not None else {}
+    return await run_workflow(call, workflow, arguments.get("argument"), extra)
+
+
+async def run_workflow(
+    call: ApiCall, workflow: str, argument: Value, extra: Mapping[str, Value] = MappingProxyType({})
+) -> Value:
+    """Run a workflow outside the backlog and return its decoded result, or None when `call` does not poll.
+
+    Args:
+        call: the connector call that sends and waits.
+        workflow: `projects/P/locations/L/workflows/W`.
+        argument: the value that the execution gets.
+        extra: further fields of the Execution.
+
+    Raises:
+        WorkflowError: OperationError when the execution failed or was cancelled; ValueError for an argument without
+            JSON form; what sending raises.
+    """
+    try:
+        text = encode_json(argument)
+    except JsonEncodeError as error:
+        raise value_error(f"{_RUN}: argument: {error}") from None
+    body = {"argument": text, _NO_BACKLOG: True, **extra}
+    execution = await perform(call, _CREATE, {"parent": workflow, "body": body})
     # With skip_polling there is no result yet.
     return decode_json(execution["result"]) if "result" in execution else None

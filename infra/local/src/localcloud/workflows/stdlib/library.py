@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from functools import cache
 
-from localcloud.workflows.stdlib import base64, builtins, events, http, json, math, retry, sys, text, time, uuid
+from localcloud.workflows.stdlib import (
+    base64,
+    builtins,
+    events,
+    experimental,
+    http,
+    json,
+    math,
+    retry,
+    sys,
+    text,
+    time,
+    uuid,
+)
 from localcloud.workflows.stdlib import hash as hash_module
 from localcloud.workflows.stdlib import list as list_module
 from localcloud.workflows.stdlib import map as map_module
@@ -14,6 +27,7 @@ _MODULES = (
     base64,
     builtins,
     events,
+    experimental,
     hash_module,
     http,
     json,
