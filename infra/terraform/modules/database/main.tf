@@ -35,13 +35,14 @@ resource "google_sql_database_instance" "this" {
       value = tostring(var.max_connections)
     }
 
-    dynamic "database_flags" {
-      for_each = toset(["log_checkpoints", "log_lock_waits"])
+    database_flags {
+      name  = "log_checkpoints"
+      value = "on"
+    }
 
-      content {
-        name  = database_flags.value
-        value = "on"
-      }
+    database_flags {
+      name  = "log_lock_waits"
+      value = "on"
     }
 
     ip_configuration {
