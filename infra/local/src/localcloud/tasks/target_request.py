@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
 
 from localcloud.clock import Clock
+from localcloud.google_hosts import google_service
 from localcloud.tasks.http_status import rpc_name
 from localcloud.tasks.model import OAuthToken, OidcToken, Task
 
@@ -54,9 +54,8 @@ class RequestFactory:
         for prefix, replacement in self._url_rewrites:
             if task.target.url.startswith(prefix):
                 return replacement + task.target.url[len(prefix) :]
-        host = urlsplit(task.target.url).hostname or ""
-        if host == "googleapis.com" or host.endswith(".googleapis.com"):
-            raise ValueError(f"{host} has no local server, and localcloud sends nothing to Google")
+        if google_service(task.target.url) is not None:
+            raise ValueError(f"{task.target.url} has no local server, and localcloud sends nothing to Google")
         return task.target.url
 
     def headers(self, task: Task) -> dict[str, str]:

@@ -7,12 +7,13 @@ a local token must never be shown to Google, and nothing local may change a real
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import aiohttp
 import yarl
 
+from localcloud.google_hosts import google_service
 from localcloud.workflows.http_bodies import canonical_headers
 from localcloud.workflows.runtime.host import (
     HttpConnectionBroken,
@@ -31,23 +32,23 @@ _IDLE_S = 1.0
 MAX_BODY_BYTES = MAX_HTTP_RESPONSE_BYTES + 1
 """One byte over the documented response limit of 2 MB: enough for the interpreter to see that it is exceeded."""
 
-_GOOGLE = re.compile(r"https://(?P<host>[a-z0-9.-]*googleapis\.com)(?::443)?(?P<rest>[/?].*)?", re.IGNORECASE)
-
 
 def local_url(url: str, endpoints: Endpoints) -> str:
     """Return the local URL for a Google API's URL, and any other URL unchanged.
 
     Raises:
         LookupError: it is a Google API that has no local server; the text says so.
+        ValueError: its host cannot be read.
     """
-    match = _GOOGLE.fullmatch(url)
-    if match is None:
+    service = google_service(url)
+    if service is None:
         return url
-    host = match["host"].lower()
-    base = endpoints.get(host.removesuffix("googleapis.com").rstrip("."))
+    base = endpoints.get(service)
     if base is None:
+        host = urlsplit(url).hostname
         raise LookupError(f"{host} has no local server; known services: {', '.join(sorted(endpoints)) or 'none'}")
-    return base.rstrip("/") + (match["rest"] or "/")
+    path = urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl()
+    return base.rstrip("/") + (path if path.startswith("/") else f"/{path}")
 
 
 class AiohttpCaller:
