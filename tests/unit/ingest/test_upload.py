@@ -39,6 +39,7 @@ def test_an_upload_answers_the_seeds_shape_and_more(lab: Any) -> None:
         "status": "PENDING",
         "total_images": 2,
         "total_rows": 2,
+        "dialect": {"encoding": "utf-8", "bom": False, "delimiter": ",", "layout": "csv"},
         "warnings": [
             {
                 "row": 3,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,7 +20,7 @@ _COPY_ROWS = "COPY rows (batch, row_number, serial, product_name, cells) FROM ST
 _COPY_IMAGES = "COPY images (id, batch, row_number, slot, input_url, same_as, attempt_limit) FROM STDIN"
 
 
-def copy_sheet(connection: Connection, request_id: UUID, rows: Sequence[SheetRow], *, attempt_limit: int) -> None:
+def copy_sheet(connection: Connection, request_id: UUID, rows: Iterable[SheetRow], *, attempt_limit: int) -> None:
     """Insert every row and image of a batch; the first of equal URLs is the one that the others refer to."""
     driver_connection: Any = connection.connection.driver_connection
     batch = str(request_id)

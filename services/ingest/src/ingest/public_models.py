@@ -108,6 +108,15 @@ class SheetWarning(Answer):
     value: str | None
 
 
+class DialectAnswer(Answer):
+    """How the bytes of a sheet were read."""
+
+    encoding: str
+    bom: bool
+    delimiter: str
+    layout: Literal["csv", "quoted_lines", "pipe_table", "items"]
+
+
 class UploadAnswer(Answer):
     """An accepted sheet."""
 
@@ -115,6 +124,7 @@ class UploadAnswer(Answer):
     status: Literal["PENDING"]
     total_images: int
     total_rows: int
+    dialect: DialectAnswer
     warnings: list[SheetWarning]
     warning_count: int
     links: dict[str, str]

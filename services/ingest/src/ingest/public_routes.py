@@ -15,9 +15,11 @@ from ingest.public_models import BatchReference, ListQuery, PageQuery, StatusQue
 from ingest.request_parsing import idempotency_key, parse_json, parse_query, parse_request_id
 from ingest.settings import IngestSettings
 from ingest.sheet_limits import limits_from, sheet_invalid
-from ingest.sheets.intake import MAX_FIELD_CHARS, read_sheet
+from ingest.sheets.decoding import ENCODINGS
+from ingest.sheets.intake import read_sheet
 from ingest.sheets.links import MAX_URL_CHARS
 from ingest.sheets.model import Sheet, SheetError
+from ingest.sheets.records import DELIMITERS, MAX_FIELD_CHARS
 from ingest.starting import relay_start_now
 from ingest.submission import IdempotencyKey, Submission, fingerprint, submit_upload
 from ingest.upload_form import parse_upload
@@ -114,8 +116,8 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
                 "max_attempts": settings.max_attempts,
                 "batch_deadline_s": settings.batch_deadline_s,
                 "idempotency_ttl_s": settings.idempotency_ttl_s,
-                "encodings": ["utf-8"],
-                "delimiters": [","],
+                "encodings": list(ENCODINGS),
+                "delimiters": list(DELIMITERS),
                 "formats": ["jpeg", "webp", "png", "keep"],
                 "quality": {"min": 1, "max": 95, "default": 50},
             }
@@ -159,8 +161,9 @@ def _upload_answer(settings: IngestSettings, request_id: UUID, sheet: Sheet) -> 
         "request_id": str(request_id),
         # A sheet without images is sealed at once, but for its sender it is as new as any other.
         "status": "PENDING",
-        "total_images": sheet.image_count,
-        "total_rows": len(sheet.rows),
+        "total_images": sheet.facts.images,
+        "total_rows": sheet.facts.rows,
+        "dialect": sheet.dialect.to_json(),
         "warnings": [warning.to_json() for warning in warnings.listed],
         "warning_count": warnings.count,
         "links": _links(settings, request_id),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -35,7 +35,28 @@ class ProblemCode(StrEnum):
     URL_FORBIDDEN = "URL_FORBIDDEN"
     NO_URLS = "NO_URLS"
     AMBIGUOUS_URLS = "AMBIGUOUS_URLS"
+    OPTION_INVALID = "OPTION_INVALID"
     EXTRA_EMPTY_CELLS = "EXTRA_EMPTY_CELLS"
+    ENCODING_ASSUMED = "ENCODING_ASSUMED"
+    SPILLED_URLS = "SPILLED_URLS"
+    QUOTED_LINES = "QUOTED_LINES"
+    PIPE_TABLE = "PIPE_TABLE"
+
+
+class Layout(StrEnum):
+    """How the lines of a sheet are built; ITEMS is a list in JSON, which has no lines."""
+
+    CSV = "csv"
+    QUOTED_LINES = "quoted_lines"
+    PIPE_TABLE = "pipe_table"
+    ITEMS = "items"
+
+
+class OnInvalid(StrEnum):
+    """What becomes of a sheet with bad rows: refuse it whole, or work on the good ones."""
+
+    REJECT = "reject"
+    SKIP = "skip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +71,14 @@ class Problem:
 
     def to_json(self) -> dict[str, Any]:
         """Return `{"row": 3, "column": "Product Name", "code": "...", "message": "...", "value": "..."}`."""
+        return {"row": self.row, **self.to_row_json()}
+
+    def to_row_json(self) -> dict[str, Any]:
+        """Return the problem as it is kept with its row: without the number."""
         value = self.value
         if value is not None and len(value) > _SHOWN_VALUE_CHARS:
             value = value[:_SHOWN_VALUE_CHARS] + "…"
         return {
-            "row": self.row,
             "column": self.column,
             "code": self.code.value,
             "message": self.message,
@@ -93,9 +117,10 @@ class Columns:
     urls: tuple[int, ...]
     output: int | None
     errors: int | None
+    options: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form of workflows/contracts/export_batch.schema.json."""
+        """Return the form of workflows/contracts/export_batch.schema.json, which needs no columns of options."""
         return {
             "serial": self.serial,
             "name": self.name,
@@ -107,13 +132,19 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """One row: its number in the spreadsheet, every cell as it came, and the image links in slot order."""
+    """One row: its number in the spreadsheet, every cell as it came, and the image links in slot order.
+
+    `options` are those that the row sets for itself, e.g. `{"quality": 80}`. A row with `problems` has no links.
+    """
 
     number: int
     serial: str
     name: str
     cells: tuple[str, ...]
     urls: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +154,43 @@ class Dialect:
     encoding: str
     bom: bool
     delimiter: str
+    layout: Layout = Layout.CSV
 
     def to_json(self) -> dict[str, Any]:
-        """Return e.g. `{"encoding": "utf-8", "bom": false, "delimiter": ","}`."""
-        return {"encoding": self.encoding, "bom": self.bom, "delimiter": self.delimiter}
+        """Return e.g. `{"encoding": "utf-8", "bom": false, "delimiter": ",", "layout": "csv"}`."""
+        return {
+            "encoding": self.encoding,
+            "bom": self.bom,
+            "delimiter": self.delimiter,
+            "layout": self.layout.value,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SheetFacts:
+    """What was counted on the way through a sheet; rows with problems count as rows and have no images."""
+
+    rows: int
+    invalid_rows: int
+    images: int
+    unique_images: int
+    unique_urls: int
+    hosts: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A sheet that can be worked on; it had no faults."""
+    """A sheet that can be worked on. `rows` reads the sheet anew each time, so that it is never in memory as a whole.
+
+    `problems` is empty unless bad rows were to be skipped.
+    """
 
     header: tuple[str, ...]
     columns: Columns
     dialect: Dialect
-    rows: Sequence[SheetRow]
-    image_count: int
+    rows: Iterable[SheetRow]
+    facts: SheetFacts
+    problems: ProblemList
     warnings: ProblemList
 
 

@@ -1,0 +1,170 @@
+"""Text to records: which character parts the cells, and how lines become rows of cells.
+
+Three layouts are read: plain CSV, CSV whose every line stands in one pair of double quotes, and the pipe tables of
+README files. Which one it is, is seen from the header and checked over the first lines; nothing else is assumed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol, TextIO
+
+from ingest.sheets.decoding import SheetText
+from ingest.sheets.header import ColumnChoice, roles_found
+from ingest.sheets.model import Dialect, Layout, Problem, ProblemCode, ProblemList
+
+DELIMITERS = (",", ";", "\t", "|")
+"""The characters that may part cells; the first one wins where all fit equally."""
+
+MAX_FIELD_CHARS = 131_072
+"""The limit of Python's `csv` module, which belongs to the process and is left as it is."""
+
+_CHECKED_RECORDS = 20
+_SEPARATOR_LINE = re.compile(r'^"?sep=([,;\t|])"?\r?\n?$', re.IGNORECASE)
+_TABLE_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)+\|?\s*$")
+_BAR = re.compile(r"(?<!\\)\|")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The cells of one row with its number as a spreadsheet counts; `links` when the sender listed them one by one."""
+
+    number: int
+    cells: list[str]
+    links: tuple[str, ...] | None = None
+
+
+class RecordSource(Protocol):
+    """Where records come from: a file, or a list of items. The first record is the header."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """Return how the records were found."""
+        ...
+
+    def records(self, problems: ProblemList) -> Iterator[Record]:
+        """Yield the records from the first; may be called again. A fault that ends the sheet goes to `problems`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SheetFile:
+    """A sheet's text and how to take it apart."""
+
+    text: SheetText
+    dialect: Dialect
+    has_separator_line: bool
+
+    def records(self, problems: ProblemList) -> Iterator[Record]:
+        """Yield the records from the header; a syntax error is a problem and ends the sheet."""
+        with self.text.open() as stream:
+            if self.has_separator_line:
+                # Excel does not show this line, so its row numbers begin behind it.
+                stream.readline()
+            if self.dialect.layout is Layout.PIPE_TABLE:
+                yield from _table_records(stream)
+            else:
+                yield from _csv_records(stream, self.dialect.delimiter, problems)
+
+
+def find_layout(text: SheetText, chosen: ColumnChoice) -> SheetFile:
+    """Return how a text is to be taken apart.
+
+    The delimiter is the one that shows the most of our columns in the header; of equals, the one under which more of
+    the next lines have as many cells as the header; then the one with more columns; then the comma.
+    """
+    with text.open() as stream:
+        # Only the first of these can be the line; a longer one is read in part and is none.
+        stated = _SEPARATOR_LINE.match(stream.readline(16))
+    if stated is not None:
+        best = stated[1]
+    else:
+        scores = {delimiter: _score(text, delimiter, chosen) for delimiter in DELIMITERS}
+        best = max(DELIMITERS, key=lambda delimiter: scores[delimiter])
+    skip = stated is not None
+    layout = _layout(text, best, skip=skip)
+    return SheetFile(text, Dialect(text.encoding, text.bom, best, layout), skip)
+
+
+def unpacked(cells: Sequence[str], delimiter: str) -> list[str] | None:
+    """Return the cells of a line that stands in double quotes as a whole; None when it does not."""
+    if len(cells) != 1 or delimiter not in cells[0]:
+        return None
+    try:
+        found = list(csv.reader(io.StringIO(cells[0], newline=""), delimiter=delimiter, strict=True))
+    except csv.Error:
+        return None
+    return found[0] if len(found) == 1 and len(found[0]) > 1 else None
+
+
+def _score(text: SheetText, delimiter: str, chosen: ColumnChoice) -> tuple[int, float, int]:
+    with text.open() as stream:
+        found = _csv_records(stream, delimiter, ProblemList())
+        first = [unpacked(record.cells, delimiter) or record.cells for record in islice(found, _CHECKED_RECORDS)]
+    first = [cells for cells in first if any(cell.strip() for cell in cells)]
+    if not first:
+        return (0, 0.0, 0)
+    header, rows = first[0], first[1:]
+    fitting = sum(len(cells) == len(header) for cells in rows) / len(rows) if rows else 1.0
+    return (roles_found(header, chosen), fitting, len(header))
+
+
+def _layout(text: SheetText, delimiter: str, *, skip: bool) -> Layout:
+    with text.open() as stream:
+        if skip:
+            stream.readline()
+        if delimiter == "|":
+            lines = [stream.readline(MAX_FIELD_CHARS).strip() for _ in range(2)]
+            if _TABLE_RULE.match(lines[1]) or (len(lines[0]) > 1 and lines[0][0] == lines[0][-1] == "|"):
+                return Layout.PIPE_TABLE
+            return Layout.CSV
+        header = next(_csv_records(stream, delimiter, ProblemList()), None)
+    return Layout.QUOTED_LINES if header is not None and unpacked(header.cells, delimiter) else Layout.CSV
+
+
+def _csv_records(stream: TextIO, delimiter: str, problems: ProblemList) -> Iterator[Record]:
+    """Yield records; `strict` refuses an unclosed quote, which otherwise swallows the rest of the file as one field.
+
+    It refuses text after a closing quote too. A quote inside an unquoted field is kept as it is: it can mean only one
+    thing.
+    """
+    reader = csv.reader(stream, delimiter=delimiter, strict=True)
+    number = 0
+    while True:
+        number += 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problems.add(_syntax_problem(number, reader.line_num, str(error)))
+            return
+        yield Record(number, cells)
+
+
+def _table_records(stream: TextIO) -> Iterator[Record]:
+    for number, line in enumerate(stream, start=1):
+        bare = line.strip()
+        if _TABLE_RULE.match(bare):
+            continue
+        inner = bare.removeprefix("|")
+        if inner.endswith("|") and not inner.endswith("\\|"):
+            inner = inner[:-1]
+        yield Record(number, [cell.strip().replace("\\|", "|") for cell in _BAR.split(inner)] if bare else [])
+
+
+def _syntax_problem(number: int, line: int, error: str) -> Problem:
+    if "field larger" in error:
+        return Problem(number, None, ProblemCode.FIELD_TOO_LONG, f"A cell has more than {MAX_FIELD_CHARS} characters.")
+    if "end of data" in error:
+        message = "A double quote is opened in this row and never closed."
+    elif "expected after" in error:
+        message = "There is text behind a closing double quote; double the quote inside a quoted cell."
+    else:
+        message = f"The row is not valid CSV: {error}."
+    return Problem(number, None, ProblemCode.CSV_SYNTAX, f"{message} (Line {line} of the file.)")
