@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import platform
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from typing import Any
 import requests
 
 from localcloud.clock import SystemClock
+from localcloud.stack.free_ports import is_port_taken
 from localcloud.workflows.runtime.interpreter import run_program
 from localcloud.workflows.runtime.testing import make_host
 from localcloud.workflows.source.loader import load_program
@@ -128,7 +128,10 @@ def served(workflows: dict[str, str]) -> Iterator[Served]:
         BenchError: it did not start.
     """
     names = ("workflows", "workflows-grpc", "tasks", "tasks-grpc", "metadata")
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    # Below the ephemeral ports, so that no outgoing connection takes one first.
+    bases = range(21_000, 31_000, len(names))
+    base = next(base for base in bases if not any(is_port_taken(base + number) for number in range(len(names))))
+    ports = {name: base + number for number, name in enumerate(names)}
     flags = [text for name, port in ports.items() for text in (f"--{name}-port", str(port))]
     with tempfile.TemporaryDirectory() as folder:
         for name, source in workflows.items():
@@ -143,15 +146,6 @@ def served(workflows: dict[str, str]) -> Iterator[Served]:
         finally:
             process.terminate()
             process.wait(timeout=30)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on; all are held until the last is found, so that they differ."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def _wait_until_ready(server: Served, workflow: str) -> None:
@@ -216,7 +210,8 @@ def _wait_until_at(server: Served, name: str, step: str) -> None:
 
 
 def _count_active(server: Served, workflow: str) -> int:
-    count, token = 0, ""
+    count: int = 0
+    token = ""
     while True:
         page = server.read(f"{PARENT}/workflows/{workflow}/executions?pageSize=1000&pageToken={token}")
         count += sum(execution["state"] == "ACTIVE" for execution in page.get("executions", []))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import requests
+
+from localcloud.stack.free_ports import is_port_taken
 
 T = TypeVar("T")
 
@@ -100,11 +102,12 @@ def gcloud_environment(served: Served, home: Path) -> dict[str, str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on; all are held until the last is found, so that they differ."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
+    """Return ports that nobody listens on, below the ephemeral ones, so that no outgoing connection takes them."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = secrets.choice(range(20_000, 31_000))
+        if port not in ports and not is_port_taken(port):
+            ports.append(port)
     return ports
 
 

@@ -61,18 +61,25 @@ def served(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     server.kill()
 
 
-def test_installed_package_is_not_the_checkout(installed: Path) -> None:
-    """The environment runs its own copy of localcloud, data files included."""
+def test_installed_package_is_whole(installed: Path) -> None:
+    """The environment runs its own copy of localcloud, which has every file of the checkout."""
     python = installed.parent / "python"
-    code = (
-        "import importlib.resources, localcloud\n"
-        "print(localcloud.__file__, (importlib.resources.files(localcloud) / 'fidelity.yaml').is_file())"
-    )
-    site = next((installed.parents[1] / "lib").glob("*/site-packages"))
+    code = "import localcloud, pathlib; print(pathlib.Path(localcloud.__file__).parent)"
 
-    printed = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True, cwd="/").stdout.split()
+    imported = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True, cwd="/").stdout.strip()
 
-    assert printed == [str(site / "localcloud/__init__.py"), "True"]
+    copy = next((installed.parents[1] / "lib").glob("*/site-packages/localcloud"))
+    assert imported == str(copy)
+    assert files_in(copy) == files_in(installed.parents[2] / "local/src/localcloud")
+
+
+def files_in(folder: Path) -> set[str]:
+    """Return the paths of a package's files, without what Python compiled."""
+    return {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def test_every_import_is_a_declared_dependency() -> None:
