@@ -79,7 +79,10 @@ def database_url(migrated: str) -> str:
     connection = psycopg2.connect(migrated)
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute("TRUNCATE delivery_attempts, deliveries, webhook_secrets, webhook_endpoints, reports")
+            cursor.execute(
+                "DELETE FROM delivery_attempts; DELETE FROM deliveries; DELETE FROM webhook_secrets;"
+                " DELETE FROM webhook_endpoints; DELETE FROM reports"
+            )
     finally:
         connection.close()
     return migrated
