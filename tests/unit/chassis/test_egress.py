@@ -93,6 +93,31 @@ def test_a_name_is_refused_when_any_of_its_addresses_is_private(addresses: list[
     assert fault(egress, "http://images.example/") is EgressFault.URL_FORBIDDEN
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://images.example/", EgressFault.URL_FORBIDDEN),
+        ("http://[::1]/", EgressFault.URL_FORBIDDEN),
+        ("https://93.184.216.34:22/", EgressFault.URL_FORBIDDEN),
+        ("ftp://93.184.216.34/", EgressFault.URL_INVALID),
+    ],
+)
+def test_a_target_is_refused_before_any_call_as_a_call_would_refuse_it(url: str, expected: EgressFault) -> None:
+    """For addresses that are kept to be called later."""
+    resolve = Resolver(["10.0.0.1"]) if "example" in url else socket.getaddrinfo
+
+    with pytest.raises(EgressError) as refused:
+        make_egress(allowed=(), resolve=resolve).check_target(url)
+    assert refused.value.fault is expected
+
+
+def test_a_good_target_is_not_dialled(origin: ScriptedOrigin) -> None:
+    """It is looked up and checked, and hears nothing."""
+    make_egress(resolve=Resolver(["127.0.0.1"])).check_target(f"http://images.example:{origin.port}/")
+
+    assert origin.connections == 0
+
+
 def test_a_rebinding_name_is_looked_up_once_and_dialled_where_it_was_checked(origin: ScriptedOrigin) -> None:
     """The second answer of a rebinding server is never asked for."""
     origin.on("/", answer(b"checked"))

@@ -14,6 +14,8 @@ from jsonschema import Draft202012Validator
 
 from localcloud.clock import SystemClock
 from localcloud.identity.issuer import TokenIssuer
+from reporter.events import EVENT_TYPES
+from unit.reporter.subscriptions import subscribe
 from unit.reporter.world import (
     INGEST,
     ISSUER,
@@ -76,7 +78,29 @@ def test_notifications_and_deliveries_obey_their_contracts(world: World, subscri
     check("sweep_response", world.internal("/internal/sweep", account=SCHEDULER).get_json())
 
 
-@pytest.mark.parametrize("path", ["/download_csv?request_id=x", "/nowhere", "/internal/sweep", "/deliveries"])
+@pytest.mark.parametrize("status", EVENT_TYPES)
+def test_every_event_obeys_its_contract(world: World, subscriber: Subscriber, check: Check, status: str) -> None:
+    """From the acceptance of a batch to its end, as an endpoint is told them."""
+    subscribe(world, subscriber.url)
+    body = notification(status=status, finished_at=None, download_url=None)
+    check("notification_request", body)
+    world.internal("/internal/notifications", body)
+    world.deliver(world.queue.hints[0])
+
+    check("webhook_event", subscriber.events[0])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/webhooks/x",
+        "/webhooks?page_size=0",
+        "/download_csv?request_id=x",
+        "/nowhere",
+        "/internal/sweep",
+        "/deliveries",
+    ],
+)
 def test_errors_obey_their_contract(world: World, check: Check, path: str) -> None:
     """AIP-193 everywhere."""
     answer = world.client.get(path)

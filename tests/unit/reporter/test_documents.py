@@ -30,6 +30,13 @@ from reporter.tables import metadata
 from reporter.wsgi import build
 from unit.reporter.world import World
 
+DELIVERY_OF_THE_FIRST_RELEASE = """
+    INSERT INTO deliveries (id, request_id, generation, type, url, url_sha256, message_id, body, state,
+        next_attempt_time, sweep_time, create_time)
+    VALUES (gen_random_uuid(), gen_random_uuid(), 1, 'batch.completed', 'https://shop.test/', 'x',
+        gen_random_uuid()::text, '', 'PENDING', now(), now(), now())
+"""
+
 
 @pytest.fixture(name="readme")
 def _readme(repository: Path) -> str:
@@ -124,6 +131,24 @@ def test_migrations_may_run_again_and_at_once(postgres: Postgres) -> None:
         versions = cursor.fetchall()
     connection.close()
     assert versions == [("0002",)]
+
+
+def test_endpoints_are_added_under_a_running_release(postgres: Postgres) -> None:
+    """What the first release wrote stays as it is, and what it goes on writing meanwhile is accepted."""
+    postgres.create_database("reporter_expansion")
+    url = postgres.url("reporter_expansion")
+    migrate(url, revision="0001")
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(DELIVERY_OF_THE_FIRST_RELEASE)
+    migrate(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(DELIVERY_OF_THE_FIRST_RELEASE)
+        cursor.execute("SELECT endpoint_id, earlier_attempts FROM deliveries")
+        found = cursor.fetchall()
+    connection.close()
+
+    assert found == [(None, 0)] * 2
 
 
 def test_the_migration_is_a_command(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:

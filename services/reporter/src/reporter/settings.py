@@ -85,7 +85,7 @@ class ReporterSettings(Settings):
         "",
         alias="WEBHOOK_URL",
         pattern="^(https?://.*)?$",
-        description="Told of every batch, besides the batch's own URL",
+        description="Told how every batch ended, besides the batch's own URL",
     )
     webhook_retry_schedule_s: NumberList = Field(
         (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400),

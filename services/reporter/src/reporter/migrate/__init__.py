@@ -16,8 +16,8 @@ _LOCK_KEY = 7_301_936_402_118
 _LOCK_WAIT = "120s"
 
 
-def migrate(database_url: str) -> None:
-    """Apply every missing migration in one transaction; do nothing when there is none.
+def migrate(database_url: str, *, revision: str = "head") -> None:
+    """Apply every missing migration, up to a revision, in one transaction; do nothing when there is none.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database cannot be reached or another migration holds the lock too long.
@@ -32,6 +32,6 @@ def migrate(database_url: str) -> None:
             connection.execute(sa.text(f"SET LOCAL statement_timeout = '{_LOCK_WAIT}'"))
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
     finally:
         engine.dispose()
