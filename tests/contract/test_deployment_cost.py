@@ -1,0 +1,118 @@
+"""What a month costs: prices with date and source, usage that is measured where it can be, and the sums in the docs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from datetime import date
+from types import ModuleType
+
+import pytest
+
+from contract import deployment as d
+from contract.workflow_steps import count_steps
+
+FOLDER = d.ROOT / "infra/cost"
+
+
+@pytest.fixture(scope="module")
+def cost() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("pressroom_cost", FOLDER / "cost.py")
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules["pressroom_cost"] = loaded  # dataclasses look their module up
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def test_every_price_has_unit_source_and_date(cost: ModuleType) -> None:
+    """A price without these cannot be checked."""
+    document = json.loads((FOLDER / "prices.json").read_text(encoding="utf-8"))
+
+    assert date.fromisoformat(document["checked"])
+    for name, line in document["lines"].items():
+        assert set(line) == {"unit", "usd", "free", "source"}, name
+        assert line["source"].startswith("https://cloud.google.com/")
+
+
+def test_every_usage_says_how_it_is_known(cost: ModuleType) -> None:
+    """Measured, derived or assumed: each number says which."""
+    silent = [name for name, line in cost.load("usage.json").items() if len(str(line["how"])) < 10]
+
+    assert silent == []
+
+
+def test_steps_are_those_that_the_workflow_takes(cost: ModuleType) -> None:
+    """The steps of usage.json are counted by running batch.yaml, not guessed."""
+    one, two = (count_steps(rows=100, images_per_row=n).internal for n in (1, 2))
+    half, double = (count_steps(rows=rows, images_per_row=1).internal for rows in (50, 200))
+    per_image = (two - one) / 100
+    per_row = (one - half) / 50 - per_image
+    measured = {
+        "steps_per_image": per_image,
+        "steps_per_row": per_row,
+        "steps_per_page": double - one - 100 * (per_row + per_image),
+        "steps_per_batch": one - 100 * (per_row + per_image),
+    }
+
+    assert {name: cost.usage_values()[name] for name in measured} == measured
+
+
+def test_workflow_counts_its_own_steps_from_above() -> None:
+    """`steps_used` in batch.yaml hands over in time: what it adds up is not below what really happens."""
+    for rows, images in ((1, 1), (100, 1), (100, 5), (250, 3)):
+        pages = -(-rows // 100)
+        stated = 20 + pages * 16 + 3 * rows + 9 * rows * images + 16
+        assert stated >= count_steps(rows=rows, images_per_row=images).entries - 40, (rows, images)
+
+
+def test_machine_sizes_are_those_of_manifests_and_terraform(cost: ModuleType) -> None:
+    """What is priced is what is deployed."""
+    usage = cost.usage_values()
+    tier = re.fullmatch(r"db-custom-(\d+)-(\d+)", d.default("example", "database_tier"))
+    assert tier is not None
+
+    for service in ("ingest", "compressor"):
+        limits = d.container(service)["resources"]["limits"]
+        assert (usage[f"{service}_vcpu"], f"{usage[f'{service}_gib']:g}Gi") == (float(limits["cpu"]), limits["memory"])
+    assert (usage["database_vcpu"], usage["database_gib"]) == (float(tier[1]), int(tier[2]) / 1024)
+    assert usage["schedules"] == len(d.schedules())
+    assert usage["secret_versions"] == len(d.local("secrets", "readers"))
+
+
+def test_costs_grow_in_proportion_beyond_the_free_share(cost: ModuleType) -> None:
+    """Without the free share a thousand times the images cost a thousand times what an image adds."""
+    idle, one, many = (
+        sum(line.usd for line in cost.cost(cost.Month(n, b), with_free_share=False))
+        for n, b in ((0, 0), (3_000, 1), (3_000_000, 1_000))
+    )
+
+    assert many - idle == pytest.approx(1_000 * (one - idle), rel=1e-6)
+
+
+def test_free_share_is_given_once(cost: ModuleType) -> None:
+    """The three services share one free quantity of processor time."""
+    month = cost.Month(1_000_000, 10)
+    free, full = (
+        sum(line.usd for line in cost.cost(month, with_free_share=share) if line.price == "run_cpu")
+        for share in (True, False)
+    )
+    price = cost.load("prices.json")["run_cpu"]
+
+    assert full - free == pytest.approx(price["free"] * price["usd"])
+
+
+def test_images_without_a_batch_are_refused(cost: ModuleType) -> None:
+    """A month that cannot be is an error and not a cheap month."""
+    with pytest.raises(ValueError, match="at least one"):
+        cost.cost(cost.Month(10, 0))
+
+
+def test_table_in_the_docs_is_what_the_script_prints(cost: ModuleType) -> None:
+    """docs/cost.md shows the sums of today's prices and usage."""
+    months = [cost.Month(0, 0), cost.Month(10_000, 20), cost.Month(100_000, 100), cost.Month(1_000_000, 500)]
+
+    assert cost.table(months) in (d.ROOT / "docs/cost.md").read_text(encoding="utf-8")

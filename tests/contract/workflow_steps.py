@@ -1,0 +1,101 @@
+"""Counts the steps that `workflows/batch.yaml` takes for a batch of a given shape, by running it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import yaml
+
+from contract.test_batch_yaml import (
+    EXECUTION_CREATE,
+    PROGRAM,
+    QUEUE,
+    REQUEST_ID,
+    SOURCE,
+    TASK_CREATE,
+    Cloud,
+    Services,
+    image,
+)
+from localcloud.workflows.runtime.interpreter import run_program
+from localcloud.workflows.runtime.testing import RememberedSteps, make_host
+
+EXTERNAL_CALLS = {"await_signal"}
+"""Waiting for a callback is billed as an external step (https://cloud.google.com/workflows/pricing)."""
+
+ENCODERS_OF_AN_IMAGE = 2
+"""json.encode and base64.encode inside one expression; counted as steps so that the sum errs upwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepCount:
+    """Steps of one execution: as the API lists them, and as they are billed."""
+
+    entries: int
+    internal: int
+    external: int
+
+
+@cache
+def _assignments() -> dict[tuple[str, str], int]:
+    """Return how many variables each assign step of each routine sets: each is billed."""
+    found: dict[tuple[str, str], int] = {}
+
+    def walk(routine: str, node: Any) -> None:
+        match node:
+            case dict():
+                for name, value in node.items():
+                    if isinstance(value, dict) and "assign" in value:
+                        found[routine, name] = len(value["assign"])
+                    walk(routine, value)
+            case list():
+                for item in node:
+                    walk(routine, item)
+
+    for routine, body in yaml.safe_load(SOURCE.read_text(encoding="utf-8")).items():
+        walk(routine, body["steps"])
+    return found
+
+
+def count_steps(*, rows: int, images_per_row: int, rows_per_page: int = 100) -> StepCount:
+    """Run the workflow for a batch in which everything succeeds at once, and count.
+
+    Args:
+        rows: rows of the sheet.
+        images_per_row: images in each.
+        rows_per_page: rows that ingest hands out at once.
+    """
+    sheet = [
+        {"row_number": row, "images": [image(row * images_per_row + slot) for slot in range(images_per_row)]}
+        for row in range(rows)
+    ]
+    pages = [sheet[start : start + rows_per_page] for start in range(0, rows, rows_per_page)]
+    steps = RememberedSteps()
+    cloud = Cloud()
+    host = make_host(
+        http=Services(pages),
+        observer=steps,
+        env={
+            "INGEST_URL": "https://ingest.example",
+            "COMPRESSOR_URL": "https://compressor.example",
+            "REPORTER_URL": "https://reporter.example",
+            "IMAGES_QUEUE": QUEUE,
+            "TASKS_SERVICE_ACCOUNT": "tasks@demo.example",
+            "GOOGLE_CLOUD_PROJECT_ID": "demo",
+            "GOOGLE_CLOUD_LOCATION": "us-central1",
+            "GOOGLE_CLOUD_WORKFLOW_ID": "batch",
+            "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": "e1",
+        },
+        connectors={TASK_CREATE: cloud.create_task, EXECUTION_CREATE: cloud.create_execution},
+    )
+    asyncio.run(run_program(PROGRAM, {"request_id": REQUEST_ID}, host))
+    external = sum(step.step in EXTERNAL_CALLS and step.step_type.endswith("CALL") for step in steps.started)
+    billed = sum(_assignments().get((step.routine, step.step), 1) for step in steps.started)
+    return StepCount(
+        entries=len(steps.started),
+        internal=billed - external + ENCODERS_OF_AN_IMAGE * len(cloud.tasks),
+        external=external,
+    )
