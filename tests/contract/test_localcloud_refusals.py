@@ -51,13 +51,6 @@ REQUESTS: dict[str, list[Refusal]] = {
     "workflow-tags": [
         Refusal("POST", f"v1/{PARENT}/workflows?workflowId=w", "UNIMPLEMENTED", {"tags": {"a": "b"}}),
     ],
-    "filter-grammar": [
-        Refusal("GET", f"v1/{WORKFLOW}/executions?filter={filtered}", "UNIMPLEMENTED")
-        for filtered in ("state=ACTIVE OR state=FAILED", "NOT state=ACTIVE", "(state=ACTIVE)")
-    ],
-    "filter-step-name": [
-        Refusal("GET", f"v1/{WORKFLOW}/executions?filter=stepName=greet", "INVALID_ARGUMENT", code=400)
-    ],
     "partial-responses": [Refusal("GET", f"v1/{WORKFLOW}?fields=name", "UNIMPLEMENTED")],
     "tasks-app-engine": [
         Refusal(

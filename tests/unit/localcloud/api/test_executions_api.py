@@ -382,6 +382,19 @@ async def test_list_is_newest_first_and_basic(emulator: Any) -> None:
     assert full[0]["result"] == "null"
 
 
+async def test_list_filters_by_the_name_of_the_current_step(emulator: Any) -> None:
+    """`stepName` is what `status.currentSteps` shows."""
+    emulator.deploy("wait")
+    name = emulator.start()
+    await emulator.clock.advance(1)
+
+    here = emulator.executions.list(WORKFLOW, ListQuery(filter='stepName = "doze"'))
+    elsewhere = emulator.executions.list(WORKFLOW, ListQuery(filter='stepName = "other"'))
+    await emulator.clock.advance(60)
+
+    assert ([shown["name"] for shown in here["executions"]], elsewhere) == ([name], {})
+
+
 async def test_list_filters_by_state_and_label(emulator: Any) -> None:
     """Terms joined with AND all have to hold."""
     emulator.deploy()

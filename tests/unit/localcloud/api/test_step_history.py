@@ -119,11 +119,13 @@ async def test_step_entries_are_listed_filtered_and_read(emulator: Any) -> None:
 
     everything = emulator.executions.list_step_entries(name, ListQuery())
     some = emulator.executions.list_step_entries(name, ListQuery(filter='step = "a" AND entryId > 1'))
+    short = emulator.executions.list_step_entries(name, ListQuery(filter='state="SUCCEEDED" stepType=ASSIGN'))
     skipped = emulator.executions.list_step_entries(name, ListQuery(), skip=2)
 
     assert [entry["entryId"] for entry in everything["stepEntries"]] == ["1", "2", "3"]
     assert everything["totalSize"] == 3
     assert [entry["entryId"] for entry in some["stepEntries"]] == ["3"]
+    assert len(short["stepEntries"]) == 3
     assert [entry["entryId"] for entry in skipped["stepEntries"]] == ["3"]
     assert emulator.executions.get_step_entry(name, "2")["step"] == "b"
     with pytest.raises(GoogleError, match="was not found"):

@@ -13,11 +13,12 @@ from typing import Any
 from localcloud.clock import Clock
 from localcloud.google_errors import failed_precondition, not_found, unimplemented
 from localcloud.workflows import api_fields, api_lists
-from localcloud.workflows.api_json import Json, execution_json, present, step_entry_json, timestamp, to_wire
+from localcloud.workflows.api_json import Json, execution_json, present, step_entry_json, to_wire
 from localcloud.workflows.api_lists import ListQuery, list_page
 from localcloud.workflows.callbacks import CallbackRequest, Callbacks
-from localcloud.workflows.enums import ExecutionView, enum_from_json
+from localcloud.workflows.enums import ExecutionState, ExecutionView, StepState, StepType, enum_from_json
 from localcloud.workflows.executor import Executor, NewExecution
+from localcloud.workflows.list_fields import Choice, Duration, Field, Flag, Labels, Number, Texts, Time
 from localcloud.workflows.store import Store
 
 _WRITABLE: Mapping[str, api_fields.Reader] = {
@@ -42,34 +43,39 @@ _OUTPUT_ONLY = frozenset(
         "stateError",
     ]
 )
-_FIELDS: Mapping[str, api_lists.Field] = {
-    "executionId": lambda e: e.execution_id,
-    "state": lambda e: e.state,
-    "createTime": lambda e: timestamp(e.create_time),
-    "startTime": lambda e: timestamp(e.start_time),
-    "endTime": lambda e: timestamp(e.end_time),
-    "duration": lambda e: e.end_time - e.start_time if e.end_time is not None and e.start_time is not None else None,
-    "workflowRevisionId": lambda e: e.revision.revision_id,
-    "label": lambda e: e.labels,
-    "labels": lambda e: e.labels,
-    "disableConcurrencyQuotaOverflowBuffering": lambda e: e.refuses_backlog,
+_FIELDS: Mapping[str, Field] = {
+    "executionId": Field(lambda e: e.execution_id),
+    "state": Field(lambda e: e.state, Choice(ExecutionState)),
+    "createTime": Field(lambda e: e.create_time, Time()),
+    "startTime": Field(lambda e: e.start_time, Time()),
+    "endTime": Field(lambda e: e.end_time, Time()),
+    "duration": Field(lambda e: e.duration_s, Duration()),
+    "workflowRevisionId": Field(lambda e: e.revision.revision_id),
+    # The step or steps that `status.currentSteps` shows (assumed).
+    "stepName": Field(lambda e: [step for _, step in e.history.current_steps()], Texts()),
+    "label": Field(lambda e: e.labels, Labels()),
+    "labels": Field(lambda e: e.labels, Labels()),
+    "disableConcurrencyQuotaOverflowBuffering": Field(lambda e: e.refuses_backlog, Flag()),
 }
 _SORTABLE = frozenset(["executionId", "state", "createTime", "startTime", "endTime", "duration", "workflowRevisionId"])
 _BASIC_LIST = api_lists.Collection(default_size=100, maximum_size=1000, fields=_FIELDS, sortable=_SORTABLE)
 _FULL_LIST = api_lists.Collection(default_size=100, maximum_size=100, fields=_FIELDS, sortable=_SORTABLE)
 _CALLBACKS = api_lists.Collection(default_size=100, maximum_size=100, fields={})
-_STEP_FIELDS: Mapping[str, api_lists.Field] = {
-    "entryId": lambda s: s.entry_id,
-    "createTime": lambda s: timestamp(s.create_time),
-    "updateTime": lambda s: timestamp(s.update_time),
-    "routine": lambda s: s.routine,
-    "step": lambda s: s.step,
-    "stepType": lambda s: s.step_type,
-    "parent": lambda s: s.parent,
-    "state": lambda s: s.state,
+_STEP_FIELDS: Mapping[str, Field] = {
+    "entryId": Field(lambda s: s.entry_id, Number()),
+    "createTime": Field(lambda s: s.create_time, Time()),
+    "updateTime": Field(lambda s: s.update_time, Time()),
+    "routine": Field(lambda s: s.routine),
+    "step": Field(lambda s: s.step),
+    "stepType": Field(lambda s: s.step_type, Choice(StepType, "STEP_")),
+    "parent": Field(lambda s: s.parent, Number()),
+    "state": Field(lambda s: s.state, Choice(StepState, "STATE_")),
 }
 _STEPS = api_lists.Collection(
-    default_size=1000, maximum_size=1000, fields=_STEP_FIELDS, sortable=frozenset(_STEP_FIELDS)
+    default_size=1000,
+    maximum_size=1000,
+    fields=_STEP_FIELDS,
+    sortable=frozenset(_STEP_FIELDS) - {"parent"},
 )
 
 

@@ -1,40 +1,20 @@
-"""List requests: filters, orders and pages, the same for every collection.
-
-The filter is the conjunctive part of https://google.aip.dev/160: `field op value AND ...`. What it leaves out (OR, NOT,
-parentheses, functions) is refused as UNIMPLEMENTED, never ignored.
-"""
+"""List requests: filters (`list_filter`), orders and pages, the same for every collection."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-import operator
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from localcloud.google_errors import invalid_argument, unimplemented
+from localcloud.google_errors import invalid_argument
+from localcloud.workflows.api_fields import camel_case
+from localcloud.workflows.list_fields import Field, order_key
+from localcloud.workflows.list_filter import parse_filter
 
 T = TypeVar("T")
-Field = Callable[[Any], Any]
-"""Reads the comparable value of a field from an item; a mapping makes `field.key` and `field:key` work."""
-
-_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-
-_TERM = re.compile(
-    r"""\s*(?P<field>[A-Za-z_]\w*(?:\.[\w-]+)?)\s*(?P<op><=|>=|!=|=|<|>|:)\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s()"]+)\s*"""
-)
-_UNSUPPORTED = re.compile(r"(?:^|\s)(?:OR|NOT)\s|[()]|^\s*-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +49,13 @@ def list_page(
         key: a unique text of an item; page tokens name the last item of a page by it.
 
     Raises:
-        GoogleError: INVALID_ARGUMENT for a malformed or unknown filter, order or page token; UNIMPLEMENTED for a
-            filter beyond a conjunction.
+        GoogleError: INVALID_ARGUMENT for a malformed or unknown filter, order or page token.
     """
     if query.page_size < 0:
         raise invalid_argument("page_size must not be negative")
     size = min(query.page_size or collection.default_size, collection.maximum_size)
-    matching = _filtered(items, query.filter, collection)
+    is_wanted = parse_filter(query.filter, collection.fields)
+    matching = [item for item in items if is_wanted(item)]
     ordered = _ordered(matching, query.order_by, collection)
     start = _start_of_page(ordered, query, key)
     page = ordered[start : start + size]
@@ -83,89 +63,20 @@ def list_page(
     return page, _token(query, key(page[-1])) if more else ""
 
 
-def _filtered(items: Sequence[T], text: str, collection: Collection) -> list[T]:
-    if not text.strip():
-        return list(items)
-    outside_quotes = re.sub(r'"(?:[^"\\]|\\.)*"', '""', text)
-    if _UNSUPPORTED.search(outside_quotes):
-        raise unimplemented(f"localcloud filters by terms joined with AND only, not by: {text}")
-    tests = []
-    position = 0
-    while position < len(text):
-        match = _TERM.match(text, position)
-        if match is None:
-            raise invalid_argument(f"Invalid filter at character {position + 1}: {text}")
-        tests.append(_test(match["field"], match["op"], match["value"], collection))
-        position = match.end()
-        if text.startswith("AND ", position):
-            position += len("AND ")
-    return [item for item in items if all(test(item) for test in tests)]
-
-
-def _test(name: str, op: str, value: str, collection: Collection) -> Callable[[Any], bool]:
-    field, _, sub_key = name.partition(".")
-    read = _field(field, collection, "filter")
-    wanted = json.loads(value) if value.startswith('"') else value
-
-    def holds(item: Any) -> bool:
-        actual = read(item)
-        if isinstance(actual, Mapping):
-            return _mapping_holds(actual, sub_key, op, wanted)
-        if op == ":":
-            return str(wanted) in str(actual)
-        if actual is None:
-            return op == "!="
-        return _COMPARISONS[op](*_comparable(actual, wanted, name))
-
-    return holds
-
-
-def _mapping_holds(actual: Mapping[str, str], key: str, op: str, wanted: str) -> bool:
-    if op == ":" and not key:
-        return wanted in actual
-    if not key:
-        raise invalid_argument(f"Name a key of the map, as in labels.team{op}{wanted}")
-    return key in actual and _COMPARISONS["=" if op == ":" else op](actual[key], wanted)
-
-
-def _comparable(actual: Any, wanted: str, name: str) -> tuple[Any, Any]:
-    match actual:
-        case bool():
-            return actual, wanted.lower() == "true"
-        case IntEnum():
-            return actual.name, wanted
-        case int() | float():
-            try:
-                return actual, float(wanted.removesuffix("s"))
-            except ValueError:
-                raise invalid_argument(f"Invalid filter: {name} is a number, {wanted!r} is none") from None
-        case _:
-            return str(actual), wanted
-
-
 def _ordered(items: list[T], text: str, collection: Collection) -> list[T]:
-    for clause in reversed([part.strip() for part in text.split(",") if part.strip()]):
-        name, _, direction = clause.partition(" ")
-        if name not in collection.sortable or direction.strip() not in ("", "asc", "desc"):
-            raise invalid_argument(f"Invalid order_by: {text}; fields are {', '.join(sorted(collection.sortable))}")
-        read = _field(name, collection, "order_by")
-        # Stable sorts from the last clause to the first give the order of all of them.
-        items = sorted(items, key=lambda item: _sort_key(read(item)), reverse=direction.strip() == "desc")
+    """Return the items in the order of an AIP-132 `order_by`: `field [asc|desc], ...`."""
+    if not text.strip():
+        return items
+    for clause in reversed(text.split(",")):
+        match clause.split():
+            case [name, *direction] if camel_case(name) in collection.sortable and direction in ([], ["asc"], ["desc"]):
+                # Stable sorts from the last clause to the first give the order of all of them.
+                key = order_key(collection.fields[camel_case(name)])
+                items = sorted(items, key=key, reverse=direction == ["desc"])
+            case _:
+                known = ", ".join(sorted(collection.sortable)) or "none"
+                raise invalid_argument(f"Invalid order_by at {clause.strip()!r}: {text}; fields are {known}")
     return items
-
-
-def _sort_key(value: Any) -> tuple[bool, Any]:
-    if isinstance(value, IntEnum):
-        return True, value.name
-    return value is not None, value if value is not None else 0
-
-
-def _field(name: str, collection: Collection, where: str) -> Field:
-    try:
-        return collection.fields[name]
-    except KeyError:
-        known = ", ".join(sorted(collection.fields)) or "none"
-        raise invalid_argument(f"Invalid {where}: no field {name!r}; fields are {known}") from None
 
 
 def _start_of_page(items: Sequence[T], query: ListQuery, key: Callable[[T], str]) -> int:

@@ -15,10 +15,11 @@ from typing import Any
 from localcloud.clock import Clock
 from localcloud.google_errors import GoogleError, already_exists, invalid_argument, not_found
 from localcloud.workflows import api_fields, api_lists
-from localcloud.workflows.api_json import Json, operation_json, present, timestamp, workflow_json
+from localcloud.workflows.api_json import Json, operation_json, present, workflow_json
 from localcloud.workflows.api_lists import ListQuery, list_page
-from localcloud.workflows.enums import CallLogLevel, HistoryLevel
+from localcloud.workflows.enums import CallLogLevel, HistoryLevel, WorkflowState
 from localcloud.workflows.executor import Executor
+from localcloud.workflows.list_fields import Choice, Field, Flag, Labels, Time
 from localcloud.workflows.source.errors import SourceError
 from localcloud.workflows.source.steps import Program
 from localcloud.workflows.store import Operation, Revision, Store, Workflow
@@ -65,17 +66,20 @@ _WORKFLOWS = api_lists.Collection(
     default_size=500,
     maximum_size=1000,
     fields={
-        "name": lambda w: w.name,
-        "description": lambda w: w.description,
-        "labels": lambda w: w.labels,
-        "createTime": lambda w: timestamp(w.create_time),
-        "updateTime": lambda w: timestamp(w.update_time),
-        "revisionId": lambda w: w.current.revision_id,
+        "name": Field(lambda w: w.name),
+        "description": Field(lambda w: w.description),
+        "state": Field(lambda _: WorkflowState.ACTIVE, Choice(WorkflowState)),
+        "labels": Field(lambda w: w.labels, Labels()),
+        "createTime": Field(lambda w: w.create_time, Time()),
+        "updateTime": Field(lambda w: w.update_time, Time()),
+        "revisionCreateTime": Field(lambda w: w.current.create_time, Time()),
+        "revisionId": Field(lambda w: w.current.revision_id),
+        "serviceAccount": Field(lambda w: w.current.service_account),
     },
-    sortable=frozenset({"name", "createTime", "updateTime", "revisionId"}),
+    sortable=frozenset({"name", "createTime", "updateTime", "revisionCreateTime", "revisionId"}),
 )
 _REVISIONS = api_lists.Collection(default_size=20, maximum_size=100, fields={})
-_OPERATIONS = api_lists.Collection(default_size=100, maximum_size=1000, fields={"done": lambda _: True})
+_OPERATIONS = api_lists.Collection(default_size=100, maximum_size=1000, fields={"done": Field(lambda _: True, Flag())})
 
 MAX_OPERATIONS = 10_000
 """Operations kept; the oldest goes first."""

@@ -93,6 +93,13 @@ class Execution:
         return self.name.rsplit("/", 2)[0]
 
     @property
+    def duration_s(self) -> float | None:
+        """Seconds from its start to its end; None before the end."""
+        if self.end_time is None or self.start_time is None:
+            return None
+        return self.end_time - self.start_time
+
+    @property
     def execution_id(self) -> str:
         """Last part of the name."""
         return self.name.rsplit("/", 1)[1]
