@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return asyncio.run(_up(options))
             case "down":
                 return _down(options)
+            case "check":
+                return _check(options)
             case _:
                 return asyncio.run(_serve(_platform_config(options), _clock(options)))
     except ConfigError as error:
@@ -67,6 +69,15 @@ def _parser() -> argparse.ArgumentParser:
         "--manual-clock",
         action="store_true",
         help='departs from production: time stands still until POST /_local/time {"advance_s": SECONDS} to any server',
+    )
+    check = commands.add_parser("check", help="say what is known about workflows without running them")
+    check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="workflow source (YAML or JSON)")
+    check.add_argument(
+        "--assume",
+        action="append",
+        default=[],
+        metavar="NAME=BYTES",
+        help="largest size of a variable whose bound is not in the source, for the memory of parallel steps",
     )
     return parser
 
@@ -158,6 +169,13 @@ def _down(options: argparse.Namespace) -> int:
     state = StateFolder(options.state or load_stack_config(options.config).state_dir)
     print("stopped" if state.end_owner(_DOWN_WITHIN_S) else "no stack runs")
     return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    # Here, not above: the standard library of workflows takes a moment to load.
+    from localcloud.check.command import check_files
+
+    return check_files(options.files, options.assume, print)
 
 
 def _end_event() -> asyncio.Event:

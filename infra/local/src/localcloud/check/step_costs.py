@@ -1,0 +1,212 @@
+"""How many steps a program may take, from above, by the counting that the interpreter does.
+
+What happens an unknown number of times (iterations, jumps back, retries) is a `Repetition` with its own figure: an
+execution takes at most the program's own figure plus, for every repetition, its figure times how often it happens.
+
+Source of what counts: https://cloud.google.com/workflows/docs/best-practice (steps), as `runtime` does it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from localcloud.check.walk import blocks_of, calls_in, jumps_of, loop_template, retry_templates, templates_of
+from localcloud.workflows.source.steps import (
+    Assign,
+    Block,
+    Call,
+    For,
+    Group,
+    InRange,
+    Parallel,
+    Program,
+    Retry,
+    Routine,
+    RoutineCallee,
+    RoutinePredicate,
+    Step,
+    Switch,
+    Try,
+)
+from localcloud.workflows.source.templates import Template
+from localcloud.workflows.stdlib.library import standard_library
+from localcloud.workflows.stdlib.registry import PureFunction
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Steps taken: `clean` when nothing fails, `worst` when every retry is used up and every handler runs."""
+
+    clean: int = 0
+    worst: int = 0
+
+    def __add__(self, other: Steps) -> Steps:
+        return Steps(self.clean + other.clean, self.worst + other.worst)
+
+    def times(self, count: int) -> Steps:
+        """Return the steps of doing it `count` times."""
+        return Steps(self.clean * count, self.worst * count)
+
+    def when_failing(self) -> Steps:
+        """Return steps that are taken after a failure only."""
+        return Steps(0, self.worst)
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """What happens an unknown number of times: an iteration, jump back or retry, or a recursive routine's next call."""
+
+    what: str
+    routine: str
+    step: str
+    line: int
+    each: Steps
+
+
+@dataclass(frozen=True, slots=True)
+class StepCosts:
+    """What a program takes: everything once, and each repetition."""
+
+    once: Steps
+    repetitions: tuple[Repetition, ...]
+
+
+def step_costs(program: Program) -> StepCosts:
+    """Return the figures of `main`."""
+    counter = _Counter(program)
+    once = counter.routine(program.main)
+    found = sorted(counter.repetitions.values(), key=lambda each: each.line)
+    return StepCosts(once, tuple(found))
+
+
+_ONE = Steps(1, 1)
+
+
+class _Counter:
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._known: dict[str, Steps] = {}
+        self._open: set[str] = set()
+        self._recursive: set[str] = set()
+        self.repetitions: dict[tuple[str, str, str, int], Repetition] = {}
+
+    def routine(self, routine: Routine) -> Steps:
+        """Return what one call of a routine takes."""
+        name = routine.name
+        if name in self._open:
+            self._recursive.add(name)
+            return Steps()
+        if name not in self._known:
+            self._open.add(name)
+            cost = self._block(routine.body, name)
+            self._open.remove(name)
+            self._known[name] = cost
+            if name in self._recursive:
+                self._note("further call", name, routine.body.steps[0], cost)
+        return self._known[name]
+
+    def _block(self, block: Block, routine: str) -> Steps:
+        costs = [self._step(step, routine) for step in block.steps]
+        for index, step in enumerate(block.steps):
+            for source, target in jumps_of(step):
+                first = block.entries.get(target)
+                if first is not None and first <= index:
+                    # Going back over steps repeats at most all of them, whatever other jumps there are.
+                    self._note(f"jump back to {target}", routine, source, sum(costs[first : index + 1], Steps()))
+        return sum(costs, Steps())
+
+    def _step(self, step: Step, routine: str) -> Steps:
+        cost = sum((self._template(each) for each in templates_of(step)), Steps())
+        if step.ending is not None:
+            cost += _ONE
+        match step.action:
+            case Assign():
+                return cost + _ONE
+            case Call(callee=RoutineCallee(name=name)):
+                return cost + _ONE + self.routine(self._program.routines[name])
+            case Call():
+                return cost + _ONE
+            case Switch():
+                bodies = [self._block(body, routine) for body in blocks_of(step)]
+                return cost + _ONE + _dearest(bodies)
+            case For() as loop:
+                return cost + _ONE + self._iterations(loop, step, routine)
+            case Parallel(work=For() as loop):
+                return cost + self._iterations(loop, step, routine)
+            case Parallel():
+                branches = [self._block(body, routine) + _ONE for body in blocks_of(step)]
+                return cost + sum(branches, Steps())
+            case Try() as attempt:
+                return cost + self._try(attempt, step, routine)
+            case Group(body=body):
+                return cost + self._block(body, routine)
+            case None:
+                return cost
+
+    def _iterations(self, loop: For, step: Step, routine: str) -> Steps:
+        each = _ONE + self._block(loop.body, routine)
+        count = known_count(loop)
+        if count is not None:
+            return each.times(count)
+        self._note("iteration", routine, step, each)
+        return Steps()
+
+    def _try(self, attempt: Try, step: Step, routine: str) -> Steps:
+        body = _ONE + self._block(attempt.body, routine)
+        total = _ONE + body
+        if attempt.retry is not None:
+            settings = sum((self._template(each) for each in retry_templates(step)), Steps())
+            total += settings.when_failing() + self._retries(attempt.retry, body, step, routine)
+        if attempt.handler is not None:
+            total += (_ONE + self._block(attempt.handler.body, routine)).when_failing()
+        return total
+
+    def _retries(self, retry: Retry, body: Steps, step: Step, routine: str) -> Steps:
+        asking = Steps()
+        if isinstance(retry.predicate, RoutinePredicate):
+            asking = _ONE + self.routine(self._program.routines[retry.predicate.name])
+        each = (asking + _ONE + body).when_failing()
+        if retry.max_retries.is_constant and retry.max_retries.now is not None:
+            count = retry.max_retries.now(None)
+            if type(count) is int and count >= 0:
+                return each.times(count)
+        self._note("retry", routine, step, each)
+        # A refused retry asks the predicate once more.
+        return asking.when_failing()
+
+    def _template(self, template: Template) -> Steps:
+        return sum((self._called(name) for name in calls_in(template)), Steps())
+
+    def _called(self, name: str) -> Steps:
+        if name in self._program.routines:
+            return _ONE + self.routine(self._program.routines[name])
+        match standard_library().functions.get(name):
+            case PureFunction(is_counted=False):
+                return Steps()
+            case _:
+                return _ONE
+
+    def _note(self, what: str, routine: str, step: Step, each: Steps) -> None:
+        line = step.ending.position.line if what.startswith("jump") and step.ending is not None else step.position.line
+        self.repetitions[what, routine, step.name, line] = Repetition(what, routine, step.name, line, each)
+
+
+def _dearest(costs: list[Steps]) -> Steps:
+    return Steps(max((c.clean for c in costs), default=0), max((c.worst for c in costs), default=0))
+
+
+def known_count(loop: For) -> int | None:
+    """Return how many iterations a loop has, when its values stand in the source."""
+    template = loop_template(loop)
+    if not template.is_constant or template.now is None:
+        return None
+    value = template.now(None)
+    if not isinstance(value, list):
+        return None
+    match loop.items, value:
+        case InRange(), [int() as begin, int() as end]:
+            return max(0, end - begin + 1)
+        case InRange(), _:
+            return None
+        case _:
+            return len(value)

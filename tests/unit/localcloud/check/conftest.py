@@ -1,0 +1,3 @@
+"""Coroutine tests."""
+
+from async_tests import pytest_pyfunc_call  # noqa: F401
