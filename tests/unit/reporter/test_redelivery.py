@@ -275,6 +275,18 @@ def test_everything_can_be_sent_since_a_time(world: World, subscriber: Subscribe
     assert len({got.headers["webhook-id"] for got in subscriber.received}) == 3
 
 
+@pytest.mark.parametrize(
+    ("since", "count"), [("0001-01-01T00:00:00+14:00", 1), ("9999-12-31T23:59:59-14:00", 0)], ids=["first", "last"]
+)
+def test_since_the_ends_of_the_calendar(world: World, subscriber: Subscriber, since: str, count: int) -> None:
+    """Times that are beyond it in UTC are times still."""
+    created = subscribe(world, subscriber.url)
+    world.notify()
+    world.deliver(world.queue.last[0])
+
+    assert redeliver_since(world, created["id"], since, only_failed=False) == count
+
+
 def test_another_endpoints_deliveries_are_left_alone(world: World, subscriber: Subscriber) -> None:
     """Also where the URL is the same."""
     first, second = (subscribe(world, subscriber.url) for _ in range(2))
