@@ -238,7 +238,10 @@ def test_what_was_missed_can_be_sent_since_a_time(world: World, subscriber: Subs
     world.deliver(world.queue.last[0])
     world.clock.advance(10)
     since = rfc3339(world.clock.now())
-    missed = [world.notify() for _ in range(2)]
+    missed = []
+    for _ in range(2):
+        missed.append(world.notify())
+        world.clock.advance(1)
     patch(world, created["id"], enabled=True)
     subscriber.answer = lambda _got: Answer(200)
     delivered = world.notify()
