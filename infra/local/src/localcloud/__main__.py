@@ -120,7 +120,8 @@ async def _serve(config: PlatformConfig, clock: Clock) -> int:
     ended = _end_event()
     platform = await start_platform(config, clock)
     try:
-        print(f"Workflows on http://{config.host}:{config.workflows_port} (gRPC {config.workflows_grpc_port})")
+        workflows_url = f"http://{config.host}:{config.workflows_port}"
+        print(f"Workflows on {workflows_url} (gRPC {config.workflows_grpc_port}), pages at {workflows_url}/ui/")
         print(f"Cloud Tasks on http://{config.host}:{config.tasks_port} (gRPC {config.tasks_grpc_port})", flush=True)
         await ended.wait()
     finally:

@@ -40,6 +40,7 @@ class ManualClock:
         self._now = start
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._advancing = asyncio.Lock()
         self.requested: list[float] = []
         """Every sleep ever asked for, in order: tests assert delays on it."""
 
@@ -63,16 +64,21 @@ class ManualClock:
         await future
 
     async def advance(self, seconds: float) -> None:
-        """Move time forward, waking sleepers in order and letting them run between two wake-ups."""
-        target = self._now + seconds
-        await _settle()
-        while self._sleepers and self._sleepers[0][0] <= target:
-            due, _, future = heapq.heappop(self._sleepers)
-            self._now = max(self._now, due)
-            if not future.done():
-                future.set_result(None)
+        """Move time forward, waking sleepers in order and letting them run between two wake-ups.
+
+        One advance waits for the one before, so that two add up. What a sleeper does with the network takes real time:
+        sleeps that it asks for afterwards begin where the clock stands then.
+        """
+        async with self._advancing:
+            target = self._now + seconds
             await _settle()
-        self._now = target
+            while self._sleepers and self._sleepers[0][0] <= target:
+                due, _, future = heapq.heappop(self._sleepers)
+                self._now = max(self._now, due)
+                if not future.done():
+                    future.set_result(None)
+                await _settle()
+            self._now = target
 
 
 async def _settle() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-from localcloud.clock import Clock
+from localcloud.clock import Clock, SystemClock
 from localcloud.identity.issuer import TokenIssuer
 from localcloud.identity.keys import kept_signing_key
 from localcloud.identity.server import IdentityServer, start_identity_server
@@ -124,6 +124,8 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         workflows_dir=config.workflows_dir,
         user_env=_SameForAll(config.workflows_environment),
         secrets_file=config.secrets_file,
+        # Files change in the machine's time, also while a manual clock stands still or leaps a year.
+        folder_clock=SystemClock(),
     )
     platform.workflows = workflows
     platform.will_stop(workflows.stop)

@@ -125,6 +125,7 @@ async def start_workflows_server(
     workflows_dir: Path | None = None,
     user_env: Mapping[str, Mapping[str, str]] | None = None,
     secrets_file: Path | None = None,
+    folder_clock: Clock | None = None,
 ) -> WorkflowsServer:
     """Start the Workflows emulator and deploy `workflows_dir`.
 
@@ -144,6 +145,7 @@ async def start_workflows_server(
         workflows_dir: every `*.yaml` in it is deployed under its stem, at start and when it changes.
         user_env: workflow id to user environment variables, for directory deploys.
         secrets_file: YAML or JSON map of secret id to text, or to a map of version to text.
+        folder_clock: paces the look for changed files; `clock` unless given.
 
     Raises:
         OSError: a port is taken, or `workflows_dir` is no folder.
@@ -180,7 +182,11 @@ async def start_workflows_server(
     if workflows_dir is not None:
         parent = f"projects/{project}/locations/{location}"
         folder = WorkflowFolder(
-            workflows_dir, parent=parent, api=workflows, clock=clock, user_env={} if user_env is None else user_env
+            workflows_dir,
+            parent=parent,
+            api=workflows,
+            clock=folder_clock or clock,
+            user_env={} if user_env is None else user_env,
         )
     aliases = {project_number: project}
     table = routes(workflows, executions, SecretsApi(secrets_file))

@@ -60,7 +60,8 @@ class Pages:
     def routes(self) -> list[web.RouteDef]:
         """Return what the server's application has to serve."""
         return [
-            web.get(ROOT, _answer(self._root)),
+            web.get("/", _answer(_root)),
+            web.get(ROOT, _answer(_root)),
             web.get(f"{ROOT}/", _answer(self._workflows)),
             web.get(f"{ROOT}/pages.css", _style),
             web.post(f"{ROOT}/folder:deploy", _answer(self._deploy)),
@@ -70,9 +71,6 @@ class Pages:
             web.post(f"{_WORKFLOW}:run", _answer(self._run)),
             web.get(f"{ROOT}/{{path:.*}}", _answer(_nowhere)),
         ]
-
-    async def _root(self, _request: web.Request) -> web.Response:
-        raise web.HTTPSeeOther(f"{ROOT}/")
 
     async def _workflows(self, _request: web.Request) -> web.Response:
         return _html(workflows_page(self._store, self._folder()))
@@ -113,6 +111,10 @@ class Pages:
         folder.forget()
         folder.deploy_changed()
         raise web.HTTPSeeOther(f"{ROOT}/")
+
+
+async def _root(_request: web.Request) -> web.Response:
+    raise web.HTTPSeeOther(f"{ROOT}/")
 
 
 async def _nowhere(request: web.Request) -> web.Response:

@@ -5,7 +5,8 @@ Does not know about: HTML.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from localcloud.workflows.enums import StepState, StepType
@@ -60,10 +61,11 @@ def timeline(entries: Sequence[StepEntry], *, now_s: float, first: int, most: in
         return Timeline((), 0.0, 0)
     begin_s = entries[0].create_time
     end_s = max(_end(entry, now_s) for entry in entries)
-    ordered = _depth_first(entries)
+    # Cut off early: a page of the first rows must not pay for 100,000.
+    shown = itertools.islice(_depth_first(entries), first, first + most)
     rows = tuple(
         Row(entry, label, depth, entry.create_time - begin_s, max(0.0, _end(entry, now_s) - entry.create_time))
-        for entry, label, depth in ordered[first : first + most]
+        for entry, label, depth in shown
     )
     return Timeline(rows, end_s - begin_s, len(entries))
 
@@ -72,18 +74,16 @@ def _end(entry: StepEntry, now_s: float) -> float:
     return now_s if entry.state == StepState.STATE_IN_PROGRESS else entry.update_time
 
 
-def _depth_first(entries: Sequence[StepEntry]) -> list[tuple[StepEntry, str, int]]:
+def _depth_first(entries: Sequence[StepEntry]) -> Iterator[tuple[StepEntry, str, int]]:
     by_id = {entry.entry_id: entry for entry in entries}
-    found: list[tuple[StepEntry, str, int]] = []
     roots = [entry for entry in entries if entry.parent not in by_id]
     # A stack, not recursion: entries nest as deep as calls and loops do.
     waiting = [(entry, label, 0) for entry, label in reversed(_labelled(roots))]
     while waiting:
         entry, label, depth = waiting.pop()
-        found.append((entry, label, depth))
+        yield entry, label, depth
         children = [by_id[child] for child in entry.children if child in by_id]
         waiting += [(child, text, depth + 1) for child, text in reversed(_labelled(children))]
-    return found
 
 
 def _labelled(siblings: Sequence[StepEntry]) -> list[tuple[StepEntry, str]]:

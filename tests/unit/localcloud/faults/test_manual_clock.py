@@ -1,0 +1,38 @@
+"""`localcloud serve --manual-clock`, in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from contract.localcloud_process import PARENT, Served, eventually
+
+WITH_MANUAL_CLOCK = "import sys; from localcloud.__main__ import main; main([*sys.argv[1:], '--manual-clock'])"
+DAY = "- doze:\n    call: sys.sleep\n    args: {seconds: 86400}\n- answer:\n    return: rested\n"
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """Give a running localcloud whose time stands still and whose workflow sleeps a day."""
+    running = Served([sys.executable, "-c", WITH_MANUAL_CLOCK], tmp_path, DAY)
+    yield running
+    running.kill()
+
+
+def test_day_passes_in_one_request(served: Served) -> None:
+    """Time begins at the machine's, stands still, and moves by order: the sleeping execution ends."""
+    url = served.url("workflows")
+    name = requests.post(f"{url}/v1/{PARENT}/workflows/greeting/executions", json={}, timeout=5).json()["name"]
+    before = requests.get(f"{url}/_local/time", timeout=5).json()
+    after = requests.post(f"{served.url('metadata')}/_local/time", json={"advance_s": 86400}, timeout=5).json()
+    ended = eventually(
+        lambda: requests.get(f"{url}/v1/{name}", timeout=5).json(), lambda execution: execution["state"] != "ACTIVE"
+    )
+
+    assert before["is_manual"] is True
+    assert after["now_s"] - before["now_s"] == 86400
+    assert (ended["state"], ended["result"]) == ("SUCCEEDED", '"rested"')
