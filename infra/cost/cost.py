@@ -1,7 +1,7 @@
 """What Pressroom costs a month: `python3 infra/cost/cost.py --images 100000 --batches 100`.
 
-Prices are in prices.json (with date and source), what an image or batch uses in usage.json (measured, derived or assumed:
-each line says which). Every line is usage minus the free share, times the price. Standard library only.
+Prices are in prices.json (with date and source), what an image or batch uses in usage.json (measured, derived or
+assumed: each line says which). Every line is usage minus the free share, times the price. Standard library only.
 """
 
 from __future__ import annotations

@@ -106,6 +106,24 @@ def test_instances_take_what_a_queue_has_under_way(queue: str, service: str) -> 
     assert d.queues()[queue]["rate_limits"]["max_concurrent_dispatches"] <= most
 
 
+def test_webhooks_under_way_have_a_place() -> None:
+    """The reporter answers 429 beyond WEBHOOK_CONCURRENCY; the queue does not drive it there."""
+    most = max_instances("reporter") * d.gunicorn("reporter")["workers"]
+    most *= SETTINGS["reporter"].model_fields["webhook_concurrency"].default
+
+    assert d.queues()["webhooks"]["rate_limits"]["max_concurrent_dispatches"] <= most
+
+
+def test_sum_in_the_docs_is_the_sum() -> None:
+    """docs/scaling.md shows today's connections."""
+    page = (d.ROOT / "docs/scaling.md").read_text(encoding="utf-8")
+    one = sum(connections(service) for service in WITH_DATABASE)
+    needed = 2 * one + 2 * len(WITH_DATABASE) + RESERVED_CONNECTIONS + OPERATOR_CONNECTIONS
+
+    assert f"| sum of one revision | | | | {one} |" in page
+    assert f"**{needed}** of `max_connections` = {d.default('database', 'max_connections')}" in page
+
+
 def test_image_task_may_last_as_long_as_the_compressor_does() -> None:
     """The dispatch deadline in batch.yaml is not above the service's time-out, and not below it either."""
     (deadline,) = set(re.findall(r"dispatchDeadline: (\d+)s", d.workflow_text()))
