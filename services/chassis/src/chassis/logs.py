@@ -37,35 +37,37 @@ def _to_cloud_logging(project: str, service: str, revision: str) -> Processor:
     return convert
 
 
-def configure_logs(*, service: str, project: str, revision: str, level: str) -> None:
-    """Send structlog's and the libraries' records through one pipeline to stdout.
+_SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
 
-    JSON lines normally; a readable console form when stdout is a terminal.
-    """
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
+
+def log_formatter(*, service: str, project: str, revision: str) -> logging.Formatter:
+    """Return the formatter of every record: JSON lines normally, a readable form when stdout is a terminal."""
     renderers: list[Processor]
     if sys.stdout.isatty():
         renderers = [structlog.dev.ConsoleRenderer()]
     else:
         renderers = [_to_cloud_logging(project, service, revision), structlog.processors.JSONRenderer()]
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+    )
+
+
+def configure_logs(*, service: str, project: str, revision: str, level: str) -> None:
+    """Send structlog's and the libraries' records through one pipeline to stdout."""
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
-        )
-    )
+    handler.setFormatter(log_formatter(service=service, project=project, revision=revision))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

@@ -6,8 +6,8 @@ application's URL map by a test, so a route cannot be forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from apispec import APISpec
@@ -36,7 +36,8 @@ class Operation:
     """One public route.
 
     `path` is in OpenAPI form (`/status/{request_id}`); `query` and `body` are the models that parse the request,
-    `responses` maps an HTTP code to a model or, for other media types, to the media type's name.
+    `other_bodies` are further models by media type, `responses` maps an HTTP code to a model or, for other media types,
+    to the media type's name.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Operation:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     body_media_type: str = "application/json"
+    other_bodies: Mapping[str, type[BaseModel]] = field(default_factory=dict)
     errors: Sequence[int] = ()
 
 
@@ -83,7 +85,10 @@ def _operation(spec: APISpec, operation: Operation, known: set[str]) -> dict[str
     if operation.body is not None:
         result["requestBody"] = {
             "required": True,
-            "content": {operation.body_media_type: {"schema": _component(spec, operation.body, known)}},
+            "content": {
+                media_type: {"schema": _component(spec, body, known)}
+                for media_type, body in {operation.body_media_type: operation.body, **operation.other_bodies}.items()
+            },
         }
     for code, answer in operation.responses.items():
         content = (

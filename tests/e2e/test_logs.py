@@ -1,0 +1,81 @@
+"""What the services log during a full run: JSON lines of one form, found by the batch's trace, without any secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import requests
+from samples.catalogue import SampleFile
+from samples.origin import Origin
+from samples.photos import encoded, photo
+from samples.receiver import Receiver
+
+from e2e.conftest import running_stack
+from e2e.shop import Shop, sheet_of
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+SERVICES = ("ingest", "compressor", "reporter")
+
+
+@pytest.fixture(name="logs", scope="module")
+def _logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Run a batch with sentinels in every place that must not be logged; return each program's log."""
+    picture = SampleFile("image/jpeg", encoded(photo(100, 80, seed=1), "JPEG"))
+    with running_stack(tmp_path_factory.mktemp("stack")) as stack, Origin({"/a.jpg": picture}) as origin:
+        shop = Shop(stack)
+        with Receiver(stack.exports["WEBHOOK_SIGNING_SECRET"]) as receiver:
+            urls = [f"{origin.base_url}/a.jpg?sig=sentinel-query", f"{origin.base_url}/b.jpg?sig=sentinel-query"]
+            request_id = shop.upload(sheet_of([urls]), webhook_url=f"{receiver.url}?key=sentinel-hook")
+            shop.finished(request_id)
+            assert receiver.wait_for(request_id, within_s=30) is not None
+            shop.sheet(request_id)
+            requests.get(f"{stack.url('ingest')}/status?request_id=sentinel-nonsense%0aline", timeout=10)
+            shop.sweep()
+        secrets = json.loads((stack.state_dir / "secrets.json").read_text(encoding="utf-8"))
+        token = shop.token("tasks", stack.url("compressor"))
+    folder: Path = stack.state_dir / "logs"
+    texts = {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*.log")}
+    texts["secrets"] = json.dumps([*secrets.values(), token])
+    return texts
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_line_is_json_for_cloud_logging(logs: dict[str, str], service: str) -> None:
+    """Each line of a service parses and has severity, message, time and service."""
+    lines = [json.loads(line) for line in logs[service].splitlines()]
+
+    assert lines
+    for line in lines:
+        assert {"severity", "message", "time", "service"} <= line.keys()
+        assert line["service"] == service
+
+
+def test_no_secret_is_logged_by_any_program(logs: dict[str, str]) -> None:
+    """Neither signing secrets nor tokens nor query strings of users' URLs appear anywhere."""
+    secrets = json.loads(logs["secrets"])
+    needles = [*secrets, *(secret.rstrip("=") for secret in secrets), "sentinel-query", "sentinel-hook", "Bearer "]
+
+    found = [
+        (name, needle[:12]) for name, text in logs.items() if name != "secrets" for needle in needles if needle in text
+    ]
+
+    assert found == []
+
+
+def test_one_trace_leads_through_the_compressor_and_ingest(logs: dict[str, str]) -> None:
+    """The request that reports an outcome carries on the trace of the compression that caused it."""
+    traces = {
+        service: {
+            entry["logging.googleapis.com/trace"]
+            for entry in map(json.loads, logs[service].splitlines())
+            if entry.get("route") in {"/compress", "/internal/images/<image_id>/outcome"}
+            or str(entry.get("route", "")).endswith("/outcome")
+        }
+        for service in ("compressor", "ingest")
+    }
+
+    assert traces["compressor"]
+    assert traces["compressor"] == traces["ingest"]
