@@ -49,6 +49,15 @@ NAP = """
     call: sys.sleep
     args: {seconds: 600}
 """
+DOOR = """
+- open:
+    call: events.create_callback_endpoint
+    args: {http_callback_method: PUT}
+    result: door
+- wait:
+    call: events.await_callback
+    args: {callback: "${door}", timeout: 60}
+"""
 FAIL = "- look_up:\n    return: ${[1, 2][5]}\n"
 REFUSED = "- broken:\n    return: ${1 + nope}\n"
 
@@ -193,6 +202,22 @@ async def test_live_execution_says_where_it_is(tmp_path: Path) -> None:
     assert 'class="line running" id="L3"' in page
     assert "data-live" in page
     assert '<noscript><meta http-equiv="refresh"' in page
+
+
+async def test_open_callback_of_a_live_execution_can_be_called(tmp_path: Path) -> None:
+    """The page shows a URL that ends the wait."""
+    (tmp_path / "door.yaml").write_text(DOOR)
+    async with site(tmp_path) as local:
+        name = local.start("door")
+        await until(lambda: len(local.server.store.execution(name).history.entries) == 2)
+        _, page = await local.get(f"{UI}/{name}")
+        [url] = re.findall(r"http://[^<]*/callbacks/[^<]*", page)
+        async with local.client.put(url, json={}) as response:
+            status = response.status
+        await until(lambda: not local.server.store.execution(name).is_live)
+        _, after = await local.get(f"{UI}/{name}")
+
+    assert (status, "Open callbacks" in page, "Open callbacks" in after) == (200, True, False)
 
 
 async def test_finished_execution_does_not_refresh(tmp_path: Path) -> None:

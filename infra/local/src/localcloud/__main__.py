@@ -151,6 +151,7 @@ async def _up(options: argparse.Namespace) -> int:
         await starting
         for process in config.processes:
             print(f"{process.name:<12} {runner.url(process.port)}")
+        print(f"{'executions':<12} {runner.url('workflows')}/ui/")
         print(f"\nReady. In another terminal:  . {runner.state_dir / 'env'}", flush=True)
         await ending
         print("\nstopping", flush=True)

@@ -31,13 +31,16 @@ _BAR_WIDTH = 1000
 _LEAST_BAR_WIDTH = 3
 
 
-def execution_page(execution: Execution, *, now_s: float, first: int = 0) -> str:
+def execution_page(
+    execution: Execution, *, now_s: float, first: int = 0, callbacks: Sequence[tuple[str, str, int]] = ()
+) -> str:
     """Return the page.
 
     Args:
         execution: what it is about.
         now_s: the time, for what still runs.
         first: rows of the timeline to leave out.
+        callbacks: method, URL and number of waiting threads of its open callback endpoints.
     """
     is_live = execution.is_live
     workflow_id = execution.workflow_name.rpartition("/")[2]
@@ -52,6 +55,7 @@ def execution_page(execution: Execution, *, now_s: float, first: int = 0) -> str
         h("div", h("div", cancel, class_="actions") if is_live else None, data_part="actions"),
         section("State", _state(execution, now_s), part="state"),
         h("div", _error(execution) if execution.error is not None else None, data_part="error"),
+        h("div", _callbacks(callbacks) if callbacks else None, data_part="callbacks"),
         h("div", outcome, class_="pair", data_part="outcome"),
         section("Steps", _steps(execution, steps, first), part="steps"),
         section(
@@ -91,6 +95,14 @@ def _places(execution: Execution) -> Child:
         return None
     places = [[h("code", f"{entry.routine} · {entry.step}"), " ", line_link(entry.line)] for entry in entries]
     return places[0] if len(places) == 1 else h("ul", [h("li", place) for place in places])
+
+
+def _callbacks(callbacks: Sequence[tuple[str, str, int]]) -> Markup:
+    rows = [
+        (h("code", method), h("code", url), "waits" if waiting else "nobody waits yet")
+        for method, url, waiting in callbacks
+    ]
+    return section("Open callbacks", table(("Method", "URL", "Waiting"), rows, caption="Open callback endpoints"))
 
 
 def _error(execution: Execution) -> Markup:

@@ -16,13 +16,14 @@ from aiohttp import web
 from localcloud.clock import Clock
 from localcloud.google_errors import GoogleError, failed_precondition, invalid_argument, not_found
 from localcloud.workflows.api_executions import ExecutionsApi
+from localcloud.workflows.api_lists import ListQuery
 from localcloud.workflows.folder import WorkflowFolder
 from localcloud.workflows.pages.execution_page import execution_page
 from localcloud.workflows.pages.layout import CONTENT_SECURITY_POLICY, ROOT, page, page_url
 from localcloud.workflows.pages.markup import h
 from localcloud.workflows.pages.workflow_page import workflow_page
 from localcloud.workflows.pages.workflows_page import workflows_page
-from localcloud.workflows.store import Store
+from localcloud.workflows.store import Execution, Store
 
 _WORKFLOW = f"{ROOT}/projects/{{project}}/locations/{{location}}/workflows/{{workflow}}"
 _EXECUTION = f"{_WORKFLOW}/executions/{{execution}}"
@@ -35,6 +36,7 @@ _HEADERS = {
 }
 
 _FIRST_LIMIT = 10_000_000
+_ALL = ListQuery(0, "", "", "")
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -81,7 +83,18 @@ class Pages:
 
     async def _execution(self, request: web.Request) -> web.Response:
         execution = self._store.execution(_execution_name(request))
-        return _html(execution_page(execution, now_s=self._clock.now(), first=_first(request)))
+        shown = execution_page(
+            execution,
+            now_s=self._clock.now(),
+            first=_first(request),
+            callbacks=self._open_callbacks(request, execution),
+        )
+        return _html(shown)
+
+    def _open_callbacks(self, request: web.Request, execution: Execution) -> list[tuple[str, str, int]]:
+        found = self._executions.list_callbacks(execution.name, _ALL).get("callbacks", [])
+        base_url = request.url.origin()
+        return [(each["method"], f"{base_url}/v1/{each['name']}", int(each.get("waiters", 0))) for each in found]
 
     async def _run(self, request: web.Request) -> web.Response:
         name = _workflow_name(request)
