@@ -17,6 +17,7 @@ from chassis.settings import SettingsError, settings_rows
 from ingest.errors import Reason
 from ingest.migrate import upgrade
 from ingest.settings import IngestSettings
+from ingest.sheets.model import ProblemCode
 
 SERVICE = Path(__file__).parents[3] / "services" / "ingest"
 README = (SERVICE / "README.md").read_text()
@@ -35,6 +36,12 @@ def test_every_reason_is_documented() -> None:
     """And no other."""
     table = README.partition("## Errors")[2].partition("Further reasons")[0]
     assert re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE) == [reason.value for reason in Reason]
+
+
+def test_every_problem_code_is_documented() -> None:
+    """And no other."""
+    table = README.partition("### Problem codes")[2].partition("## Running")[0]
+    assert re.findall(r"^\| `([A-Z_0-9]+)` \|", table, re.MULTILINE) == [code.value for code in ProblemCode]
 
 
 def test_every_route_is_documented(lab: Any) -> None:

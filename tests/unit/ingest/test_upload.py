@@ -39,7 +39,11 @@ def test_an_upload_answers_the_seeds_shape_and_more(lab: Any) -> None:
         "status": "PENDING",
         "total_images": 2,
         "total_rows": 2,
+        "invalid_rows": 0,
         "dialect": {"encoding": "utf-8", "bom": False, "delimiter": ",", "layout": "csv"},
+        "problems": [],
+        "problem_count": 0,
+        "problems_listed": 0,
         "warnings": [
             {
                 "row": 3,

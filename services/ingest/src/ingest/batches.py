@@ -59,6 +59,7 @@ class Batch:
     source_name: str
     webhook_url: str | None
     row_count: int
+    invalid_rows: int
     total: int
     pending: int
     succeeded: int

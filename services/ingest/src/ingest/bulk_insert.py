@@ -11,41 +11,70 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
+from ingest.options import ImageOptions
 from ingest.sheets.model import SheetRow
 
-_CHUNK_ROWS = 5000
+MAX_ROW_PROBLEMS = 20
+"""Most problems that are kept with a row; a cell may hold a hundred bad URLs."""
+
+_CHUNK_ROWS = 2000
 _NULL = "\\N"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\v": "\\v"})
-_COPY_ROWS = "COPY rows (batch, row_number, serial, product_name, cells) FROM STDIN"
-_COPY_IMAGES = "COPY images (id, batch, row_number, slot, input_url, same_as, attempt_limit) FROM STDIN"
+_COPY_ROWS = "COPY rows (batch, row_number, serial, product_name, cells, problems) FROM STDIN"
+_COPY_IMAGES = "COPY images (id, batch, row_number, slot, input_url, same_as, attempt_limit, options) FROM STDIN"
 
 
-def copy_sheet(connection: Connection, request_id: UUID, rows: Iterable[SheetRow], *, attempt_limit: int) -> None:
-    """Insert every row and image of a batch; the first of equal URLs is the one that the others refer to."""
+def copy_sheet(
+    connection: Connection, request_id: UUID, rows: Iterable[SheetRow], *, options: ImageOptions, attempt_limit: int
+) -> None:
+    """Insert every row and image of a batch.
+
+    Of images with equal URL and equal options the first is the one that the others refer to. An image keeps options
+    only if they differ from the batch's.
+    """
     driver_connection: Any = connection.connection.driver_connection
-    batch = str(request_id)
-    budget = str(attempt_limit)
-    first_of: dict[str, str] = {}
+    images = _Images(str(request_id), options, attempt_limit)
     with driver_connection.cursor() as cursor:
         remaining = iter(rows)
         while chunk := list(islice(remaining, _CHUNK_ROWS)):
-            cursor.copy_expert(_COPY_ROWS, _text(_row_fields(batch, row) for row in chunk))
-            cursor.copy_expert(
-                _COPY_IMAGES, _text(fields for row in chunk for fields in _image_fields(batch, row, first_of, budget))
-            )
+            cursor.copy_expert(_COPY_ROWS, _text(_row_fields(str(request_id), row) for row in chunk))
+            cursor.copy_expert(_COPY_IMAGES, _text(fields for row in chunk for fields in images.of(row)))
 
 
 def _row_fields(batch: str, row: SheetRow) -> tuple[str, ...]:
     cells = json.dumps(row.cells, ensure_ascii=False)
-    return (batch, str(row.number), _escaped(row.serial), _escaped(row.name), _escaped(cells))
+    kept = [problem.to_row_json() for problem in row.problems[:MAX_ROW_PROBLEMS]]
+    problems = _escaped(json.dumps(kept, ensure_ascii=False)) if kept else _NULL
+    return (batch, str(row.number), _escaped(row.serial), _escaped(row.name), _escaped(cells), problems)
 
 
-def _image_fields(batch: str, row: SheetRow, first_of: dict[str, str], budget: str) -> Iterator[tuple[str, ...]]:
-    for slot, url in enumerate(row.urls):
-        image_id = str(uuid4())
-        first = first_of.setdefault(url, image_id)
-        same_as = _NULL if first == image_id else first
-        yield (image_id, batch, str(row.number), str(slot), _escaped(url), same_as, budget)
+class _Images:
+    """Makes the fields of images and remembers which was the first of equal ones."""
+
+    def __init__(self, batch: str, options: ImageOptions, attempt_limit: int) -> None:
+        self._batch = batch
+        self._options = options.model_dump()
+        self._attempt_limit = str(attempt_limit)
+        self._first_of: dict[tuple[str, str], str] = {}
+
+    def of(self, row: SheetRow) -> Iterator[tuple[str, ...]]:
+        """Yield the images of a row in the order of slots."""
+        own = self._options | dict(row.options)
+        options = _NULL if own == self._options else _escaped(json.dumps(own, sort_keys=True))
+        for slot, url in enumerate(row.urls):
+            image_id = str(uuid4())
+            first = self._first_of.setdefault((url, options), image_id)
+            same_as = _NULL if first == image_id else first
+            yield (
+                image_id,
+                self._batch,
+                str(row.number),
+                str(slot),
+                _escaped(url),
+                same_as,
+                self._attempt_limit,
+                options,
+            )
 
 
 def _escaped(value: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, RowMapping, text
 
 from chassis.database import transact
 from ingest.batches import Batch, batch_from_row, lock_batch
@@ -75,7 +75,7 @@ _IN_FLIGHT = text(
 )
 _DUE = text(
     """
-    SELECT id, row_number, slot, input_url, attempt FROM images
+    SELECT id, row_number, slot, input_url, attempt, options FROM images
     WHERE batch = :batch AND status = 'PENDING' AND same_as IS NULL AND next_at <= now() AND attempt < attempt_limit
     ORDER BY next_at, row_number, slot
     LIMIT :limit
@@ -141,7 +141,7 @@ def _page(connection: Connection, settings: IngestSettings, settled: Settled, ma
     rows: set[int] = set()
     size_bytes = _ENVELOPE_BYTES
     for row in found:
-        image = _claimed(batch, row["id"], row["row_number"], row["input_url"], row["attempt"] + 1)
+        image = _claimed(batch, row)
         image_bytes = len(json.dumps({"task_id": image.task_id, "payload": image.payload}))
         if image.row_number not in rows:
             image_bytes += len('{"row_number": , "images": []}, ') + len(str(image.row_number))
@@ -181,12 +181,13 @@ def task_id(request_id: UUID, image_id: UUID, attempt: int) -> str:
     return hashlib.sha256(f"{request_id}/{image_id}/{attempt}".encode()).hexdigest()
 
 
-def _claimed(batch: Batch, image_id: UUID, row_number: int, url: str, attempt: int) -> ClaimedImage:
+def _claimed(batch: Batch, row: RowMapping) -> ClaimedImage:
+    image_id, attempt = row["id"], row["attempt"] + 1
     payload = {
         "request_id": str(batch.request_id),
         "image_id": str(image_id),
         "attempt": attempt,
-        "url": url,
-        "options": dict(batch.options),
+        "url": row["input_url"],
+        "options": dict(row["options"] or batch.options),
     }
-    return ClaimedImage(row_number, task_id(batch.request_id, image_id, attempt), payload)
+    return ClaimedImage(row["row_number"], task_id(batch.request_id, image_id, attempt), payload)

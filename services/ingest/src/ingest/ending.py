@@ -30,7 +30,7 @@ def final_status(batch: Batch) -> BatchStatus:
     if batch.cancel_requested:
         return BatchStatus.CANCELLED
     if batch.failed == 0:
-        return BatchStatus.COMPLETED
+        return BatchStatus.COMPLETED_WITH_ERRORS if batch.invalid_rows else BatchStatus.COMPLETED
     if batch.succeeded == 0:
         return BatchStatus.FAILED
     return BatchStatus.COMPLETED_WITH_ERRORS
@@ -42,7 +42,8 @@ def ending_message(batch: Batch) -> str:
         case BatchStatus.COMPLETED:
             return "Compression done"
         case BatchStatus.COMPLETED_WITH_ERRORS:
-            return f"Compression done with errors: {batch.failed} of {batch.total} images failed"
+            skipped = f"; {batch.invalid_rows} bad rows were skipped" if batch.invalid_rows else ""
+            return f"Compression done with errors: {batch.failed} of {batch.total} images failed{skipped}"
         case BatchStatus.CANCELLED:
             return f"Cancelled: {batch.succeeded} of {batch.total} images were compressed"
         case BatchStatus.FAILED if batch.error:

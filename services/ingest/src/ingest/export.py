@@ -20,7 +20,8 @@ _FETCH_ROWS = 2000
 _BATCH = text("SELECT * FROM batches WHERE request_id = :batch")
 _ROWS = text(
     """
-    SELECT rows.row_number, rows.serial, rows.product_name, rows.cells, images.slot, images.input_url, images.status,
+    SELECT rows.row_number, rows.serial, rows.product_name, rows.cells, rows.problems,
+           images.slot, images.input_url, images.status,
            images.code, images.detail, images.output_url, images.bytes_in, images.bytes_out, images.width,
            images.height, images.format, images.sha256, images.attempt, images.duration_ms, images.same_as
     FROM rows LEFT JOIN images ON images.batch = rows.batch AND images.row_number = rows.row_number
@@ -104,7 +105,7 @@ def _header(batch: RowMapping) -> dict[str, Any]:
 
 def _row(group: list[RowMapping]) -> dict[str, Any]:
     first = group[0]
-    return {
+    row = {
         "kind": "row",
         "row_number": first["row_number"],
         "serial": first["serial"],
@@ -112,6 +113,8 @@ def _row(group: list[RowMapping]) -> dict[str, Any]:
         "cells": first["cells"],
         "images": [image_json(row) for row in group if row["slot"] is not None],
     }
+    # Only a row that was skipped has any: a reader of the release before sees the lines it knows.
+    return row | {"problems": first["problems"]} if first["problems"] else row
 
 
 def image_json(row: RowMapping) -> dict[str, Any]:

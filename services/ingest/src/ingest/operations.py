@@ -15,8 +15,9 @@ from ingest.public_models import (
     StatusAnswer,
     StatusQuery,
     UploadAnswer,
-    UploadDocument,
+    ValidationAnswer,
 )
+from ingest.upload_models import JsonUploadDocument, UploadDocument, UploadQuery
 
 VERSION = "0.1.0"
 
@@ -25,10 +26,23 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         "/upload",
         "Upload a sheet of image links; Idempotency-Key makes a repeat harmless",
-        {202: UploadAnswer},
+        {202: UploadAnswer, 200: ValidationAnswer},
+        UploadQuery,
         body=UploadDocument,
         body_media_type="multipart/form-data",
-        errors=(400, 413, 415, 422, 503),
+        other_bodies={"application/json": JsonUploadDocument},
+        errors=(400, 403, 404, 413, 415, 422, 503),
+    ),
+    Operation(
+        "POST",
+        "/corrected_sheet",
+        "Get a sheet back repaired, in CSV UTF-8, with a column of what is wrong; stores nothing",
+        {200: "text/csv"},
+        UploadQuery,
+        body=UploadDocument,
+        body_media_type="multipart/form-data",
+        other_bodies={"application/json": JsonUploadDocument},
+        errors=(400, 403, 404, 413, 415, 503),
     ),
     Operation(
         "GET", "/status", "Read a batch and a page of its products", {200: StatusAnswer}, StatusQuery, errors=(400, 404)

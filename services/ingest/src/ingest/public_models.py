@@ -2,58 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from ingest.options import MAX_SIDE_PX, ImageOptions
-from ingest.request_parsing import Request, Text, WebUrl
-
-FILE_FIELDS = ("file", "csv", "csvFile", "csv_file", "input_data")
-WEBHOOK_FIELDS = ("webhook_url", "webhookUrl", "webHookUrl", "callbackUrl")
+from ingest.options import ImageOptions
+from ingest.request_parsing import Request, Text
 
 PublicStatus = Literal["PENDING", "PROCESSING", "COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED"]
-
-
-def _none_if_empty(value: object) -> object:
-    # An HTML form sends its empty fields.
-    return None if value == "" else value
-
-
-class UploadForm(Request):
-    """The form fields beside the sheet."""
-
-    webhook_url: Annotated[WebUrl | None, BeforeValidator(_none_if_empty)] = Field(
-        None, validation_alias=AliasChoices(*WEBHOOK_FIELDS), description="Told when this batch ends"
-    )
-    quality: Annotated[int | None, BeforeValidator(_none_if_empty)] = Field(
-        None, ge=1, le=95, description="Quality of the encoder, 1 to 95; 50 unless given"
-    )
-    max_width: Annotated[int | None, BeforeValidator(_none_if_empty)] = Field(
-        None, ge=1, le=MAX_SIDE_PX, description="Widest output in pixels"
-    )
-    max_height: Annotated[int | None, BeforeValidator(_none_if_empty)] = Field(
-        None, ge=1, le=MAX_SIDE_PX, description="Highest output in pixels"
-    )
-    format: Annotated[Literal["jpeg", "webp", "png", "keep"] | None, BeforeValidator(_none_if_empty)] = Field(
-        None, description="Format of the outputs; jpeg unless given"
-    )
-
-    def options(self) -> ImageOptions:
-        """Return the options of the batch, defaults filled in."""
-        given = self.model_dump(exclude_none=True, exclude={"webhook_url"})
-        return ImageOptions.model_validate(given)
-
-
-class UploadDocument(BaseModel):
-    """The multipart form as the document of the interface shows it."""
-
-    file: str = Field(description="The sheet, CSV in UTF-8; also accepted as csv, csvFile, csv_file, input_data")
-    webhook_url: str | None = Field(None, description="Told when this batch ends; also webhookUrl, callbackUrl")
-    quality: int | None = Field(None, ge=1, le=95)
-    max_width: int | None = Field(None, ge=1, le=MAX_SIDE_PX)
-    max_height: int | None = Field(None, ge=1, le=MAX_SIDE_PX)
-    format: Literal["jpeg", "webp", "png", "keep"] | None = None
 
 
 class BatchReference(Request):
@@ -124,10 +80,42 @@ class UploadAnswer(Answer):
     status: Literal["PENDING"]
     total_images: int
     total_rows: int
+    invalid_rows: int
     dialect: DialectAnswer
+    problems: list[SheetWarning]
+    problem_count: int
+    problems_listed: int
     warnings: list[SheetWarning]
     warning_count: int
     links: dict[str, str]
+
+
+class HostAnswer(Answer):
+    """How many images of a sheet come from one host."""
+
+    host: str
+    images: int
+
+
+class ValidationAnswer(Answer):
+    """What an upload of this sheet would make; nothing was stored."""
+
+    valid: bool
+    total_rows: int
+    invalid_rows: int
+    total_images: int
+    unique_images: int
+    unique_urls: int
+    hosts: list[HostAnswer]
+    host_count: int
+    dialect: DialectAnswer
+    columns: dict[str, list[str]]
+    options: ImageOptions
+    problems: list[SheetWarning]
+    problem_count: int
+    problems_listed: int
+    warnings: list[SheetWarning]
+    warning_count: int
 
 
 class ImageAnswer(Answer):
@@ -151,6 +139,15 @@ class ImageAnswer(Answer):
     duplicate_of: str | None
 
 
+class RowProblem(Answer):
+    """Why a row was skipped."""
+
+    column: str | None
+    code: str
+    message: str
+    value: str | None
+
+
 class ProductAnswer(Answer):
     """One row of the sheet."""
 
@@ -160,6 +157,7 @@ class ProductAnswer(Answer):
     input_images: str
     output_images: str
     status: PublicStatus
+    problems: list[RowProblem]
     images: list[ImageAnswer]
 
 
@@ -171,6 +169,7 @@ class BatchAnswer(Answer):
     source_name: str
     counts: Counts
     total_rows: int
+    invalid_rows: int
     progress_percent: float
     generation: int
     options: ImageOptions
@@ -232,6 +231,8 @@ class LimitsAnswer(Answer):
     max_attempts: int
     batch_deadline_s: int
     idempotency_ttl_s: int
+    max_items_bytes: int
+    sheet_buckets: list[str]
     encodings: list[str]
     delimiters: list[str]
     formats: list[str]

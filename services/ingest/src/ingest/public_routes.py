@@ -11,18 +11,18 @@ from flask import Blueprint, Response, jsonify
 from ingest.batches import Batch, rfc3339
 from ingest.client_changes import cancel_batch, retry_batch
 from ingest.dependencies import Dependencies
+from ingest.doctor import corrected_csv, validation_answer
 from ingest.public_models import BatchReference, ListQuery, PageQuery, StatusQuery
 from ingest.request_parsing import idempotency_key, parse_json, parse_query, parse_request_id
 from ingest.settings import IngestSettings
-from ingest.sheet_limits import limits_from, sheet_invalid
 from ingest.sheets.decoding import ENCODINGS
-from ingest.sheets.intake import read_sheet
+from ingest.sheets.intake import SheetRequest
 from ingest.sheets.links import MAX_URL_CHARS
-from ingest.sheets.model import Sheet, SheetError
+from ingest.sheets.model import OnInvalid, Sheet
 from ingest.sheets.records import DELIMITERS, MAX_FIELD_CHARS
 from ingest.starting import relay_start_now
 from ingest.submission import IdempotencyKey, Submission, fingerprint, submit_upload
-from ingest.upload_form import parse_upload
+from ingest.upload_form import MAX_ITEMS_BYTES, parse_upload, read_upload
 from ingest.views import list_batches, read_products
 
 
@@ -34,16 +34,15 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/upload")
     def upload() -> Response:
         key = idempotency_key()
-        sent = parse_upload()
-        try:
-            sheet = read_sheet(sent.body, limits_from(settings))
-        except SheetError as error:
-            raise sheet_invalid(error) from error
+        sent = parse_upload(settings, dependencies.storage)
+        sheet = read_upload(sent, settings)
+        if sent.validate_only:
+            return jsonify(validation_answer(sheet, sent.options))
         request_id = uuid4()
         accepted = submit_upload(
             engine,
             settings,
-            Submission(sheet, sent.body, sent.source_name, sent.form.options(), sent.form.webhook_url),
+            Submission(sheet, sent.body, sent.source_name, sent.options, sent.webhook_url),
             request_id=request_id,
             response=_upload_answer(settings, request_id, sheet),
             key=None if key is None else IdempotencyKey(key, fingerprint(sent.body, sent.fields)),
@@ -54,6 +53,15 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         response.headers["Location"] = f"/status/{accepted.request_id}"
         if accepted.replayed:
             response.headers["Idempotent-Replayed"] = "true"
+        return response
+
+    @bp.post("/corrected_sheet")
+    def corrected_sheet() -> Response:
+        sent = parse_upload(settings, dependencies.storage)
+        # Bad rows are what the copy is for, so they are no reason to refuse it.
+        sheet = read_upload(sent, settings, SheetRequest(sent.asked.columns, OnInvalid.SKIP))
+        response = Response(corrected_csv(sheet), mimetype="text/csv")
+        response.headers["Content-Disposition"] = 'attachment; filename="corrected.csv"'
         return response
 
     def status_of(request_id: UUID, page: PageQuery) -> Response:
@@ -116,6 +124,8 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
                 "max_attempts": settings.max_attempts,
                 "batch_deadline_s": settings.batch_deadline_s,
                 "idempotency_ttl_s": settings.idempotency_ttl_s,
+                "max_items_bytes": MAX_ITEMS_BYTES,
+                "sheet_buckets": list(settings.sheet_buckets),
                 "encodings": list(ENCODINGS),
                 "delimiters": list(DELIMITERS),
                 "formats": ["jpeg", "webp", "png", "keep"],
@@ -141,6 +151,7 @@ def batch_answer(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
         "source_name": batch.source_name,
         "counts": batch.counts(),
         "total_rows": batch.row_count,
+        "invalid_rows": batch.invalid_rows,
         "progress_percent": round(100.0 * settled / batch.total, 1) if batch.total else 100.0,
         "generation": batch.generation,
         "options": dict(batch.options),
@@ -163,7 +174,9 @@ def _upload_answer(settings: IngestSettings, request_id: UUID, sheet: Sheet) -> 
         "status": "PENDING",
         "total_images": sheet.facts.images,
         "total_rows": sheet.facts.rows,
+        "invalid_rows": sheet.facts.invalid_rows,
         "dialect": sheet.dialect.to_json(),
+        **sheet.problems.to_json(),
         "warnings": [warning.to_json() for warning in warnings.listed],
         "warning_count": warnings.count,
         "links": _links(settings, request_id),

@@ -61,13 +61,13 @@ class Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-def parse_json(model: type[M]) -> M:
+def parse_json(model: type[M], *, max_bytes: int = MAX_JSON_BYTES) -> M:
     """Return the body as a model.
 
     Raises:
-        ApiError: 415 for another content type, 413 for more than 256 KiB, 400 JSON_INVALID or FIELD_INVALID.
+        ApiError: 415 for another content type, 413 for more than `max_bytes`, 400 JSON_INVALID or FIELD_INVALID.
     """
-    request.max_content_length = MAX_JSON_BYTES
+    request.max_content_length = max_bytes
     if request.mimetype != "application/json":
         raise ApiError(
             Status.INVALID_ARGUMENT,
@@ -77,7 +77,7 @@ def parse_json(model: type[M]) -> M:
             http_code=415,
         )
     try:
-        decoded = json.loads(request.get_data(cache=False).decode("utf-8"))
+        decoded = json.loads(request.get_data().decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise invalid_argument(Reason.JSON_INVALID, "The body is not valid JSON in UTF-8.") from error
     if not isinstance(decoded, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, SecretStr
 
-from chassis.settings import Settings
+from chassis.settings import CommaList, Settings
 
 
 class IngestSettings(Settings):
@@ -42,6 +42,11 @@ class IngestSettings(Settings):
     )
     reporter_service_account: str = Field(
         alias="REPORTER_SERVICE_ACCOUNT", min_length=1, description="Email of the reporter's account"
+    )
+    sheet_buckets: CommaList = Field(
+        (),
+        alias="INGEST_SHEET_BUCKETS",
+        description="Buckets whose sheets clients may name as csv_uri, separated by commas; the workflow needs none",
     )
     max_sheet_bytes: int = Field(
         33_554_432, alias="INGEST_MAX_SHEET_BYTES", ge=1, description="Largest sheet, bytes (Cloud Run ends at 32 MiB)"

@@ -56,10 +56,10 @@ class Accepted:
 _INSERT_BATCH = text(
     """
     INSERT INTO batches (request_id, status, options, header, columns, dialect, source_name, source_sha256, webhook_url,
-                         row_count, total, pending, sealed_at, deadline_at, import_key)
+                         row_count, invalid_rows, total, pending, sealed_at, deadline_at, import_key)
     VALUES (:request_id, CASE WHEN :total = 0 THEN 'SEALING' ELSE 'PENDING' END,
             CAST(:options AS jsonb), CAST(:header AS jsonb), CAST(:columns AS jsonb), CAST(:dialect AS jsonb),
-            :source_name, :source_sha256, :webhook_url, :row_count, :total, :total,
+            :source_name, :source_sha256, :webhook_url, :row_count, :invalid_rows, :total, :total,
             CASE WHEN :total = 0 THEN now() END, now() + make_interval(secs => :deadline_s), :import_key)
     ON CONFLICT DO NOTHING
     """
@@ -194,6 +194,7 @@ def _insert_batch(
             "source_sha256": hashlib.sha256(submission.body).hexdigest(),
             "webhook_url": submission.webhook_url,
             "row_count": sheet.facts.rows,
+            "invalid_rows": sheet.facts.invalid_rows,
             "total": sheet.facts.images,
             "deadline_s": settings.batch_deadline_s,
             "import_key": import_key,
@@ -201,5 +202,5 @@ def _insert_batch(
     )
     if not inserted.rowcount:
         return False
-    copy_sheet(connection, request_id, sheet.rows, attempt_limit=settings.max_attempts)
+    copy_sheet(connection, request_id, sheet.rows, options=submission.options, attempt_limit=settings.max_attempts)
     return True

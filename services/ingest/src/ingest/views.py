@@ -22,10 +22,11 @@ from ingest.export import image_json
 # Pages go by key, never by offset: the 100th page costs as much as the first.
 _ROWS = text(
     """
-    SELECT page.row_number, page.serial, page.product_name, images.id, images.slot, images.input_url, images.status,
+    SELECT page.row_number, page.serial, page.product_name, page.problems,
+           images.id, images.slot, images.input_url, images.status,
            images.code, images.detail, images.output_url, images.bytes_in, images.bytes_out, images.width,
            images.height, images.format, images.sha256, images.attempt, images.duration_ms, images.same_as
-    FROM (SELECT row_number, serial, product_name FROM rows
+    FROM (SELECT row_number, serial, product_name, problems FROM rows
           WHERE batch = :batch AND row_number > :after ORDER BY row_number LIMIT :limit) AS page
     LEFT JOIN images ON images.batch = :batch AND images.row_number = page.row_number
     ORDER BY page.row_number, images.slot
@@ -155,7 +156,8 @@ def _product(group: list[RowMapping]) -> dict[str, Any]:
         # Slots are kept: an image without output leaves an empty place between its commas.
         "input_images": ",".join(image["input_url"] for image in images),
         "output_images": ",".join(image["output_url"] or "" for image in images),
-        "status": product_status(image["status"] for image in images),
+        "status": "FAILED" if first["problems"] else product_status(image["status"] for image in images),
+        "problems": first["problems"] or [],
         "images": images,
     }
 
