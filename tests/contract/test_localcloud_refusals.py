@@ -35,15 +35,6 @@ class Refusal:
 
 
 REQUESTS: dict[str, list[Refusal]] = {
-    "detailed-history": [
-        Refusal(
-            "POST",
-            f"v1/{WORKFLOW}/executions",
-            "UNIMPLEMENTED",
-            {"executionHistoryLevel": "EXECUTION_HISTORY_DETAILED"},
-        ),
-        Refusal("GET", f"v1/{WORKFLOW}/executions/e/stepEntries?view=EXECUTION_ENTRY_VIEW_DETAILED", "UNIMPLEMENTED"),
-    ],
     "trigger-pubsub": [Refusal("POST", f"v1/{WORKFLOW}:triggerPubsubExecution", "UNIMPLEMENTED", {})],
     "crypto-key": [
         Refusal("POST", f"v1/{PARENT}/workflows?workflowId=w", "UNIMPLEMENTED", {"cryptoKeyName": "k"}),

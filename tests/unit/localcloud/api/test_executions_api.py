@@ -346,9 +346,9 @@ async def test_deleting_a_workflow_ends_its_executions(emulator: Any) -> None:
         ({"argument": "NaN"}, "INVALID_ARGUMENT"),
         ({"argument": '"' + "x" * 512 * 1024 + '"'}, "INVALID_ARGUMENT"),
         ({"nonsense": 1}, "INVALID_ARGUMENT"),
-        ({"executionHistoryLevel": 2}, "UNIMPLEMENTED"),
+        ({"executionHistoryLevel": 9}, "INVALID_ARGUMENT"),
     ],
-    ids=["not json", "not a string", "not a number", "too large", "unknown field", "detailed history"],
+    ids=["not json", "not a string", "not a number", "too large", "unknown field", "unknown level"],
 )
 def test_bad_execution_is_refused(emulator: Any, fields: dict[str, Any], status: str) -> None:
     """A create request is checked before anything starts."""
@@ -380,6 +380,30 @@ async def test_list_is_newest_first_and_basic(emulator: Any) -> None:
     assert [execution["name"] for execution in basic] == [second, first]
     assert set(basic[0]) == {"name", "startTime", "endTime", "duration", "state", "workflowRevisionId"}
     assert full[0]["result"] == "null"
+
+
+@pytest.mark.parametrize(
+    ("of_workflow", "of_execution", "expected"),
+    [
+        ("EXECUTION_HISTORY_LEVEL_UNSPECIFIED", "EXECUTION_HISTORY_LEVEL_UNSPECIFIED", "false"),
+        ("EXECUTION_HISTORY_DETAILED", "EXECUTION_HISTORY_LEVEL_UNSPECIFIED", "true"),
+        ("EXECUTION_HISTORY_BASIC", "EXECUTION_HISTORY_DETAILED", "true"),
+        ("EXECUTION_HISTORY_DETAILED", "EXECUTION_HISTORY_BASIC", "false"),
+    ],
+)
+async def test_history_level_of_the_execution_wins(
+    emulator: Any, of_workflow: str, of_execution: str, expected: str
+) -> None:
+    """Variables are recorded at the detailed level; without an own level the workflow's applies."""
+
+    async def records(argument: object, host: Any) -> Any:
+        return host.observer.records_variables
+
+    emulator.programs["records"] = records
+    emulator.deploy("records", executionHistoryLevel=of_workflow)
+    name = emulator.start(executionHistoryLevel=of_execution)
+
+    assert (await emulator.finish(name))["result"] == expected
 
 
 async def test_list_filters_by_the_name_of_the_current_step(emulator: Any) -> None:

@@ -89,7 +89,7 @@ async def test_error_is_an_aip_193_body(emulator: Any) -> None:
         ("GET", f"{WORKFLOW}/executions/none", "NOT_FOUND"),
         ("GET", f"{WORKFLOW}/executions/none/stepEntries", "NOT_FOUND"),
         ("GET", f"{WORKFLOW}/executions/none/callbacks", "NOT_FOUND"),
-        ("GET", f"{WORKFLOW}/executions/none/stepEntries?view=EXECUTION_ENTRY_VIEW_DETAILED", "UNIMPLEMENTED"),
+        ("GET", f"{WORKFLOW}/executions/none/stepEntries?view=EXECUTION_ENTRY_VIEW_HUGE", "INVALID_ARGUMENT"),
         ("GET", f"{LOCATION}/operations/none", "NOT_FOUND"),
     ],
 )

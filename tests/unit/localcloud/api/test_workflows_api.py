@@ -213,7 +213,8 @@ def test_locations_are_home_and_those_in_use(emulator: Any) -> None:
         ({"callLogLevel": "LOUD"}, "INVALID_ARGUMENT"),
         ({"callLogLevel": 9}, "INVALID_ARGUMENT"),
         ({"cryptoKeyName": "projects/p/locations/l/keyRings/r/cryptoKeys/k"}, "UNIMPLEMENTED"),
-        ({"executionHistoryLevel": "EXECUTION_HISTORY_DETAILED"}, "UNIMPLEMENTED"),
+        ({"executionHistoryLevel": "EXECUTION_HISTORY_FULL"}, "INVALID_ARGUMENT"),
+        ({"tags": {"a": "b"}}, "UNIMPLEMENTED"),
     ],
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )

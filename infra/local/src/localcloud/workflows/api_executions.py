@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from localcloud.clock import Clock
-from localcloud.google_errors import failed_precondition, not_found, unimplemented
+from localcloud.google_errors import failed_precondition, not_found
 from localcloud.workflows import api_fields, api_lists
 from localcloud.workflows.api_json import Json, execution_json, present, step_entry_json, to_wire
 from localcloud.workflows.api_lists import ListQuery, list_page
 from localcloud.workflows.callbacks import CallbackRequest, Callbacks
-from localcloud.workflows.enums import ExecutionState, ExecutionView, StepState, StepType, enum_from_json
+from localcloud.workflows.enums import ExecutionState, ExecutionView, StepEntryView, StepState, StepType, enum_from_json
 from localcloud.workflows.executor import Executor, NewExecution
 from localcloud.workflows.list_fields import Choice, Duration, Field, Flag, Labels, Number, Texts, Time
 from localcloud.workflows.store import Store
@@ -171,20 +171,20 @@ class ExecutionsApi:
 
     def list_step_entries(self, name: str, query: ListQuery, *, skip: int = 0, view: str = "") -> Json:
         """Return a page of an execution's step entries in the order they began, after the first `skip`."""
-        _check_entry_view(view)
+        shown_view = _entry_view(view)
         entries = self._store.execution(name).history.entries
         page, token = list_page(entries[skip:], query, _STEPS, key=lambda s: str(s.entry_id))
-        shown = [step_entry_json(name, entry) for entry in page]
+        shown = [step_entry_json(name, entry, shown_view) for entry in page]
         return present({"stepEntries": shown, "nextPageToken": token, "totalSize": len(entries)})
 
     def get_step_entry(self, execution_name: str, entry_id: str, view: str = "") -> Json:
         """Return one step entry."""
-        _check_entry_view(view)
+        shown_view = _entry_view(view)
         execution = self._store.execution(execution_name)
         entry = execution.history.entry(int(entry_id)) if entry_id.isdigit() else None
         if entry is None:
             raise not_found(f"Resource '{execution_name}/stepEntries/{entry_id}' was not found")
-        return step_entry_json(execution_name, entry)
+        return step_entry_json(execution_name, entry, shown_view)
 
 
 def _view(value: Any, default: ExecutionView) -> ExecutionView:
@@ -192,9 +192,8 @@ def _view(value: Any, default: ExecutionView) -> ExecutionView:
     return default if view == ExecutionView.EXECUTION_VIEW_UNSPECIFIED else view
 
 
-def _check_entry_view(view: str) -> None:
-    if view not in ("", "EXECUTION_ENTRY_VIEW_UNSPECIFIED", "EXECUTION_ENTRY_VIEW_BASIC", "0", "1"):
-        raise unimplemented(f"localcloud records no variables of steps, so it cannot show the view {view}")
+def _entry_view(value: str) -> StepEntryView:
+    return enum_from_json(StepEntryView, value or 0, "view")
 
 
 def _bytes_text(value: Any) -> str:

@@ -136,11 +136,8 @@ def call_log_level(value: Any, field: str) -> CallLogLevel:
 
 
 def history_level(value: Any, field: str) -> HistoryLevel:
-    """Accept a basic history; the detailed one (values of variables) is not recorded."""
-    level = enum_from_json(HistoryLevel, value, field)
-    if level == HistoryLevel.EXECUTION_HISTORY_DETAILED:
-        raise unimplemented("localcloud keeps the basic execution history only, not EXECUTION_HISTORY_DETAILED")
-    return level
+    """Accept a HistoryLevel by name or number."""
+    return enum_from_json(HistoryLevel, value, field)
 
 
 def unsupported(value: Any, field: str) -> None:

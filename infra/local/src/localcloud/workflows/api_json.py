@@ -6,13 +6,16 @@ Enumerations stay `IntEnum` members until `to_wire`, because the caller chooses 
 
 from __future__ import annotations
 
+import base64
 import datetime
+import math
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from localcloud.workflows.enums import ExecutionState, ExecutionView, WorkflowState
+from localcloud.workflows.enums import ExecutionState, ExecutionView, ProgressType, StepEntryView, WorkflowState
 from localcloud.workflows.history import StepEntry
+from localcloud.workflows.jsontext import format_double
 from localcloud.workflows.store import Execution, ExecutionFailure, Operation, Revision, Workflow
 
 Json = dict[str, Any]
@@ -106,8 +109,10 @@ def execution_json(execution: Execution, view: ExecutionView, now_s: float) -> J
     return present(body)
 
 
-def step_entry_json(execution_name: str, entry: StepEntry) -> Json:
-    """Return a StepEntry resource."""
+def step_entry_json(
+    execution_name: str, entry: StepEntry, view: StepEntryView = StepEntryView.EXECUTION_ENTRY_VIEW_UNSPECIFIED
+) -> Json:
+    """Return a StepEntry resource; the basic view has no variables, the others what was recorded."""
     navigation = present(
         {
             "parent": _int64(entry.parent),
@@ -126,10 +131,45 @@ def step_entry_json(execution_name: str, entry: StepEntry) -> Json:
             "stepType": entry.step_type,
             "state": entry.state,
             "entryId": str(entry.entry_id),
+            "exception": {"payload": entry.exception} if entry.exception is not None else None,
             "navigationInfo": navigation,
-            "stepEntryMetadata": present({"threadId": entry.thread}),
+            "stepEntryMetadata": _metadata_json(entry),
+            "variableData": _variables_json(entry, view),
         }
     )
+
+
+def _metadata_json(entry: StepEntry) -> Json:
+    body: Json = {"threadId": entry.thread}
+    if entry.progress is not None:
+        body |= {
+            "progressType": ProgressType[entry.progress.progress_type],
+            "progressNumber": _int64(entry.progress.number),
+            # Only a detailed history, which has variables, tells how many iterations are expected.
+            "expectedIteration": _int64(entry.progress.expected) if entry.variables is not None else None,
+        }
+    return present(body)
+
+
+def _variables_json(entry: StepEntry, view: StepEntryView) -> Json | None:
+    if entry.variables is None or view == StepEntryView.EXECUTION_ENTRY_VIEW_BASIC:
+        return None
+    return {"variables": {name: _json_value(value) for name, value in entry.variables.items()}}
+
+
+def _json_value(value: Any) -> Any:
+    """Return a workflow value as JSON: bytes as base64 text, odd doubles as text (assumed)."""
+    match value:
+        case bytes():
+            return base64.b64encode(value).decode("ascii")
+        case float() if not math.isfinite(value):
+            return format_double(value)
+        case dict():
+            return {key: _json_value(item) for key, item in value.items()}
+        case list():
+            return [_json_value(item) for item in value]
+        case _:
+            return value
 
 
 def to_wire(value: Any, *, enum_numbers: bool = False) -> Any:

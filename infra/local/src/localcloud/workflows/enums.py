@@ -59,6 +59,25 @@ class ExecutionView(IntEnum):
     FULL = 2
 
 
+class StepEntryView(IntEnum):
+    """`view` of step entries; deprecated by Google, since the history level decides what is recorded."""
+
+    EXECUTION_ENTRY_VIEW_UNSPECIFIED = 0
+    EXECUTION_ENTRY_VIEW_BASIC = 1
+    EXECUTION_ENTRY_VIEW_DETAILED = 2
+
+
+class ProgressType(IntEnum):
+    """`StepEntryMetadata.progressType`."""
+
+    PROGRESS_TYPE_UNSPECIFIED = 0
+    PROGRESS_TYPE_FOR = 1
+    PROGRESS_TYPE_SWITCH = 2
+    PROGRESS_TYPE_RETRY = 3
+    PROGRESS_TYPE_PARALLEL_FOR = 4
+    PROGRESS_TYPE_PARALLEL_BRANCH = 5
+
+
 class StepState(IntEnum):
     """`StepEntry.state`."""
 

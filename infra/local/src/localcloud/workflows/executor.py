@@ -100,7 +100,10 @@ class Executor:
             history_level=wanted.history_level,
             labels={**workflow.labels, **(wanted.labels or {})},
             refuses_backlog=wanted.refuses_backlog,
-            history=History(self._clock.now),
+            history=History(
+                self._clock.now,
+                records_variables=wanted.history_level == HistoryLevel.EXECUTION_HISTORY_DETAILED,
+            ),
         )
         self._store.put_execution(execution)
         if is_full:

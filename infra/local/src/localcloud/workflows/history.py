@@ -5,15 +5,24 @@ Implements the interpreter's `StepObserver`. Entries stay mutable while their st
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from localcloud.workflows.enums import StepState, StepType
+from localcloud.workflows.errors import WorkflowError
+from localcloud.workflows.jsontext import JsonEncodeError, encode_json_leniently
+from localcloud.workflows.runtime.host import Progress, Value
+
+MAX_EXCEPTION_CHARS = 10_000
+"""How much of a raised value an entry keeps: thousands of failed calls may each have an answer of 2 MB."""
 
 
 @dataclass(slots=True)
 class StepEntry:
-    """One attempt of one step; `entry_id` counts up from 1, `thread` is a path such as `main/fan_out:3`."""
+    """One attempt of one step; `entry_id` counts up from 1, `thread` is a path such as `main/fan_out:3`.
+
+    `exception` is JSON text of the value that left the step; `variables` are None unless the history is detailed.
+    """
 
     entry_id: int
     routine: str
@@ -28,13 +37,18 @@ class StepEntry:
     next: int | None = None
     state: StepState = StepState.STATE_IN_PROGRESS
     children: list[int] = field(default_factory=list)
+    progress: Progress | None = None
+    exception: str | None = None
+    variables: Mapping[str, Value] | None = None
 
 
 class History:
     """Collects the step entries of one execution."""
 
-    def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, now: Callable[[], float] = lambda: 0.0, *, records_variables: bool = False) -> None:
         self._now = now
+        self.records_variables = records_variables
+        """Whether the history is detailed."""
         self.entries: list[StepEntry] = []
         self._open: dict[str, list[StepEntry]] = {}
         """Thread to its open entries, outermost first."""
@@ -42,8 +56,20 @@ class History:
         """Thread and parent id (0 for none) to the entry that ended last there."""
         self._last: StepEntry | None = None
         self._forgotten = 0
+        self._last_error: tuple[Value, str] | None = None
+        """An error on its way outward ends several steps, which share its text."""
 
-    def step_started(self, *, routine: str, step: str, step_type: str, line: int, thread: str) -> int:
+    def step_started(
+        self,
+        *,
+        routine: str,
+        step: str,
+        step_type: str,
+        line: int,
+        thread: str,
+        progress: Progress | None = None,
+        variables: Mapping[str, Value] | None = None,
+    ) -> int:
         """Open an entry and return its id."""
         stack = self._open.setdefault(thread, [])
         parent = stack[-1] if stack else self._waiting_in(thread.rpartition("/")[0])
@@ -59,6 +85,8 @@ class History:
             update_time=now_s,
             parent=parent.entry_id if parent else None,
             previous=self._closed_sibling.get((thread, parent.entry_id if parent else 0)),
+            progress=progress,
+            variables=variables,
         )
         if parent is not None:
             parent.children.append(entry.entry_id)
@@ -69,11 +97,22 @@ class History:
         self._last = entry
         return entry.entry_id
 
-    def step_ended(self, entry: int, *, failed: bool) -> None:
+    def step_ended(
+        self,
+        entry: int,
+        *,
+        failed: bool,
+        error: WorkflowError | None = None,
+        variables: Mapping[str, Value] | None = None,
+    ) -> None:
         """Close the entry with that id, and whatever a jump out of it left open inside."""
         closing = self.entry(entry)
         if closing is None:
             return
+        if error is not None:
+            closing.exception = self._text_of(error)
+        if variables is not None:
+            closing.variables = variables
         self._close(closing, StepState.STATE_FAILED if failed else StepState.STATE_SUCCEEDED)
         stack = self._open.get(closing.thread, [])
         while stack:
@@ -93,6 +132,7 @@ class History:
                 self._close(entry, state)
         self._open.clear()
         self._closed_sibling.clear()
+        self._last_error = None
 
     def entry(self, entry_id: int) -> StepEntry | None:
         """Return the entry with that id, or None."""
@@ -129,3 +169,16 @@ class History:
     def _close(self, entry: StepEntry, state: StepState) -> None:
         entry.state = state
         entry.update_time = self._now()
+
+    def _text_of(self, error: WorkflowError) -> str:
+        if self._last_error is None or self._last_error[0] is not error.value:
+            self._last_error = (error.value, _payload(error.value))
+        return self._last_error[1]
+
+
+def _payload(value: Value) -> str:
+    try:
+        text = encode_json_leniently(value)
+    except JsonEncodeError as error:
+        return encode_json_leniently(f"(a value that cannot be written: {error})")
+    return text if len(text) <= MAX_EXCEPTION_CHARS else f"{text[:MAX_EXCEPTION_CHARS]}..."

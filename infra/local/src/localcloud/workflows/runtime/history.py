@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from localcloud.workflows.runtime.execution import Activation
+from localcloud.workflows.errors import WorkflowError
+from localcloud.workflows.runtime.host import Progress
+from localcloud.workflows.runtime.scope import Scope
 from localcloud.workflows.source.steps import (
     Assign,
     Call,
@@ -32,6 +34,11 @@ BRANCH = "STEP_PARALLEL_BRANCH_ENTRY"
 TRY = "STEP_TRY"
 RETRY = "STEP_RETRY"
 EXCEPT = "STEP_EXCEPT"
+
+FOR_PROGRESS = "PROGRESS_TYPE_FOR"
+RETRY_PROGRESS = "PROGRESS_TYPE_RETRY"
+PARALLEL_FOR_PROGRESS = "PROGRESS_TYPE_PARALLEL_FOR"
+PARALLEL_BRANCH_PROGRESS = "PROGRESS_TYPE_PARALLEL_BRANCH"
 
 
 def step_type(step: Step) -> str | None:
@@ -78,22 +85,33 @@ def _ending_type(step: Step) -> str:
 
 
 @contextmanager
-def observed(step: Step, kind: str | None, activation: Activation) -> Iterator[None]:
-    """Report what runs inside as one entry of type `kind`; report nothing when it is None."""
+def observed(step: Step, kind: str | None, scope: Scope, progress: Progress | None = None) -> Iterator[None]:
+    """Report what runs inside as one entry of type `kind`; report nothing when it is None.
+
+    `scope` holds the variables that the entry shows, if the observer records them.
+    """
     if kind is None:
         yield
         return
+    activation = scope.activation
     observer = activation.execution.host.observer
+    records = observer.records_variables
     entry = observer.step_started(
         routine=activation.routine,
         step=step.name,
         step_type=kind,
         line=step.position.line,
         thread=activation.thread,
+        progress=progress,
+        variables=scope.visible() if records else None,
     )
-    has_failed = True
+    has_failed, raised = True, None
     try:
         yield
         has_failed = False
+    except WorkflowError as error:
+        raised = error
+        raise
     finally:
-        observer.step_ended(entry, failed=has_failed)
+        variables = scope.visible() if records else None
+        observer.step_ended(entry, failed=has_failed, error=raised, variables=variables)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from localcloud.clock import Clock
+from localcloud.workflows.errors import WorkflowError
 
 Value = Any
 """A workflow value: None, bool, int (64-bit), float, str, bytes, list or dict with string keys."""
@@ -89,15 +90,49 @@ class CallbackBroker(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Which part of a whole an entry is: iteration `number` (from 1) of `expected`, None where that is open.
+
+    `progress_type` is the API's name, such as `PROGRESS_TYPE_FOR`.
+    """
+
+    progress_type: str
+    number: int
+    expected: int | None
+
+
 class StepObserver(Protocol):
     """Told of every step: feeds `status.currentSteps` and the step entries."""
 
-    def step_started(self, *, routine: str, step: str, step_type: str, line: int, thread: str) -> int:
+    @property
+    def records_variables(self) -> bool:
+        """Whether the methods below want `variables`: the visible ones and their values, which never change."""
+        ...
+
+    def step_started(
+        self,
+        *,
+        routine: str,
+        step: str,
+        step_type: str,
+        line: int,
+        thread: str,
+        progress: Progress | None = None,
+        variables: Mapping[str, Value] | None = None,
+    ) -> int:
         """Record that a step began; return an id for `step_ended`."""
         ...
 
-    def step_ended(self, entry: int, *, failed: bool) -> None:
-        """Record how the step ended."""
+    def step_ended(
+        self,
+        entry: int,
+        *,
+        failed: bool,
+        error: WorkflowError | None = None,
+        variables: Mapping[str, Value] | None = None,
+    ) -> None:
+        """Record how the step ended, with the workflow's error if one left it."""
         ...
 
 

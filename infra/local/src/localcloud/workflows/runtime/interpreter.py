@@ -30,14 +30,16 @@ from localcloud.workflows.runtime.flow import (
 from localcloud.workflows.runtime.history import (
     BRANCH,
     EXCEPT,
+    FOR_PROGRESS,
     ITERATION,
     PARALLEL_ITERATION,
     RETRY,
+    RETRY_PROGRESS,
     TRY,
     observed,
     step_type,
 )
-from localcloud.workflows.runtime.host import Host, Value
+from localcloud.workflows.runtime.host import Host, Progress, Value
 from localcloud.workflows.runtime.iteration import loop_values
 from localcloud.workflows.runtime.parallel import Thread, run_parallel
 from localcloud.workflows.runtime.retry import RetryBudget
@@ -149,7 +151,7 @@ async def _run_step(step: Step, scope: Scope, enter: str | None) -> Flow:
     activation = scope.activation
     kind = step_type(step)
     position = step.position
-    with observed(step, kind, activation):
+    with observed(step, kind, scope):
         try:
             flow: Flow = PROCEED
             if step.action is not None:
@@ -254,10 +256,11 @@ async def _run_for(loop: For, step: Step, scope: Scope) -> Flow:
     activation.execution.count_step()
     variables = [loop.value] if loop.index is None else [loop.value, loop.index]
     names = [*variables, *scope.new_names(loop.body.assigned)]
-    for index, value in enumerate((await loop_values(loop, scope)).values):
+    items = await loop_values(loop, scope)
+    for index, value in enumerate(items.values):
         activation.execution.count_step()
         iteration = scope.child(names)
-        with observed(step, ITERATION, activation):
+        with observed(step, ITERATION, iteration, Progress(FOR_PROGRESS, index + 1, items.count)):
             try:
                 iteration.store(loop.value, value)
                 if loop.index is not None:
@@ -279,21 +282,22 @@ async def _run_thread(thread: Thread) -> None:
     """Run a branch or iteration; deploy made sure that nothing but its end or `continue` leaves it."""
     kind = PARALLEL_ITERATION if thread.is_iteration else BRANCH
     try:
-        with observed(thread.step, kind, thread.scope.activation):
+        with observed(thread.step, kind, thread.scope, thread.progress):
             await _run_block(thread.block, thread.scope)
     finally:
         thread.scope.release()
 
 
 async def _run_try(step: Try, named: Step, scope: Scope, enter: str | None) -> Flow:
-    activation = scope.activation
-    execution = activation.execution
+    execution = scope.activation.execution
     execution.count_step()
     budget = RetryBudget(step.retry, scope) if step.retry else None
+    attempt = 0
     while True:
+        attempt += 1
         execution.count_step()
         try:
-            with observed(named, TRY, activation):
+            with observed(named, TRY, scope):
                 return await _run_block(step.body, scope, enter)
         except WorkflowError as error:
             if not error.catchable:
@@ -303,7 +307,7 @@ async def _run_try(step: Try, named: Step, scope: Scope, enter: str | None) -> F
         delay_s = await budget.next_delay_s(caught) if budget else None
         if delay_s is not None:
             execution.count_step()
-            with observed(named, RETRY, activation):
+            with observed(named, RETRY, scope, Progress(RETRY_PROGRESS, attempt, budget.expected if budget else None)):
                 await execution.host.clock.sleep(delay_s)
         elif step.handler is not None:
             return await _run_except(step.handler, caught, named, scope)
@@ -314,7 +318,7 @@ async def _run_try(step: Try, named: Step, scope: Scope, enter: str | None) -> F
 async def _run_except(handler: Except, error: WorkflowError, step: Step, scope: Scope) -> Flow:
     scope.count_step()
     inside = scope.child([handler.error_name, *scope.new_names(handler.body.assigned)])
-    with observed(step, EXCEPT, scope.activation):
+    with observed(step, EXCEPT, inside):
         try:
             inside.store(handler.error_name, error.value)
             return await _run_block(handler.body, inside)

@@ -19,12 +19,14 @@ from localcloud.workflows.errors import WorkflowError, type_error, unhandled_bra
 from localcloud.workflows.runtime.evaluation import evaluate
 from localcloud.workflows.runtime.execution import Execution
 from localcloud.workflows.runtime.failure import failure_context, failure_payload
-from localcloud.workflows.runtime.iteration import loop_values
+from localcloud.workflows.runtime.history import PARALLEL_BRANCH_PROGRESS, PARALLEL_FOR_PROGRESS
+from localcloud.workflows.runtime.host import Progress
+from localcloud.workflows.runtime.iteration import LoopValues, loop_values
 from localcloud.workflows.runtime.limits import MAX_CONCURRENT_THREADS
 from localcloud.workflows.runtime.scope import Scope
 from localcloud.workflows.source.steps import Block, For, Parallel, Step
 from localcloud.workflows.source.templates import Template
-from localcloud.workflows.values import Value, message_type_name
+from localcloud.workflows.values import message_type_name
 
 RunThread = Callable[["Thread"], Awaitable[None]]
 
@@ -40,6 +42,7 @@ class Thread:
     scope: Scope
     step: Step
     is_iteration: bool
+    progress: Progress
 
 
 @dataclass(slots=True)
@@ -94,26 +97,37 @@ async def _threads(parallel: Parallel, step: Step, scope: Scope) -> tuple[int, I
     match parallel.work:
         case For() as loop:
             items = await loop_values(loop, scope)
-            return items.count, _iterations(loop, items.values, step, scope)
+            return items.count, _iterations(loop, items, step, scope)
         case branches:
-            return len(branches), iter([_thread(branch.name, branch.body, (), scope, step) for branch in branches])
+            count = len(branches)
+            return count, iter(
+                [
+                    _thread(
+                        branch.name, branch.body, (), scope, step, Progress(PARALLEL_BRANCH_PROGRESS, number, count)
+                    )
+                    for number, branch in enumerate(branches, start=1)
+                ]
+            )
 
 
-def _iterations(loop: For, items: Iterator[Value], step: Step, scope: Scope) -> Iterator[Thread]:
+def _iterations(loop: For, items: LoopValues, step: Step, scope: Scope) -> Iterator[Thread]:
     """Yield the iterations as they are asked for, each with its loop variables set."""
     variables = (loop.value,) if loop.index is None else (loop.value, loop.index)
-    for index, item in enumerate(items):
-        thread = _thread(str(index), loop.body, variables, scope, step)
+    for index, item in enumerate(items.values):
+        progress = Progress(PARALLEL_FOR_PROGRESS, index + 1, items.count)
+        thread = _thread(str(index), loop.body, variables, scope, step, progress)
         thread.scope.store(loop.value, item)
         if loop.index is not None:
             thread.scope.store(loop.index, index)
         yield thread
 
 
-def _thread(thread_id: str, block: Block, variables: tuple[str, ...], scope: Scope, step: Step) -> Thread:
+def _thread(
+    thread_id: str, block: Block, variables: tuple[str, ...], scope: Scope, step: Step, progress: Progress
+) -> Thread:
     names = [*variables, *scope.new_names(block.assigned)]
     activation = scope.activation.for_thread(f"{step.name}:{thread_id}")
-    return Thread(thread_id, block, scope.child(names, activation), step, is_iteration=bool(variables))
+    return Thread(thread_id, block, scope.child(names, activation), step, bool(variables), progress)
 
 
 async def _run_workers(

@@ -21,19 +21,25 @@ from localcloud.workflows.values import is_number, message_type_name
 class RetryBudget:
     """The retries left to one run of a try step. Its fields are evaluated when the first error asks for them."""
 
-    __slots__ = ("_backoff", "_delay_s", "_left", "_retry", "_scope")
+    __slots__ = ("_backoff", "_delay_s", "_left", "_most", "_retry", "_scope")
 
     def __init__(self, retry: Retry, scope: Scope) -> None:
         self._retry = retry
         self._scope = scope
         self._left: int | None = None
+        self._most: int | None = None
         self._backoff = Backoff(0, 0, 1)
         self._delay_s = 0.0
+
+    @property
+    def expected(self) -> int | None:
+        """Return how many retries there may be; None before the first error asked."""
+        return self._most
 
     async def next_delay_s(self, error: WorkflowError) -> float | None:
         """Return the seconds to wait before the next attempt, or None when `error` is not retried."""
         if self._left is None:
-            self._left = await _max_retries(self._retry.max_retries, self._scope)
+            self._left = self._most = await _max_retries(self._retry.max_retries, self._scope)
             self._backoff = await _backoff(self._retry.backoff, self._scope)
             self._delay_s = self._backoff.initial_delay
         if self._left == 0 or not await self._is_retried(error):

@@ -71,6 +71,16 @@ class Scope:
         changed, growth = _with_element(owner.variables[name], path, value)
         self._put(owner, name, changed, owner.sizes.get(name, 0) + growth)
 
+    def visible(self) -> dict[str, Value]:
+        """Return the variables that were assigned, from here outward; their values are replaced, never changed."""
+        found: dict[str, Value] = {}
+        scope: Scope | None = self
+        while scope is not None:
+            for name in scope.sizes:
+                found.setdefault(name, scope.variables[name])
+            scope = scope.parent
+        return found
+
     def release(self) -> None:
         """Give back the memory of the scope's variables when control leaves it."""
         self.activation.execution.memory.change(-sum(self.sizes.values()))

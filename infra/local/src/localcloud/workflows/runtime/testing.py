@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from localcloud.clock import Clock
+from localcloud.workflows.errors import WorkflowError
 from localcloud.workflows.runtime.host import (
     CallbackBroker,
     ConnectorMethod,
@@ -14,6 +15,7 @@ from localcloud.workflows.runtime.host import (
     HttpCaller,
     HttpRequest,
     HttpResponse,
+    Progress,
     Value,
 )
 
@@ -113,19 +115,44 @@ class ObservedStep:
 
 @dataclass(slots=True)
 class RememberedSteps:
-    """Keeps every step that began, and whether it failed once it ended."""
+    """Keeps every step that began, and whether it failed once it ended; with `progress` and `variables` beside."""
 
     started: list[ObservedStep] = field(default_factory=list)
     failed: dict[int, bool] = field(default_factory=dict)
+    progress: dict[int, Progress] = field(default_factory=dict)
+    variables: dict[int, Mapping[str, Value]] = field(default_factory=dict)
+    records_variables: bool = False
 
-    def step_started(self, *, routine: str, step: str, step_type: str, line: int, thread: str) -> int:
+    def step_started(
+        self,
+        *,
+        routine: str,
+        step: str,
+        step_type: str,
+        line: int,
+        thread: str,
+        progress: Progress | None = None,
+        variables: Mapping[str, Value] | None = None,  # noqa: ARG002 - those at the end are kept
+    ) -> int:
         """Keep a step and return its index."""
         self.started.append(ObservedStep(routine, step, step_type, line, thread))
-        return len(self.started) - 1
+        entry = len(self.started) - 1
+        if progress is not None:
+            self.progress[entry] = progress
+        return entry
 
-    def step_ended(self, entry: int, *, failed: bool) -> None:
+    def step_ended(
+        self,
+        entry: int,
+        *,
+        failed: bool,
+        error: WorkflowError | None = None,  # noqa: ARG002 - `failed` tells enough
+        variables: Mapping[str, Value] | None = None,
+    ) -> None:
         """Keep how it ended."""
         self.failed[entry] = failed
+        if variables is not None:
+            self.variables[entry] = variables
 
 
 def make_host(
