@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from localcloud.workflows.enums import StepState
 from localcloud.workflows.pages.layout import (
-    ROOT,
     badge,
     button_form,
     duration_text,
@@ -51,7 +50,7 @@ def execution_page(
         outcome.append(section("Result", json_block(execution.result, "Result")))
     return page(
         f"Execution {execution.execution_id}",
-        [("Workflows", f"{ROOT}/"), (workflow_id, page_url(execution.workflow_name))],
+        [(workflow_id, page_url(execution.workflow_name))],
         h("div", h("div", cancel, class_="actions") if is_live else None, data_part="actions"),
         section("State", _state(execution, now_s), part="state"),
         h("div", _error(execution) if execution.error is not None else None, data_part="error"),

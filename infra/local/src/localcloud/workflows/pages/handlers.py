@@ -143,7 +143,7 @@ def _answer(act: Answer) -> Answer:
                 _check_sender(request)
             return await act(request)
         except GoogleError as error:
-            shown = page(error.status, [("Workflows", f"{ROOT}/")], h("p", error.message, class_="message"))
+            shown = page(error.status, (), h("p", error.message, class_="message"))
             return _html(shown, error.http_code)
 
     return handle

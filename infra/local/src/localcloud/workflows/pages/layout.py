@@ -55,7 +55,7 @@ def page(title: str, crumbs: Sequence[tuple[str, str]], *content: Child, is_live
         content: what goes into `<main>`.
         is_live: something on it still moves, so it refreshes itself.
     """
-    trail = [h("li", h("a", text, href=url)) for text, url in crumbs]
+    trail = [h("li", h("a", text, href=url)) for text, url in [("localcloud", f"{ROOT}/"), *crumbs]]
     head = h(
         "head",
         h("meta", charset="utf-8"),
@@ -71,7 +71,7 @@ def page(title: str, crumbs: Sequence[tuple[str, str]], *content: Child, is_live
         h(
             "header",
             h("nav", h("ol", trail), aria_label="Breadcrumb"),
-            h("p", "localcloud · an emulator", class_="sign"),
+            h("p", "local emulator, not Google Cloud", class_="sign"),
         ),
         h("main", h("h1", title), content, id="content"),
         h("script", raw(_SCRIPT)),

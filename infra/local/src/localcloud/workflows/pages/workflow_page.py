@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from localcloud.workflows.pages.layout import (
-    ROOT,
     badge,
     duration_text,
     facts,
@@ -43,7 +42,7 @@ def workflow_page(
     revision = workflow.current
     return page(
         workflow_id,
-        [("Workflows", f"{ROOT}/")],
+        (),
         h(
             "div",
             section("Run", _run_form(workflow, executions, refused)),
