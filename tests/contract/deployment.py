@@ -98,8 +98,7 @@ def manifest_values() -> dict[str, str]:
     known |= {f'var.emails["{name}"]': account(name) for name in local("accounts", "accounts")}
     known |= {f'var.queues["{name}"]': queue_name(name) for name in queues()}
     known |= {f'var.buckets["{name}"]': f"{PROJECT}-pressroom-{name}" for name in output("buckets", "names")}
-    versions = default("example", "secret_versions")
-    known |= {f'var.settings.secret_versions["{name}"]': version for name, version in versions.items()}
+    known |= {f'var.settings.secret_versions["{name}"]': "1" for name in local("secrets", "readers")}
     return {
         name: known[value.text.replace(" ", "")] if isinstance(value, Expression) else str(value)
         for name, value in output("services", "manifest_values").items()

@@ -86,7 +86,7 @@ module "services" {
     log_level            = var.log_level
     webhook_url          = var.webhook_url
     ingest_min_instances = var.ingest_min_instances
-    secret_versions      = var.secret_versions
+    secret_versions      = merge({ for id in module.secrets.ids : id => "1" }, var.secret_versions)
   }
 
   depends_on = [module.apis]

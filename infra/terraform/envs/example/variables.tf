@@ -85,15 +85,9 @@ variable "ingest_min_instances" {
 }
 
 variable "secret_versions" {
-  description = "Version of each secret that revisions get. Pinned, so a rollback brings its secrets with it."
+  description = "Version of a secret that revisions get, by its id, where it is not \"1\". Pinned, so a rollback brings its secrets with it."
   type        = map(string)
-  default = {
-    "ingest-database-url"     = "1"
-    "reporter-database-url"   = "1"
-    "download-signing-secret" = "1"
-    "webhook-signing-secret"  = "1"
-    "webhook-endpoint-keys"   = "1"
-  }
+  default     = {}
 }
 
 variable "build_repository" {

@@ -1,5 +1,5 @@
 locals {
-  user = "metric.type=\"logging.googleapis.com/user/pressroom"
+  user = "resource.type=\"cloud_run_revision\" metric.type=\"logging.googleapis.com/user/pressroom"
 
   charts = [
     { title = "Images a second, by outcome", filter = "${local.user}/images\"", aligner = "ALIGN_RATE", group = "metric.label.code" },
