@@ -35,7 +35,6 @@ class Refusal:
 
 
 REQUESTS: dict[str, list[Refusal]] = {
-    "trigger-pubsub": [Refusal("POST", f"v1/{WORKFLOW}:triggerPubsubExecution", "UNIMPLEMENTED", {})],
     "crypto-key": [
         Refusal("POST", f"v1/{PARENT}/workflows?workflowId=w", "UNIMPLEMENTED", {"cryptoKeyName": "k"}),
     ],

@@ -85,7 +85,7 @@ async def test_error_is_an_aip_193_body(emulator: Any) -> None:
         ("GET", f"{LOCATION}/workflows?pageSize=many", "INVALID_ARGUMENT"),
         ("GET", f"{LOCATION}/workflows?pageToken=bad", "INVALID_ARGUMENT"),
         ("GET", f"{WORKFLOW}/executions?view=ALL", "INVALID_ARGUMENT"),
-        ("POST", f"{WORKFLOW}:triggerPubsubExecution", "UNIMPLEMENTED"),
+        ("POST", f"{WORKFLOW}:triggerPubsubExecution", "INVALID_ARGUMENT"),
         ("GET", f"{WORKFLOW}/executions/none", "NOT_FOUND"),
         ("GET", f"{WORKFLOW}/executions/none/stepEntries", "NOT_FOUND"),
         ("GET", f"{WORKFLOW}/executions/none/callbacks", "NOT_FOUND"),

@@ -15,6 +15,7 @@ from localcloud.google_errors import failed_precondition, not_found
 from localcloud.workflows import api_fields, api_lists
 from localcloud.workflows.api_json import Json, execution_json, present, step_entry_json, to_wire
 from localcloud.workflows.api_lists import ListQuery, list_page
+from localcloud.workflows.api_pubsub import execution_fields
 from localcloud.workflows.callbacks import CallbackRequest, Callbacks
 from localcloud.workflows.enums import ExecutionState, ExecutionView, StepEntryView, StepState, StepType, enum_from_json
 from localcloud.workflows.executor import Executor, NewExecution
@@ -105,6 +106,15 @@ class ExecutionsApi:
             refuses_backlog=fields.get("disableConcurrencyQuotaOverflowBuffering", False),
         )
         return execution_json(self._executor.start(workflow, wanted), ExecutionView.FULL, self._clock.now())
+
+    def trigger_pubsub(self, workflow_name: str, body: Any, mode: str = "") -> Json:
+        """Start an execution whose argument is a Pub/Sub notification, or with `mode` the event around it.
+
+        Raises:
+            GoogleError: NOT_FOUND, INVALID_ARGUMENT, UNIMPLEMENTED, RESOURCE_EXHAUSTED.
+        """
+        self._store.workflow(workflow_name)
+        return self.create(workflow_name, execution_fields(body, mode))
 
     def get(self, name: str, view: Any = "") -> Json:
         """Return an execution, FULL by default.

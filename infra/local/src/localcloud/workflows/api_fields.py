@@ -78,7 +78,7 @@ def description(value: Any, field: str) -> str:
 
 def labels(value: Any, field: str) -> dict[str, str]:
     """Accept at most 64 labels of lower-case letters, digits, `_` and `-`."""
-    pairs = _string_map(value, field)
+    pairs = string_map(value, field)
     for key, label in pairs.items():
         if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(label):
             raise invalid_argument(f"Invalid label {key!r}: {label!r}")
@@ -89,7 +89,7 @@ def labels(value: Any, field: str) -> dict[str, str]:
 
 def user_env(value: Any, field: str) -> dict[str, str]:
     """Accept at most 20 variables of at most 4 KiB whose names are not reserved."""
-    pairs = _string_map(value, field)
+    pairs = string_map(value, field)
     if len(pairs) > MAX_USER_ENV_VARS:
         raise invalid_argument(f"More than {MAX_USER_ENV_VARS} user environment variables")
     for key, content in pairs.items():
@@ -146,7 +146,8 @@ def unsupported(value: Any, field: str) -> None:
         raise unimplemented(f"localcloud does not support {field}")
 
 
-def _string_map(value: Any, field: str) -> dict[str, str]:
+def string_map(value: Any, field: str) -> dict[str, str]:
+    """Accept a map of strings."""
     if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value.values()):
         raise invalid_argument(f"Invalid value at '{field}': a map of strings is wanted")
     return dict(value)

@@ -1,7 +1,6 @@
 """The REST surface as a table: verb, path template, allowed query parameters, and the method that answers.
 
-`/v1beta` and `/v1alpha1` are the same as `/v1`, since gcloud's tracks differ in the prefix only. What the real APIs
-have and localcloud has not is in the table too, and answers 501.
+`/v1beta` and `/v1alpha1` are the same as `/v1`, since gcloud's tracks differ in the prefix only.
 """
 
 from __future__ import annotations
@@ -177,7 +176,9 @@ def routes(workflows: WorkflowsApi, executions: ExecutionsApi, secrets: SecretsA
             "workflows.triggerPubsubExecution",
             "POST",
             f"{_WORKFLOW}:triggerPubsubExecution",
-            _refused("triggerPubsubExecution"),
+            lambda c: e.trigger_pubsub(c.workflow, c.body, c.text("GCPCloudEventsMode")),
+            # `__GCP_CloudEventsMode` in camelCase.
+            frozenset({"GCPCloudEventsMode"}),
         ),
         Route(
             "executions.list",
@@ -241,13 +242,6 @@ def _compiled(route: Route) -> Route:
         route.takes_raw_body,
         re.compile(_VERSIONS + pattern),
     )
-
-
-def _refused(method: str) -> Callable[[Call], Json]:
-    def answer(_call: Call) -> Json:
-        raise unimplemented(f"localcloud does not support {method}")
-
-    return answer
 
 
 RPC_METHODS: Mapping[str, str] = {

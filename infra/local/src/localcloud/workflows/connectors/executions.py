@@ -40,6 +40,20 @@ METHODS = (
         f"{_EXECUTIONS_V1}/{{+parent}}/executions",
         query=("pageSize", "pageToken", "view", "filter", "orderBy"),
     ),
+    ApiMethod(f"{_EXECUTIONS}.stepEntries.get", "GET", f"{_EXECUTIONS_V1}/{{+name}}", query=("view",)),
+    ApiMethod(
+        f"{_EXECUTIONS}.stepEntries.list",
+        "GET",
+        f"{_EXECUTIONS_V1}/{{+parent}}/stepEntries",
+        query=("pageSize", "pageToken", "skip", "view", "filter", "orderBy"),
+    ),
+    ApiMethod(
+        f"{_EXECUTIONS.removesuffix('.executions')}.triggerPubsubExecution",
+        "POST",
+        f"{_EXECUTIONS_V1}/{{+workflow}}:triggerPubsubExecution",
+        body=BodyKind.JSON,
+        waiting=Waiting.EXECUTION,
+    ),
     ApiMethod(
         f"{_WORKFLOWS}.create",
         "POST",

@@ -1,0 +1,97 @@
+"""The body of `triggerPubsubExecution`: a Pub/Sub push notification, and the argument that an execution gets from it.
+
+Source: https://cloud.google.com/workflows/docs/reference/executions/rest/v1/projects.locations.workflows/triggerPubsubExecution
+and https://cloud.google.com/workflows/docs/trigger-workflow-eventarc. With the mode that Eventarc sets, the argument is
+the CloudEvent around the notification; without one, as when Pub/Sub pushes by itself, the notification (assumed).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from localcloud.google_errors import invalid_argument, unimplemented
+from localcloud.workflows import api_fields
+from localcloud.workflows.api_json import Json
+from localcloud.workflows.jsontext import encode_json
+
+_EVENTARC_MODE = "CUSTOM_PUBSUB_"
+"""What Eventarc's modes begin with; the topic's name follows."""
+
+_EVENT_TYPE = "google.cloud.pubsub.topic.v1.messagePublished"
+
+
+def execution_fields(body: Any, mode: str) -> Json:
+    """Return the fields of the Execution that a notification asks for; it never waits in the backlog.
+
+    Args:
+        body: the request's body.
+        mode: the query parameter `__GCP_CloudEventsMode`, which the body may give as `GCPCloudEventsMode`, or ``.
+
+    Raises:
+        GoogleError: INVALID_ARGUMENT, naming the field; UNIMPLEMENTED for a mode that is not Eventarc's.
+    """
+    fields = api_fields.read_body(body, _REQUEST, frozenset(), "TriggerPubsubExecutionRequest")
+    for name in ("subscription", "message"):
+        if not fields.get(name):
+            raise invalid_argument(f"Required field '{name}' is missing")
+    notification = {"message": fields["message"], "subscription": fields["subscription"]}
+    argument = _argument(notification, mode or fields.get("GCPCloudEventsMode", ""))
+    return {"argument": encode_json(argument), "disableConcurrencyQuotaOverflowBuffering": True}
+
+
+def _argument(notification: Json, mode: str) -> Json:
+    if not mode:
+        return notification
+    if not mode.startswith(_EVENTARC_MODE):
+        raise unimplemented(f"localcloud knows the event mode {_EVENTARC_MODE}TOPIC only, not {mode!r}")
+    message = notification["message"]
+    event = {
+        "specversion": "1.0",
+        "type": _EVENT_TYPE,
+        "source": f"//pubsub.googleapis.com/{mode.removeprefix(_EVENTARC_MODE)}",
+        "datacontenttype": "application/json",
+        "data": notification,
+        "id": message.get("messageId"),
+        "time": message.get("publishTime"),
+    }
+    return {name: value for name, value in event.items() if value is not None}
+
+
+def _message(value: Any, field: str) -> Json:
+    message = api_fields.read_body(value, _MESSAGE, frozenset(), field)
+    if not message.get("data") and not message.get("attributes"):
+        raise invalid_argument(f"{field} needs a non-empty data field or at least one attribute")
+    return message
+
+
+def _base64_text(value: Any, field: str) -> str:
+    try:
+        base64.b64decode(api_fields.text(value, field), validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid_argument(f"Invalid value at '{field}' (TYPE_BYTES), {json.dumps(value)}") from None
+    return str(value)
+
+
+def _attempt(value: Any, field: str) -> None:
+    """Accept the number of the delivery, which Workflows ignores by its documentation."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise invalid_argument(f"Invalid value at '{field}' (TYPE_INT32), {json.dumps(value)}")
+
+
+_MESSAGE: Mapping[str, api_fields.Reader] = {
+    "data": _base64_text,
+    "attributes": api_fields.string_map,
+    "messageId": api_fields.text,
+    "publishTime": api_fields.text,
+    "orderingKey": api_fields.text,
+}
+_REQUEST: Mapping[str, api_fields.Reader] = {
+    "subscription": api_fields.text,
+    "message": _message,
+    "GCPCloudEventsMode": api_fields.text,
+    "deliveryAttempt": _attempt,
+}
