@@ -248,6 +248,31 @@ async def test_timeline_shows_each_parallel_iteration(tmp_path: Path) -> None:
     assert page.count("<rect") == page.count("<title>") - 1 == 6
 
 
+async def test_variables_of_steps_are_shown_when_they_were_recorded(tmp_path: Path) -> None:
+    """The run form's box asks for a detailed history; the next form offers the same."""
+    async with site(tmp_path) as local:
+        form = {"argument": '{"rows": [41]}', "detailed": "on"}
+        _, _, headers = await local.post(f"{UI}/{PARENT}/workflows/story:run", **form)
+        name = headers["Location"].removeprefix(f"{UI}/")
+        await until(lambda: not local.server.store.execution(name).is_live)
+        _, page = await local.get(headers["Location"])
+        _, workflow = await local.get(f"{UI}/{PARENT}/workflows/story")
+        [link] = re.findall(r'href="(/v1/[^"]*/stepEntries/3[^"]*)"', html.unescape(page))
+        status, entry = await local.get(link)
+
+    assert "<dt>weight</dt><dd><code>42</code></dd>" in page
+    assert 'name="detailed" checked' in workflow
+    assert (status, "variableData" in entry) == (200, True)
+
+
+async def test_raised_value_stands_at_the_step_that_failed(tmp_path: Path) -> None:
+    """Also with a basic history."""
+    async with site(tmp_path) as local:
+        _, page = await local.get(await local.ran("fail", "null"))
+
+    assert re.search(r"<dt>Raised</dt><dd><code>\{&quot;message&quot;:&quot;IndexError", page)
+
+
 async def test_what_users_wrote_never_becomes_html(tmp_path: Path) -> None:
     """An argument and a result with a script in them are shown as text on every page that holds them."""
     async with site(tmp_path) as local:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from localcloud.workflows.enums import StepState
 from localcloud.workflows.pages.layout import (
     badge,
     button_form,
@@ -19,15 +18,8 @@ from localcloud.workflows.pages.layout import (
 )
 from localcloud.workflows.pages.markup import Child, Markup, h
 from localcloud.workflows.pages.source_view import Mark, line_link, source_excerpt, source_view
-from localcloud.workflows.pages.timeline import Row, Timeline, timeline
+from localcloud.workflows.pages.steps_table import steps_table
 from localcloud.workflows.store import Execution, ExecutionFailure
-
-MAX_ROWS = 500
-"""Rows of the timeline on one page; an execution may have 100,000."""
-
-_INDENT = "│ "
-_BAR_WIDTH = 1000
-_LEAST_BAR_WIDTH = 3
 
 
 def execution_page(
@@ -43,7 +35,6 @@ def execution_page(
     """
     is_live = execution.is_live
     workflow_id = execution.workflow_name.rpartition("/")[2]
-    steps = timeline(execution.history.entries, now_s=now_s, first=first, most=MAX_ROWS)
     cancel = button_form(page_url(execution.name, "cancel"), "Cancel", class_="danger")
     outcome: list[Child] = [section("Argument", json_block(execution.argument, "Argument"))]
     if execution.result is not None:
@@ -56,7 +47,7 @@ def execution_page(
         h("div", _error(execution) if execution.error is not None else None, data_part="error"),
         h("div", _callbacks(callbacks) if callbacks else None, data_part="callbacks"),
         h("div", outcome, class_="pair", data_part="outcome"),
-        section("Steps", _steps(execution, steps, first), part="steps"),
+        section("Steps", steps_table(execution, now_s=now_s, first=first), part="steps"),
         section(
             f"Source of revision {execution.revision.revision_id}",
             source_view(execution.revision.source, _marks(execution)),
@@ -145,75 +136,3 @@ def _failure_mark(failure: ExecutionFailure) -> Mark | None:
     if frame is None:
         return None
     return Mark(frame.line, "failed", f"in {frame.routine} · {frame.step}", frame.column, frame.length)
-
-
-def _steps(execution: Execution, steps: Timeline, first: int) -> Child:
-    if not steps.total:
-        return h("p", "No step entries: none was taken, or the history was deleted.", class_="soft")
-    rows = [_step_row(row, steps.span_s) for row in steps.rows]
-    head = h("tr", [h("th", text, scope="col") for text in ("Step", "Kind", "Line", "Took", "When")])
-    caption = h("caption", "Steps, nested by call, thread and iteration")
-    inner = h("table", caption, h("thead", head), h("tbody", rows), class_="timeline")
-    count = f"{steps.total} steps in {duration_text(steps.span_s)}"
-    return [
-        h("p", count, class_="soft"),
-        h("div", inner, class_="scroll", tabindex="0", role="region", aria_label="Steps"),
-        _pager(execution, steps, first),
-    ]
-
-
-def _step_row(row: Row, span_s: float) -> Markup:
-    kind = row.entry.step_type.name.removeprefix("STEP_").replace("_", " ").lower()
-    state = _STATE_CLASSES[row.entry.state]
-    step = h(
-        "td", h("span", _INDENT * row.depth, class_="guide", aria_hidden="true"), h("span", row.label, class_="step")
-    )
-    took = f"{duration_text(row.duration_s)}{' …' if row.is_running else ''}"
-    said = f"{row.label}: from {duration_text(row.start_s)}, {took}, {state}"
-    return h(
-        "tr",
-        step,
-        h("td", h("span", kind, class_="kind")),
-        h("td", h("a", row.entry.line, href=f"#L{row.entry.line}")),
-        h("td", h("span", took, class_="duration")),
-        h("td", _bar(row, span_s, said)),
-        class_=state,
-    )
-
-
-def _bar(row: Row, span_s: float, said: str) -> Markup:
-    scale = _BAR_WIDTH / span_s if span_s > 0 else 0.0
-    width = max(_LEAST_BAR_WIDTH, round(row.duration_s * scale)) if scale else _BAR_WIDTH
-    left = min(round(row.start_s * scale), _BAR_WIDTH - _LEAST_BAR_WIDTH) if scale else 0
-    # Attributes of SVG, not styles: the page's policy allows no inline style.
-    box = h("rect", x=left, y=0, width=min(width, _BAR_WIDTH - left), height=10)
-    return h(
-        "svg",
-        h("title", said),
-        box,
-        viewBox=f"0 0 {_BAR_WIDTH} 10",
-        preserveAspectRatio="none",
-        class_="bar",
-        role="img",
-    )
-
-
-_STATE_CLASSES = {
-    StepState.STATE_UNSPECIFIED: "cancelled",
-    StepState.STATE_IN_PROGRESS: "running",
-    StepState.STATE_SUCCEEDED: "succeeded",
-    StepState.STATE_FAILED: "failed",
-    StepState.STATE_CANCELLED: "cancelled",
-}
-
-
-def _pager(execution: Execution, steps: Timeline, first: int) -> Markup | None:
-    if steps.total <= MAX_ROWS and not first:
-        return None
-    url = page_url(execution.name)
-    links: list[Child] = [f"{first + 1} to {first + len(steps.rows)} of {steps.total}"]
-    if first:
-        links.append(h("a", "Earlier steps", href=f"{url}?first={max(0, first - MAX_ROWS)}"))
-    if first + MAX_ROWS < steps.total:
-        links.append(h("a", "Later steps", href=f"{url}?first={first + MAX_ROWS}"))
-    return h("p", [h("span", link) for link in links], class_="pages")

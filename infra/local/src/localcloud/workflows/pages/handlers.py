@@ -104,7 +104,9 @@ class Pages:
         if not isinstance(argument, str):
             raise invalid_argument("argument must be a text")
         try:
-            created = self._executions.create(name, {"argument": argument} if argument.strip() else {})
+            wanted = {"argument": argument} if argument.strip() else {}
+            level = {"executionHistoryLevel": "EXECUTION_HISTORY_DETAILED"} if "detailed" in form else {}
+            created = self._executions.create(name, wanted | level)
         except GoogleError as error:
             refused = (argument, error.message)
             return _html(

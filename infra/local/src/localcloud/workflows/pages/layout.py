@@ -17,8 +17,8 @@ ROOT = "/ui"
 REFRESH_S = 3
 """Reload interval of a live page where scripts are off; the script below asks every second."""
 
-# Replaces the marked parts of a live page by those of a fresh copy, except where the reader's focus is; what was
-# scrolled stays so.
+# Replaces the marked parts of a live page by those of a fresh copy, except where the reader's focus is or where
+# something was opened; what was scrolled stays so.
 _SCRIPT = """
 async function refresh() {
   if (!document.querySelector("[data-live]")) return;
@@ -27,7 +27,8 @@ async function refresh() {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const old of document.querySelectorAll("[data-part]")) {
       const now = fresh.querySelector(`[data-part="${old.dataset.part}"]`);
-      if (!now || now.outerHTML === old.outerHTML || old.contains(document.activeElement)) continue;
+      if (!now || now.outerHTML === old.outerHTML) continue;
+      if (old.contains(document.activeElement) || old.querySelector("details[open]")) continue;
       const scrolled = [...old.querySelectorAll("pre, .scroll")].map((box) => [box.scrollTop, box.scrollLeft]);
       old.replaceWith(now);
       now.querySelectorAll("pre, .scroll").forEach((box, i) => box.scrollTo(...(scrolled[i] ?? [0, 0]).reverse()));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from localcloud.workflows.enums import HistoryLevel
 from localcloud.workflows.pages.layout import (
     badge,
     duration_text,
@@ -92,10 +93,20 @@ def _run_form(workflow: Workflow, executions: Sequence[Execution], refused: tupl
             aria_invalid="true" if problem else None,
             aria_describedby="problem" if problem else None,
         ),
+        h(
+            "label",
+            h("input", type="checkbox", name="detailed", checked=_is_detailed(executions)),
+            " Record the variables of every step",
+        ),
         h("button", "Run", type="submit"),
         method="post",
         action=page_url(workflow.name, "run"),
     )
+
+
+def _is_detailed(executions: Sequence[Execution]) -> bool:
+    """Tell whether the latest execution recorded variables: the next one most likely should too."""
+    return bool(executions) and executions[0].history_level == HistoryLevel.EXECUTION_HISTORY_DETAILED
 
 
 def _executions(

@@ -1,0 +1,126 @@
+"""The steps of an execution as a table: nested, with bars, and what was recorded of each."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from localcloud.workflows.enums import StepState
+from localcloud.workflows.history import StepEntry
+from localcloud.workflows.jsontext import JsonEncodeError, encode_json_leniently
+from localcloud.workflows.pages.layout import duration_text, page_url
+from localcloud.workflows.pages.markup import Child, Markup, h, join
+from localcloud.workflows.pages.timeline import Row, Timeline, timeline
+from localcloud.workflows.runtime.host import Value
+from localcloud.workflows.store import Execution
+
+MAX_ROWS = 500
+"""Rows on one page; an execution may have 100,000."""
+
+_INDENT = "│ "
+_BAR_WIDTH = 1000
+_LEAST_BAR_WIDTH = 3
+_MAX_VALUE_CHARS = 500
+"""How much of a recorded value the page shows; the API has all of it."""
+
+
+def steps_table(execution: Execution, *, now_s: float, first: int) -> Child:
+    """Return the steps of an execution, `first` rows left out; running ones are drawn until `now_s`."""
+    steps = timeline(execution.history.entries, now_s=now_s, first=first, most=MAX_ROWS)
+    if not steps.total:
+        return h("p", "No step entries: none was taken, or the history was deleted.", class_="soft")
+    rows = [_step_row(row, steps.span_s, page_of_entry(execution, row.entry)) for row in steps.rows]
+    head = h("tr", [h("th", text, scope="col") for text in ("Step", "Kind", "Line", "Took", "When")])
+    caption = h("caption", "Steps, nested by call, thread and iteration")
+    inner = h("table", caption, h("thead", head), h("tbody", rows), class_="timeline")
+    count = f"{steps.total} steps in {duration_text(steps.span_s)}"
+    return [
+        h("p", count, class_="soft"),
+        h("div", inner, class_="scroll", tabindex="0", role="region", aria_label="Steps"),
+        _pager(execution, steps, first),
+    ]
+
+
+def _step_row(row: Row, span_s: float, url: str) -> Markup:
+    kind = row.entry.step_type.name.removeprefix("STEP_").replace("_", " ").lower()
+    state = _STATE_CLASSES[row.entry.state]
+    guide = h("span", _INDENT * row.depth, class_="guide", aria_hidden="true")
+    step = h("td", guide, _name(row, url), class_="name")
+    took = f"{duration_text(row.duration_s)}{' …' if row.is_running else ''}"
+    said = f"{row.label}: from {duration_text(row.start_s)}, {took}, {state}"
+    return h(
+        "tr",
+        step,
+        h("td", h("span", kind, class_="kind")),
+        h("td", h("a", row.entry.line, href=f"#L{row.entry.line}")),
+        h("td", h("span", took, class_="duration")),
+        h("td", _bar(row, span_s, said)),
+        class_=state,
+    )
+
+
+def page_of_entry(execution: Execution, entry: StepEntry) -> str:
+    """Return where the API shows a step entry with all that was recorded."""
+    return f"/v1/{quote(execution.name)}/stepEntries/{entry.entry_id}?view=EXECUTION_ENTRY_VIEW_DETAILED"
+
+
+def _name(row: Row, url: str) -> Markup:
+    """Return the step's label; what was recorded of it opens below."""
+    label = h("span", row.label, class_="step")
+    recorded = []
+    if row.entry.exception is not None:
+        recorded.append(("Raised", row.entry.exception))
+    if row.entry.variables:
+        recorded += [(name, _text(value)) for name, value in sorted(row.entry.variables.items())]
+    if not recorded:
+        return label
+    values = h("dl", [join((h("dt", name), h("dd", h("code", _short(text))))) for name, text in recorded])
+    return h("details", h("summary", label), values, h("a", "Entry", href=url))
+
+
+def _text(value: Value) -> str:
+    try:
+        return encode_json_leniently(value)
+    except JsonEncodeError as error:
+        return f"(cannot be written as JSON: {error})"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MAX_VALUE_CHARS else f"{text[:_MAX_VALUE_CHARS]}…"
+
+
+def _bar(row: Row, span_s: float, said: str) -> Markup:
+    scale = _BAR_WIDTH / span_s if span_s > 0 else 0.0
+    width = max(_LEAST_BAR_WIDTH, round(row.duration_s * scale)) if scale else _BAR_WIDTH
+    left = min(round(row.start_s * scale), _BAR_WIDTH - _LEAST_BAR_WIDTH) if scale else 0
+    # Attributes of SVG, not styles: the page's policy allows no inline style.
+    box = h("rect", x=left, y=0, width=min(width, _BAR_WIDTH - left), height=10)
+    return h(
+        "svg",
+        h("title", said),
+        box,
+        viewBox=f"0 0 {_BAR_WIDTH} 10",
+        preserveAspectRatio="none",
+        class_="bar",
+        role="img",
+    )
+
+
+_STATE_CLASSES = {
+    StepState.STATE_UNSPECIFIED: "cancelled",
+    StepState.STATE_IN_PROGRESS: "running",
+    StepState.STATE_SUCCEEDED: "succeeded",
+    StepState.STATE_FAILED: "failed",
+    StepState.STATE_CANCELLED: "cancelled",
+}
+
+
+def _pager(execution: Execution, steps: Timeline, first: int) -> Markup | None:
+    if steps.total <= MAX_ROWS and not first:
+        return None
+    url = page_url(execution.name)
+    links: list[Child] = [f"{first + 1} to {first + len(steps.rows)} of {steps.total}"]
+    if first:
+        links.append(h("a", "Earlier steps", href=f"{url}?first={max(0, first - MAX_ROWS)}"))
+    if first + MAX_ROWS < steps.total:
+        links.append(h("a", "Later steps", href=f"{url}?first={first + MAX_ROWS}"))
+    return h("p", [h("span", link) for link in links], class_="pages")
