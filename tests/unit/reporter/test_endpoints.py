@@ -389,6 +389,11 @@ class TestGuard:
         assert reason(answer) == (400, "ENDPOINT_URL_REFUSED")
         assert error["details"][0]["metadata"] == {"fault": fault}
         assert "10.0.0.1" not in json.dumps(error)
+
+    def test_a_refused_url_leaves_no_endpoint(self, public_world: World) -> None:
+        """Not even a disabled one."""
+        public_world.client.post("/webhooks", json={"url": "http://10.0.0.1/"})
+
         assert public_world.client.get("/webhooks").get_json()["endpoints"] == []
 
     def test_a_change_of_the_url_is_guarded_too(self, public_world: World) -> None:
