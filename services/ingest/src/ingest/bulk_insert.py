@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -20,6 +21,8 @@ MAX_ROW_PROBLEMS = 20
 _CHUNK_ROWS = 2000
 _NULL = "\\N"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\v": "\\v"})
+_NEEDS_ESCAPE = re.compile(r"[\\\t\n\r\x08\f\v]")
+_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for each row
 _COPY_ROWS = "COPY rows (batch, row_number, serial, product_name, cells, problems) FROM STDIN"
 _COPY_IMAGES = "COPY images (id, batch, row_number, slot, input_url, same_as, attempt_limit, options) FROM STDIN"
 
@@ -42,9 +45,9 @@ def copy_sheet(
 
 
 def _row_fields(batch: str, row: SheetRow) -> tuple[str, ...]:
-    cells = json.dumps(row.cells, ensure_ascii=False)
+    cells = _json(row.cells)
     kept = [problem.to_row_json() for problem in row.problems[:MAX_ROW_PROBLEMS]]
-    problems = _escaped(json.dumps(kept, ensure_ascii=False)) if kept else _NULL
+    problems = _escaped(_json(kept)) if kept else _NULL
     return (batch, str(row.number), _escaped(row.serial), _escaped(row.name), _escaped(cells), problems)
 
 
@@ -59,8 +62,10 @@ class _Images:
 
     def of(self, row: SheetRow) -> Iterator[tuple[str, ...]]:
         """Yield the images of a row in the order of slots."""
-        own = self._options | dict(row.options)
-        options = _NULL if own == self._options else _escaped(json.dumps(own, sort_keys=True))
+        options = _NULL
+        if row.options:
+            own = self._options | dict(row.options)
+            options = _NULL if own == self._options else _escaped(json.dumps(own, sort_keys=True))
         for slot, url in enumerate(row.urls):
             image_id = str(uuid4())
             first = self._first_of.setdefault((url, options), image_id)
@@ -82,7 +87,7 @@ def _escaped(value: str) -> str:
 
     Source: https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
     """
-    return value.translate(_ESCAPES)
+    return value.translate(_ESCAPES) if _NEEDS_ESCAPE.search(value) else value
 
 
 def _text(lines: Iterator[tuple[str, ...]]) -> io.StringIO:

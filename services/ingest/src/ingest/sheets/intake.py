@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from urllib.parse import urlsplit
 
 from ingest.sheets.decoding import decode_sheet
 from ingest.sheets.header import ColumnChoice, find_columns
 from ingest.sheets.items import Item, ItemList
+from ingest.sheets.links import host_of
 from ingest.sheets.model import (
     Columns,
     Layout,
@@ -172,7 +172,7 @@ class _Count:
         for url in row.urls:
             self._urls.add(url)
             self._jobs.add((url, options))
-            self._hosts[urlsplit(url).hostname or ""] += 1
+            self._hosts[host_of(url)] += 1
 
     def facts(self) -> SheetFacts:
         """Return what was counted."""

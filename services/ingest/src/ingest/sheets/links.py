@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from ingest.sheets.model import ProblemCode
@@ -13,6 +14,7 @@ MAX_URL_CHARS = 2083
 _BETWEEN = re.compile(r"[\s,;|]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _EDGES = " \t\r\n\v\f\u00a0\u3000,;|"
 _BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f]")
+_AUTHORITY = re.compile(r"[A-Za-z]+://[^/?#]*")
 _NESTED = re.compile(r"\?.*://")
 
 
@@ -46,6 +48,17 @@ def may_be_cut_wrongly(links: tuple[str, ...], cell: str) -> bool:
         _NESTED.search(link) and re.search(re.escape(link) + r"[,;|](?=[A-Za-z])", cell) is not None
         for link in links[:-1]
     )
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL without fault, in lower case and without its port."""
+    found = _AUTHORITY.match(url)
+    return "" if found is None else _hostname(found[0])
+
+
+@lru_cache(maxsize=4096)
+def _hostname(authority: str) -> str:
+    return urlsplit(authority).hostname or ""
 
 
 def link_fault(url: str) -> LinkFault | None:

@@ -25,7 +25,7 @@ class RowReader:
         """Return the row with what is wrong with it."""
         width = len(self._header)
         number, cells = record.number, record.cells
-        if not any(cell.strip() for cell in cells):
+        if not record.links and not any(cell.strip() for cell in cells):
             # A blank row keeps its place, so that the output has the same rows as the input.
             return SheetRow(number, "", "", tuple(cells[:width]) + ("",) * (width - len(cells)), ())
         problems: list[Problem] = []
