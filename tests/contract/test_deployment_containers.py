@@ -1,0 +1,94 @@
+"""The Dockerfiles, read: two stages, hashed requirements, a user without rights, a context that has what they copy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+import pytest
+
+from contract import deployment as d
+
+CONTEXT = d.ROOT / "services"
+
+
+def stages(service: str) -> list[list[str]]:
+    """Return the instructions of each stage, continuation lines joined."""
+    text = (CONTEXT / service / "Dockerfile").read_text(encoding="utf-8")
+    lines = [line for line in re.sub(r"\\\n", " ", text).splitlines() if line and not line.startswith("#")]
+    starts = [number for number, line in enumerate(lines) if line.startswith("FROM ")]
+    return [lines[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def ignored(path: PurePosixPath) -> bool:
+    """Return whether .dockerignore keeps a path, or a folder above it, out of the context."""
+    patterns = [
+        line.removeprefix("**/")
+        for line in (CONTEXT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
+    return any(PurePosixPath(part).match(pattern) for part in path.parts for pattern in patterns)
+
+
+@pytest.mark.parametrize("service", d.SERVICES)
+def test_requirements_are_hashed(service: str) -> None:
+    """Pip refuses what is not pinned to its hash."""
+    build, _ = stages(service)
+
+    assert any("pip install --require-hashes" in line for line in build)
+    assert "--hash=sha256:" in (CONTEXT / service / "requirements.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("service", d.SERVICES)
+def test_last_stage_has_no_build_tools(service: str) -> None:
+    """It copies the finished environment and installs nothing; the tool that built our packages was removed."""
+    build, last = stages(service)
+
+    assert [line for line in last if re.search(r"\b(pip|apt-get|gcc|curl)\b", line)] == []
+    assert [line for line in last if line.startswith("COPY ")] == [
+        line for line in last if line.startswith("COPY --from=build ")
+    ]
+    assert build[-1].endswith("pip uninstall --yes setuptools")
+
+
+@pytest.mark.parametrize("service", d.SERVICES)
+def test_container_runs_as_a_user_without_rights(service: str) -> None:
+    """A number, so that a platform can see without /etc/passwd that it is not root."""
+    _, last = stages(service)
+
+    assert [line for line in last if line.startswith("USER ")] == ["USER 10001"]
+
+
+@pytest.mark.parametrize("service", d.SERVICES)
+def test_command_gets_signals_itself(service: str) -> None:
+    """Exec form, and gunicorn binds to $PORT by itself: nothing overrides that."""
+    _, last = stages(service)
+    (command,) = [line for line in last if line.startswith("CMD ")]
+
+    assert command.startswith('CMD ["gunicorn", ')
+    assert "--bind" not in command
+
+
+@pytest.mark.parametrize("service", d.SERVICES)
+def test_context_has_what_the_dockerfile_copies(service: str) -> None:
+    """Nothing that is copied is missing or ignored; the packages keep their sources, migrations and pages."""
+    build, _ = stages(service)
+    sources = [line.split()[1] for line in build if line.startswith("COPY ")]
+    files = [
+        path.relative_to(CONTEXT)
+        for source in sources
+        for path in ([CONTEXT / source] if (CONTEXT / source).is_file() else (CONTEXT / source / "src").rglob("*"))
+        if path.is_file() and not {"__pycache__"} & set(path.parts) and ".egg-info" not in str(path)
+    ]
+
+    assert sources
+    assert files
+    assert [str(file) for file in files if ignored(PurePosixPath(file))] == []
+
+
+@pytest.mark.parametrize(
+    "path", ["ingest/src/ingest/__pycache__/app.pyc", "ingest/build/lib/x.py", "chassis/src/chassis.egg-info/PKG-INFO"]
+)
+def test_leftovers_stay_out_of_the_context(path: str) -> None:
+    """What tools leave behind is in no image."""
+    assert ignored(PurePosixPath(path))
