@@ -44,7 +44,7 @@ def call(storage: Storage, *calls: tuple[str, dict[str, Any]]) -> Any:
     """Make the calls one after the other, as one execution does, and return the last answer."""
 
     async def make() -> Any:
-        http = AiohttpCaller({"storage": storage.base_url})
+        http = AiohttpCaller({"storage": storage.base_url}, SystemClock())
         await http.start()
         unused: Any = None
         host = Host(clock=SystemClock(), http=http, tokens=TOKENS, callbacks=unused, log=unused, observer=unused)

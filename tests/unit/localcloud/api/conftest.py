@@ -61,7 +61,7 @@ class Emulator:
             store=self.store,
             clock=self.clock,
             callbacks=self.callbacks,
-            http=AiohttpCaller({}),
+            http=AiohttpCaller({}, self.clock),
             token_source=PlainTokens,
             connectors={},
             project_number="123456789012",

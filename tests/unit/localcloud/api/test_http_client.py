@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from localcloud.clock import Clock, ManualClock, SystemClock
 from localcloud.workflows.http_client import MAX_BODY_BYTES, AiohttpCaller, local_url
 from localcloud.workflows.runtime.host import (
     HttpConnectionBroken,
@@ -97,7 +98,7 @@ class Target:
 
 
 @asynccontextmanager
-async def target() -> AsyncIterator[tuple[Target, AiohttpCaller]]:
+async def target(clock: Clock | None = None) -> AsyncIterator[tuple[Target, AiohttpCaller]]:
     target = Target()
     app = web.Application()
     app.router.add_route("*", "/redirect/{code}", target.redirect)
@@ -107,7 +108,7 @@ async def target() -> AsyncIterator[tuple[Target, AiohttpCaller]]:
     app.router.add_route("*", "/broken", target.broken)
     app.router.add_route("*", "/{path:.*}", target.echo)
     endpoints: dict[str, str] = {}
-    caller = AiohttpCaller(endpoints)
+    caller = AiohttpCaller(endpoints, clock or SystemClock())
     server = TestServer(app)
     server.skip_url_asserts = True
     async with server:
@@ -199,6 +200,30 @@ async def test_slow_answer_times_out() -> None:
             await caller.send(request(f"{server.url}/slow", timeout_s=0.05))
 
 
+async def test_timeout_runs_on_the_given_clock() -> None:
+    """A test advances the clock instead of waiting for a call that hangs."""
+    clock = ManualClock()
+    async with target(clock) as (server, caller):
+        call = asyncio.create_task(caller.send(request(f"{server.url}/slow", timeout_s=1800)))
+        await clock.advance(1799)
+        is_waiting = not call.done()
+        await clock.advance(1)
+        with pytest.raises(HttpTimedOut, match="within 1800 s"):
+            await call
+
+    assert is_waiting
+
+
+async def test_answer_in_time_leaves_no_alarm_behind() -> None:
+    """The clock wakes nobody afterwards."""
+    clock = ManualClock()
+    async with target(clock) as (server, caller):
+        await caller.send(request(f"{server.url}/x"))
+        await clock.advance(10)
+
+        assert clock.sleeper_count == 0
+
+
 async def test_broken_answer_is_a_broken_connection() -> None:
     """A connection that was made and lost may have had its effect."""
     async with target() as (server, caller):
@@ -245,4 +270,4 @@ async def test_request_that_http_cannot_carry_is_not_sent(changes: dict[str, Any
 async def test_send_before_start_is_a_bug() -> None:
     """A caller without a pool is not a workflow's fault."""
     with pytest.raises(RuntimeError, match="before start"):
-        await AiohttpCaller({}).send(request("http://127.0.0.1/"))
+        await AiohttpCaller({}, SystemClock()).send(request("http://127.0.0.1/"))

@@ -71,6 +71,7 @@ class Caller:
         self.clock = InstantClock()
         self.http = ScriptedHttp()
         unused: Any = None
+        self.counted_steps = 0
         self.host = Host(
             clock=self.clock,
             http=self.http,
@@ -79,7 +80,11 @@ class Caller:
             log=unused,
             observer=unused,
             env={"GOOGLE_CLOUD_PROJECT_ID": "demo", "GOOGLE_CLOUD_LOCATION": "us-central1"},
+            count_step=self._count_step,
         )
+
+    def _count_step(self) -> None:
+        self.counted_steps += 1
 
     async def call(self, name: str, /, **arguments: Any) -> Any:
         """Call `googleapis.<name>`."""

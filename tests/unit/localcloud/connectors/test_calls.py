@@ -238,3 +238,14 @@ async def test_account_without_credentials_is_an_auth_error(caller: Any) -> None
 
 def _no_token(scopes: list[str]) -> str:
     raise ValueError("no such account")
+
+
+async def test_every_poll_counts_as_a_step(caller: Any) -> None:
+    """Waiting for a long operation uses up the 100,000 steps; retries and the first request do not."""
+    caller.http.answers({"name": "e", "state": "ACTIVE"}, {"name": "e", "state": "ACTIVE"})
+    caller.http.script.append(HttpTimedOut("slow"))
+    caller.http.answers({"name": "e", "state": "SUCCEEDED", "result": "1"})
+
+    await caller.call(CREATE, parent=WORKFLOW)
+
+    assert caller.counted_steps == 2

@@ -116,9 +116,10 @@ class Callbacks:
         self._endpoints.pop(execution_name, None)
 
     def _payload(self, request: CallbackRequest) -> dict[str, Value]:
+        content_type = request.headers.get("Content-Type", "")
         return {
             "http_request": {
-                "body": value_from_body(request.body, request.headers.get("Content-Type", "")),
+                "body": value_from_body(request.body, content_type) if request.body else None,
                 "headers": dict(request.headers),
                 "method": request.method,
                 "query": dict(request.query),

@@ -7,12 +7,14 @@ a local token must never be shown to Google, and nothing local may change a real
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import aiohttp
 import yarl
 
+from localcloud.clock import Clock
 from localcloud.google_hosts import google_service
 from localcloud.workflows.http_bodies import canonical_headers
 from localcloud.workflows.runtime.host import (
@@ -54,11 +56,12 @@ def local_url(url: str, endpoints: Endpoints) -> str:
 class AiohttpCaller:
     """The `HttpCaller` of all executions: one connection pool, made by `start` inside the event loop.
 
-    Timeouts run on the machine's clock: the network is real, whatever the emulator's clock says.
+    Timeouts run on the given clock, so that a test can time out a call that hangs without waiting.
     """
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: Endpoints, clock: Clock) -> None:
         self._endpoints = endpoints
+        self._clock = clock
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -92,7 +95,7 @@ class AiohttpCaller:
             raise RuntimeError("AiohttpCaller.send before start")
         try:
             # One budget for the whole chain of redirects: the caller waits for all of it.
-            async with asyncio.timeout(request.timeout_s):
+            async with _time_limit(self._clock, request.timeout_s):
                 return await self._follow(self._session, request)
         except TimeoutError as error:
             raise HttpTimedOut(f"no answer from {request.url} within {request.timeout_s:g} s") from error
@@ -125,6 +128,22 @@ class AiohttpCaller:
                     headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
                 url = str(following)
         raise HttpConnectionBroken(f"{request.url}: stopped after {MAX_REDIRECTS} redirects")
+
+
+@asynccontextmanager
+async def _time_limit(clock: Clock, seconds: float) -> AsyncIterator[None]:
+    """Cancel what runs inside and raise TimeoutError once `seconds` have passed on the clock."""
+    async with asyncio.timeout(None) as limit:
+
+        async def ring() -> None:
+            await clock.sleep(seconds)
+            limit.reschedule(asyncio.get_running_loop().time())
+
+        alarm = asyncio.create_task(ring())
+        try:
+            yield
+        finally:
+            alarm.cancel()
 
 
 async def _read_at_most(answer: aiohttp.ClientResponse, limit: int) -> bytes:

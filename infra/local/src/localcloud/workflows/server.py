@@ -152,7 +152,7 @@ async def start_workflows_server(
     """
     store = Store()
     known_endpoints = dict(endpoints)
-    http = AiohttpCaller(known_endpoints)
+    http = AiohttpCaller(known_endpoints, clock)
     connectors = connector_methods()
     # The server is named before it exists: callback URLs need its port, which is known once it listens.
     server: WorkflowsServer

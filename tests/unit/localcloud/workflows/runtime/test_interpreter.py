@@ -15,7 +15,7 @@ from localcloud.clock import ManualClock
 from localcloud.workflows.runtime.execution import Execution
 from localcloud.workflows.runtime.host import Host, HttpRequest, HttpResponse
 from localcloud.workflows.runtime.interpreter import ExecutionFailedError, run_execution, run_program
-from localcloud.workflows.runtime.limits import MAX_CALL_DEPTH
+from localcloud.workflows.runtime.limits import MAX_CALL_DEPTH, MAX_STEPS
 from localcloud.workflows.runtime.testing import ObservedStep, RememberedSteps, make_host
 from localcloud.workflows.source.loader import load_program
 from localcloud.workflows.values import Value
@@ -164,6 +164,20 @@ async def test_a_connector_gets_the_named_arguments() -> None:
 
     assert await run(source, host=host, connectors=(CONNECTOR,)) == {"project": "demo"}
     assert seen == [{"name": 2, "view": "FULL"}]
+
+
+async def test_a_connector_can_count_steps() -> None:
+    """Its polls count toward the limit of the execution, which no except can catch."""
+
+    async def poll(host: Host, arguments: Mapping[str, Value]) -> Value:
+        for _ in range(MAX_STEPS):
+            host.count_step()
+
+    source = json.dumps([{"a": {"try": {"call": CONNECTOR}, "except": {"as": "e", "steps": [{"b": {"next": "end"}}]}}}])
+    host = make_host(connectors={CONNECTOR: poll})
+
+    with pytest.raises(ExecutionFailedError, match="ResourceLimitError: step limit exceeded"):
+        await run(source, host=host, connectors=(CONNECTOR,))
 
 
 async def test_the_call_observer_hears_of_call_steps_only() -> None:

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from localcloud.workflows.errors import WorkflowError
+from localcloud.workflows.http_bodies import value_from_body
 from localcloud.workflows.runtime.host import Host, HttpResponse
 from localcloud.workflows.runtime.interpreter import ExecutionFailedError, run_program
 from localcloud.workflows.runtime.limits import MAX_HTTP_RESPONSE_BYTES
 from localcloud.workflows.runtime.testing import ScriptedHttp, make_host
 from localcloud.workflows.source.loader import load_program
-from localcloud.workflows.stdlib.http import decode_body
 from localcloud.workflows.stdlib.http_encoding import HttpArguments, build_request
 
 
@@ -74,4 +74,4 @@ async def test_a_response_has_at_most_two_megabytes(excess: int) -> None:
 )
 def test_a_body_is_decoded_by_its_type(content_type: str, body: bytes, value: object) -> None:
     """Charsets count, and what does not decode stays bytes; a malformed type is none."""
-    assert decode_body(HttpResponse(200, {"Content-Type": content_type}, body)) == value
+    assert value_from_body(body, content_type) == value

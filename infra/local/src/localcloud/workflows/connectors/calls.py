@@ -100,11 +100,15 @@ class ApiCall:
         await self._host.clock.sleep(seconds)
 
     async def poll(self, url: str, value: Value, *, is_done: Callable[[dict[str, Value]], bool]) -> Value:
-        """GET `url` with the polling policy until `is_done(value)`; `value` is the first answer."""
+        """GET `url` with the polling policy until `is_done(value)`; `value` is the first answer.
+
+        Each poll is a step of the execution: https://cloud.google.com/workflows/docs/best-practice.
+        """
         delay_s = self.params.initial_delay_s
         while not is_done(value):
             await self.sleep(delay_s)
             delay_s = min(delay_s * self.params.multiplier, self.params.max_delay_s)
+            self._host.count_step()
             value = await self.send(ApiRequest("GET", url, {}, None))
             if not isinstance(value, dict):
                 raise WorkflowError(
@@ -132,7 +136,8 @@ class ApiCall:
             raise timeout_error(str(error)) from error
         if len(answer.body) > MAX_HTTP_RESPONSE_BYTES:
             raise resource_limit_error(f"HTTP response is larger than {MAX_HTTP_RESPONSE_BYTES} bytes")
-        body = value_from_body(answer.body, answer.headers.get("Content-Type", ""))
+        # An answer without content, such as a 204, is null.
+        body = value_from_body(answer.body, answer.headers.get("Content-Type", "")) if answer.body else None
         if answer.code >= 400:
             raise http_error(answer.code, answer.headers, body)
         return body

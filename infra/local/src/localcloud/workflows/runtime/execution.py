@@ -33,7 +33,7 @@ class Execution:
 
     def __init__(self, program: Program, host: Host) -> None:
         self.program = program
-        self.host = host
+        self.host = replace(host, count_step=self.count_step)
         self.memory = MemoryMeter()
         self.step_count = 0
         self.slots = asyncio.Semaphore(MAX_CONCURRENT_THREADS)

@@ -181,3 +181,5 @@ class Host:
     env: Mapping[str, str] = field(default_factory=dict)
     connectors: Mapping[str, ConnectorMethod] = field(default_factory=dict)
     calls: CallObserver | None = None
+    count_step: Callable[[], None] = lambda: None
+    """Counts one more step of the execution, raising its uncatchable error beyond the limit; set by the interpreter."""

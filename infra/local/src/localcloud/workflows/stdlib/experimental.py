@@ -50,9 +50,9 @@ async def _map(
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_outcome(host, workflow, item, seconds)) for item in items]
     outcomes = [task.result() for task in tasks]
-    for outcome in outcomes:
-        if isinstance(outcome, WorkflowError):
-            raise outcome
+    if failures := [outcome for outcome in outcomes if isinstance(outcome, WorkflowError)]:
+        # An exhausted limit of this execution must not hide behind a child's failure.
+        raise next((failure for failure in failures if not failure.catchable), failures[0])
     return outcomes
 
 

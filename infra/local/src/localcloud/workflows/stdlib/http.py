@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
-from email.message import Message
 
 from localcloud.workflows.errors import (
     connection_error,
@@ -17,7 +16,7 @@ from localcloud.workflows.errors import (
     resource_limit_error,
     timeout_error,
 )
-from localcloud.workflows.jsontext import JsonDecodeError, decode_json
+from localcloud.workflows.http_bodies import value_from_body
 from localcloud.workflows.runtime.host import (
     Host,
     HttpConnectionBroken,
@@ -63,48 +62,14 @@ async def send(host: Host, request: HttpRequest) -> dict[str, Value]:
         raise timeout_error(f"no answer within {request.timeout_s:g} seconds") from None
     if len(response.body) > MAX_HTTP_RESPONSE_BYTES:
         raise resource_limit_error(f"HTTP response is larger than {MAX_HTTP_RESPONSE_BYTES} bytes")
-    body = decode_body(response)
+    body = value_from_body(response.body, _content_type(response))
     if response.code >= _FIRST_ERROR_CODE:
         raise http_error(response.code, response.headers, body)
     return {"body": body, "code": response.code, "headers": dict(response.headers)}
 
 
-def decode_body(response: HttpResponse) -> Value:
-    """Return the body by its Content-Type: JSON for `application/json`, text for `text/*`, otherwise bytes.
-
-    Without a type, UTF-8 becomes text. Only the exact type is parsed as JSON, so `application/problem+json` stays
-    bytes; JSON that does not parse stays text.
-    """
-    message = Message()
-    message["Content-Type"] = _header(response, "content-type") or "text/plain"
-    if message.get_content_type() == "application/json":
-        return _json(response.body)
-    if message.get_content_maintype() == "text":
-        return _text(response.body, message.get_content_charset("utf-8"))
-    return response.body
-
-
-def _header(response: HttpResponse, lower_name: str) -> str | None:
-    return next((value for name, value in response.headers.items() if name.lower() == lower_name), None)
-
-
-def _json(body: bytes) -> Value:
-    if not body.strip():
-        return None
-    text = _text(body, "utf-8")
-    if not isinstance(text, str):
-        return text
-    try:
-        return decode_json(text)
-    except JsonDecodeError:
-        return text
-
-
-def _text(body: bytes, charset: str) -> str | bytes:
-    try:
-        return body.decode(charset)
-    except (LookupError, UnicodeError):
-        return body
+def _content_type(response: HttpResponse) -> str:
+    return next((value for name, value in response.headers.items() if name.lower() == "content-type"), "")
 
 
 async def _request(host: Host, *arguments: Value) -> Value:
