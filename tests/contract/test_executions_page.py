@@ -239,6 +239,16 @@ async def test_failed_execution_marks_the_line_that_failed(tmp_path: Path) -> No
     assert f"{' ' * 12}{'^' * len('${[1, 2][5]}')} in main · look_up" in seen(page)
 
 
+async def test_threads_that_failed_are_listed_with_their_lines(tmp_path: Path) -> None:
+    """The parallel step failed, but what the reader wants is the line inside it."""
+    async with site(tmp_path) as local:
+        _, page = await local.get(await local.ran("story", '{"rows": [1, "a", "b"]}'))
+
+    assert len(re.findall(r"main · weigh\s+line 13", seen(page))) == 2
+    assert "in main · weigh, 2 threads" in seen(page)
+    assert 'class="line failed" id="L13"' in page
+
+
 async def test_timeline_shows_each_parallel_iteration(tmp_path: Path) -> None:
     """Nested by iteration, every row with its bar and a text for those who cannot see it."""
     async with site(tmp_path) as local:

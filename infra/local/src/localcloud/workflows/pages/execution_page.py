@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from localcloud.workflows.pages.error_section import error_section, failure_marks
 from localcloud.workflows.pages.layout import (
     badge,
     button_form,
@@ -17,9 +18,9 @@ from localcloud.workflows.pages.layout import (
     time_text,
 )
 from localcloud.workflows.pages.markup import Child, Markup, h
-from localcloud.workflows.pages.source_view import Mark, line_link, source_excerpt, source_view
+from localcloud.workflows.pages.source_view import Mark, line_link, source_view
 from localcloud.workflows.pages.steps_table import steps_table
-from localcloud.workflows.store import Execution, ExecutionFailure
+from localcloud.workflows.store import Execution
 
 
 def execution_page(
@@ -44,7 +45,11 @@ def execution_page(
         [(workflow_id, page_url(execution.workflow_name))],
         h("div", h("div", cancel, class_="actions") if is_live else None, data_part="actions"),
         section("State", _state(execution, now_s), part="state"),
-        h("div", _error(execution) if execution.error is not None else None, data_part="error"),
+        h(
+            "div",
+            error_section(execution.revision.source, execution.error) if execution.error is not None else None,
+            data_part="error",
+        ),
         h("div", _callbacks(callbacks) if callbacks else None, data_part="callbacks"),
         h("div", outcome, class_="pair", data_part="outcome"),
         section("Steps", steps_table(execution, now_s=now_s, first=first), part="steps"),
@@ -87,6 +92,10 @@ def _places(execution: Execution) -> Child:
     return places[0] if len(places) == 1 else h("ul", [h("li", place) for place in places])
 
 
+def _error(execution: Execution) -> Markup | None:
+    return None if execution.error is None else error_section(execution.revision.source, execution.error)
+
+
 def _callbacks(callbacks: Sequence[tuple[str, str, int]]) -> Markup:
     rows = [
         (h("code", method), h("code", url), "waits" if waiting else "nobody waits yet")
@@ -95,30 +104,9 @@ def _callbacks(callbacks: Sequence[tuple[str, str, int]]) -> Markup:
     return section("Open callbacks", table(("Method", "URL", "Waiting"), rows, caption="Open callback endpoints"))
 
 
-def _error(execution: Execution) -> Markup:
-    failure = execution.error
-    assert failure is not None
-    mark = _failure_mark(failure)
-    frames = [
-        (h("code", frame.routine), h("code", frame.step), line_link(frame.line) if frame.line else None)
-        for frame in failure.stack_trace
-    ]
-    return section(
-        "Error",
-        h("p", failure.context.splitlines()[0] if failure.context else "The execution failed.", class_="message"),
-        source_excerpt(execution.revision.source, mark) if mark is not None else None,
-        h("h3", "Payload"),
-        json_block(failure.payload, "Payload of the error"),
-        [h("h3", "Stack"), table(("Routine", "Step", "Place"), frames, caption="Stack, innermost first")]
-        if frames
-        else None,
-    )
-
-
 def _marks(execution: Execution) -> Sequence[Mark]:
     if execution.error is not None:
-        mark = _failure_mark(execution.error)
-        return () if mark is None else (mark,)
+        return failure_marks(execution.error)
     if not execution.is_live:
         return ()
     counts: dict[tuple[int, str], int] = {}
@@ -129,10 +117,3 @@ def _marks(execution: Execution) -> Sequence[Mark]:
         Mark(line, "running", f"now: {text}" + (f" ({count} threads)" if count > 1 else ""))
         for (line, text), count in counts.items()
     ]
-
-
-def _failure_mark(failure: ExecutionFailure) -> Mark | None:
-    frame = next((frame for frame in failure.stack_trace if frame.line), None)
-    if frame is None:
-        return None
-    return Mark(frame.line, "failed", f"in {frame.routine} · {frame.step}", frame.column, frame.length)
