@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 import pytest
 import requests
-from google.api_core import exceptions
-from google.cloud.workflows import executions_v1beta
-from google.cloud.workflows.executions_v1beta.services.executions.transports import ExecutionsGrpcTransport
 
 from contract.conformance_report import fidelity_lines
-from contract.localcloud_process import PARENT, Served, eventually
+from contract.localcloud_process import PARENT, Served
 
 WORKFLOW = f"{PARENT}/workflows/greeting"
 QUEUE = f"{PARENT}/queues/refusals"
@@ -95,19 +90,6 @@ SOURCES = {
 }
 """Steps that must not deploy, by the id of the line."""
 
-TESTS_OF_THEIR_OWN = {"regional-google-hosts", "executions-v1beta-grpc"}
-
-CATCH = """
-- a:
-    try:
-      call: http.get
-      args: {url: 'https://workflows.us-central1.rep.googleapis.com/v1/projects/demo'}
-    except:
-      as: e
-      steps:
-        - b: {return: "${e}"}
-"""
-
 
 def each(probes: Mapping[str, Sequence[Any]]) -> list[Any]:
     """Return every probe as a parameter that is called after its line."""
@@ -130,7 +112,7 @@ def test_every_refused_line_has_a_probe() -> None:
     """No refusal is claimed that is not shown."""
     refused = {line["id"] for line in fidelity_lines() if line["status"] == "refused"}
 
-    assert refused == REQUESTS.keys() | SOURCES.keys() | TESTS_OF_THEIR_OWN
+    assert refused == REQUESTS.keys() | SOURCES.keys()
 
 
 @pytest.mark.parametrize("refusal", each(REQUESTS))
@@ -151,37 +133,8 @@ def test_source_is_refused(served: Served, step: str) -> None:
     assert "localcloud does not emulate" in operation["error"]["message"]
 
 
-def test_regional_host_is_not_called(served: Served) -> None:
-    """An execution that calls a regional address of Google's fails to connect, because nothing is sent."""
-    assert "error" not in deploy(served, "regional", CATCH)
-
-    error = run(served, "regional")
-
-    assert error["tags"] == ["ConnectionFailedError"]
-    assert "has no local server" in error["message"]
-
-
-def test_executions_v1beta_is_refused_over_grpc(served: Served) -> None:
-    """The beta client gets UNIMPLEMENTED."""
-    with grpc.insecure_channel(f"127.0.0.1:{served.ports['workflows-grpc']}") as channel:
-        client = executions_v1beta.ExecutionsClient(transport=ExecutionsGrpcTransport(channel=channel))
-
-        with pytest.raises(exceptions.MethodNotImplemented):
-            client.list_executions(parent=WORKFLOW)
-
-
 def deploy(served: Served, workflow_id: str, source: str) -> dict[str, Any]:
     """Deploy a source and return the operation."""
     url = f"{served.url('workflows')}/v1/{PARENT}/workflows?workflowId={workflow_id}"
     operation: dict[str, Any] = requests.post(url, json={"sourceContents": source}, timeout=10).json()
     return operation
-
-
-def run(served: Served, workflow_id: str) -> Any:
-    """Run a workflow and return its result as JSON text decoded, or None."""
-    root = f"{served.url('workflows')}/v1"
-    started = requests.post(f"{root}/{PARENT}/workflows/{workflow_id}/executions", json={}, timeout=10).json()
-    ended = eventually(
-        lambda: requests.get(f"{root}/{started['name']}", timeout=10).json(), lambda each: each["state"] != "ACTIVE"
-    )
-    return json.loads(ended["result"])

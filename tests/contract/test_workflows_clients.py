@@ -19,10 +19,16 @@ import pytest
 import requests
 from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import workflows_v1
-from google.cloud.workflows import executions_v1
+from google.cloud import workflows_v1, workflows_v1beta
+from google.cloud.workflows import executions_v1, executions_v1beta
 from google.cloud.workflows.executions_v1.services.executions.transports import ExecutionsGrpcTransport
+from google.cloud.workflows.executions_v1beta.services.executions.transports import (
+    ExecutionsGrpcTransport as BetaExecutionsTransport,
+)
 from google.cloud.workflows_v1.services.workflows.transports import WorkflowsGrpcTransport
+from google.cloud.workflows_v1beta.services.workflows.transports import (
+    WorkflowsGrpcTransport as BetaWorkflowsTransport,
+)
 
 from localcloud.clock import SystemClock
 from localcloud.identity.issuer import AccountTokens, TokenIssuer
@@ -254,6 +260,36 @@ def test_workflow_is_created_updated_and_deleted(workflows: workflows_v1.Workflo
     assert (updated.description, updated.revision_id[:7]) == ("new", "000002-")
     with pytest.raises(exceptions.NotFound):
         workflows.get_workflow(name=created.name)
+
+
+def test_beta_clients_see_the_same_workflows(channel: grpc.Channel, fresh_id: str) -> None:
+    """v1beta over gRPC: deploy, run, read and delete, with operations of that version."""
+    workflows = workflows_v1beta.WorkflowsClient(transport=BetaWorkflowsTransport(channel=channel))
+    executions = executions_v1beta.ExecutionsClient(transport=BetaExecutionsTransport(channel=channel))
+    created = workflows.create_workflow(
+        parent=PARENT, workflow_id=fresh_id, workflow=workflows_v1beta.Workflow(source_contents=ECHO)
+    ).result(timeout=10)
+    started = executions.create_execution(
+        parent=created.name, execution=executions_v1beta.Execution(argument='{"a": 1}')
+    )
+    ended = eventually(
+        lambda: executions.get_execution(name=started.name),
+        lambda execution: execution.state != executions_v1beta.Execution.State.ACTIVE,
+    )
+    listed = [execution.name for execution in executions.list_executions(parent=created.name)]
+    workflows.delete_workflow(name=created.name).result(timeout=10)
+
+    assert (type(created), ended.result, listed) == (workflows_v1beta.Workflow, '{"a":1}', [started.name])
+
+
+def test_beta_has_no_revisions(channel: grpc.Channel) -> None:
+    """As in production, the method is unknown there."""
+    call = channel.unary_unary("/google.cloud.workflows.v1beta.Workflows/ListWorkflowRevisions")
+
+    with pytest.raises(grpc.RpcError) as caught:
+        call(b"", timeout=5)
+
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_refused_source_raises_with_the_line(workflows: workflows_v1.WorkflowsClient, fresh_id: str) -> None:

@@ -37,6 +37,8 @@ ENDPOINTS = {"cloudtasks": "http://127.0.0.1:8123", "storage": "http://127.0.0.1
         ("https://cloudtasks.googleapis.com.:8443/v2", "http://127.0.0.1:8123/v2"),
         ("https://somebody@cloudtasks.googleapis.com/v2", "http://127.0.0.1:8123/v2"),
         ("https://storage.googleapis.com/b/%2F%20?q=a%26b", "http://127.0.0.1:4443/b/%2F%20?q=a%26b"),
+        ("https://cloudtasks.us-central1.rep.googleapis.com/v2", "http://127.0.0.1:8123/v2"),
+        ("https://europe-west12-cloudtasks.googleapis.com/v2", "http://127.0.0.1:8123/v2"),
         ("https://notgoogleapis.com/x", "https://notgoogleapis.com/x"),
         ("http://127.0.0.1:8080/upload", "http://127.0.0.1:8080/upload"),
         ("https://example.com/googleapis.com/", "https://example.com/googleapis.com/"),
@@ -48,7 +50,14 @@ def test_google_apis_are_local_and_the_rest_is_not_touched(url: str, expected: s
 
 
 @pytest.mark.parametrize(
-    "url", ["https://bigquery.googleapis.com/v2", "https://us-central1-cloudtasks.googleapis.com/v2"]
+    "url",
+    [
+        "https://bigquery.googleapis.com/v2",
+        "https://us-central1-run.googleapis.com/v2",
+        "https://run.us-central1.rep.googleapis.com/v2",
+        "https://us-central1-.googleapis.com/v2",
+        "https://cloudtasks.us-central1.googleapis.com/v2",
+    ],
 )
 def test_google_api_without_a_local_server_is_named(url: str) -> None:
     """No request ever leaves for Google."""

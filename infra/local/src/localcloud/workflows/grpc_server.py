@@ -13,8 +13,9 @@ from typing import Any
 
 import grpc
 from google.cloud.location import locations_pb2
-from google.cloud.workflows import executions_v1
+from google.cloud.workflows import executions_v1, executions_v1beta
 from google.cloud.workflows_v1.types import workflows as workflow_types
+from google.cloud.workflows_v1beta.types import workflows as beta_workflow_types
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2, json_format
 
@@ -52,8 +53,10 @@ def add_services(
         faults: what is ordered for a route happens here too.
     """
     services = {
-        "google.cloud.workflows.executions.v1.Executions": _executions_methods(executions),
-        "google.cloud.workflows.v1.Workflows": _workflows_methods(workflows),
+        "google.cloud.workflows.executions.v1.Executions": _executions_methods(executions, executions_v1),
+        "google.cloud.workflows.executions.v1beta.Executions": _executions_methods(executions, executions_v1beta),
+        "google.cloud.workflows.v1.Workflows": _workflows_methods(workflows, workflow_types),
+        "google.cloud.workflows.v1beta.Workflows": _beta(_workflows_methods(workflows, beta_workflow_types)),
         "google.longrunning.Operations": _operations_methods(workflows),
         "google.cloud.location.Locations": _locations_methods(workflows),
     }
@@ -71,8 +74,9 @@ def add_services(
     )
 
 
-def _executions_methods(api: ExecutionsApi) -> dict[str, Method]:
-    e = executions_v1
+def _executions_methods(api: ExecutionsApi, types: Any) -> dict[str, Method]:
+    """Return the methods with the message types of one version; the versions are alike in what both have."""
+    e = types
     return {
         "CreateExecution": (
             e.CreateExecutionRequest,
@@ -89,9 +93,9 @@ def _executions_methods(api: ExecutionsApi) -> dict[str, Method]:
     }
 
 
-def _workflows_methods(api: WorkflowsApi) -> dict[str, Method]:
-    w, operation = workflow_types, operations_pb2.Operation
-    return {
+def _workflows_methods(api: WorkflowsApi, types: Any) -> dict[str, Method]:
+    w, operation = types, operations_pb2.Operation
+    methods: dict[str, Method] = {
         "CreateWorkflow": (
             w.CreateWorkflowRequest,
             operation,
@@ -109,12 +113,33 @@ def _workflows_methods(api: WorkflowsApi) -> dict[str, Method]:
             lambda r: api.patch(_need(r.get("workflow", {}), "name"), r.get("updateMask", ""), r.get("workflow", {})),
         ),
         "DeleteWorkflow": (w.DeleteWorkflowRequest, operation, lambda r: api.delete(_need(r, "name"))),
-        "ListWorkflowRevisions": (
+    }
+    # v1beta has no revisions.
+    if hasattr(w, "ListWorkflowRevisionsRequest"):
+        methods["ListWorkflowRevisions"] = (
             w.ListWorkflowRevisionsRequest,
             w.ListWorkflowRevisionsResponse,
             lambda r: api.list_revisions(_need(r, "name"), _page(r)),
-        ),
-    }
+        )
+    return methods
+
+
+def _beta(methods: dict[str, Method]) -> dict[str, Method]:
+    """Return the methods with operations whose metadata and response are v1beta messages, as the client expects."""
+
+    def in_beta(call: Callable[[Json], Json]) -> Callable[[Json], Json]:
+        return lambda request: _with_beta_types(call(request))
+
+    return {name: (request, response, in_beta(call)) for name, (request, response, call) in methods.items()}
+
+
+def _with_beta_types(answer: Json) -> Json:
+    changed = dict(answer)
+    for key in ("metadata", "response"):
+        if isinstance(packed := answer.get(key), Mapping) and "@type" in packed:
+            kind = str(packed["@type"]).replace("google.cloud.workflows.v1.", "google.cloud.workflows.v1beta.")
+            changed[key] = {**packed, "@type": kind}
+    return changed
 
 
 def _operations_methods(api: WorkflowsApi) -> dict[str, Method]:

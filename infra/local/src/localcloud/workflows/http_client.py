@@ -7,6 +7,7 @@ a local token must never be shown to Google, and nothing local may change a real
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -29,6 +30,12 @@ from localcloud.workflows.runtime.limits import MAX_HTTP_RESPONSE_BYTES
 Endpoints = Mapping[str, str]
 """Google service name to local base URL without a trailing slash: `{"cloudtasks": "http://127.0.0.1:8123"}`."""
 
+_REGIONAL = re.compile(r"(?P<new>[a-z]+)\.[a-z]+-[a-z]+\d+\.rep|[a-z]+-[a-z]+\d+-(?P<old>[a-z]+)")
+"""`workflows.us-central1.rep` and, the older form, `us-central1-workflows`, both below googleapis.com.
+
+Source: https://cloud.google.com/assured-workloads/docs/configure-workloads-regional-endpoints
+"""
+
 MAX_REDIRECTS = 10
 _IDLE_S = 1.0
 MAX_BODY_BYTES = MAX_HTTP_RESPONSE_BYTES + 1
@@ -38,6 +45,8 @@ MAX_BODY_BYTES = MAX_HTTP_RESPONSE_BYTES + 1
 def local_url(url: str, endpoints: Endpoints) -> str:
     """Return the local URL for a Google API's URL, and any other URL unchanged.
 
+    A regional address stands for the service, wherever the region: localcloud has one server for all of them.
+
     Raises:
         LookupError: it is a Google API that has no local server; the text says so.
         ValueError: its host cannot be read.
@@ -45,7 +54,8 @@ def local_url(url: str, endpoints: Endpoints) -> str:
     service = google_service(url)
     if service is None:
         return url
-    base = endpoints.get(service)
+    regional = _REGIONAL.fullmatch(service)
+    base = endpoints.get(regional[regional.lastgroup or 0] if regional else service)
     if base is None:
         host = urlsplit(url).hostname
         raise LookupError(f"{host} has no local server; known services: {', '.join(sorted(endpoints)) or 'none'}")
