@@ -110,6 +110,19 @@ def test_a_sheet_in_an_allowed_bucket_may_be_named(make_lab: Any, door: str) -> 
     assert lab.get("/limits").json["sheet_buckets"] == ["other", "sheets"]
 
 
+@pytest.mark.parametrize("door", ["form", "json"])
+def test_a_sheet_may_be_pasted(lab: Any, door: str) -> None:
+    """As text beside the other fields, with the same result as a file."""
+    fields = {"csv_text": SHEET, "validate_only": "true"}
+    client = lab.client()
+    answer = (
+        client.post("/upload", json=fields)
+        if door == "json"
+        else client.post("/upload", data=fields, content_type="multipart/form-data")
+    )
+    assert answer.json == lab.upload(SHEET, validate_only="true").json
+
+
 def test_a_sheet_in_any_other_bucket_is_not_read(lab: Any) -> None:
     """Else whoever may upload could read all that ingest may read."""
     lab.storage.objects[URI] = SHEET.encode()
@@ -133,3 +146,4 @@ def test_a_file_and_a_stored_sheet_are_one_too_many(make_lab: Any) -> None:
     """Nobody has to guess which one was taken."""
     lab = make_lab(INGEST_SHEET_BUCKETS="sheets")
     assert (lab.upload(SHEET, csv_uri=URI).reason, lab.storage.reads) == ("FIELD_INVALID", 0)
+    assert lab.upload(SHEET, csv_text=SHEET).reason == "FIELD_INVALID"

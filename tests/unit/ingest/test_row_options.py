@@ -42,6 +42,7 @@ def test_equal_urls_are_compressed_once_for_each_set_of_options(lab: Any) -> Non
     """What a row says explicitly may be what the batch says anyway."""
     asked = [payload["options"] for payload in payloads(lab, OWN)]
     assert asked == [DEFAULTS, DEFAULTS | {"quality": 80, "format": "webp"}]
+    assert lab.upload(OWN, validate_only="true").json["unique_images"] == 2
     found = lab.rows("SELECT id, same_as FROM images ORDER BY row_number")
     assert [row["same_as"] for row in found] == [None, None, found[0]["id"], found[1]["id"]]
 

@@ -1,4 +1,4 @@
-"""The doors of an upload: a multipart form with a file, or JSON with items; either may name a sheet in Cloud Storage.
+"""The doors of an upload: a multipart form with a file, or JSON with items; either may hold or name a sheet instead.
 
 All of them end in the same `Upload`. What is not understood is refused, because ignoring it would be silent.
 """
@@ -30,6 +30,7 @@ MAX_ITEMS_BYTES = 8 * 1024 * 1024
 _MAX_NAME_CHARS = 200
 _DEFAULT_NAME = "sheet.csv"
 _ITEMS_NAME = "items.json"
+_PASTED_NAME = "pasted.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +104,24 @@ def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         raise _twice(repeated[0])
     fields = request.form.to_dict() | query
     form = validate(UploadForm, fields)
-    if (part is None) == (form.csv_uri is None):
-        raise _no_sheet() if part is None else _one_too_many("csv_uri")
-    if part is not None:
-        body, name = part.stream.read(), source_name(part)
-    else:
-        assert form.csv_uri is not None
-        body, name = _stored_sheet(form.csv_uri, settings, storage)
+    match part, form.csv_uri, form.csv_text:
+        case None, None, None:
+            raise _no_sheet()
+        case FileStorage(), None, None:
+            body, name = part.stream.read(), source_name(part)
+        case None, str(csv_uri), None:
+            body, name = _stored_sheet(csv_uri, settings, storage)
+        case None, None, str(csv_text):
+            body, name = csv_text.encode(), _PASTED_NAME
+        case _:
+            raise _one_too_many("csv_text" if form.csv_uri is None else "csv_uri")
+    options = form.options()
     return Upload(
         body=body,
         source_name=name,
         items=None,
-        asked=SheetRequest(form.columns, OnInvalid(form.on_invalid or OnInvalid.REJECT)),
-        options=form.options(),
+        asked=SheetRequest(form.columns, OnInvalid(form.on_invalid or OnInvalid.REJECT), options.model_dump()),
+        options=options,
         webhook_url=form.webhook_url,
         validate_only=bool(form.validate_only),
         fields=fields,
@@ -131,15 +137,19 @@ def _from_json(query: dict[str, str], settings: IngestSettings, storage: SheetSt
     # The body of a JSON request was read and cached by its parser.
     body, name, items = request.get_data(), _ITEMS_NAME, sent.sheet_items()
     fields = dict(query)
+    options = sent.options or ImageOptions()
     if sent.csv_uri is not None:
         fields["json"] = body.decode()
         body, name = _stored_sheet(sent.csv_uri, settings, storage)
+    elif sent.csv_text is not None:
+        fields["json"] = body.decode()
+        body, name = sent.csv_text.encode(), _PASTED_NAME
     return Upload(
         body=body,
         source_name=name,
         items=items,
-        asked=SheetRequest(sent.columns, OnInvalid(asked_by_query.on_invalid or sent.on_invalid)),
-        options=sent.options or ImageOptions(),
+        asked=SheetRequest(sent.columns, OnInvalid(asked_by_query.on_invalid or sent.on_invalid), options.model_dump()),
+        options=options,
         webhook_url=sent.webhook_url,
         validate_only=sent.validate_only or bool(asked_by_query.validate_only),
         fields=fields,
@@ -186,8 +196,8 @@ def _no_sheet() -> ApiError:
     found = ", ".join(_shown(name) for name in [*request.files, *request.form][:20]) or "none"
     return invalid_argument(
         Reason.FILE_MISSING,
-        f"There is no sheet: send it as a file in the field 'file' (also {', '.join(FILE_FIELDS[1:])}), or name one in"
-        f" the field 'csv_uri'. Fields found: {found}.",
+        f"There is no sheet: send it as a file in the field 'file' (also {', '.join(FILE_FIELDS[1:])}), or as text"
+        f" in 'csv_text', or name one in 'csv_uri'. Fields found: {found}.",
     )
 
 

@@ -75,6 +75,9 @@ class UploadForm(UploadQuery):
     csv_uri: Annotated[SheetUri | None, BeforeValidator(_none_if_empty)] = Field(
         None, description="gs://bucket/name of the sheet, instead of a file"
     )
+    csv_text: Annotated[Text | None, BeforeValidator(_none_if_empty)] = Field(
+        None, description="The sheet itself as pasted text, instead of a file"
+    )
     webhook_url: Annotated[WebUrl | None, BeforeValidator(_none_if_empty)] = Field(
         None, validation_alias=AliasChoices(*WEBHOOK_FIELDS), description="Told when this batch ends"
     )
@@ -119,6 +122,7 @@ class JsonUpload(Request):
 
     items: list[ItemBody] | None = Field(None, description="The products, instead of a sheet")
     csv_uri: SheetUri | None = Field(None, description="gs://bucket/name of the sheet, instead of items")
+    csv_text: Text | None = Field(None, min_length=1, description="The sheet itself as text, instead of items")
     webhook_url: WebUrl | None = Field(None, description="Told when this batch ends")
     options: ImageOptions | None = Field(None, description="The options of the batch")
     columns: ColumnsField = Field(default_factory=dict, description="Which column of the sheet is which")
@@ -127,8 +131,8 @@ class JsonUpload(Request):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.items is None) == (self.csv_uri is None):
-            raise ValueError("give either items or csv_uri")
+        if sum(source is not None for source in (self.items, self.csv_uri, self.csv_text)) != 1:
+            raise ValueError("give one of items, csv_uri and csv_text")
         if self.items is not None and self.columns:
             raise ValueError("columns are of sheets; items have none")
         return self
@@ -159,6 +163,7 @@ class UploadDocument(BaseModel):
         None, description="The sheet, CSV in any usual dialect; also accepted as csv, csvFile, csv_file, input_data"
     )
     csv_uri: str | None = Field(None, description="gs://bucket/name of the sheet, instead of a file")
+    csv_text: str | None = Field(None, description="The sheet itself as pasted text, instead of a file")
     webhook_url: str | None = Field(None, description="Told when this batch ends; also webhookUrl, callbackUrl")
     quality: int | None = Field(None, ge=1, le=95)
     max_width: int | None = Field(None, ge=1, le=MAX_SIDE_PX)
@@ -176,6 +181,7 @@ class JsonUploadDocument(BaseModel):
         None, description='Products such as {"id": "1", "name": "Lamp", "urls": ["https://..."], "options": {}}'
     )
     csv_uri: str | None = Field(None, description="gs://bucket/name of the sheet, instead of items")
+    csv_text: str | None = Field(None, description="The sheet itself as text, instead of items")
     webhook_url: str | None = None
     options: ImageOptions | None = None
     columns: ColumnsDocument | None = None

@@ -154,6 +154,19 @@ WRITTEN: tuple[Dialect, ...] = (
         warnings=((2, "EXTRA_EMPTY_CELLS"),),
     ),
     Dialect(
+        "blank lines above the header",
+        _plain("", ",,", HEADER, f'1,Lamp,"{A},{C}"'),
+        ((4, "1", "Lamp", (A, C)),),
+    ),
+    Dialect(
+        "a README's table below a blank line",
+        _plain("", "| Product Name | Input Image Urls |", "|--|--|", f"| Lamp | {A} |"),
+        ((4, "", "Lamp", (A,)),),
+        delimiter="|",
+        layout="pipe_table",
+        warnings=((1, "PIPE_TABLE"),),
+    ),
+    Dialect(
         "blank rows between and behind",
         _plain(HEADER, "", f'1,Lamp,"{A},{C}"', ",,", ""),
         (
@@ -209,6 +222,7 @@ WRITTEN: tuple[Dialect, ...] = (
         "our own output as input",
         _plain(HEADER + ",Output Image Urls,Image Errors", f'1,Lamp,"{A},{C}","https://o/1,","|x"'),
         (ONE,),
+        warnings=((2, "OUTPUT_REPLACED"),),
     ),
     Dialect(
         "Shopify's export",

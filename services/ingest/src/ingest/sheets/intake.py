@@ -7,7 +7,7 @@ over its rows. Reading twice costs seconds for the largest sheet; keeping it wou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -46,10 +46,11 @@ _LAYOUT_WARNINGS = {
 
 @dataclass(frozen=True, slots=True)
 class SheetRequest:
-    """What the sender says about a sheet: which column is which, and what becomes of bad rows."""
+    """What the sender says about a sheet: which column is which, what becomes of bad rows, the options of the batch."""
 
     columns: ColumnChoice = field(default_factory=dict)
     on_invalid: OnInvalid = OnInvalid.REJECT
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 def read_sheet(body: bytes, limits: SheetLimits, asked: SheetRequest | None = None) -> Sheet:
@@ -84,16 +85,17 @@ def read_items(items: Sequence[Item], limits: SheetLimits, asked: SheetRequest |
 class SheetRows:
     """The rows of a sheet, read anew from its source by each iteration."""
 
-    def __init__(self, source: RecordSource, reader: RowReader, row_count: int) -> None:
+    def __init__(self, source: RecordSource, reader: RowReader, *, first: int, row_count: int) -> None:
         self._source = source
         self._reader = reader
+        self._first = first
         self._row_count = row_count
 
     def __iter__(self) -> Iterator[SheetRow]:
         """Yield each row in order."""
         # Whatever ended the sheet early was told when it was read for the first time.
         records = self._source.records(ProblemList())
-        for record in islice(records, 1, 1 + self._row_count):
+        for record in islice(records, self._first, self._first + self._row_count):
             yield self._reader.read(record)
 
 
@@ -101,14 +103,21 @@ def _survey(source: RecordSource, limits: SheetLimits, asked: SheetRequest, warn
     # `broken` is about the sheet as a whole; `problems` has these and those of its rows, in their order.
     problems, broken = ProblemList(), ProblemList()
     records = source.records(broken)
-    first = next(records, None)
+    first = None
+    before_rows = 0
+    for record in records:
+        before_rows += 1
+        if any(cell.strip() for cell in record.cells):
+            first = record
+            break
     if first is None:
         raise SheetError(broken) if broken.count else refuse(ProblemCode.SHEET_EMPTY, "The file is empty.")
     cells = unpacked(first.cells, source.dialect.delimiter) or first.cells
     header = tuple(cell.strip().strip("\ufeff\u200b") for cell in cells)
     columns = _columns(header, limits, asked)
     reader = RowReader(header, columns, source.dialect, limits)
-    count = _Count(limits.max_images)
+    count = _Count(limits.max_images, asked.options)
+    replaced: Problem | None = None
     for record in records:
         if count.rows >= limits.max_rows:
             message = f"The sheet has more than {limits.max_rows} rows."
@@ -116,6 +125,7 @@ def _survey(source: RecordSource, limits: SheetLimits, asked: SheetRequest, warn
             break
         row = reader.read(record)
         count.add(row)
+        replaced = replaced or _replaced_output(row, header, columns)
         for problem in row.problems:
             problems.add(problem)
         for warning in row.warnings:
@@ -129,7 +139,9 @@ def _survey(source: RecordSource, limits: SheetLimits, asked: SheetRequest, warn
         for problem in broken.listed:
             problems.add(problem)
         raise SheetError(problems)
-    rows = SheetRows(source, reader, count.rows)
+    if replaced is not None:
+        warnings.add(replaced)
+    rows = SheetRows(source, reader, first=before_rows, row_count=count.rows)
     return Sheet(header, columns, source.dialect, rows, count.facts(), problems, warnings)
 
 
@@ -149,11 +161,25 @@ def _columns(header: tuple[str, ...], limits: SheetLimits, asked: SheetRequest) 
     return columns
 
 
+def _replaced_output(row: SheetRow, header: Sequence[str], columns: Columns) -> Problem | None:
+    """Return the warning that what stands in the output column will not stay; it is told once for a sheet."""
+    if columns.output is None or row.problems or not row.cells[columns.output].strip():
+        return None
+    return Problem(
+        row.number,
+        header[columns.output],
+        ProblemCode.OUTPUT_REPLACED,
+        "The column of outputs is filled, from this row on; the new links take the place of what it holds.",
+        row.cells[columns.output],
+    )
+
+
 class _Count:
     """Counts rows, images, URLs and hosts on the way; of more images than are allowed it counts only the number."""
 
-    def __init__(self, max_images: int) -> None:
+    def __init__(self, max_images: int, options: Mapping[str, object]) -> None:
         self._max_images = max_images
+        self._options = options
         self.rows = 0
         self.images = 0
         self._invalid_rows = 0
@@ -168,7 +194,8 @@ class _Count:
         self.images += len(row.urls)
         if self.images > self._max_images:
             return
-        options = tuple(sorted(row.options.items()))
+        # What a row says as the batch does is nothing of its own.
+        options = tuple(sorted(item for item in row.options.items() if self._options.get(item[0]) != item[1]))
         for url in row.urls:
             self._urls.add(url)
             self._jobs.add((url, options))

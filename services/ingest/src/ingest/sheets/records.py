@@ -119,11 +119,13 @@ def _layout(text: SheetText, delimiter: str, *, skip: bool) -> Layout:
         if skip:
             stream.readline()
         if delimiter == "|":
-            lines = [stream.readline(MAX_FIELD_CHARS).strip() for _ in range(2)]
+            pieces = iter(lambda: stream.readline(MAX_FIELD_CHARS), "")
+            lines = [*islice((line.strip() for line in pieces if not line.isspace()), 2), ""]
             if _TABLE_RULE.match(lines[1]) or (len(lines[0]) > 1 and lines[0][0] == lines[0][-1] == "|"):
                 return Layout.PIPE_TABLE
             return Layout.CSV
-        header = next(_csv_records(stream, delimiter, ProblemList()), None)
+        found = _csv_records(stream, delimiter, ProblemList())
+        header = next((record for record in found if any(cell.strip() for cell in record.cells)), None)
     return Layout.QUOTED_LINES if header is not None and unpacked(header.cells, delimiter) else Layout.CSV
 
 
