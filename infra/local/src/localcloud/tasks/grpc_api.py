@@ -120,7 +120,7 @@ def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, faults: FaultPl
     }
     for service, table in ((_SERVICE, methods), (_LOCATIONS, locations)):
         handlers = {
-            name: _handler(request, response, _faulty(call, RPC_ROUTES.get(name, name), faults))
+            name: _handler(request, response, _faulty(call, RPC_ROUTES[name], faults))
             for name, (request, response, call) in table.items()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))

@@ -59,6 +59,17 @@ _REFUSED: Mapping[tuple[str, str], str] = {
 
 _REFUSED_PATHS = re.compile(r"/v2(?:beta[23])?/projects/[^/]+/locations/[^/]+/(?P<what>cmekConfig|operations(?:/.*)?)")
 
+REFUSED_RPCS = (
+    "GetIamPolicy",
+    "SetIamPolicy",
+    "TestIamPermissions",
+    "BatchCreateTasks",
+    "BatchDeleteTasks",
+    "GetCmekConfig",
+    "UpdateCmekConfig",
+)
+"""gRPC methods that production has and localcloud has not."""
+
 RPC_ROUTES: Mapping[str, str] = {
     "ListQueues": "queues.list",
     "GetQueue": "queues.get",
@@ -75,18 +86,9 @@ RPC_ROUTES: Mapping[str, str] = {
     "RunTask": "tasks.run",
     "ListLocations": "locations.list",
     "GetLocation": "locations.get",
+    **{name: name for name in REFUSED_RPCS},
 }
 """gRPC method to route; a refused method is its own route."""
-
-REFUSED_RPCS = (
-    "GetIamPolicy",
-    "SetIamPolicy",
-    "TestIamPermissions",
-    "BatchCreateTasks",
-    "BatchDeleteTasks",
-    "GetCmekConfig",
-    "UpdateCmekConfig",
-)
 
 ROUTES = frozenset({*_METHODS.values(), *_REFUSED.values(), *REFUSED_RPCS, "operations", "cmekConfig", APP, DISPATCH})
 """Ids of all routes."""
