@@ -119,3 +119,10 @@ def test_new_secrets_is_executable_shell() -> None:
 
     assert script.stat().st_mode & 0o111
     assert script.read_text(encoding="utf-8").startswith("#!/bin/sh\n")
+
+
+def test_script_and_default_name_the_same_instance() -> None:
+    """`new-secrets` writes URLs of the instance that Terraform makes unless told otherwise."""
+    script = (d.TERRAFORM / "new-secrets").read_text(encoding="utf-8")
+
+    assert set(re.findall(r"--instance=(\w+)", script)) == {d.default("example", "database_instance")}

@@ -44,6 +44,7 @@ module "database" {
   source              = "../../modules/database"
   project             = var.project
   location            = var.location
+  instance            = var.database_instance
   tier                = var.database_tier
   highly_available    = var.database_highly_available
   deletion_protection = var.deletion_protection

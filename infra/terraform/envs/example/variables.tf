@@ -38,6 +38,12 @@ variable "sheets_retention_days" {
   default     = 30
 }
 
+variable "database_instance" {
+  description = "Name of the Cloud SQL instance; another one only after a restore into a clone (docs/operate.md)."
+  type        = string
+  default     = "pressroom"
+}
+
 variable "database_tier" {
   description = "Machine type of Cloud SQL, db-custom-CPUS-MEGABYTES. 250 connections want 3.75 GB at least."
   type        = string

@@ -12,7 +12,7 @@ resource "google_sql_database_instance" "this" {
   #checkov:skip=CKV_GCP_111:Statements hold customers' addresses, which are not to be logged.
   #checkov:skip=CKV2_GCP_13:Query insights tell of durations without logging statements.
   project             = var.project
-  name                = "pressroom"
+  name                = var.instance
   region              = var.location
   database_version    = "POSTGRES_18"
   deletion_protection = var.deletion_protection

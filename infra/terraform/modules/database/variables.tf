@@ -8,6 +8,11 @@ variable "location" {
   type        = string
 }
 
+variable "instance" {
+  description = "Name of the instance."
+  type        = string
+}
+
 variable "tier" {
   description = "Machine type, db-custom-CPUS-MEGABYTES."
   type        = string
