@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from localcloud.clock import ManualClock
 from localcloud.workflows.enums import CallLogLevel
 from localcloud.workflows.execution_log import CallLog, ExecutionLog, call_log
 from localcloud.workflows.jsontext import MAX_DEPTH
+from localcloud.workflows.runtime.interpreter import run_program
+from localcloud.workflows.runtime.testing import make_host
+from localcloud.workflows.source.loader import load_program
 
 NAME = "projects/demo/locations/us-central1/workflows/w/executions/e"
 
@@ -138,3 +142,27 @@ def test_value_that_nests_without_end_is_cut(calls: CallLog, logged: pytest.LogC
 def test_nothing_observes_calls_that_are_not_logged() -> None:
     """Without a level the interpreter has no observer to tell."""
     assert call_log(ExecutionLog(NAME), ManualClock(), CallLogLevel.LOG_NONE) is None
+
+
+async def test_calls_of_a_real_program_are_logged(logged: pytest.LogCaptureFixture) -> None:
+    """Subworkflows and library functions; calls in expressions are not, and an exception names where it began."""
+    source = """
+    main:
+      steps:
+        - say: {call: sys.log, args: {text: '${text.to_upper("a")}'}}
+        - ask: {try: {call: sub, args: {n: 0}}, except: {as: e, steps: [{done: {return: '${e.message}'}}]}}
+    sub: {params: [n], steps: [{divide: {return: '${1 // n}'}}]}
+    """
+    host = make_host()
+    calls = CallLog(ExecutionLog(NAME), host.clock, CallLogLevel.LOG_ALL_CALLS)
+
+    await run_program(load_program(source), None, replace(host, calls=calls))
+
+    seen = [(entry["state"], entry["step"], entry["callee"]) for entry in entries(logged)]
+    assert seen == [
+        ("BEGUN", "say", "sys.log"),
+        ("SUCCEEDED", "say", "sys.log"),
+        ("BEGUN", "ask", "sub"),
+        ("EXCEPTION_RAISED", "ask", "sub"),
+    ]
+    assert entries(logged)[-1]["exceptionRaised"]["origin"] == "divide"

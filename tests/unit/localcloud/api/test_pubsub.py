@@ -61,6 +61,70 @@ async def test_mode_may_be_a_query_parameter(emulator: Any) -> None:
     assert (answer.status, argument["data"]["message"]) == (200, MESSAGE)
 
 
+async def test_repeated_message_starts_nothing_for_a_day(emulator: Any) -> None:
+    """Pub/Sub delivers at least once; the answer is the first execution, until 24 hours have passed."""
+    emulator.deploy()
+    body = {"subscription": SUBSCRIPTION, "message": MESSAGE}
+
+    first = await emulator.finish(emulator.executions.trigger_pubsub(WORKFLOW, body)["name"])
+    await emulator.clock.advance(86_399)
+    again = emulator.executions.trigger_pubsub(WORKFLOW, body)
+    await emulator.clock.advance(1)
+    later = emulator.executions.trigger_pubsub(WORKFLOW, body)
+    await emulator.finish(later["name"])
+
+    assert (again["name"] == first["name"], later["name"] == first["name"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"subscription": SUBSCRIPTION, "message": {**MESSAGE, "messageId": "8"}},
+        {"subscription": f"{SUBSCRIPTION}2", "message": MESSAGE},
+    ],
+    ids=["message", "subscription"],
+)
+async def test_another_delivery_is_not_a_repetition(emulator: Any, other: dict[str, Any]) -> None:
+    """Message ids count within a subscription."""
+    emulator.deploy()
+
+    names = [
+        emulator.executions.trigger_pubsub(WORKFLOW, body)["name"]
+        for body in ({"subscription": SUBSCRIPTION, "message": MESSAGE}, other)
+    ]
+    for name in names:
+        await emulator.finish(name)
+
+    assert names[0] != names[1]
+
+
+async def test_messages_without_an_id_are_all_new(emulator: Any) -> None:
+    """Nothing tells them apart."""
+    emulator.deploy()
+    body = {"subscription": SUBSCRIPTION, "message": {"data": "aGk="}}
+
+    names = {emulator.executions.trigger_pubsub(WORKFLOW, body)["name"] for _ in range(2)}
+    for name in names:
+        await emulator.finish(name)
+
+    assert len(names) == 2
+
+
+async def test_message_of_a_forgotten_execution_starts_a_new_one(emulator: Any) -> None:
+    """A workflow that was deleted and deployed again knows nothing of its predecessor's executions."""
+    emulator.deploy()
+    body = {"subscription": SUBSCRIPTION, "message": MESSAGE}
+    first = emulator.executions.trigger_pubsub(WORKFLOW, body)["name"]
+    await emulator.finish(first)
+    emulator.workflows.delete(WORKFLOW)
+    emulator.deploy()
+
+    second = emulator.executions.trigger_pubsub(WORKFLOW, body)["name"]
+    await emulator.finish(second)
+
+    assert second != first
+
+
 async def test_full_concurrency_refuses_the_notification(make_emulator: Any) -> None:
     """Such executions never wait in the backlog."""
     emulator = make_emulator(max_concurrent=0)

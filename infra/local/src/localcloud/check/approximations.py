@@ -43,6 +43,7 @@ FUNCTION_FACTS: Mapping[str, tuple[str, ...]] = {
     "sys.log": ("log-arguments",),
     "http.*": ("http-bodies", "http-encoding", "http-timeouts", "http-redirects", "google-hosts"),
     "events.await_callback": ("callback-received-time", "callback-url-field", "callback-wrong-method"),
+    "experimental.*": ("experimental-executions",),
     "googleapis.*": ("connector-time-limit",),
     "googleapis.workflowexecutions.*": ("connector-operation-result", "connector-poll-steps"),
     "googleapis.storage.v1.objects.insert": ("storage-insert-multipart",),

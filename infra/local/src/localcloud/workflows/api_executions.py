@@ -15,7 +15,7 @@ from localcloud.google_errors import failed_precondition, not_found
 from localcloud.workflows import api_fields, api_lists
 from localcloud.workflows.api_json import Json, execution_json, present, step_entry_json, to_wire
 from localcloud.workflows.api_lists import ListQuery, list_page
-from localcloud.workflows.api_pubsub import execution_fields
+from localcloud.workflows.api_pubsub import DeliveredMessages, read_notification
 from localcloud.workflows.callbacks import CallbackRequest, Callbacks
 from localcloud.workflows.enums import ExecutionState, ExecutionView, StepEntryView, StepState, StepType, enum_from_json
 from localcloud.workflows.executor import Executor, NewExecution
@@ -88,6 +88,7 @@ class ExecutionsApi:
         self._clock = clock
         self._executor = executor
         self._callbacks = callbacks
+        self._delivered = DeliveredMessages(clock)
 
     def create(self, workflow_name: str, body: Any) -> Json:
         """Start an execution and return it at once.
@@ -110,11 +111,21 @@ class ExecutionsApi:
     def trigger_pubsub(self, workflow_name: str, body: Any, mode: str = "") -> Json:
         """Start an execution whose argument is a Pub/Sub notification, or with `mode` the event around it.
 
+        A message that has started an execution in the last 24 hours is answered with that one.
+
         Raises:
             GoogleError: NOT_FOUND, INVALID_ARGUMENT, UNIMPLEMENTED, RESOURCE_EXHAUSTED.
         """
         self._store.workflow(workflow_name)
-        return self.create(workflow_name, execution_fields(body, mode))
+        wanted = read_notification(body, mode)
+        if wanted.delivery is None:
+            return self.create(workflow_name, wanted.execution)
+        known = self._delivered.execution_of(workflow_name, wanted.delivery)
+        if known is not None and self._store.has_execution(known):
+            return self.get(known)
+        started = self.create(workflow_name, wanted.execution)
+        self._delivered.remember(workflow_name, wanted.delivery, started["name"])
+        return started
 
     def get(self, name: str, view: Any = "") -> Json:
         """Return an execution, FULL by default.

@@ -11,8 +11,10 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from localcloud.clock import Clock
 from localcloud.google_errors import invalid_argument, unimplemented
 from localcloud.workflows import api_fields
 from localcloud.workflows.api_json import Json
@@ -23,9 +25,48 @@ _EVENTARC_MODE = "CUSTOM_PUBSUB_"
 
 _EVENT_TYPE = "google.cloud.pubsub.topic.v1.messagePublished"
 
+DEDUPLICATION_S = 24 * 3600.0
+"""How long a message is remembered: https://cloud.google.com/workflows/docs/trigger-workflow-eventarc."""
 
-def execution_fields(body: Any, mode: str) -> Json:
-    """Return the fields of the Execution that a notification asks for; it never waits in the backlog.
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What a push asks for: the fields of the Execution, and the delivery it belongs to, if the message has an id."""
+
+    execution: Json
+    delivery: tuple[str, str] | None
+
+
+class DeliveredMessages:
+    """Which message started which execution, for 24 hours; a message that comes again starts no second one."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started: dict[tuple[str, str, str], tuple[float, str]] = {}
+        """Workflow, subscription and message id to when and which execution, oldest first."""
+
+    def execution_of(self, workflow_name: str, delivery: tuple[str, str]) -> str | None:
+        """Return the name of the execution that the message has started, or None."""
+        self._forget_old()
+        started = self._started.get((workflow_name, *delivery))
+        return started[1] if started is not None else None
+
+    def remember(self, workflow_name: str, delivery: tuple[str, str], execution_name: str) -> None:
+        """Note that the message has started an execution now."""
+        key = (workflow_name, *delivery)
+        self._started.pop(key, None)
+        self._started[key] = (self._clock.now(), execution_name)
+
+    def _forget_old(self) -> None:
+        oldest_s = self._clock.now() - DEDUPLICATION_S
+        for key, (started_s, _) in list(self._started.items()):
+            if started_s > oldest_s:
+                break
+            del self._started[key]
+
+
+def read_notification(body: Any, mode: str) -> Notification:
+    """Return the execution that a push asks for; it never waits in the backlog.
 
     Args:
         body: the request's body.
@@ -40,7 +81,11 @@ def execution_fields(body: Any, mode: str) -> Json:
             raise invalid_argument(f"Required field '{name}' is missing")
     notification = {"message": fields["message"], "subscription": fields["subscription"]}
     argument = _argument(notification, mode or fields.get("GCPCloudEventsMode", ""))
-    return {"argument": encode_json(argument), "disableConcurrencyQuotaOverflowBuffering": True}
+    message_id = fields["message"].get("messageId")
+    return Notification(
+        {"argument": encode_json(argument), "disableConcurrencyQuotaOverflowBuffering": True},
+        (fields["subscription"], message_id) if message_id else None,
+    )
 
 
 def _argument(notification: Json, mode: str) -> Json:

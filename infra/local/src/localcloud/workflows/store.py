@@ -171,6 +171,10 @@ class Store:
         except KeyError:
             raise not_found(f"Operation '{name}' was not found") from None
 
+    def has_execution(self, name: str) -> bool:
+        """Return whether an execution is remembered."""
+        return name in self._executions.get(name.rsplit("/", 2)[0], {})
+
     def execution(self, name: str) -> Execution:
         """Return an execution.
 
