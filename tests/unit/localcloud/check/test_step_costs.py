@@ -278,3 +278,13 @@ def test_jump_forward_is_no_repetition() -> None:
     source = "- a:\n    next: c\n- b:\n    assign: [{x: 1}]\n- c:\n    return: 1\n"
 
     assert figures(source).repetitions == ()
+
+
+@pytest.mark.parametrize(("parameters", "polls"), [("{}", ["poll"]), ("{skip_polling: true}", [])])
+def test_polls_of_a_connector_that_waits_are_a_repetition(parameters: str, polls: list[str]) -> None:
+    """Each is a step; a call that skips polling has none."""
+    name = "googleapis.workflowexecutions.v1.projects.locations.workflows.executions.run"
+    source = f"- a:\n    call: {name}\n    args: {{workflow_id: w, connector_params: {parameters}}}\n"
+    costs = step_costs(load_program(source, connectors=[name]))
+
+    assert [each.what for each in costs.repetitions] == polls

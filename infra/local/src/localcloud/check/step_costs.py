@@ -8,14 +8,19 @@ Source of what counts: https://cloud.google.com/workflows/docs/best-practice (st
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 
 from localcloud.check.walk import blocks_of, calls_in, jumps_of, loop_template, retry_templates, templates_of
+from localcloud.workflows.connectors.executions import METHODS
+from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, Waiting
 from localcloud.workflows.source.steps import (
     Assign,
     Block,
     Call,
+    ConnectorCallee,
     For,
+    FunctionCallee,
     Group,
     InRange,
     Parallel,
@@ -54,7 +59,7 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """What happens an unknown number of times: an iteration, jump back or retry, or a recursive routine's next call."""
+    """What happens an unknown number of times: an iteration, jump back, retry, poll, or call of a recursive routine."""
 
     what: str
     routine: str
@@ -124,7 +129,9 @@ class _Counter:
                 return cost + _ONE
             case Call(callee=RoutineCallee(name=name)):
                 return cost + _ONE + self.routine(self._program.routines[name])
-            case Call():
+            case Call() as call:
+                if _polls(call):
+                    self._note("poll", routine, step, _ONE)
                 return cost + _ONE
             case Switch():
                 bodies = [self._block(body, routine) for body in blocks_of(step)]
@@ -189,6 +196,31 @@ class _Counter:
     def _note(self, what: str, routine: str, step: Step, each: Steps) -> None:
         line = step.ending.position.line if what.startswith("jump") and step.ending is not None else step.position.line
         self.repetitions[what, routine, step.name, line] = Repetition(what, routine, step.name, line, each)
+
+
+_POLLING_CALLS = (
+    "experimental.executions.run",
+    "googleapis.workflowexecutions.*.executions.create",
+    "googleapis.workflowexecutions.*.executions.run",
+    *(method.name for method in METHODS if method.waiting is not Waiting.NOT),
+)
+"""Calls that wait for something with a poll that counts as a step, by name with `*`."""
+
+
+def _polls(call: Call) -> bool:
+    match call.callee:
+        case ConnectorCallee(name=name, argument_names=names):
+            arguments = dict(zip(names, call.arguments, strict=True))
+            parameters = arguments.get(CONNECTOR_PARAMS)
+            if parameters is not None and parameters.is_constant and parameters.now is not None:
+                value = parameters.now(None)
+                if isinstance(value, dict) and value.get("skip_polling") is True:
+                    return False
+        case FunctionCallee(function=function):
+            name = function.name
+        case _:
+            return False
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _POLLING_CALLS)
 
 
 def _dearest(costs: list[Steps]) -> Steps:
