@@ -78,6 +78,22 @@ main:
     - done:
         return: ${answer}
 """
+MAP = """
+main:
+  params: [args]
+  steps:
+    - run_all:
+        call: experimental.executions.map
+        args: {workflow_id: echo, arguments: "${args}"}
+        result: answers
+    - done:
+        return: ${answers}
+"""
+COUNT = """
+- start: {assign: [{sum: 0}]}
+- loop:
+    for: {value: v, range: [1, 3], steps: [{add: {assign: [{sum: "${sum + v}"}]}}]}
+"""
 FAN_OUT = """
 main:
   params: [args]
@@ -180,6 +196,8 @@ def platform() -> Iterator[Platform]:
         "fail": FAIL,
         "parent": PARENT_AND_CHILD,
         "fan-out": FAN_OUT,
+        "map": MAP,
+        "count": COUNT,
     }.items():
         platform.deploy(workflow_id, source)
     yield platform
@@ -429,6 +447,29 @@ def test_connector_raises_when_the_child_fails(executions: executions_v1.Executi
 
     assert (payload["message"], payload["tags"]) == ("Execution failed or cancelled.", ["OperationError"])
     assert payload["operation"]["state"] == "FAILED"
+
+
+def test_map_runs_a_child_per_argument(executions: executions_v1.ExecutionsClient) -> None:
+    """`experimental.executions.map` keeps the order of its arguments."""
+    assert run(executions, "map", [3, "b", None]).result == '[3,"b",null]'
+
+
+def test_detailed_history_is_filtered_and_ordered_over_rest(platform: Platform) -> None:
+    """The step entries of a loop, newest first, with their variables and what is expected."""
+    root = f"{platform.workflows.base_url}/v1"
+    wanted = {"executionHistoryLevel": "EXECUTION_HISTORY_DETAILED"}
+    name = requests.post(f"{root}/{PARENT}/workflows/count/executions", json=wanted, timeout=5).json()["name"]
+    eventually(lambda: requests.get(f"{root}/{name}", timeout=5).json()["state"], lambda state: state == "SUCCEEDED")
+
+    query = {"filter": "stepType=FOR_ITERATION AND NOT entryId<5", "orderBy": "entryId desc"}
+    answer = requests.get(f"{root}/{name}/stepEntries", params=query, timeout=5).json()
+
+    shown = []
+    for entry in answer["stepEntries"]:
+        metadata = entry["stepEntryMetadata"]
+        total = entry["variableData"]["variables"]["sum"]
+        shown.append((metadata["progressNumber"], metadata["expectedIteration"], total))
+    assert shown == [("3", "3", 6), ("2", "3", 3)]
 
 
 def test_tutorial_fan_out_starts_a_hundred_children(executions: executions_v1.ExecutionsClient) -> None:
