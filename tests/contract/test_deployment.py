@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -284,3 +289,48 @@ def test_alerts_point_to_headings_of_the_runbook() -> None:
     named = {alert["runbook"] for alert in d.local("monitoring", "alerts").values()} | {"The sweep does not run"}
 
     assert named <= headings
+
+
+@pytest.fixture
+def cloudrun_copy(tmp_path: Path) -> Path:
+    shutil.copytree(d.CLOUDRUN, tmp_path / "cloudrun", ignore=shutil.ignore_patterns("rendered", "__pycache__"))
+    (tmp_path / "cloudrun/rendered").mkdir()
+    return tmp_path / "cloudrun"
+
+
+def run_render(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run render.py of a folder as operators and builds do."""
+    return subprocess.run(
+        [sys.executable, str(folder / "render.py"), "prod"], check=False, capture_output=True, text=True
+    )
+
+
+def test_render_writes_the_files_that_skaffold_deploys(cloudrun_copy: Path) -> None:
+    """From Terraform's JSON to two files of whole manifests."""
+    (cloudrun_copy / "rendered/prod.json").write_text(json.dumps(d.manifest_values()))
+
+    done = run_render(cloudrun_copy)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    written = {path.name: path.read_text() for path in (cloudrun_copy / "rendered/prod").iterdir()}
+    assert written == d.renderer().render_all(d.manifest_values())
+
+
+def test_render_writes_nothing_when_a_value_is_missing(cloudrun_copy: Path) -> None:
+    """Half a deployment is worse than none: the missing name is told and no file is left."""
+    values = {name: value for name, value in d.manifest_values().items() if name != "images_bucket"}
+    (cloudrun_copy / "rendered/prod.json").write_text(json.dumps(values))
+
+    done = run_render(cloudrun_copy)
+
+    assert done.returncode == 1
+    assert "no value for images_bucket" in done.stderr
+    assert not (cloudrun_copy / "rendered/prod").exists()
+
+
+def test_render_says_which_file_it_lacks(cloudrun_copy: Path) -> None:
+    """Without Terraform's output there is nothing to fill in."""
+    done = run_render(cloudrun_copy)
+
+    assert done.returncode == 1
+    assert "prod.json" in done.stderr

@@ -92,3 +92,17 @@ def test_context_has_what_the_dockerfile_copies(service: str) -> None:
 def test_leftovers_stay_out_of_the_context(path: str) -> None:
     """What tools leave behind is in no image."""
     assert ignored(PurePosixPath(path))
+
+
+def test_services_share_one_base_image() -> None:
+    """Cloud Build looks up the digest of ingest's base and builds all three from it."""
+    bases = {
+        base
+        for service in d.SERVICES
+        for base in re.findall(
+            r"^ARG PYTHON_IMAGE=(.+)$", (CONTEXT / service / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
+        )
+    }
+
+    assert len(bases) == 1
+    assert bases.pop() in (d.ROOT / "docs/deploy.md").read_text(encoding="utf-8")
