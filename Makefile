@@ -42,6 +42,7 @@ lint: setup ## Check style, types and the dependency rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/localcloud check workflows/batch.yaml > /dev/null
 
 format: setup ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet .
