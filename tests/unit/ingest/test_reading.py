@@ -157,6 +157,22 @@ def test_the_document_has_every_public_route_and_no_other(lab: Any) -> None:
     assert documented == served
 
 
+def test_every_reference_in_the_document_leads_somewhere(lab: Any) -> None:
+    """Models refer to models; a reader of the document must find them."""
+    document = lab.get("/openapi.json")
+    references = set(re.findall(r'"\$ref": ?"([^"]+)"', document.text))
+    schemas = document.json["components"]["schemas"]
+    assert references == {f"#/components/schemas/{name}" for name in schemas} & references
+
+
+def test_the_document_shows_both_doors_of_an_upload(lab: Any) -> None:
+    """A form and JSON, for the upload and for the corrected sheet."""
+    paths = lab.get("/openapi.json").json["paths"]
+    for path in ("/upload", "/corrected_sheet"):
+        doors = set(paths[path]["post"]["requestBody"]["content"])
+        assert doors == {"multipart/form-data", "application/json"}
+
+
 @pytest.mark.parametrize("path", ["/status/{}", "/requests", "/limits"])
 def test_answers_have_the_documented_shape(lab: Any, path: str) -> None:
     """The models in the document are closed, so a forgotten field is found."""

@@ -13,7 +13,7 @@ from ingest.sheets.intake import read_sheet
 from ingest.sheets.links import link_fault, split_links
 from ingest.sheets.model import Sheet, SheetError, SheetLimits
 
-LIMITS = SheetLimits(max_bytes=1_000_000, max_rows=1000, max_images=1000, max_urls_per_cell=100, max_columns=200)
+LIMITS = SheetLimits(max_bytes=2_000_000, max_rows=1000, max_images=1000, max_urls_per_cell=100, max_columns=200)
 HEADER = "S. No.,Product Name,Input Image Urls"
 THUMBOR = "https://t.example/filters:sharpen(1,0,false)/a.jpg"
 CLOUDINARY = "https://c.example/c_fit,f_auto/b;v=1|x.jpg"
@@ -193,6 +193,10 @@ def test_the_first_thousand_problems_are_listed_and_all_are_counted() -> None:
         pytest.param(f'{HEADER}\n1,"x,\n2,y,\n'.encode(), "CSV_SYNTAX", id="unclosed quote"),
         pytest.param(f'{HEADER}\n1,"x"y,\n'.encode(), "CSV_SYNTAX", id="text behind a quote"),
         pytest.param(f"{HEADER}\n1,{'x' * 131_073},\n".encode(), "FIELD_TOO_LONG", id="long field"),
+        pytest.param(f"{HEADER}\n{',' * 1_048_577}\n".encode(), "ROW_TOO_LONG", id="endless row"),
+        pytest.param(f"{HEADER}\n".encode() + b'"\n",' * 262_145, "ROW_TOO_LONG", id="endless row of many lines"),
+        pytest.param(f"|Name|Images|\n|{'-' * 1_048_577}|\n".encode(), "ROW_TOO_LONG", id="endless row of a table"),
+        pytest.param(b"," * 1_048_577, "ROW_TOO_LONG", id="endless header"),
         pytest.param(b"S. No.,Input Image Urls\n1,http://a/\n", "MISSING_COLUMN", id="no name column"),
         pytest.param(b"a;b;c\n1;2;3\n", "MISSING_COLUMN", id="other delimiter"),
         pytest.param(f"{HEADER},Input Image Urls\n1,x,,\n".encode(), "DUPLICATE_HEADER", id="duplicate header"),

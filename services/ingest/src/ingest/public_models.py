@@ -227,6 +227,7 @@ class LimitsAnswer(Answer):
     max_urls_per_cell: int
     max_columns: int
     max_field_characters: int
+    max_row_characters: int
     max_url_characters: int
     max_attempts: int
     batch_deadline_s: int

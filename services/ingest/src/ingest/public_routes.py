@@ -19,7 +19,7 @@ from ingest.sheets.decoding import ENCODINGS
 from ingest.sheets.intake import SheetRequest
 from ingest.sheets.links import MAX_URL_CHARS
 from ingest.sheets.model import OnInvalid, Sheet
-from ingest.sheets.records import DELIMITERS, MAX_FIELD_CHARS
+from ingest.sheets.records import DELIMITERS, MAX_FIELD_CHARS, MAX_RECORD_CHARS
 from ingest.starting import relay_start_now
 from ingest.submission import IdempotencyKey, Submission, fingerprint, submit_upload
 from ingest.upload_form import MAX_ITEMS_BYTES, parse_upload, read_upload
@@ -120,6 +120,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
                 "max_urls_per_cell": settings.max_urls_per_cell,
                 "max_columns": settings.max_columns,
                 "max_field_characters": MAX_FIELD_CHARS,
+                "max_row_characters": MAX_RECORD_CHARS,
                 "max_url_characters": MAX_URL_CHARS,
                 "max_attempts": settings.max_attempts,
                 "batch_deadline_s": settings.batch_deadline_s,

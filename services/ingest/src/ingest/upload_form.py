@@ -109,6 +109,8 @@ def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetSt
             raise _no_sheet()
         case FileStorage(), None, None:
             body, name = part.stream.read(), source_name(part)
+            # A large part lies in a temporary file; it need not wait for the garbage collector.
+            part.close()
         case None, str(csv_uri), None:
             body, name = _stored_sheet(csv_uri, settings, storage)
         case None, None, str(csv_text):

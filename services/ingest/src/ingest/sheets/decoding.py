@@ -93,7 +93,7 @@ def _text_of(body: bytes, warnings: ProblemList) -> SheetText:
 
 def _not_blank(text: SheetText) -> SheetText:
     with text.open() as stream:
-        if not any(not line.isspace() for line in stream):
+        if all(piece.isspace() for piece in iter(lambda: stream.read(_CHUNK_BYTES // 16), "")):
             raise refuse(ProblemCode.SHEET_EMPTY, "The file is empty.")
     return text
 

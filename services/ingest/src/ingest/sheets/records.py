@@ -24,6 +24,9 @@ DELIMITERS = (",", ";", "\t", "|")
 MAX_FIELD_CHARS = 131_072
 """The limit of Python's `csv` module, which belongs to the process and is left as it is."""
 
+MAX_RECORD_CHARS = 1_048_576
+"""Most characters of one row: a file that is one endless row would become a list of millions of cells."""
+
 _CHECKED_RECORDS = 20
 _SEPARATOR_LINE = re.compile(r'^"?sep=([,;\t|])"?\r?\n?$', re.IGNORECASE)
 _TABLE_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)+\|?\s*$")
@@ -67,7 +70,7 @@ class SheetFile:
                 # Excel does not show this line, so its row numbers begin behind it.
                 stream.readline()
             if self.dialect.layout is Layout.PIPE_TABLE:
-                yield from _table_records(stream)
+                yield from _table_records(stream, problems)
             else:
                 yield from _csv_records(stream, self.dialect.delimiter, problems)
 
@@ -135,13 +138,18 @@ def _csv_records(stream: TextIO, delimiter: str, problems: ProblemList) -> Itera
     It refuses text after a closing quote too. A quote inside an unquoted field is kept as it is: it can mean only one
     thing.
     """
-    reader = csv.reader(stream, delimiter=delimiter, strict=True)
+    lines = _Lines(stream)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     number = 0
     while True:
         number += 1
+        lines.begin_record()
         try:
             cells = next(reader)
         except StopIteration:
+            return
+        except _RecordTooLongError:
+            problems.add(_too_long(number))
             return
         except csv.Error as error:
             problems.add(_syntax_problem(number, reader.line_num, str(error)))
@@ -149,8 +157,49 @@ def _csv_records(stream: TextIO, delimiter: str, problems: ProblemList) -> Itera
         yield Record(number, cells)
 
 
-def _table_records(stream: TextIO) -> Iterator[Record]:
-    for number, line in enumerate(stream, start=1):
+class _RecordTooLongError(Exception):
+    """A row has more than `MAX_RECORD_CHARS` characters."""
+
+
+class _Lines:
+    """The lines of a text, of which those of one record together are bounded."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._room = MAX_RECORD_CHARS
+
+    def begin_record(self) -> None:
+        """Give the next record the whole room."""
+        self._room = MAX_RECORD_CHARS
+
+    def __iter__(self) -> Iterator[str]:
+        """Return itself."""
+        return self
+
+    def __next__(self) -> str:
+        """Return the next line with its end."""
+        line = self._stream.readline(self._room + 1)
+        if not line:
+            raise StopIteration
+        self._room -= len(line)
+        if self._room < 0:
+            raise _RecordTooLongError
+        return line
+
+
+def _table_records(stream: TextIO, problems: ProblemList) -> Iterator[Record]:
+    lines = _Lines(stream)
+    number = 0
+    while True:
+        number += 1
+        lines.begin_record()
+        try:
+            line = next(lines)
+        except StopIteration:
+            return
+        except _RecordTooLongError:
+            problems.add(_too_long(number))
+            return
         bare = line.strip()
         if _TABLE_RULE.match(bare):
             continue
@@ -158,6 +207,10 @@ def _table_records(stream: TextIO) -> Iterator[Record]:
         if inner.endswith("|") and not inner.endswith("\\|"):
             inner = inner[:-1]
         yield Record(number, [cell.strip().replace("\\|", "|") for cell in _BAR.split(inner)] if bare else [])
+
+
+def _too_long(number: int) -> Problem:
+    return Problem(number, None, ProblemCode.ROW_TOO_LONG, f"The row has more than {MAX_RECORD_CHARS} characters.")
 
 
 def _syntax_problem(number: int, line: int, error: str) -> Problem:
