@@ -10,8 +10,12 @@ from dataclasses import dataclass, field
 
 from localcloud.workflows.enums import StepState, StepType
 from localcloud.workflows.errors import WorkflowError
+from localcloud.workflows.history_variables import VariableSnapshots
 from localcloud.workflows.jsontext import JsonEncodeError, encode_json_leniently
 from localcloud.workflows.runtime.host import Progress, Value
+
+BYTES_PER_ENTRY = 250
+"""What a step entry without variables takes, about."""
 
 MAX_EXCEPTION_CHARS = 10_000
 """How much of a raised value an entry keeps: thousands of failed calls may each have an answer of 2 MB."""
@@ -21,7 +25,8 @@ MAX_EXCEPTION_CHARS = 10_000
 class StepEntry:
     """One attempt of one step; `entry_id` counts up from 1, `thread` is a path such as `main/fan_out:3`.
 
-    `exception` is JSON text of the value that left the step; `variables` are None unless the history is detailed.
+    `exception` is JSON text of the value that left the step; `variables` are None unless the history is detailed,
+    and empty once they were dropped to save memory.
     """
 
     entry_id: int
@@ -56,6 +61,7 @@ class History:
         """Thread and parent id (0 for none) to the entry that ended last there."""
         self._last: StepEntry | None = None
         self._forgotten = 0
+        self._snapshots = VariableSnapshots()
         self._last_error: tuple[Value, str] | None = None
         """An error on its way outward ends several steps, which share its text."""
 
@@ -86,8 +92,9 @@ class History:
             parent=parent.entry_id if parent else None,
             previous=self._closed_sibling.get((thread, parent.entry_id if parent else 0)),
             progress=progress,
-            variables=variables,
         )
+        if variables is not None:
+            self._snapshots.keep(entry, variables)
         if parent is not None:
             parent.children.append(entry.entry_id)
         if entry.previous is not None and (sibling := self.entry(entry.previous)) is not None:
@@ -112,7 +119,7 @@ class History:
         if error is not None:
             closing.exception = self._text_of(error)
         if variables is not None:
-            closing.variables = variables
+            self._snapshots.keep(closing, variables)
         self._close(closing, StepState.STATE_FAILED if failed else StepState.STATE_SUCCEEDED)
         stack = self._open.get(closing.thread, [])
         while stack:
@@ -139,10 +146,16 @@ class History:
         index = entry_id - 1 - self._forgotten
         return self.entries[index] if 0 <= index < len(self.entries) else None
 
+    @property
+    def weight(self) -> int:
+        """Return how much memory the history takes, in step entries of ordinary size."""
+        return len(self.entries) + self._snapshots.used_bytes // BYTES_PER_ENTRY
+
     def forget(self) -> None:
         """Drop all entries; ids keep counting (`executions.deleteExecutionHistory`)."""
         self._forgotten += len(self.entries)
         self.entries.clear()
+        self._snapshots.clear()
 
     def current_steps(self) -> list[tuple[str, str]]:
         """Return routine and step of the innermost running step of each thread, or of the last step there was.

@@ -21,7 +21,10 @@ MAX_FINISHED_EXECUTIONS = 5_000
 """Finished executions kept; the oldest goes first. Google keeps them 90 days, a laptop's memory is shorter."""
 
 MAX_FINISHED_STEP_ENTRIES = 200_000
-"""Step entries kept over all finished executions, about 50 MB; the oldest execution goes first."""
+"""Step entries kept over all finished executions, about 50 MB; the oldest execution goes first.
+
+Recorded variables count as entries, by `History.weight`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +202,8 @@ class Store:
         self._executions.setdefault(execution.workflow_name, {})[execution.name] = execution
         if execution.is_live or execution.name in self._finished:
             return
-        self._finished[execution.name] = len(execution.history.entries)
-        self._finished_entries += len(execution.history.entries)
+        self._finished[execution.name] = execution.history.weight
+        self._finished_entries += execution.history.weight
         while len(self._finished) > self._max_finished or (
             self._finished_entries > self._max_finished_entries and len(self._finished) > 1
         ):
