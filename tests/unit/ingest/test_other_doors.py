@@ -86,6 +86,13 @@ def test_bad_items_are_refused(lab: Any, body: Any) -> None:
     assert lab.rows("SELECT 1 FROM batches") == []
 
 
+def test_more_items_than_the_limit_are_refused(lab: Any) -> None:
+    """One above it, naming the field."""
+    answer = lab.post("/upload", {"items": [{"urls": []}] * (lab.get("/limits").json["max_items"] + 1)})
+    violation = answer.json["error"]["details"][2]["fieldViolations"][0]
+    assert (answer.code, violation["field"]) == (400, "items")
+
+
 def test_a_json_body_over_the_limit_is_refused(lab: Any) -> None:
     """Items are held in memory as a whole, so their limit is lower than a file's."""
     limit = lab.get("/limits").json["max_items_bytes"]

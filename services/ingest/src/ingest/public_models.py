@@ -232,6 +232,7 @@ class LimitsAnswer(Answer):
     max_attempts: int
     batch_deadline_s: int
     idempotency_ttl_s: int
+    max_items: int
     max_items_bytes: int
     sheet_buckets: list[str]
     encodings: list[str]

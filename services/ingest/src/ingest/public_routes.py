@@ -23,6 +23,7 @@ from ingest.sheets.records import DELIMITERS, MAX_FIELD_CHARS, MAX_RECORD_CHARS
 from ingest.starting import relay_start_now
 from ingest.submission import IdempotencyKey, Submission, fingerprint, submit_upload
 from ingest.upload_form import MAX_ITEMS_BYTES, parse_upload, read_upload
+from ingest.upload_models import MAX_ITEMS
 from ingest.views import list_batches, read_products
 
 
@@ -125,6 +126,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
                 "max_attempts": settings.max_attempts,
                 "batch_deadline_s": settings.batch_deadline_s,
                 "idempotency_ttl_s": settings.idempotency_ttl_s,
+                "max_items": MAX_ITEMS,
                 "max_items_bytes": MAX_ITEMS_BYTES,
                 "sheet_buckets": list(settings.sheet_buckets),
                 "encodings": list(ENCODINGS),

@@ -24,7 +24,7 @@ from ingest.sheets.items import Item
 from ingest.sheets.model import OnInvalid, Sheet, SheetError
 from ingest.upload_models import FILE_FIELDS, JsonUpload, UploadForm, UploadQuery
 
-MAX_ITEMS_BYTES = 8 * 1024 * 1024
+MAX_ITEMS_BYTES = 4 * 1024 * 1024
 """Largest JSON body with items, bytes: JSON is held in memory as a whole, a file is not."""
 
 _MAX_NAME_CHARS = 200

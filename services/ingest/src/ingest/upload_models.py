@@ -16,6 +16,9 @@ from ingest.sheets.model import OnInvalid
 FILE_FIELDS = ("file", "csv", "csvFile", "csv_file", "input_data")
 WEBHOOK_FIELDS = ("webhook_url", "webhookUrl", "webHookUrl", "callbackUrl")
 
+MAX_ITEMS = 20_000
+"""Most items of a JSON upload; more go as a sheet, which is not held in memory."""
+
 _MAX_CHOSEN_COLUMNS = 20
 
 
@@ -120,7 +123,7 @@ class ItemBody(Request):
 class JsonUpload(Request):
     """The JSON body of an upload: items, or the place of a sheet in Cloud Storage."""
 
-    items: list[ItemBody] | None = Field(None, description="The products, instead of a sheet")
+    items: list[ItemBody] | None = Field(None, max_length=MAX_ITEMS, description="The products, instead of a sheet")
     csv_uri: SheetUri | None = Field(None, description="gs://bucket/name of the sheet, instead of items")
     csv_text: Text | None = Field(None, min_length=1, description="The sheet itself as text, instead of items")
     webhook_url: WebUrl | None = Field(None, description="Told when this batch ends")
