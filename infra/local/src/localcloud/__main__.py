@@ -151,6 +151,8 @@ async def _up(options: argparse.Namespace) -> int:
         await starting
         for process in config.processes:
             print(f"{process.name:<12} {runner.url(process.port)}")
+        for name in ("workflows", "tasks", "storage"):
+            print(f"{name:<12} {runner.url(name)}")
         print(f"{'executions':<12} {runner.url('workflows')}/ui/")
         print(f"\nReady. In another terminal:  . {runner.state_dir / 'env'}", flush=True)
         await ending
