@@ -86,3 +86,4 @@ def test_the_dialect_is_answered_and_kept_with_the_batch(lab: Any) -> None:
     told = {"encoding": "utf-16-be", "bom": True, "delimiter": ";", "layout": "csv"}
     assert answer.json["dialect"] == told
     assert lab.batch_row(answer.json["request_id"])["dialect"] == told
+    assert lab.status(answer.json["request_id"])["dialect"] == told

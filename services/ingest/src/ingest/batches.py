@@ -56,6 +56,7 @@ class Batch:
     generation: int
     cancel_requested: bool
     options: Mapping[str, Any]
+    dialect: Mapping[str, Any]
     source_name: str
     webhook_url: str | None
     row_count: int

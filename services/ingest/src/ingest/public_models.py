@@ -173,6 +173,7 @@ class BatchAnswer(Answer):
     progress_percent: float
     generation: int
     options: ImageOptions
+    dialect: DialectAnswer
     bytes_in: int
     bytes_out: int
     error: dict[str, object] | None

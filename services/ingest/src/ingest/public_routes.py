@@ -18,7 +18,7 @@ from ingest.settings import IngestSettings
 from ingest.sheets.decoding import ENCODINGS
 from ingest.sheets.intake import SheetRequest
 from ingest.sheets.links import MAX_URL_CHARS
-from ingest.sheets.model import OnInvalid, Sheet
+from ingest.sheets.model import Layout, OnInvalid, Sheet
 from ingest.sheets.records import DELIMITERS, MAX_FIELD_CHARS, MAX_RECORD_CHARS
 from ingest.starting import relay_start_now
 from ingest.submission import IdempotencyKey, Submission, fingerprint, submit_upload
@@ -158,6 +158,8 @@ def batch_answer(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
         "progress_percent": round(100.0 * settled / batch.total, 1) if batch.total else 100.0,
         "generation": batch.generation,
         "options": dict(batch.options),
+        # Batches of the first release have no layout: it read only one.
+        "dialect": {"layout": Layout.CSV.value} | dict(batch.dialect),
         "bytes_in": batch.bytes_in,
         "bytes_out": batch.bytes_out,
         "error": error,
