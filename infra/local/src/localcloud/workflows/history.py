@@ -20,6 +20,9 @@ BYTES_PER_ENTRY = 250
 MAX_EXCEPTION_CHARS = 10_000
 """How much of a raised value an entry keeps: thousands of failed calls may each have an answer of 2 MB."""
 
+_TYPES = dict(StepType.__members__)
+"""By name; a plain dict, as an enumeration's own look-up takes longer and every step has one."""
+
 
 @dataclass(slots=True)
 class StepEntry:
@@ -84,7 +87,7 @@ class History:
             entry_id=self._forgotten + len(self.entries) + 1,
             routine=routine,
             step=step,
-            step_type=StepType[step_type],
+            step_type=_TYPES[step_type],
             line=line,
             thread=thread,
             create_time=now_s,
