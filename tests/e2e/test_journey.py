@@ -227,3 +227,24 @@ def run_batch(stack: Stack, argument: dict[str, str]) -> dict[str, str | dict[st
         return execution if execution["state"] not in {"ACTIVE", "QUEUED"} else None
 
     return eventually(probe, within_s=90, what="the execution ends")
+
+
+def test_skipped_rows_come_back_with_their_problems(shop: Shop, origin: Origin) -> None:
+    """With on_invalid=skip the good rows run and a bad row says in the sheet why it did not."""
+    sheet = sheet_of([[f"{origin.base_url}/0.jpg"], ["ftp://cdn.example/a.jpg"]])
+    request_id = shop.upload(sheet, on_invalid="skip")
+
+    assert shop.finished(request_id)["status"] == "COMPLETED_WITH_ERRORS"
+    rows = shop.rows(request_id)
+    assert rows[1][3]
+    assert rows[2][4].startswith("ROW_SKIPPED: ")
+
+
+def test_neighbouring_dialects_come_back_as_rows(shop: Shop, origin: Origin) -> None:
+    """A UTF-16 sheet with semicolons, as Excel saves it, runs like any other."""
+    text = f"S. No.;Product Name;Input Image Urls\r\n1;Café;{origin.base_url}/1.jpg\r\n"
+
+    request_id = shop.upload(text.encode("utf-16"))
+
+    assert shop.finished(request_id)["status"] == "COMPLETED"
+    assert shop.rows(request_id)[1][1] == "Café"

@@ -206,3 +206,33 @@ def test_result_lines_are_one_json_object_each() -> None:
     text = written(ResultLines, [row(2, [image(0)], product_name="a\nb\u2028c")])
 
     assert [json.loads(line)["product_name"] for line in text.split("\n") if line] == ["a\nb\u2028c"]
+
+
+def skipped_row() -> dict[str, Any]:
+    """Return a row that ingest left out, as its export tells it."""
+    problem = {
+        "column": "Input Image Urls",
+        "code": "URL_INVALID",
+        "message": "not http, not https",
+        "value": "ftp://x",
+    }
+    return {**row(2, [], cells=["1", "Lamp", "ftp://x"]), "problems": [problem]}
+
+
+def test_a_row_that_was_left_out_says_why() -> None:
+    """Its output stays empty and its errors name every problem, without commas."""
+    lines = parsed(written(OutputSheet, [skipped_row()]))
+
+    assert lines[1][-2:] == ["", "ROW_SKIPPED: URL_INVALID: not http; not https"]
+
+
+def test_a_row_that_was_left_out_is_in_failed_csv_as_it_came() -> None:
+    """It can be mended there and uploaded again."""
+    assert parsed(written(FailedSheet, [skipped_row()]))[1] == ["1", "Lamp", "ftp://x"]
+
+
+def test_a_row_that_was_left_out_has_a_result_line() -> None:
+    """results.jsonl carries everything, problems too."""
+    record = json.loads(written(ResultLines, [skipped_row()]))
+
+    assert [problem["code"] for problem in record["problems"]] == ["URL_INVALID"]

@@ -66,14 +66,24 @@ class ExportImage:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportProblem:
+    """Why a row was left out of the batch; `facts` is the problem's whole object."""
+
+    code: str
+    message: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ExportRow:
-    """One row of the sheet with every input cell."""
+    """One row of the sheet with every input cell; `problems` only where it was left out (`on_invalid=skip`)."""
 
     row_number: int
     serial: str
     product_name: str
     cells: tuple[str, ...]
     images: tuple[ExportImage, ...]
+    problems: tuple[ExportProblem, ...] = ()
 
 
 def read_export(lines: Iterator[bytes]) -> tuple[ExportBatch, Iterator[ExportRow]]:
@@ -181,6 +191,10 @@ def _row(record: dict[str, Any], *, number: int) -> ExportRow:
             product_name=str(record["product_name"]),
             cells=tuple(str(cell) for cell in record["cells"]),
             images=images,
+            problems=tuple(
+                ExportProblem(str(problem["code"]), str(problem["message"]), problem)
+                for problem in record.get("problems", ())
+            ),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ExportError(f"line {number}: a field is missing or of the wrong type") from error

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TextIO
+from typing import Any, TextIO
 
 from reporter.export import ExportBatch, ExportImage, ExportRow
 
@@ -62,7 +62,8 @@ class OutputSheet:
 class FailedSheet:
     """failed.csv: the same header and only the rows with failed slots, each with only its failed URLs.
 
-    Uploading it again runs exactly those images. Cells beyond the header are dropped: they held further URLs.
+    Uploading it again runs exactly those images. Cells beyond the header are dropped: they held further URLs. A row
+    that was left out for its problems stands as it came, to be mended.
     """
 
     def __init__(self, out: TextIO, batch: ExportBatch) -> None:
@@ -74,6 +75,9 @@ class FailedSheet:
 
     def write(self, row: ExportRow) -> None:
         """Write the row if any of its slots failed."""
+        if row.problems:
+            self._csv.writerow(row.cells)
+            return
         failed = [image.input_url for image in _by_slot(row) if image is not None and image.failed]
         if not failed or not self._url_columns:
             return
@@ -96,12 +100,16 @@ class ResultLines:
         self._batch = {"request_id": batch.request_id, "generation": batch.generation}
 
     def write(self, row: ExportRow) -> None:
-        """Write one line per image, in the order of slots."""
+        """Write one line per image, in the order of slots; one with the problems for a row that was left out."""
         place = {"row_number": row.row_number, "serial": row.serial, "product_name": row.product_name}
+        if row.problems:
+            self._write({**self._batch, **place, "problems": [dict(problem.facts) for problem in row.problems]})
         for image in _by_slot(row):
             if image is not None:
-                record = {**self._batch, **place, **image.facts}
-                self._out.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+                self._write({**self._batch, **place, **image.facts})
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self._out.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 def output_cell(row: ExportRow) -> str:
@@ -111,7 +119,13 @@ def output_cell(row: ExportRow) -> str:
 
 
 def errors_cell(row: ExportRow) -> str:
-    """Return the errors slot by slot, e.g. `,HTTP_4XX: HTTP 404,`; empty when no slot failed."""
+    """Return the errors slot by slot, e.g. `,HTTP_4XX: HTTP 404,`; empty when no slot failed.
+
+    A row that was left out has no slots: its cell lists the problems, e.g. `ROW_SKIPPED: URL_INVALID: ...`.
+    """
+    if row.problems:
+        told = "; ".join(f"{problem.code}: {problem.message[:_MAX_DETAIL_CHARS]}" for problem in row.problems)
+        return _harmless(_one_line(f"ROW_SKIPPED: {told}"))
     slots = [_error_text(image) if image is not None and image.failed else "" for image in _by_slot(row)]
     return _harmless(",".join(slots)) if any(slots) else ""
 
@@ -131,6 +145,10 @@ def _listed_url(url: str) -> str:
 def _error_text(image: ExportImage) -> str:
     code = image.code or image.status
     text = f"{code}: {image.detail[:_MAX_DETAIL_CHARS]}" if image.detail else code
+    return _one_line(text)
+
+
+def _one_line(text: str) -> str:
     # Commas separate slots; line breaks and the like would make the cell unreadable in a spreadsheet.
     return "".join(char if char.isprintable() else " " for char in text.replace(",", ";")).strip()
 
