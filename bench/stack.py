@@ -17,7 +17,7 @@ from localcloud.stack.blocking import Stack
 from localcloud.stack.config import load_stack_config
 from localcloud.stack.free_ports import free_ports
 
-_POLL_S = 0.1
+_POLL_S = 0.3
 
 
 class BenchError(Exception):
