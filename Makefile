@@ -32,7 +32,7 @@ down: setup ## End a stack that `make up` left behind
 	@$(BIN)/localcloud down --config infra/local/stack.yaml
 
 test: setup ## Run the whole test suite
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 conformance: setup ## Run the conformance cases of localcloud and count them by how they are known
 	@cd tests && ../$(BIN)/python -m contract.conformance_report

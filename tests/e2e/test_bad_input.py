@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import pytest
@@ -16,6 +15,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 HEADER = b"S. No.,Product Name,Input Image Urls\n"
 MIB = 1024 * 1024
+
+NOBODYS_ID = "00000000-0000-4000-8000-000000000000"
 
 SHEETS = [
     pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(200), 400, "SHEET_INVALID", id="not a CSV"),
@@ -49,7 +50,7 @@ def test_bad_sheet_is_refused_and_stores_nothing(stack: Stack, sheet: bytes, cod
 @pytest.mark.parametrize(
     ("service", "method", "path", "code", "reason"),
     [
-        ("ingest", "GET", f"/status/{uuid.uuid4()}", 404, "BATCH_NOT_FOUND"),
+        ("ingest", "GET", f"/status/{NOBODYS_ID}", 404, "BATCH_NOT_FOUND"),
         ("ingest", "GET", "/status?request_id=nonsense", 400, "REQUEST_ID_INVALID"),
         ("ingest", "DELETE", "/upload", 405, "METHOD_NOT_ALLOWED"),
         ("ingest", "GET", "/nowhere", 404, "ROUTE_NOT_FOUND"),
@@ -57,7 +58,7 @@ def test_bad_sheet_is_refused_and_stores_nothing(stack: Stack, sheet: bytes, cod
         ("compressor", "POST", "/compress", 401, "TOKEN_MISSING"),
         ("compressor", "GET", "/compress", 405, "METHOD_NOT_ALLOWED"),
         ("reporter", "POST", "/internal/reports", 401, "TOKEN_MISSING"),
-        ("reporter", "GET", f"/download_csv?request_id={uuid.uuid4()}", 404, "REPORT_NOT_FOUND"),
+        ("reporter", "GET", f"/download_csv?request_id={NOBODYS_ID}", 404, "REPORT_NOT_FOUND"),
     ],
 )
 def test_bad_request_is_answered_with_its_reason(
