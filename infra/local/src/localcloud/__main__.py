@@ -115,8 +115,11 @@ def _clock(options: argparse.Namespace) -> Clock:
 async def _serve(config: PlatformConfig, clock: Clock) -> int:
     # Here, not above: the emulators and gRPC take a second to load, and only this command needs them.
     from localcloud.composition import start_platform
+    from localcloud.log_lines import LineFormatter
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
+    lines = logging.StreamHandler(sys.stdout)
+    lines.setFormatter(LineFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
     ended = _end_event()
     platform = await start_platform(config, clock)
     try:

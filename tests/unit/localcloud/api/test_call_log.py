@@ -6,12 +6,14 @@ import json
 import logging
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from localcloud.clock import ManualClock
+from localcloud.workflows.call_log import LOG_ID, CallLog, call_log
 from localcloud.workflows.enums import CallLogLevel
-from localcloud.workflows.execution_log import CallLog, ExecutionLog, call_log
+from localcloud.workflows.execution_log import ENTRIES, ExecutionLog
 from localcloud.workflows.jsontext import MAX_DEPTH
 from localcloud.workflows.runtime.interpreter import run_program
 from localcloud.workflows.runtime.testing import make_host
@@ -23,19 +25,22 @@ ALL_STATES = [("BEGUN", "good"), ("SUCCEEDED", "good"), ("BEGUN", "bad"), ("EXCE
 
 
 def entries(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """Return the payloads of what was logged."""
-    return [json.loads(record.message)["jsonPayload"] for record in caplog.records if record.message[0] == "{"]
+    """Return the payloads of the call log, whose severity is always that of Google's list of platform logs."""
+    written = [json.loads(record.message) for record in caplog.records if record.name == ENTRIES]
+    calls = [entry for entry in written if entry["logName"] == f"projects/demo/logs/{quote(LOG_ID, safe='')}"]
+    assert {entry["severity"] for entry in calls} <= {"DEBUG"}
+    return [entry["jsonPayload"] for entry in calls]
 
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.INFO, logger="localcloud.workflows")
+    caplog.set_level(logging.INFO, logger=ENTRIES)
     return caplog
 
 
 @pytest.fixture
 def calls() -> CallLog:
-    return CallLog(ExecutionLog(NAME), ManualClock(), CallLogLevel.LOG_ALL_CALLS)
+    return CallLog(ExecutionLog(NAME, "000001-abc", ManualClock()), ManualClock(), CallLogLevel.LOG_ALL_CALLS)
 
 
 @pytest.mark.parametrize(
@@ -134,14 +139,14 @@ def test_value_that_nests_without_end_is_cut(calls: CallLog, logged: pytest.LogC
 
     call = calls.call_started(routine="main", step="s", function="f", arguments={"data": value})
     calls.call_returned(call, value)
-    ExecutionLog(NAME).write("INFO", {"data": value})
+    ExecutionLog(NAME, "000001-abc", ManualClock()).write("INFO", {"data": value})
 
     assert [entry.get("state") for entry in entries(logged)[:2]] == ["BEGUN", "SUCCEEDED"]
 
 
 def test_nothing_observes_calls_that_are_not_logged() -> None:
     """Without a level the interpreter has no observer to tell."""
-    assert call_log(ExecutionLog(NAME), ManualClock(), CallLogLevel.LOG_NONE) is None
+    assert call_log(ExecutionLog(NAME, "000001-abc", ManualClock()), ManualClock(), CallLogLevel.LOG_NONE) is None
 
 
 async def test_calls_of_a_real_program_are_logged(logged: pytest.LogCaptureFixture) -> None:
@@ -154,7 +159,7 @@ async def test_calls_of_a_real_program_are_logged(logged: pytest.LogCaptureFixtu
     sub: {params: [n], steps: [{divide: {return: '${1 // n}'}}]}
     """
     host = make_host()
-    calls = CallLog(ExecutionLog(NAME), host.clock, CallLogLevel.LOG_ALL_CALLS)
+    calls = CallLog(ExecutionLog(NAME, "000001-abc", ManualClock()), host.clock, CallLogLevel.LOG_ALL_CALLS)
 
     await run_program(load_program(source), None, replace(host, calls=calls))
 

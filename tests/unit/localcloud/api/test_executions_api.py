@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from typing import Any
 
 import pytest
@@ -223,23 +222,6 @@ async def test_execution_inherits_and_overrides_labels(emulator: Any) -> None:
 
     assert emulator.executions.get(name)["labels"] == {"team": "b", "env": "test"}
     await emulator.finish(name)
-
-
-async def test_written_log_entry_is_one_json_line(emulator: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A map is a structured entry with its severity."""
-
-    async def log(argument: object, host: Any) -> None:
-        host.log.write("WARNING", {"a": 1})
-
-    emulator.programs["log"] = log
-    emulator.deploy("log")
-    name = emulator.start()
-
-    with caplog.at_level(logging.INFO, logger="localcloud.workflows"):
-        await emulator.finish(name)
-
-    entry = next(record for record in caplog.records if record.levelname == "WARNING")
-    assert json.loads(entry.message) == {"severity": "WARNING", "execution": name, "jsonPayload": {"a": 1}}
 
 
 async def test_full_concurrency_queues_and_then_starts(make_emulator: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from localcloud.workflows.history import History
 from localcloud.workflows.pages.timeline import timeline
+from localcloud.workflows.runtime.host import Progress
 
 
 class Recorder:
@@ -60,6 +61,22 @@ def test_tries_of_a_step_are_numbered() -> None:
         recorder.end(recorder.begin("call", kind))
 
     assert labels(recorder) == [(0, "call"), (1, "call #1"), (1, "call #1"), (1, "call #2")]
+
+
+def test_condition_has_its_number_in_the_switch() -> None:
+    """A jump into the third entry asks neither of the two before it."""
+    recorder = Recorder()
+    recorder.begin("choose", "STEP_SWITCH")
+    recorder.history.step_started(
+        routine="main",
+        step="choose",
+        step_type="STEP_CONDITION",
+        line=1,
+        thread="main",
+        progress=Progress("PROGRESS_TYPE_SWITCH", 3, 4),
+    )
+
+    assert labels(recorder) == [(0, "choose"), (1, "choose #3")]
 
 
 def test_running_step_is_drawn_until_now() -> None:

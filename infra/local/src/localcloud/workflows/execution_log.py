@@ -1,157 +1,70 @@
-"""What an execution writes to the log: its `sys.log` entries, and its calls as its call log level asks.
+"""What an execution writes to the log: entries in the form in which production hands them to Cloud Logging.
 
-Call entries have the form of `EngineCallLog`, the payload of the log `workflows.googleapis.com/engine_call`:
-https://github.com/googleapis/googleapis/blob/master/google/cloud/workflows/type/engine_call.proto. The levels are those
-of https://cloud.google.com/workflows/docs/log-workflow: LOG_ALL_CALLS has every call step, LOG_ERRORS_ONLY those
-that an exception stopped. Not written: EXCEPTION_HANDLED, which no page explains. Nothing is truncated.
+One entry is one line of JSON, a `LogEntry` with log name, resource and labels, whatever else the process prints:
+https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry. Log ids, resource, labels and severities:
+https://cloud.google.com/logging/docs/api/platform-logs#workflows.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from localcloud.clock import Clock
 from localcloud.workflows.api_json import timestamp
-from localcloud.workflows.enums import CallLogLevel
-from localcloud.workflows.jsontext import MAX_DEPTH, JsonEncodeError, encode_json_leniently
+from localcloud.workflows.jsontext import JsonEncodeError, encode_json_leniently
 from localcloud.workflows.runtime.host import Value
 
-_LOG = logging.getLogger("localcloud.workflows")
+ENTRIES = "localcloud.workflows.entries"
+"""Name of the logger that gets the entries, ready as JSON text and all at one level: severity is the entry's own."""
 
-_CALL_LOG_TYPE = "type.googleapis.com/google.cloud.workflows.type.EngineCallLog"
-_REDACTED_HEADER = "authorization"
-_ENTRY_DEPTH = 5
-"""How deep in an entry an argument stands, and some."""
+SYS_LOG_ID = "Workflows"
+"""Log of `sys.log`."""
 
-REDACTED = "REDACTED"
-"""Stands for the value of an Authorization header in arguments and responses; production's text is not published."""
-
-_LEVELS = {
-    "DEFAULT": logging.INFO,
-    "DEBUG": logging.DEBUG,
-    "INFO": logging.INFO,
-    "NOTICE": logging.INFO,
-    "WARNING": logging.WARNING,
-    "ERROR": logging.ERROR,
-    "CRITICAL": logging.CRITICAL,
-    "ALERT": logging.CRITICAL,
-    "EMERGENCY": logging.CRITICAL,
-}
-"""Severities of Cloud Logging as levels of Python's."""
+_LOG = logging.getLogger(ENTRIES)
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionLog:
-    """The `LogSink` of one execution: one JSON line per entry on the logger `localcloud.workflows`."""
+    """The `LogSink` of one execution.
+
+    Attributes:
+        execution_name: full resource name.
+        revision_id: of the workflow, a label of every entry.
+        clock: gives the time of an entry.
+    """
 
     execution_name: str
+    revision_id: str
+    clock: Clock
 
     def write(self, severity: str, payload: Value) -> None:
-        """Write one entry; a dict is `jsonPayload`, the rest `textPayload`."""
+        """Write what `sys.log` was given; a map is `jsonPayload`, the rest `textPayload`."""
+        self.enter(SYS_LOG_ID, severity, payload)
+
+    def enter(self, log_id: str, severity: str, payload: Value) -> None:
+        """Write one entry to the log `log_id`, whose slash the log name has encoded."""
+        _, project, _, location, _, workflow_id, _, execution_id = self.execution_name.split("/")
         kind = "jsonPayload" if isinstance(payload, dict) else "textPayload"
-        entry: dict[str, Any] = {"severity": severity, "execution": self.execution_name, kind: payload}
+        entry: dict[str, Any] = {
+            "logName": f"projects/{project}/logs/{quote(log_id, safe='')}",
+            "timestamp": timestamp(self.clock.now()),
+            "severity": severity,
+            "resource": {
+                "type": "workflows.googleapis.com/Workflow",
+                "labels": {"resource_container": project, "location": location, "workflow_id": workflow_id},
+            },
+            "labels": {
+                "workflows.googleapis.com/execution_id": execution_id,
+                "workflows.googleapis.com/revision_id": self.revision_id,
+            },
+            kind: payload,
+        }
         try:
             text = encode_json_leniently(entry)
         except JsonEncodeError as error:
             # A log entry must not fail the execution whose value it shows.
             text = encode_json_leniently({**entry, kind: f"(a value that cannot be written: {error})"})
-        _LOG.log(_LEVELS.get(severity, logging.INFO), "%s", text)
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenCall:
-    step: str
-    callee: str
-    start_time: float
-
-
-class CallLog:
-    """The `CallObserver` that writes the calls of one execution to its log."""
-
-    def __init__(self, log: ExecutionLog, clock: Clock, level: CallLogLevel) -> None:
-        self._log = log
-        self._clock = clock
-        self._logs_all = level == CallLogLevel.LOG_ALL_CALLS
-        self._execution_id = log.execution_name.rpartition("/")[2]
-        self._open: dict[int, _OpenCall] = {}
-        self._last_id = 0
-
-    def call_started(
-        self,
-        *,
-        routine: str,  # noqa: ARG002 - the proto has no field for it
-        step: str,
-        function: str,
-        arguments: Mapping[str, Value],
-    ) -> int:
-        """Write the call with those arguments that are not null, and return an id for the other two."""
-        self._last_id += 1
-        call = _OpenCall(step, function, self._clock.now())
-        self._open[self._last_id] = call
-        if self._logs_all:
-            named = {name: _redacted(value) for name, value in arguments.items() if value is not None}
-            self._write("INFO", call, "BEGUN", {"begun": {"namedArgs": named}})
-        return self._last_id
-
-    def call_returned(self, call: int, response: Value) -> None:
-        """Write what the call returned, as JSON text."""
-        ended = self._open.pop(call)
-        if self._logs_all:
-            details = {"callStartTime": timestamp(ended.start_time), "response": _text(_redacted(response))}
-            self._write("INFO", ended, "SUCCEEDED", {"succeeded": details})
-
-    def call_raised(self, call: int, error: Value, *, origin: str | None) -> None:
-        """Write the message of what the call raised, and the step where it comes from."""
-        ended = self._open.pop(call)
-        match error:
-            case {"message": str(message)}:
-                text = message
-            case _:
-                text = _text(_redacted(error))
-        details = {
-            "callStartTime": timestamp(ended.start_time),
-            "exception": text,
-            "origin": ended.step if origin is None else origin,
-        }
-        self._write("ERROR", ended, "EXCEPTION_RAISED", {"exceptionRaised": details})
-
-    def _write(self, severity: str, call: _OpenCall, state: str, details: dict[str, Any]) -> None:
-        entry = {
-            "@type": _CALL_LOG_TYPE,
-            "executionId": self._execution_id,
-            "activityTime": timestamp(self._clock.now()),
-            "state": state,
-            "step": call.step,
-            "callee": call.callee,
-        }
-        self._log.write(severity, entry | details)
-
-
-def call_log(log: ExecutionLog, clock: Clock, level: CallLogLevel) -> CallLog | None:
-    """Return the observer that `level` asks for, or None when no calls are logged."""
-    if level in (CallLogLevel.LOG_ALL_CALLS, CallLogLevel.LOG_ERRORS_ONLY):
-        return CallLog(log, clock, level)
-    return None
-
-
-def _redacted(value: Value, depth: int = 0) -> Value:
-    """Return a copy without the values of Authorization headers, however deep, and without what nests too deep."""
-    if depth >= MAX_DEPTH - _ENTRY_DEPTH:
-        return "(nested too deep)"
-    match value:
-        case dict():
-            return {
-                key: REDACTED if key.lower() == _REDACTED_HEADER else _redacted(item, depth + 1)
-                for key, item in value.items()
-            }
-        case list():
-            return [_redacted(item, depth + 1) for item in value]
-        case _:
-            return value
-
-
-def _text(value: Value) -> str:
-    return encode_json_leniently(value)
+        _LOG.info("%s", text)

@@ -15,15 +15,17 @@ from typing import Any
 
 from localcloud.clock import Clock
 from localcloud.google_errors import failed_precondition, resource_exhausted
+from localcloud.workflows.call_log import call_log
 from localcloud.workflows.callbacks import Callbacks
 from localcloud.workflows.enums import CallLogLevel, ExecutionState, HistoryLevel, StepState
-from localcloud.workflows.execution_log import ExecutionLog, call_log
+from localcloud.workflows.execution_log import ExecutionLog
 from localcloud.workflows.history import History
 from localcloud.workflows.jsontext import JsonEncodeError, decode_json, encode_json, encode_json_leniently
 from localcloud.workflows.runtime.failure import ExecutionFailedError
 from localcloud.workflows.runtime.host import ConnectorMethod, Host, HttpCaller, TokenSource, Value
 from localcloud.workflows.source.steps import Program
 from localcloud.workflows.store import Execution, ExecutionFailure, Store, Workflow
+from localcloud.workflows.system_log import log_end, log_start
 
 _LOG = logging.getLogger("localcloud.workflows")
 
@@ -162,7 +164,7 @@ class Executor:
                 self._launch(queued)
 
     async def _execute(self, execution: Execution) -> None:
-        _LOG.info("execution.started %s", execution.name)
+        log_start(self._log_of(execution), execution)
         try:
             value = await self._run(execution.revision.program, decode_json(execution.argument), self._host(execution))
             result = encode_json(value)
@@ -194,10 +196,10 @@ class Executor:
         changed = self._store.change_execution(name, state=state, end_time=self._clock.now(), **outcome)
         if changed is not None:
             self._callbacks.close(name)
-            _LOG.info("execution.finished %s %s", name, state.name)
+            log_end(self._log_of(changed), changed)
 
     def _host(self, execution: Execution) -> Host:
-        log = ExecutionLog(execution.name)
+        log = self._log_of(execution)
         return Host(
             clock=self._clock,
             http=self._http,
@@ -209,6 +211,9 @@ class Executor:
             connectors=self._connectors,
             calls=call_log(log, self._clock, execution.call_log_level),
         )
+
+    def _log_of(self, execution: Execution) -> ExecutionLog:
+        return ExecutionLog(execution.name, execution.revision.revision_id, self._clock)
 
     def _environment(self, execution: Execution) -> dict[str, str]:
         _, project, _, location, _, workflow_id, _, execution_id = execution.name.split("/")

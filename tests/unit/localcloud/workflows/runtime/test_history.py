@@ -40,6 +40,16 @@ RETRY = """
     try: {call: sys.sleep, args: {seconds: -1}}
     retry: {predicate: '${retry.always}', max_retries: 2, backoff: {initial_delay: 1, max_delay: 1, multiplier: 1}}
 """
+SWITCH = """- choose:
+    switch:
+      - condition: ${1 > 2}
+        next: end
+      - condition: true
+        steps:
+          - taken: {assign: [{x: 1}]}
+      - condition: true
+        next: end
+"""
 
 
 async def entries_of(
@@ -63,15 +73,40 @@ def variables(entry: dict[str, Any]) -> Any:
         (LOOP, "STEP_FOR_ITERATION", [("PROGRESS_TYPE_FOR", str(n), "3") for n in (1, 2, 3)]),
         (BRANCHES, "STEP_PARALLEL_BRANCH_ENTRY", [("PROGRESS_TYPE_PARALLEL_BRANCH", str(n), "2") for n in (1, 2)]),
         (PARALLEL_LOOP, "STEP_FOR_ITERATION", [("PROGRESS_TYPE_PARALLEL_FOR", str(n), "2") for n in (1, 2)]),
+        (SWITCH, "STEP_CONDITION", [("PROGRESS_TYPE_SWITCH", str(n), "3") for n in (1, 2)]),
         (RETRY, "STEP_RETRY", [("PROGRESS_TYPE_RETRY", str(n), "2") for n in (1, 2)]),
     ],
-    ids=["for", "branches", "parallel for", "retry"],
+    ids=["for", "branches", "parallel for", "switch", "retry"],
 )
 async def test_repeated_entries_tell_their_progress(source: str, kind: str, progress: list[Any]) -> None:
     """Type, number from one, and, detailed, how many are expected."""
     repeated = [e["stepEntryMetadata"] for e in await entries_of(source, detailed=True) if e["stepType"] == kind]
 
     assert [(m["progressType"], m["progressNumber"], m["expectedIteration"]) for m in repeated] == progress
+
+
+async def test_conditions_are_asked_until_one_is_true() -> None:
+    """Each has an entry on its own line below the switch; what the taken entry does stands below its condition."""
+    history = History()
+    await run_program(load_program(SWITCH), None, replace(make_host(), observer=history))
+    seen = [(entry.step, entry.step_type.name, entry.line, entry.parent) for entry in history.entries]
+
+    assert seen == [
+        ("choose", "STEP_SWITCH", 2, None),
+        ("choose", "STEP_CONDITION", 3, 1),
+        ("choose", "STEP_CONDITION", 5, 1),
+        ("taken", "STEP_ASSIGN", 7, 3),
+    ]
+
+
+async def test_condition_that_fails_shows_why() -> None:
+    """The condition and its switch failed, nothing below them ran."""
+    entries = await entries_of("- a: {switch: [{condition: '${1 // 0 > 1}', next: end}]}\n")
+
+    assert [(entry["stepType"], entry["state"], "exception" in entry) for entry in entries] == [
+        ("STEP_SWITCH", "STATE_FAILED", True),
+        ("STEP_CONDITION", "STATE_FAILED", True),
+    ]
 
 
 async def test_basic_history_has_neither_expectations_nor_variables() -> None:

@@ -222,6 +222,7 @@ async def test_the_observer_hears_of_every_step_in_order() -> None:
         ObservedStep("main", "loop", "STEP_FOR", 15, "main"),
         ObservedStep("main", "loop", "STEP_FOR_ITERATION", 15, "main"),
         ObservedStep("main", "choose", "STEP_SWITCH", 15, "main"),
+        ObservedStep("main", "choose", "STEP_CONDITION", 15, "main"),
         ObservedStep("main", "choose", "STEP_GOTO", 15, "main"),
         ObservedStep("main", "both", "STEP_PARALLEL_BRANCH", 17, "main"),
         ObservedStep("main", "both", "STEP_PARALLEL_BRANCH_ENTRY", 17, "main/both:one"),

@@ -92,10 +92,6 @@ def _places(execution: Execution) -> Child:
     return places[0] if len(places) == 1 else h("ul", [h("li", place) for place in places])
 
 
-def _error(execution: Execution) -> Markup | None:
-    return None if execution.error is None else error_section(execution.revision.source, execution.error)
-
-
 def _callbacks(callbacks: Sequence[tuple[str, str, int]]) -> Markup:
     rows = [
         (h("code", method), h("code", url), "waits" if waiting else "nobody waits yet")

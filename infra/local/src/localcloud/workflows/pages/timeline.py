@@ -13,6 +13,7 @@ from localcloud.workflows.enums import StepState, StepType
 from localcloud.workflows.history import StepEntry
 
 _THREADS = frozenset({StepType.STEP_FOR_ITERATION, StepType.STEP_PARALLEL_BRANCH_ENTRY})
+_NUMBERED = _THREADS | {StepType.STEP_CONDITION, StepType.STEP_TRY, StepType.STEP_RETRY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Row:
 
     Attributes:
         entry: the entry.
-        label: name of the step, with the number of the iteration, attempt or name of the branch: `fan_out #3`.
+        label: name of the step, with the number of the iteration, attempt or condition, or the name of the branch:
+            `fan_out #3`.
         depth: how many entries enclose it.
         start_s: seconds from the beginning of the timeline.
         duration_s: how long it took, so far if it runs.
@@ -87,12 +89,12 @@ def _depth_first(entries: Sequence[StepEntry]) -> Iterator[tuple[StepEntry, str,
 
 
 def _labelled(siblings: Sequence[StepEntry]) -> list[tuple[StepEntry, str]]:
-    """Number what repeats: iterations by their thread or order, tries and retries by their order."""
+    """Number what repeats: iterations by their thread or order, tries, retries and conditions by their order."""
     counts: dict[StepType, int] = {}
     labelled = []
     for entry in siblings:
         label = entry.step
-        if entry.step_type in (*_THREADS, StepType.STEP_TRY, StepType.STEP_RETRY):
+        if entry.step_type in _NUMBERED:
             counts[entry.step_type] = counts.get(entry.step_type, 0) + 1
             label = f"{entry.step} {_number(entry, counts[entry.step_type])}"
         labelled.append((entry, label))
@@ -100,6 +102,9 @@ def _labelled(siblings: Sequence[StepEntry]) -> list[tuple[StepEntry, str]]:
 
 
 def _number(entry: StepEntry, ordinal: int) -> str:
+    if entry.step_type == StepType.STEP_CONDITION and entry.progress is not None:
+        # A jump into a later entry of a switch asks none of the conditions before it.
+        return f"#{entry.progress.number}"
     thread = entry.thread.rpartition("/")[2]
     name, _, part = thread.rpartition(":")
     if entry.step_type in _THREADS and name == entry.step:

@@ -31,11 +31,13 @@ from localcloud.workflows.source.steps import (
 ITERATION = "STEP_FOR_ITERATION"
 PARALLEL_ITERATION = "STEP_FOR_ITERATION"
 BRANCH = "STEP_PARALLEL_BRANCH_ENTRY"
+CONDITION = "STEP_CONDITION"
 TRY = "STEP_TRY"
 RETRY = "STEP_RETRY"
 EXCEPT = "STEP_EXCEPT"
 
 FOR_PROGRESS = "PROGRESS_TYPE_FOR"
+SWITCH_PROGRESS = "PROGRESS_TYPE_SWITCH"
 RETRY_PROGRESS = "PROGRESS_TYPE_RETRY"
 PARALLEL_FOR_PROGRESS = "PROGRESS_TYPE_PARALLEL_FOR"
 PARALLEL_BRANCH_PROGRESS = "PROGRESS_TYPE_PARALLEL_BRANCH"
@@ -88,13 +90,14 @@ _UNOBSERVED: AbstractContextManager[None] = nullcontext()
 
 
 def observed(
-    step: Step, kind: str | None, scope: Scope, progress: Progress | None = None
+    step: Step, kind: str | None, scope: Scope, progress: Progress | None = None, line: int | None = None
 ) -> AbstractContextManager[None]:
     """Return a context that reports what runs inside as one entry of type `kind`, or nothing when it is None.
 
-    `scope` holds the variables that the entry shows, if the observer records them.
+    `scope` holds the variables that the entry shows, if the observer records them; `line` is where a part of the
+    step stands, if not at its head.
     """
-    return _UNOBSERVED if kind is None else _Observed(step, kind, scope, progress)
+    return _UNOBSERVED if kind is None else _Observed(step, kind, scope, progress, line)
 
 
 class _Observed:
@@ -102,7 +105,7 @@ class _Observed:
 
     __slots__ = ("_entry", "_observer", "_scope")
 
-    def __init__(self, step: Step, kind: str, scope: Scope, progress: Progress | None) -> None:
+    def __init__(self, step: Step, kind: str, scope: Scope, progress: Progress | None, line: int | None) -> None:
         activation = scope.activation
         self._observer = observer = activation.execution.host.observer
         self._scope = scope if observer.records_variables else None
@@ -110,7 +113,7 @@ class _Observed:
             routine=activation.routine,
             step=step.name,
             step_type=kind,
-            line=step.position.line,
+            line=step.position.line if line is None else line,
             thread=activation.thread,
             progress=progress,
             variables=None if self._scope is None else scope.visible(),

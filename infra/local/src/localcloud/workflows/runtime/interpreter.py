@@ -29,12 +29,14 @@ from localcloud.workflows.runtime.flow import (
 )
 from localcloud.workflows.runtime.history import (
     BRANCH,
+    CONDITION,
     EXCEPT,
     FOR_PROGRESS,
     ITERATION,
     PARALLEL_ITERATION,
     RETRY,
     RETRY_PROGRESS,
+    SWITCH_PROGRESS,
     TRY,
     observed,
     step_type,
@@ -182,7 +184,7 @@ async def _run_action(step: Step, scope: Scope, enter: str | None) -> Flow:
         case Call():
             await run_call(step.action, step, scope)
         case Switch():
-            return await _run_switch(step.action, scope, enter)
+            return await _run_switch(step.action, step, scope, enter)
         case For():
             return await _run_for(step.action, step, scope)
         case Try():
@@ -230,16 +232,17 @@ async def _run_assign(assign: Assign, scope: Scope) -> None:
             raise
 
 
-async def _run_switch(switch: Switch, scope: Scope, enter: str | None) -> Flow:
+async def _run_switch(switch: Switch, step: Step, scope: Scope, enter: str | None) -> Flow:
     scope.count_step()
-    for entry in switch.entries:
-        if enter is not None:
-            # A jump to a step inside this entry does not ask its condition.
-            is_taken = enter in entry.body.entries
-        else:
-            is_taken = _is_true(await evaluate(entry.condition, scope), entry.condition.position)
-        if is_taken:
-            return await _run_block(entry.body, scope, enter)
+    for number, entry in enumerate(switch.entries, 1):
+        # A jump to a step inside an entry asks no condition.
+        if enter is not None and enter not in entry.body.entries:
+            continue
+        position = entry.condition.position
+        progress = Progress(SWITCH_PROGRESS, number, len(switch.entries))
+        with observed(step, CONDITION, scope, progress, position.line):
+            if enter is not None or _is_true(await evaluate(entry.condition, scope), position):
+                return await _run_block(entry.body, scope, enter)
     return PROCEED
 
 
