@@ -133,6 +133,15 @@ def test_a_malformed_request_id_is_named(world: World) -> None:
     assert answer.get_json()["error"]["details"][2]["fieldViolations"][0]["field"] == "request_id"
 
 
+@pytest.mark.parametrize("query", ["bom=1&bom=0", "request_id=a&request_id=b"])
+def test_a_parameter_given_twice_is_refused(world: World, query: str) -> None:
+    """Which of two values is meant is not guessed."""
+    answer = world.client.get(f"/download_csv?{query}")
+
+    assert reason(answer) == (400, "REQUEST_INVALID")
+    assert "more than once" in str(answer.get_json()["error"]["details"])
+
+
 def test_a_link_expires(world: World) -> None:
     """It works until its life is over, and then says so."""
     url = world.publish()["download_url"]

@@ -92,7 +92,7 @@ def _operation(spec: APISpec, operation: Operation, known: set[str]) -> dict[str
         }
     for code, answer in operation.responses.items():
         content = (
-            {answer: {"schema": {"type": "string"}}}
+            {answer: {"schema": {"type": "object" if answer == "application/json" else "string"}}}
             if isinstance(answer, str)
             else {"application/json": {"schema": _component(spec, answer, known)}}
         )

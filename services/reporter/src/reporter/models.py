@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from flask import request
@@ -154,11 +154,13 @@ def query_of(model: type[_Model]) -> _Model:
     """Return the request's query as a model.
 
     Raises:
-        ApiError: 400 REQUEST_INVALID naming every bad parameter.
+        ApiError: 400 REQUEST_INVALID naming every bad parameter, or the first that is given twice.
     """
-    given: dict[str, Any] = request.args.to_dict()
+    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        raise request_invalid([FieldViolation(repeated[0][:100], "is given more than once")])
     try:
-        return model.model_validate({name: value for name, value in given.items() if value != ""})
+        return model.model_validate(request.args.to_dict())
     except ValidationError as error:
         raise _refused(error) from error
 
