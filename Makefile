@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := services/chassis services/ingest services/compressor services/reporter infra/local
 STAMP := $(VENV)/.installed
+SECONDS_EACH ?= 60
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test conformance lint format bench ci lock clean
+.PHONY: help setup demo up down test fuzz conformance lint format bench ci lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +35,12 @@ down: setup ## End a stack that `make up` left behind
 test: setup ## Run the whole test suite
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
+fuzz: setup ## Fuzz every parser that strangers feed, SECONDS_EACH (60), and both OpenAPI documents
+	@$(BIN)/pip install --quiet --require-hashes -r requirements-fuzz.txt
+	@for target in sheet image workflow url; do \
+	  echo "== $$target"; (cd tests && ../$(BIN)/python -m fuzz $$target $(SECONDS_EACH)) || exit 1; done
+	@PRESSROOM_FUZZ_EXAMPLES=500 $(BIN)/python -m pytest tests/e2e/test_openapi.py
+
 conformance: setup ## Run the conformance cases of localcloud and count them by how they are known
 	@cd tests && ../$(BIN)/python -m contract.conformance_report
 
@@ -56,6 +63,8 @@ ci: lint test ## What CI runs
 lock: ## Resolve the requirements again (needs uv)
 	uv pip compile requirements-dev.in --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	  --custom-compile-command "make lock" --output-file requirements-dev.txt
+	echo atheris==3.0.0 | uv pip compile - --universal --python-version 3.11 --generate-hashes --quiet \
+	  --custom-compile-command "make lock" --output-file requirements-fuzz.txt
 	for service in ingest compressor reporter; do (cd services/$$service && \
 	  uv pip compile requirements.in ../chassis/requirements.in --constraint ../../requirements-dev.txt --universal \
 	  --python-version 3.11 --generate-hashes --quiet --custom-compile-command "make lock" --output-file requirements.txt); done
