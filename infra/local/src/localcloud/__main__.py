@@ -16,6 +16,10 @@ from localcloud.fields import ConfigError
 from localcloud.platform_config import PlatformConfig
 
 _DOWN_WITHIN_S = 60.0
+_MANUAL_CLOCK_HELP = (
+    "departs from production: time stands still in the emulators until "
+    'POST /_local/time {"advance_s": SECONDS} to any of them'
+)
 _DEFAULT_ACCOUNTS = {"workflow": "workflow@{project}.iam.gserviceaccount.com"}
 
 
@@ -49,12 +53,15 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--config", type=Path, required=True, help="stack file (YAML)")
     up.add_argument("--state", type=Path, help="folder of data, logs, env and pids.json (default: from the stack file)")
     up.add_argument("--quiet", action="store_true", help="programs write only to their log files")
+    up.add_argument("--manual-clock", action="store_true", help=_MANUAL_CLOCK_HELP)
     down = commands.add_parser("down", help="end a stack that runs")
     down.add_argument("--config", type=Path, required=True, help="stack file (YAML)")
     down.add_argument("--state", type=Path, help="its state folder (default: from the stack file)")
     serve = commands.add_parser("serve", help="run the emulators only")
     serve.add_argument(
-        "--config", type=Path, help="platform file (JSON) as written by `up`; replaces all other options"
+        "--config",
+        type=Path,
+        help="platform file (JSON) as written by `up`; replaces all other options but --manual-clock",
     )
     serve.add_argument("--workflows-dir", type=Path, help="folder of workflows to deploy")
     serve.add_argument("--queues", type=Path, help="queues that exist from the start (YAML)")
@@ -65,11 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--tasks-port", type=int, default=8123, help="REST (default: %(default)s)")
     serve.add_argument("--tasks-grpc-port", type=int, default=8124, help="gRPC (default: %(default)s)")
     serve.add_argument("--metadata-port", type=int, default=8090, help="metadata server (default: %(default)s)")
-    serve.add_argument(
-        "--manual-clock",
-        action="store_true",
-        help='departs from production: time stands still until POST /_local/time {"advance_s": SECONDS} to any server',
-    )
+    serve.add_argument("--manual-clock", action="store_true", help=_MANUAL_CLOCK_HELP)
     check = commands.add_parser("check", help="say what is known about workflows without running them")
     check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="workflow source (YAML or JSON)")
     check.add_argument(
@@ -141,7 +144,13 @@ async def _up(options: argparse.Namespace) -> int:
     from localcloud.stack.supervisor import ChildError
 
     config = load_stack_config(options.config)
-    runner = StackRunner(config, state_dir=options.state, environment=os.environ, echo=not options.quiet)
+    runner = StackRunner(
+        config,
+        state_dir=options.state,
+        environment=os.environ,
+        echo=not options.quiet,
+        manual_clock=options.manual_clock,
+    )
     ended = _end_event()
     starting = asyncio.create_task(runner.start())
     ending = asyncio.create_task(ended.wait())
@@ -154,8 +163,9 @@ async def _up(options: argparse.Namespace) -> int:
         await starting
         for process in config.processes:
             print(f"{process.name:<12} {runner.url(process.port)}")
-        for name in ("workflows", "tasks", "storage"):
-            print(f"{name:<12} {runner.url(name)}")
+        for name in ("workflows", "tasks", "scheduler", "storage"):
+            if name in runner.ports:
+                print(f"{name:<12} {runner.url(name)}")
         print(f"{'executions':<12} {runner.url('workflows')}/ui/")
         print(f"\nReady. In another terminal:  . {runner.state_dir / 'env'}", flush=True)
         await ending

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from localcloud.clock import Clock, SystemClock
+from localcloud.faults import FaultPlan
 from localcloud.identity.issuer import TokenIssuer
 from localcloud.identity.keys import kept_signing_key
 from localcloud.identity.server import IdentityServer, start_identity_server
 from localcloud.platform_config import PlatformConfig
-from localcloud.scheduler import Scheduler, load_schedules
+from localcloud.scheduler.jobs import DISPATCH, Scheduler
+from localcloud.scheduler.schedules import load_schedules
+from localcloud.scheduler.server import ROUTES as SCHEDULER_ROUTES
+from localcloud.scheduler.server import SchedulerServer
 from localcloud.tasks.queues_file import load_queues
 from localcloud.tasks.server import TasksServer, start_tasks_server
 from localcloud.workflows.server import WorkflowsServer, start_workflows_server
@@ -45,7 +49,7 @@ class Platform:
         self.identity: IdentityServer | None = None
         self.tasks: TasksServer | None = None
         self.workflows: WorkflowsServer | None = None
-        self.scheduler: Scheduler | None = None
+        self.scheduler: SchedulerServer | None = None
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
     def will_stop(self, stop: Callable[[], Awaitable[None]]) -> None:
@@ -81,12 +85,15 @@ def _own_addresses(config: PlatformConfig) -> dict[str, str]:
 
 
 async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock) -> None:
-    key = kept_signing_key(config.key_file, clock.now()) if config.key_file else None
-    issuer = TokenIssuer(clock, key)
+    # Tokens are judged and files change in the machine's time, also while a manual clock stands still or leaps a year.
+    machine = SystemClock()
+    key = kept_signing_key(config.key_file, machine.now()) if config.key_file else None
+    issuer = TokenIssuer(machine, key)
     identity = await start_identity_server(
         host=config.host,
         accounts={email: config.metadata_ports[name] for name, email in config.accounts.items()},
         issuer=issuer,
+        clock=clock,
         project=config.project,
         project_number=config.project_number,
         location=config.location,
@@ -105,6 +112,7 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         queues=queues,
         mint_id_token=issuer.mint_id_token,
         mint_access_token=issuer.mint_access_token,
+        token_clock=machine,
         url_rewrites=_own_addresses(config) | dict(config.url_rewrites),
     )
     platform.tasks = tasks
@@ -124,19 +132,23 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         workflows_dir=config.workflows_dir,
         user_env=_SameForAll(config.workflows_environment),
         secrets_file=config.secrets_file,
-        # Files change in the machine's time, also while a manual clock stands still or leaps a year.
-        folder_clock=SystemClock(),
+        folder_clock=machine,
     )
     platform.workflows = workflows
     platform.will_stop(workflows.stop)
     if config.schedules_file is not None:
-        scheduler = Scheduler(
+        faults = FaultPlan(clock, SCHEDULER_ROUTES, route_of={"job": DISPATCH})
+        jobs = Scheduler(
             load_schedules(config.schedules_file),
+            parent=f"projects/{config.project}/locations/{config.location}",
             clock=clock,
             service_urls=config.service_urls,
             emails=config.accounts,
             mint_id_token=issuer.mint_id_token,
+            faults=faults,
+            paused=config.schedules_paused,
         )
-        await scheduler.start()
+        scheduler = SchedulerServer(jobs, faults, clock, host=config.host)
+        await scheduler.start(config.scheduler_port)
         platform.scheduler = scheduler
         platform.will_stop(scheduler.stop)

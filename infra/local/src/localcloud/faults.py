@@ -1,9 +1,9 @@
 """Faults a test can order on any route of any emulated server: what production does rarely, on demand and counted.
 
 An order is JSON: `{"route": "executions.create", "fault": "fail", "code": 503, "count": 2}`. It may be narrowed to one
-`queue` or `workflow`, and to one `transport`. `GET /_local/faults` tells how often each order fired. A departure from
-production in name and path; nothing of it happens unasked. Does not know about: HTTP and gRPC, which get a `FaultError`
-or `ConnectionLostError` to answer.
+`queue`, `workflow` or `job`, and to one `transport`. `GET /_local/faults` tells how often each order fired. A departure
+from production in name and path; nothing of it happens unasked. Does not know about: HTTP and gRPC, which get a
+`FaultError` or `ConnectionLostError` to answer.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Fault(enum.Enum):
     """The request takes effect and the connection closes without an answer."""
 
 
-_SELECTORS: Mapping[str, str] = {"queue": "queues", "workflow": "workflows"}
+_SELECTORS: Mapping[str, str] = {"queue": "queues", "workflow": "workflows", "job": "jobs"}
 """Field of an order to the collection whose id it names."""
 
 _TRANSPORTS = ("rest", "grpc")

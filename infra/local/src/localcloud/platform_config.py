@@ -28,7 +28,9 @@ class PlatformConfig:
         workflows_environment: user environment variables of every workflow in that folder.
         secrets_file: values of Secret Manager for workflows, or None.
         queues_file: queues that exist from the start, or None.
-        schedules_file: jobs of the scheduler; None switches it off.
+        schedules_file: jobs of the scheduler, which there is only with one.
+        schedules_paused: jobs run only when told to.
+        scheduler_port: REST port of the scheduler.
         service_urls: service name to base URL, for schedules.
         url_rewrites: URL prefix of a task to where it is really sent.
         storage_url: base URL of the storage emulator for connectors, or "".
@@ -51,6 +53,8 @@ class PlatformConfig:
     secrets_file: Path | None = None
     queues_file: Path | None = None
     schedules_file: Path | None = None
+    schedules_paused: bool = False
+    scheduler_port: int = 0
     service_urls: Mapping[str, str] = field(default_factory=dict)
     url_rewrites: Mapping[str, str] = field(default_factory=dict)
     storage_url: str = ""
@@ -86,6 +90,8 @@ class PlatformConfig:
             secrets_file=_path(fields, "secrets_file"),
             queues_file=_path(fields, "queues_file"),
             schedules_file=_path(fields, "schedules_file"),
+            schedules_paused=fields.flag("schedules_paused", False),
+            scheduler_port=fields.integer("scheduler_port", most=65535),
             service_urls=fields.text_mapping("service_urls"),
             url_rewrites=fields.text_mapping("url_rewrites"),
             storage_url=fields.text("storage_url"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import jwt
 import pytest
 import requests
 
@@ -36,3 +39,19 @@ def test_day_passes_in_one_request(served: Served) -> None:
     assert before["is_manual"] is True
     assert after["now_s"] - before["now_s"] == 86400
     assert (ended["state"], ended["result"]) == ("SUCCEEDED", '"rested"')
+
+
+async def test_tokens_keep_the_machines_time(instruments: Any) -> None:
+    """Whoever verifies them has another clock: a token from before or after a leap would be refused."""
+    audience = "http://verifier"
+    async with instruments() as cloud:
+        await cloud.clock.advance(86400)
+        _, token = await cloud.call(
+            "metadata",
+            "GET",
+            f"/computeMetadata/v1/instance/service-accounts/default/identity?audience={audience}",
+            headers={"Metadata-Flavor": "Google"},
+        )
+
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert abs(claims["iat"] - time.time()) < 60

@@ -38,9 +38,22 @@ def test_service_gets_the_command_of_its_image(config):
         ("service_account: workflow", "service_account: boss", r"workflows\.service_account: no account 'boss'"),
         ("before: [[python, migrate.py]]", "before: [python]", r"services\.web\.before: expected a list of commands"),
         ("web/Dockerfile", "gone/Dockerfile", r"gone/Dockerfile: cannot be read"),
+        ("project: demo", "project: demo\nscheduler: {schedules: s.yaml}", r"no port called 'scheduler'"),
         ("project: demo", "project: [", r"stack\.yaml: is not YAML"),
     ],
-    ids=["type", "missing", "unknown", "port-name", "port-number", "built-in", "account", "before", "file", "yaml"],
+    ids=[
+        "type",
+        "missing",
+        "unknown",
+        "port-name",
+        "port-number",
+        "built-in",
+        "account",
+        "before",
+        "file",
+        "jobs",
+        "yaml",
+    ],
 )
 def test_fault_in_the_stack_file_is_named_with_its_place(tmp_path, write_stack, stack_text, old, new, fault):
     """Every error says where and what."""

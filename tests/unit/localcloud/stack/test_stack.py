@@ -158,11 +158,11 @@ def test_wrong_configuration_ends_the_command_line_with_two(tmp_path):
 
 
 def test_killed_command_line_leaves_no_process_behind(source, left_of):
-    """`localcloud up` says when it is ready; after `kill -9` of it every program ends."""
+    """`localcloud up --manual-clock` says when it is ready; after `kill -9` of it every program ends."""
     config = load_stack_config(source)
     variables = {config.ports[name].variable: str(port) for name, port in free_ports(config).items()}
     up = subprocess.Popen(
-        [sys.executable, "-m", "localcloud", "up", "--config", str(config.source), "--quiet"],
+        [sys.executable, "-m", "localcloud", "up", "--config", str(config.source), "--quiet", "--manual-clock"],
         env=os.environ | variables,
         stdout=subprocess.PIPE,
         text=True,
@@ -172,7 +172,10 @@ def test_killed_command_line_leaves_no_process_behind(source, left_of):
             if line.startswith("Ready"):
                 break
         family = psutil.Process(up.pid).children(recursive=True)
+        tasks_port = variables[config.ports["tasks"].variable]
+        time = requests.get(f"http://127.0.0.1:{tasks_port}/_local/time", timeout=5).json()
         os.kill(up.pid, signal.SIGKILL)
 
+    assert time["is_manual"] is True
     assert len(family) >= 5
     assert left_of(family) == []

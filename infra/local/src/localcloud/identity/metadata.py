@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from localcloud.clock import Clock
 from localcloud.control import Control
 from localcloud.faults import ConnectionLostError, Fault, FaultPlan, OrderedFaultError
 from localcloud.google_errors import GoogleError, invalid_argument
@@ -45,10 +46,15 @@ class MetadataProject:
     location: str
 
 
-def metadata_app(issuer: TokenIssuer, place: MetadataProject, email: str) -> web.Application:
-    """Return the application for one port, whose `default` service account is `email`."""
-    faults = FaultPlan(issuer.clock, ROUTES)
-    control = Control(faults, issuer.clock, _nothing_to_reset)
+def metadata_app(
+    issuer: TokenIssuer, place: MetadataProject, email: str, clock: Clock | None = None
+) -> web.Application:
+    """Return the application for one port, whose `default` service account is `email`.
+
+    `clock` is that of ordered faults and of `/_local/time`; the issuer's unless given.
+    """
+    faults = FaultPlan(clock or issuer.clock, ROUTES)
+    control = Control(faults, clock or issuer.clock, _nothing_to_reset)
     app = web.Application(middlewares=[_faulty(faults), _flavored])
     account = _Account(issuer, place, email)
 

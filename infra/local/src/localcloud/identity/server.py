@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from localcloud.clock import Clock
 from localcloud.identity.issuer import AccountTokens, TokenIssuer
 from localcloud.identity.metadata import MetadataProject, metadata_app
 
@@ -13,9 +14,10 @@ from localcloud.identity.metadata import MetadataProject, metadata_app
 class IdentityServer:
     """The running metadata ports; made by `start_identity_server`."""
 
-    def __init__(self, issuer: TokenIssuer, host: str) -> None:
+    def __init__(self, issuer: TokenIssuer, host: str, clock: Clock | None = None) -> None:
         self.issuer = issuer
         self._host = host
+        self._clock = clock
         self._runners: list[web.AppRunner] = []
         self.ports: dict[str, int] = {}
         """Service account email to the port that speaks for it; `GCE_METADATA_HOST` is `host:port`."""
@@ -44,7 +46,7 @@ class IdentityServer:
         Raises:
             OSError: the port is taken.
         """
-        runner = web.AppRunner(metadata_app(self.issuer, place, email), access_log=None)
+        runner = web.AppRunner(metadata_app(self.issuer, place, email, self._clock), access_log=None)
         await runner.setup()
         self._runners.append(runner)
         await web.TCPSite(runner, self._host, port).start()
@@ -65,6 +67,7 @@ async def start_identity_server(
     project: str,
     project_number: str,
     location: str,
+    clock: Clock | None = None,
 ) -> IdentityServer:
     """Start one metadata port per service account, each also serving the issuer's certificates.
 
@@ -75,6 +78,7 @@ async def start_identity_server(
         project: project id.
         project_number: project number, digits.
         location: region, e.g. `us-central1`.
+        clock: that of ordered faults and of `/_local/time`; the issuer's unless given.
 
     Raises:
         ValueError: no accounts.
@@ -83,7 +87,7 @@ async def start_identity_server(
     if not accounts:
         raise ValueError("the identity server needs at least one service account")
     place = MetadataProject(project, project_number, location)
-    server = IdentityServer(issuer, host)
+    server = IdentityServer(issuer, host, clock)
     try:
         for email, port in accounts.items():
             await server.add_account(place, email, port)

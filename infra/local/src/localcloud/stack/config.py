@@ -14,7 +14,7 @@ from localcloud.fields import ConfigError, Fields, read_yaml
 from localcloud.stack.dockerfile import command_from_dockerfile
 
 BUILT_IN_PORTS = ("postgres", "storage", "workflows", "workflows-grpc", "tasks", "tasks-grpc", "metadata")
-"""Ports every stack needs; `metadata` is the first of as many as there are service accounts."""
+"""Ports every stack needs; `metadata` is the first of as many as there are service accounts. Schedules need one too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,8 @@ def load_stack_config(path: Path) -> StackConfig:
     )
     for section in (top, postgres, storage, workflows, scheduler):
         section.finish()
+    if config.schedules_file is not None and "scheduler" not in ports:
+        raise scheduler.error("schedules", "there is no port called 'scheduler'")
     if not accounts:
         raise top.error("accounts", "at least one service account is needed")
     if config.workflows_account not in accounts:

@@ -48,6 +48,8 @@ class StackRunner:
         ports: port name to number; overrides environment and defaults.
         environment: what `${env.X}` and the port variables look into; this process's by default.
         echo: write the output of all programs to the terminal too.
+        manual_clock: time of the emulators stands still until a test moves it (`localcloud serve --manual-clock`);
+            services, database and tokens keep the machine's.
 
     Raises:
         ConfigError: a placeholder or a port is wrong.
@@ -61,8 +63,10 @@ class StackRunner:
         ports: Mapping[str, int] | None = None,
         environment: Mapping[str, str] | None = None,
         echo: bool = False,
+        manual_clock: bool = False,
     ) -> None:
         self.config = config
+        self._manual_clock = manual_clock
         self._state = StateFolder(config.state_dir if state_dir is None else state_dir)
         self._environment = dict(os.environ) if environment is None else environment
         self.ports = resolve_ports(config, environment=self._environment, given=ports)
@@ -201,6 +205,7 @@ class StackRunner:
 
     def _platform_command(self) -> Command:
         argv = (sys.executable, "-m", "localcloud", "serve", "--config", str(self.state_dir / "platform.json"))
+        argv += ("--manual-clock",) if self._manual_clock else ()
         return Command(argv, self.state_dir, base_environment())
 
     async def _is_platform_ready(self) -> bool:
@@ -253,7 +258,9 @@ class StackRunner:
             workflows_environment=self._filled(config.workflows_environment, "workflows.environment"),
             secrets_file=config.workflows_secrets,
             queues_file=config.queues_file,
-            schedules_file=config.schedules_file if enabled == "true" else None,
+            schedules_file=config.schedules_file,
+            schedules_paused=enabled == "false",
+            scheduler_port=self.ports.get("scheduler", 0),
             service_urls={process.name: self.url(process.port) for process in config.processes},
             url_rewrites=self._filled(config.url_rewrites, "url_rewrites"),
             storage_url=self.storage.base_url,

@@ -74,6 +74,7 @@ async def start_tasks_server(
     url_rewrites: Mapping[str, str] | None = None,
     tombstone_s: float = TOMBSTONE_S,
     queue_tombstone_s: float = 0.0,
+    token_clock: Clock | None = None,
 ) -> TasksServer:
     """Start the Cloud Tasks emulator.
 
@@ -89,6 +90,7 @@ async def start_tasks_server(
         url_rewrites: URL prefix of a task to the prefix it is really sent to.
         tombstone_s: how long names of finished tasks stay taken.
         queue_tombstone_s: how long names of deleted queues stay taken; a departure from production when 0.
+        token_clock: age of tokens; `clock` unless given.
 
     Raises:
         OSError: a port is taken.
@@ -100,7 +102,7 @@ async def start_tasks_server(
         auto_decompress=False,
     )
     requests = RequestFactory(
-        clock,
+        token_clock or clock,
         mint_id_token=mint_id_token,
         mint_access_token=mint_access_token,
         url_rewrites=url_rewrites or {},
