@@ -204,8 +204,8 @@ class StackRunner:
         return ChildSetting(process.name, lambda: command, is_ready, grace_s=process.grace_s)
 
     def _platform_command(self) -> Command:
-        argv = (sys.executable, "-m", "localcloud", "serve", "--config", str(self.state_dir / "platform.json"))
-        argv += ("--manual-clock",) if self._manual_clock else ()
+        flags = ("--manual-clock",) if self._manual_clock else ()
+        argv = (sys.executable, "-m", "localcloud", "serve", "--config", str(self.state_dir / "platform.json"), *flags)
         return Command(argv, self.state_dir, base_environment())
 
     async def _is_platform_ready(self) -> bool:
