@@ -3,15 +3,18 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := services/chassis services/ingest services/compressor services/reporter infra/local
+POLICY := .local/policy
+# Offline: no results are sent, nothing is downloaded, and a finding ends it with status 1.
+CHECKOV = LOG_LEVEL=ERROR timeout 120 $(POLICY)/bin/checkov --config-file infra/.checkov.yaml --skip-download --quiet --compact
 STAMP := $(VENV)/.installed
 SECONDS_EACH ?= 60
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test fuzz conformance lint format bench ci lock clean
+.PHONY: help setup demo up down test fuzz conformance lint format policy image-check bench ci lock clean
 
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv and install everything, pinned and hashed
 
@@ -55,19 +58,35 @@ format: setup ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
 
+$(POLICY)/.installed: requirements-policy.txt
+	@$(PYTHON) -m venv $(POLICY)
+	@timeout 300 $(POLICY)/bin/pip install --quiet --require-hashes -r requirements-policy.txt
+	@touch $@
+
+policy: $(POLICY)/.installed ## Scan Terraform and Dockerfiles with checkov (an environment of its own: half a minute to install)
+	@$(CHECKOV) --directory infra/terraform --framework terraform
+	@$(CHECKOV) --directory services --framework dockerfile
+
+image-check: setup ## Build the three images with buildah (root) and run them; IMAGE_CHECK_ARGS=--stand-in needs no registry
+	@cd tests && ../$(BIN)/python -m contract.image_check $(IMAGE_CHECK_ARGS)
+
 bench: setup ## Measure codec and stack beside a bare Pillow loop and the seed's way
 	@$(BIN)/python -m bench
 
-ci: lint test ## What CI runs
+ci: lint policy test ## What CI runs
 
 lock: ## Resolve the requirements again (needs uv)
 	uv pip compile requirements-dev.in --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	  --custom-compile-command "make lock" --output-file requirements-dev.txt
 	echo atheris==3.0.0 | uv pip compile - --universal --python-version 3.11 --generate-hashes --quiet \
 	  --custom-compile-command "make lock" --output-file requirements-fuzz.txt
+	echo checkov | uv pip compile - --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+	  --custom-compile-command "make lock" --output-file requirements-policy.txt
 	for service in ingest compressor reporter; do (cd services/$$service && \
 	  uv pip compile requirements.in ../chassis/requirements.in --constraint ../../requirements-dev.txt --universal \
 	  --python-version 3.11 --generate-hashes --quiet --custom-compile-command "make lock" --output-file requirements.txt); done
+	cd services && uv pip compile build-requirements.in --constraint ../requirements-dev.txt --universal \
+	  --python-version 3.11 --generate-hashes --quiet --custom-compile-command "make lock" --output-file build-requirements.txt
 
 clean: ## Remove the virtual environment, local state and caches
 	rm -rf $(VENV) .local .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

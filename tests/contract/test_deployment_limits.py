@@ -187,22 +187,12 @@ def test_database_tier_has_memory_for_its_connections() -> None:
     assert d.default("database", "max_connections") * 10 <= int(megabytes) * 0.7
 
 
-def test_dockerfiles_pin_their_base_by_an_argument() -> None:
-    """Both stages use PYTHON_IMAGE, which Cloud Build fills with a digest, and Skaffold hands it on."""
-    for service in d.SERVICES:
-        text = (d.ROOT / f"services/{service}/Dockerfile").read_text(encoding="utf-8")
-        assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}"]
-    for artifact in d.skaffold()["images"]["build"]["artifacts"]:
-        assert artifact["docker"]["buildArgs"] == {"PYTHON_IMAGE": "{{.PYTHON_IMAGE}}"}
-
-
 def test_cloud_build_goes_from_test_to_traffic_in_order() -> None:
     """Nothing is built that fails its tests, nothing takes traffic before its tables are there."""
     document = yaml.safe_load((d.ROOT / "cloudbuild.yaml").read_text(encoding="utf-8"))
 
     assert [step["id"] for step in document["steps"]] == [
         "test",
-        "base-image",
         "values",
         "render",
         "build",

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,26 @@ def test_every_suppression_of_the_scanner_is_argued() -> None:
         if "checkov:skip" in line
     ]
 
+    everywhere = (d.ROOT / "infra/.checkov.yaml").read_text(encoding="utf-8").splitlines()
+    unargued = [
+        line
+        for before, line in pairwise(everywhere)
+        if line.strip().startswith("- CKV") and not re.fullmatch(r"\s+# .{12,}", before)
+    ]
+
     assert [line for line in skips if not re.fullmatch(r"#checkov:skip=CKV2?_\w+:.{12,}", line)] == []
+    assert unargued == []
+
+
+def test_ci_runs_the_scanner() -> None:
+    """`make ci`, which `.ci/run` and Cloud Build start, has `policy`, and it scans what is deployed, offline."""
+    makefile = (d.ROOT / "Makefile").read_text(encoding="utf-8")
+    (ci,) = re.findall(r"^ci: ([a-z ]+)##", makefile, re.MULTILINE)
+
+    assert "policy" in ci.split()
+    assert set(re.findall(r"@\$\(CHECKOV\) --directory (\S+)", makefile)) == {"infra/terraform", "services"}
+    assert "--skip-download" in makefile
+    assert re.search(r"^make ci$", (d.ROOT / ".ci/run").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def api_faults(types: dict[str, Any], expected: Any, value: Any, where: str) -> Iterator[str]:
