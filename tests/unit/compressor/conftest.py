@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from chassis.clock import SystemClock
-from compressor.wsgi import assemble
+from compressor.sandbox import CodecPool
+from compressor.wsgi import assemble, new_codec
 from compressor_rig import IssuedTokens, RecordingIngest, Service, contract, make_settings, storage_client
 from localcloud.clock import SystemClock as IssuerClock
 from localcloud.identity.issuer import TokenIssuer
@@ -63,9 +64,17 @@ def bucket(storage_emulator: Storage) -> Iterator[Any]:
     client.close()
 
 
+@pytest.fixture(scope="session")
+def codec() -> Iterator[CodecPool]:
+    """Be the codec with its processes; starting them for each test would take most of its time."""
+    pool = new_codec(make_settings(CODEC_TIMEOUT_S="60"), SystemClock())
+    yield pool
+    pool.close()
+
+
 @pytest.fixture
-def make_service(issuer: TokenIssuer, certs_url: str, ingest: RecordingIngest, bucket: Any) -> Any:
-    def make(*, api_endpoint: str | None = None, **overrides: str) -> Service:
+def make_service(issuer: TokenIssuer, certs_url: str, ingest: RecordingIngest, bucket: Any, codec: CodecPool) -> Any:
+    def make(*, api_endpoint: str | None = None, codec: CodecPool = codec, **overrides: str) -> Service:
         settings = make_settings(
             **{
                 "INGEST_URL": ingest.server.url("").rstrip("/"),
@@ -75,7 +84,7 @@ def make_service(issuer: TokenIssuer, certs_url: str, ingest: RecordingIngest, b
             }
         )
         client = storage_client(api_endpoint) if api_endpoint else bucket.client
-        app = assemble(settings, clock=SystemClock(), storage_client=client, tokens=IssuedTokens(issuer))
+        app = assemble(settings, clock=SystemClock(), storage_client=client, tokens=IssuedTokens(issuer), codec=codec)
         return Service(app, issuer, ingest, bucket)
 
     return make

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 
@@ -84,6 +85,16 @@ def wait_until_healthy(url: str, process: subprocess.Popen[bytes]) -> None:
     pytest.fail("the service did not start")
 
 
+def wait_for_family(pid: int, count: int) -> list[psutil.Process]:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        family = psutil.Process(pid).children(recursive=True)
+        if len(family) == count:
+            return family
+        threading.Event().wait(0.05)
+    pytest.fail(f"not {count} processes")
+
+
 def test_a_terminated_service_finishes_the_image_in_hand(
     environment: dict[str, str], origin: ScriptedOrigin, ingest: RecordingIngest, issuer: TokenIssuer, bucket: Any
 ) -> None:
@@ -112,6 +123,7 @@ def test_a_terminated_service_finishes_the_image_in_hand(
             sender = threading.Thread(target=send)
             sender.start()
             assert arrived.wait(10)
+            family = wait_for_family(process.pid, 4)  # two workers, and a codec's process each
             process.send_signal(signal.SIGTERM)
             release.set()
             sender.join(15)
@@ -121,6 +133,7 @@ def test_a_terminated_service_finishes_the_image_in_hand(
 
     assert codes == [200], output.decode() + errors.decode()
     assert process.returncode == 0
+    assert psutil.wait_procs(family, timeout=10)[1] == []
     assert [outcome["code"] for outcome in ingest.outcomes] == ["OK"]
     assert len(list(bucket.list_blobs())) == 1
     lines = [json.loads(line) for line in output.decode().splitlines()]

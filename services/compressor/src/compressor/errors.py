@@ -15,6 +15,8 @@ class Reason(StrEnum):
     STORAGE_REFUSED = "STORAGE_REFUSED"
     OUTCOME_NOT_RECORDED = "OUTCOME_NOT_RECORDED"
     CODEC_BUSY = "CODEC_BUSY"
+    CODEC_STALLED = "CODEC_STALLED"
+    CODEC_UNAVAILABLE = "CODEC_UNAVAILABLE"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
 
 
@@ -46,6 +48,16 @@ def outcome_not_recorded() -> ApiError:
 def codec_busy() -> ApiError:
     """Return a 503: other images held the codec for too long."""
     return unavailable(Reason.CODEC_BUSY, "Too many images are being decoded.", retry_after_s=5)
+
+
+def codec_stalled() -> ApiError:
+    """Return a 503: a picture was not done in time, although it has not used up its processor time."""
+    return unavailable(Reason.CODEC_STALLED, "The codec gets no processor time.", retry_after_s=10)
+
+
+def codec_unavailable() -> ApiError:
+    """Return a 503: the codec's process does not start."""
+    return unavailable(Reason.CODEC_UNAVAILABLE, "The codec's process does not start.", retry_after_s=10)
 
 
 def out_of_memory() -> ApiError:

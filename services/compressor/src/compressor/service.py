@@ -3,27 +3,26 @@
 Whatever lies with the image or its origin is an outcome and a success of the task; only our own trouble (storage,
 ingest, identity, memory) raises, so that Cloud Tasks brings the task again.
 
-Worst case in seconds: fetch 60, wait for the codec 10, codec 7, storage 20 to 33, ingest 10: the dispatch deadline of
-120 s. An attempt that outlives it is harmless: the next one finds the object, and ingest takes the first outcome.
+Worst case in seconds: fetch 60, wait for the codec 10, codec 20, storage 20 (33 when its last try begins just before),
+ingest 10: the dispatch deadline of 120 s. An attempt that outlives it is harmless: the next one finds the object, and
+ingest takes the first outcome.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import BoundedSemaphore
 from typing import Any
 
 from chassis.clock import Clock
 from chassis.errors import ApiError
 from chassis.internal_calls import InternalService
 from chassis.logs import get_logger, safe_url
-from compressor.codec import compress, output_format
-from compressor.errors import codec_busy, out_of_memory, outcome_not_recorded
+from compressor.codec import output_format
+from compressor.errors import out_of_memory, outcome_not_recorded
 from compressor.fetch import ImageFetcher
-from compressor.model import ImageError, Options, OutcomeCode, Rendition
+from compressor.model import ImageError, Options, OutcomeCode
+from compressor.sandbox import CodecPool
 from compressor.store import ImageStore, ObjectKey, StoredImage
 
 log = get_logger(__name__)
@@ -82,45 +81,12 @@ class Recorded:
     applied: bool
 
 
-class Codec:
-    """The codec behind a bound on how many pictures are decoded at once in this process.
-
-    Fetches run in parallel; decoding takes up to 9 bytes of memory a pixel and gains nothing from threads.
-    """
-
-    def __init__(self, *, concurrency: int, wait_s: float) -> None:
-        self._slots = BoundedSemaphore(concurrency)
-        self._wait_s = wait_s
-
-    def compress(self, source: bytes, options: Options) -> Rendition:
-        """Return the rendition.
-
-        Raises:
-            CodecError: the picture cannot be compressed.
-            ApiError: 503, the codec stayed busy or memory ran out.
-        """
-        with self._slot():
-            try:
-                return compress(source, options)
-            except MemoryError as error:
-                raise out_of_memory() from error
-
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(timeout=self._wait_s):
-            raise codec_busy()
-        try:
-            yield
-        finally:
-            self._slots.release()
-
-
 @dataclass(frozen=True, slots=True)
 class Compressor:
     """The parts that a job needs."""
 
     fetcher: ImageFetcher
-    codec: Codec
+    codec: CodecPool
     store: ImageStore
     ingest: InternalService
     clock: Clock
@@ -164,6 +130,8 @@ class Compressor:
             rendition = self.codec.compress(source, job.options)
         except ImageError as error:
             return Failed(error, len(source))
+        except MemoryError as error:
+            raise out_of_memory() from error
         return Succeeded(self.store.create(key, rendition), len(source), ", ".join(rendition.notes))
 
     def _record(self, job: Job, report: dict[str, Any]) -> bool:

@@ -55,6 +55,19 @@ class CompressorSettings(Settings):
         10.0, alias="CODEC_WAIT_S", gt=0, le=30, description="Seconds to wait for the codec before answering 503"
     )
 
+    codec_memory_bytes: int = Field(
+        1024 * 1024 * 1024,
+        alias="CODEC_MEMORY_BYTES",
+        ge=64 * 1024 * 1024,
+        description="Memory one image may take in the codec's process",
+    )
+    codec_cpu_s: int = Field(
+        10, alias="CODEC_CPU_S", ge=1, le=60, description="Seconds of processor time one image may take"
+    )
+    codec_timeout_s: float = Field(
+        20.0, alias="CODEC_TIMEOUT_S", gt=0, le=60, description="Seconds one image may be in the codec before 503"
+    )
+
     @field_validator("egress_allowed_networks")
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:

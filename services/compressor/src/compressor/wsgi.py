@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Flask
@@ -17,7 +18,8 @@ from chassis.logs import configure_logs
 from chassis.settings import SettingsError, exit_with_faults
 from compressor.app import create_app
 from compressor.fetch import ImageFetcher
-from compressor.service import Codec, Compressor
+from compressor.sandbox import CHILD_COMMAND, CodecPool, Limits
+from compressor.service import Compressor
 from compressor.settings import CompressorSettings
 from compressor.store import ImageStore
 
@@ -32,10 +34,28 @@ def build() -> Flask:
     # Otherwise the client asks for the bucket's metadata in the background, which our account may not read.
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     clock = SystemClock()
-    return assemble(settings, clock=clock, storage_client=new_storage_client(settings), tokens=MetadataTokens(clock))
+    codec = new_codec(settings, clock)
+    codec.start()  # its imports take as long as the first fetch
+    return assemble(
+        settings, clock=clock, storage_client=new_storage_client(settings), tokens=MetadataTokens(clock), codec=codec
+    )
 
 
-def assemble(settings: CompressorSettings, *, clock: Clock, storage_client: Any, tokens: TokenSource) -> Flask:
+def new_codec(settings: CompressorSettings, clock: Clock, *, command: Sequence[str] = CHILD_COMMAND) -> CodecPool:
+    """Return the codec as the settings bound it; `command` starts one of its processes."""
+    limits = Limits(settings.codec_memory_bytes, settings.codec_cpu_s, settings.codec_timeout_s)
+    return CodecPool(
+        concurrency=settings.codec_concurrency,
+        wait_s=settings.codec_wait_s,
+        limits=limits,
+        clock=clock,
+        command=command,
+    )
+
+
+def assemble(
+    settings: CompressorSettings, *, clock: Clock, storage_client: Any, tokens: TokenSource, codec: CodecPool
+) -> Flask:
     """Return the application made of these outside parts; all else follows from the settings."""
     policy = EgressPolicy(
         allowed_networks=parse_networks(settings.egress_allowed_networks),
@@ -48,7 +68,7 @@ def assemble(settings: CompressorSettings, *, clock: Clock, storage_client: Any,
     )
     compressor = Compressor(
         fetcher=ImageFetcher(Egress(policy, user_agent=settings.user_agent, clock=clock), clock),
-        codec=Codec(concurrency=settings.codec_concurrency, wait_s=settings.codec_wait_s),
+        codec=codec,
         store=ImageStore(storage_client, bucket=settings.images_bucket, public_url_base=settings.public_url_base),
         ingest=InternalService("ingest", settings.ingest_url, tokens),
         clock=clock,
