@@ -42,8 +42,9 @@ def counts(total: int, pending: int) -> dict[str, int]:
 def image(number: int, url: str = "https://cdn.example/a.jpg") -> dict[str, Any]:
     """Return one image of a claimed page."""
     image_id = f"00000000-0000-4000-8000-{number:012}"
-    payload = {"request_id": REQUEST_ID, "image_id": image_id, "attempt": 1, "url": url}
-    return {"task_id": f"t{number}", "payload": {**payload, "options": {"quality": 50, "format": "jpeg"}}}
+    payload: dict[str, Any] = {"request_id": REQUEST_ID, "image_id": image_id, "attempt": 1, "url": url}
+    payload["options"] = {"quality": 50, "format": "jpeg"}
+    return {"task_id": f"t{number}", "start_at": "2026-11-22T10:42:00Z", "payload": payload}
 
 
 class Services:

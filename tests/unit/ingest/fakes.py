@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -62,12 +63,14 @@ class FakeTasks:
         audience: str,
         body: Mapping[str, Any],
         dispatch_deadline_s: int,  # noqa: ARG002
+        start_at: datetime | None = None,
     ) -> None:
         """Keep the task unless its name is known."""
         self.calls += 1
         if self.down:
             raise unavailable(Reason.TASKS_UNAVAILABLE, "down")
-        self.tasks.setdefault(f"{queue}/tasks/{task_id}", {"url": url, "audience": audience, "body": dict(body)})
+        task = {"url": url, "audience": audience, "body": dict(body), "start_at": start_at}
+        self.tasks.setdefault(f"{queue}/tasks/{task_id}", task)
 
     def bodies(self, path: str) -> list[dict[str, Any]]:
         """Return the bodies of the tasks for a path."""

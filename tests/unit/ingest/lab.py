@@ -56,6 +56,9 @@ class Lab:
             "BATCHES_QUEUE": "projects/demo/locations/us-central1/queues/batches",
             "IMAGES_QUEUE": "projects/demo/locations/us-central1/queues/images",
             **{f"{name.upper()}_SERVICE_ACCOUNT": email for name, email in ACCOUNTS.items()},
+            # One host for nearly all tests; those about politeness say how polite.
+            "INGEST_HOST_CONCURRENCY": "10000",
+            "INGEST_HOST_RATE": "10000",
             **overrides,
         }
         self.settings = IngestSettings.from_environ(environ)

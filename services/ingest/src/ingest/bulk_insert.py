@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -13,6 +14,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 
 from ingest.options import ImageOptions
+from ingest.sheets.links import host_of
 from ingest.sheets.model import SheetRow
 
 MAX_ROW_PROBLEMS = 20
@@ -24,13 +26,18 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "
 _NEEDS_ESCAPE = re.compile(r"[\\\t\n\r\x08\f\v]")
 _json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for each row
 _COPY_ROWS = "COPY rows (batch, row_number, serial, product_name, cells, problems) FROM STDIN"
-_COPY_IMAGES = "COPY images (id, batch, row_number, slot, input_url, same_as, attempt_limit, options) FROM STDIN"
+_COPY_IMAGES = "COPY images (id, batch, row_number, slot, input_url, host, same_as, attempt_limit, options) FROM STDIN"
+_COPY_HOSTS = "COPY batch_hosts (batch, host, images) FROM STDIN"
+# In order, so that two uploads with the same new hosts cannot wait for each other.
+_NEW_HOSTS = """
+    INSERT INTO hosts (host) SELECT host FROM batch_hosts WHERE batch = %s ORDER BY host ON CONFLICT DO NOTHING
+"""
 
 
 def copy_sheet(
     connection: Connection, request_id: UUID, rows: Iterable[SheetRow], *, options: ImageOptions, attempt_limit: int
 ) -> None:
-    """Insert every row and image of a batch.
+    """Insert every row, image and host of a batch.
 
     Of images with equal URL and equal options the first is the one that the others refer to. An image keeps options
     only if they differ from the batch's.
@@ -42,6 +49,9 @@ def copy_sheet(
         while chunk := list(islice(remaining, _CHUNK_ROWS)):
             cursor.copy_expert(_COPY_ROWS, _text(_row_fields(str(request_id), row) for row in chunk))
             cursor.copy_expert(_COPY_IMAGES, _text(fields for row in chunk for fields in images.of(row)))
+        hosts = images.images_of_host.items()
+        cursor.copy_expert(_COPY_HOSTS, _text((str(request_id), _escaped(host), str(count)) for host, count in hosts))
+        cursor.execute(_NEW_HOSTS, (str(request_id),))
 
 
 def _row_fields(batch: str, row: SheetRow) -> tuple[str, ...]:
@@ -52,13 +62,14 @@ def _row_fields(batch: str, row: SheetRow) -> tuple[str, ...]:
 
 
 class _Images:
-    """Makes the fields of images and remembers which was the first of equal ones."""
+    """Makes the fields of images, remembers which was the first of equal ones and counts them by host."""
 
     def __init__(self, batch: str, options: ImageOptions, attempt_limit: int) -> None:
         self._batch = batch
         self._options = options.model_dump()
         self._attempt_limit = str(attempt_limit)
         self._first_of: dict[tuple[str, str], str] = {}
+        self.images_of_host: Counter[str] = Counter()
 
     def of(self, row: SheetRow) -> Iterator[tuple[str, ...]]:
         """Yield the images of a row in the order of slots."""
@@ -70,12 +81,15 @@ class _Images:
             image_id = str(uuid4())
             first = self._first_of.setdefault((url, options), image_id)
             same_as = _NULL if first == image_id else first
+            host = host_of(url)
+            self.images_of_host[host] += 1
             yield (
                 image_id,
                 self._batch,
                 str(row.number),
                 str(slot),
                 _escaped(url),
+                _escaped(host),
                 same_as,
                 self._attempt_limit,
                 options,

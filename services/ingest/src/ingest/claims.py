@@ -1,21 +1,26 @@
-"""Hands out work: a page of rows with their due images, leased, with attempt numbers that only rise."""
+"""Hands out work: a page of rows with their due images, leased, with attempt numbers that only rise.
+
+Whose turn it is at which host is decided in `host_rooms`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from chassis.database import transact
-from ingest.batches import Batch, batch_from_row, lock_batch
+from ingest.batches import Batch, batch_from_row, lock_batch, rfc3339
 from ingest.errors import not_owner
+from ingest.host_rooms import Started, dispatch_images, free_hosts, lock_rooms
 from ingest.settings import IngestSettings
-from ingest.settling import Settled, settle_overdue
+from ingest.settling import Settled, end_unreachable, settle_overdue
 
 MAX_PAGE_BYTES = 64 * 1024
 """Most JSON of one page: an execution of Cloud Workflows has 512 KB for all its variables."""
@@ -26,11 +31,16 @@ _CANDIDATES = 400  # more than fit into a page: the smallest image takes some 35
 
 @dataclass(frozen=True, slots=True)
 class ClaimedImage:
-    """One image with the task that is to be made for it."""
+    """One image with the task that is to be made for it, and the moment at which that may run."""
 
     row_number: int
     task_id: str
+    start_at: datetime
     payload: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form of an image in workflows/contracts/claim_response.schema.json."""
+        return {"task_id": self.task_id, "start_at": rfc3339(self.start_at), "payload": self.payload}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class ClaimedPage:
         """Return the form of workflows/contracts/claim_response.schema.json."""
         rows: dict[int, list[dict[str, Any]]] = {}
         for image in self.images:
-            rows.setdefault(image.row_number, []).append({"task_id": image.task_id, "payload": image.payload})
+            rows.setdefault(image.row_number, []).append(image.to_json())
         return {
             "request_id": str(self.batch.request_id),
             "rows": [{"row_number": number, "images": images} for number, images in rows.items()],
@@ -75,19 +85,28 @@ _IN_FLIGHT = text(
 )
 _DUE = text(
     """
-    SELECT id, row_number, slot, input_url, attempt, options FROM images
-    WHERE batch = :batch AND status = 'PENDING' AND same_as IS NULL AND next_at <= now() AND attempt < attempt_limit
-    ORDER BY next_at, row_number, slot
+    SELECT due.* FROM unnest(CAST(:hosts AS text[]), CAST(:rooms AS integer[])) AS free (host, room)
+    CROSS JOIN LATERAL (
+        SELECT id, batch, host, row_number, slot, input_url, attempt, options, next_at FROM images
+        WHERE host = free.host AND batch = :batch AND status = 'PENDING' AND same_as IS NULL
+          AND next_at <= now() AND attempt < attempt_limit
+        ORDER BY next_at, row_number, slot
+        LIMIT free.room
+        FOR UPDATE SKIP LOCKED
+    ) AS due
+    ORDER BY due.next_at, due.row_number, due.slot
     LIMIT :limit
-    FOR UPDATE SKIP LOCKED
     """
 )
-_LEASE = text(
+_IS_WITHOUT_HOSTS = text("SELECT NOT EXISTS (SELECT 1 FROM batch_hosts WHERE batch = :batch)")
+_ADD_BATCH_HOSTS = text(
     """
-    UPDATE images SET status = 'DISPATCHED', attempt = attempt + 1,
-                      lease_until = now() + make_interval(secs => :lease_s)
-    WHERE id = ANY(:ids)
+    INSERT INTO batch_hosts (batch, host, images)
+    SELECT batch, host, count(*) FROM images WHERE batch = :batch GROUP BY batch, host
     """
+)
+_ADD_HOSTS = text(
+    "INSERT INTO hosts (host) SELECT host FROM batch_hosts WHERE batch = :batch ORDER BY host ON CONFLICT DO NOTHING"
 )
 _UNDO = text(
     """
@@ -122,6 +141,8 @@ def claim_page(
         touched = connection.execute(_TOUCH, {"batch": request_id, "owned": execution is not None}).mappings().first()
         batch = batch if touched is None else batch_from_row(touched)
         settled = settle_overdue(connection, batch)
+        unreachable = end_unreachable(connection, settings, settled.batch)
+        settled = replace(unreachable, sealed=settled.sealed or unreachable.sealed)
         return _page(connection, settings, settled, max_rows)
 
     return transact(engine, work)
@@ -135,28 +156,46 @@ def _page(connection: Connection, settings: IngestSettings, settled: Settled, ma
     limit = min(_CANDIDATES, room)
     if limit == 0:
         return ClaimedPage(batch, (), exhausted=True, sealed=settled.sealed)
-    found = connection.execute(_DUE, {"batch": batch.request_id, "limit": limit}).mappings().all()
-    taken: list[ClaimedImage] = []
-    ids: list[UUID] = []
+    _adopt(connection, batch.request_id)
+    hosts = free_hosts(connection, settings, batch.request_id)
+    rooms = lock_rooms(connection, settings, hosts)
+    places = [min(found.room, limit) for found in rooms.values()]
+    values = {"batch": batch.request_id, "hosts": list(rooms), "rooms": places, "limit": limit}
+    found = connection.execute(_DUE, values).mappings().all() if rooms else []
+    fitting = _fitting(batch, found, max_rows)
+    started = dispatch_images(connection, settings, rooms, fitting)
+    taken = tuple(claimed_image(image, batch.request_id, batch.options) for image in started)
+    # Rows that others hold were skipped; they are on their way to a new state and will be due or done later.
+    whole = len(taken) == len(found) and len(rooms) == len(hosts)
+    exhausted = whole and (len(found) < limit or limit == room)
+    return ClaimedPage(batch, taken, exhausted=exhausted, sealed=settled.sealed)
+
+
+def _fitting(batch: Batch, found: Sequence[RowMapping], max_rows: int) -> list[RowMapping]:
+    """Return the first images whose JSON and rows fit into a page."""
+    fitting: list[RowMapping] = []
     rows: set[int] = set()
     size_bytes = _ENVELOPE_BYTES
     for row in found:
-        image = _claimed(batch, row)
-        image_bytes = len(json.dumps({"task_id": image.task_id, "payload": image.payload}))
+        image = claimed_image(Started(row, batch.created_at), batch.request_id, batch.options)
+        image_bytes = len(json.dumps(image.to_json()))
         if image.row_number not in rows:
             image_bytes += len('{"row_number": , "images": []}, ') + len(str(image.row_number))
         full = size_bytes + image_bytes > MAX_PAGE_BYTES or len(rows | {image.row_number}) > max_rows
-        if full and taken:
+        if full and fitting:
             break
-        taken.append(image)
-        ids.append(row["id"])
+        fitting.append(row)
         rows.add(image.row_number)
         size_bytes += image_bytes
-    if ids:
-        connection.execute(_LEASE, {"ids": ids, "lease_s": settings.lease_s})
-    # Rows that others hold were skipped; they are on their way to a new state and will be due or done later.
-    exhausted = len(taken) == len(found) and (len(found) < limit or limit == room)
-    return ClaimedPage(batch, tuple(taken), exhausted=exhausted, sealed=settled.sealed)
+    return fitting
+
+
+def _adopt(connection: Connection, request_id: UUID) -> None:
+    """Give a batch its hosts that came in through the release before, which knew none."""
+    values = {"batch": request_id}
+    if connection.execute(_IS_WITHOUT_HOSTS, values).scalar_one():
+        connection.execute(_ADD_BATCH_HOSTS, values)
+        connection.execute(_ADD_HOSTS, values)
 
 
 def room_for_more(connection: Connection, settings: IngestSettings, request_id: UUID) -> int:
@@ -181,13 +220,15 @@ def task_id(request_id: UUID, image_id: UUID, attempt: int) -> str:
     return hashlib.sha256(f"{request_id}/{image_id}/{attempt}".encode()).hexdigest()
 
 
-def _claimed(batch: Batch, row: RowMapping) -> ClaimedImage:
-    image_id, attempt = row["id"], row["attempt"] + 1
+def claimed_image(started: Started, request_id: UUID, options: Mapping[str, Any]) -> ClaimedImage:
+    """Return a leased image as its task will carry it; `options` are the batch's, its own come first."""
+    image = started.image
+    image_id, attempt = image["id"], image["attempt"] + 1
     payload = {
-        "request_id": str(batch.request_id),
+        "request_id": str(request_id),
         "image_id": str(image_id),
         "attempt": attempt,
-        "url": row["input_url"],
-        "options": dict(row["options"] or batch.options),
+        "url": image["input_url"],
+        "options": dict(image["options"] or options),
     }
-    return ClaimedImage(row["row_number"], task_id(batch.request_id, image_id, attempt), payload)
+    return ClaimedImage(image["row_number"], task_id(request_id, image_id, attempt), started.start_at, payload)

@@ -13,6 +13,7 @@ from ingest.claims import claim_page
 from ingest.dependencies import Dependencies
 from ingest.ending import ending_payload, finish_batch
 from ingest.export import export_batch
+from ingest.handing_on import hand_on
 from ingest.imports import import_sheet
 from ingest.internal_models import (
     ClaimRequest,
@@ -138,6 +139,8 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
         recorded = record_outcome(engine, settings, parse_image_id(image_id), reported)
         if recorded.sealed:
             dependencies.callbacks.batch_sealed(recorded.batch)
+        if recorded.free_host is not None:
+            hand_on(dependencies, recorded.free_host, recorded.batch.request_id)
         return recorded.to_json()
 
     @bp.post("/internal/sweep")

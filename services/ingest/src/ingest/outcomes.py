@@ -1,13 +1,14 @@
 """The report of one attempt: the first terminal outcome wins, the last image seals the batch, nothing counts twice.
 
-One transaction, in the lock order image, duplicates, batch. What makes an image terminal: the success of any attempt,
-the permanent failure of the current attempt, or transient trouble of the current attempt when the budget is spent.
+One transaction, in the lock order image, duplicates, batch, host. What makes an image terminal: the success of any
+attempt, the permanent failure of the current attempt, or transient trouble of the current attempt when the budget is
+spent.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from chassis.database import transact
 from chassis.logs import get_logger
 from ingest.batches import Batch, BatchStatus, ImageStatus, load_batch, lock_batch
 from ingest.errors import ApiError, Reason, Status, not_found
+from ingest.hosts import note_answer, note_trouble
 from ingest.settings import IngestSettings
 from ingest.settling import Settled, count_ended
 
@@ -46,12 +48,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Whether the report changed anything, and what holds now; `sealed` when it ended the batch's last image."""
+    """Whether the report changed anything, and what holds now; `sealed` when it ended the batch's last image.
+
+    `free_host` names the host at which images wait for the place that became free; None when none do.
+    """
 
     applied: bool
     image_status: ImageStatus
     batch: Batch
     sealed: bool
+    free_host: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the form of workflows/contracts/outcome_response.schema.json."""
@@ -64,7 +70,11 @@ class Recorded:
 
 _LOCK_IMAGE = text(
     """
-    SELECT status, attempt, attempt_limit FROM images WHERE id = :image AND batch = :batch FOR UPDATE
+    SELECT images.status, images.attempt, images.attempt_limit, images.host,
+           coalesce(hosts.waiting, false) AS host_waiting, coalesce(hosts.failures, 0) AS host_failures
+    FROM images LEFT JOIN hosts ON hosts.host = images.host
+    WHERE images.id = :image AND images.batch = :batch
+    FOR UPDATE OF images
     """
 )
 # Duplicates of an image are written with it, so one download answers all equal URLs of a batch.
@@ -110,9 +120,26 @@ def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, out
                 f"Attempt {outcome.attempt} of image {image_id} was never handed out.",
                 metadata={"attempt": str(outcome.attempt), "current_attempt": str(image["attempt"])},
             )
-        return _decide(connection, settings, image_id, image, outcome)
+        recorded = _decide(connection, settings, image_id, image, outcome)
+        if recorded.applied:
+            _note_host(connection, settings, image, outcome)
+        waiting = recorded.applied and image["host_waiting"]
+        return replace(recorded, free_host=image["host"] if waiting else None)
 
     return transact(engine, work)
+
+
+def _note_host(connection: Connection, settings: IngestSettings, image: RowMapping, outcome: Outcome) -> None:
+    if outcome.transient and not outcome.succeeded:
+        note_trouble(connection, settings, outcome.request_id, image["host"], retry_after_s=outcome.retry_after_s)
+    else:
+        note_answer(
+            connection,
+            outcome.request_id,
+            image["host"],
+            succeeded=outcome.succeeded,
+            failures_before=image["host_failures"],
+        )
 
 
 def _decide(

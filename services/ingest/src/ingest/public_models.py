@@ -184,9 +184,26 @@ class BatchAnswer(Answer):
     links: dict[str, str]
 
 
-class StatusAnswer(BatchAnswer):
-    """A batch with a page of its products."""
+class HostProgress(Answer):
+    """How a batch gets on at one host.
 
+    `requests` and `failures` are this batch's attempts there; the state is that of the host for everybody. CLOSED:
+    images are fetched. WAITING: it asked us to. OPEN: it failed too often in a row. HALF_OPEN: one image tries again.
+    """
+
+    host: str
+    state: Literal["CLOSED", "WAITING", "OPEN", "HALF_OPEN"]
+    images: int
+    requests: int
+    failures: int
+    until: str | None
+
+
+class StatusAnswer(BatchAnswer):
+    """A batch with its hosts, those in trouble first and 100 at most, and a page of its products."""
+
+    hosts: list[HostProgress]
+    host_count: int
     products: list[ProductAnswer]
     next_page_token: str
 

@@ -66,9 +66,10 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         return response
 
     def status_of(request_id: UUID, page: PageQuery) -> Response:
-        found = read_products(engine, request_id, page_size=page.page_size, page_token=page.page_token)
+        found = read_products(engine, settings, request_id, page_size=page.page_size, page_token=page.page_token)
         return jsonify(
             batch_answer(settings, found.batch)
+            | found.hosts
             | {"products": list(found.products), "next_page_token": found.next_page_token}
         )
 

@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from pydantic import Field, SecretStr, field_validator
 
 from chassis.settings import CommaList, Settings
+
+_PORT = re.compile(r":[0-9]+$")
+_HOST_LIMIT = re.compile(r"(?P<host>[^=/]+)=(?P<concurrency>[1-9][0-9]{0,3})/(?P<rate>[0-9]{1,4}(?:\.[0-9]+)?)")
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimits:
+    """How many images of a host may be under way at once, and how many may start in a second."""
+
+    concurrency: int
+    starts_per_s: float
+
+
+def _parse_host_limits(items: tuple[str, ...]) -> dict[str, HostLimits]:
+    limits: dict[str, HostLimits] = {}
+    for item in items:
+        found = _HOST_LIMIT.fullmatch(item)
+        if found is None or float(found["rate"]) == 0:
+            message = f"{item} is not host=concurrency/rate, e.g. cdn.example=16/50, with 1 to 9999 of each"
+            raise ValueError(message)
+        limits[found["host"].lower()] = HostLimits(int(found["concurrency"]), float(found["rate"]))
+    return limits
 
 
 class IngestSettings(Settings):
@@ -81,6 +107,36 @@ class IngestSettings(Settings):
         ge=0,
         description="Longest wait between attempts, seconds; clamps Retry-After",
     )
+    host_concurrency: int = Field(
+        4,
+        alias="INGEST_HOST_CONCURRENCY",
+        ge=1,
+        le=10_000,
+        description="Images of one host with a task at the same time, over all batches",
+    )
+    host_starts_per_s: float = Field(
+        5.0, alias="INGEST_HOST_RATE", gt=0, le=10_000, description="Images of one host that may start in a second"
+    )
+    host_limits: CommaList = Field(
+        (),
+        alias="INGEST_HOST_LIMITS",
+        description="Other limits for some hosts: `host=concurrency/rate`, e.g. `cdn.example=16/50`",
+    )
+    host_failures: int = Field(
+        10, alias="INGEST_HOST_FAILURES", ge=1, description="Transient failures in a row that open a host's breaker"
+    )
+    host_pause_s: float = Field(
+        30.0,
+        alias="INGEST_HOST_PAUSE_S",
+        gt=0,
+        description="Seconds until one image tries an open host again; doubles, at most INGEST_RETRY_MAX_S",
+    )
+    host_patience_s: float = Field(
+        900.0,
+        alias="INGEST_HOST_PATIENCE_S",
+        gt=0,
+        description="Seconds an image waits for a host whose breaker is open before it fails with HOST_UNREACHABLE",
+    )
     batch_deadline_s: int = Field(
         86_400, alias="INGEST_BATCH_DEADLINE_S", ge=1, description="Seconds after which open images fail with DEADLINE"
     )
@@ -108,6 +164,27 @@ class IngestSettings(Settings):
     max_execution_failures: int = Field(
         5, alias="INGEST_MAX_EXECUTION_FAILURES", ge=1, description="Failed executions after which a batch has FAILED"
     )
+
+    @field_validator("host_limits")
+    @classmethod
+    def _are_host_limits(cls, items: tuple[str, ...]) -> tuple[str, ...]:
+        _parse_host_limits(items)
+        return items
+
+    @cached_property
+    def _own_limits(self) -> dict[str, HostLimits]:
+        return _parse_host_limits(self.host_limits)
+
+    def host_limits_of(self, host: str) -> HostLimits:
+        """Return the limits of a host: its own, those of its name with any port, or those for everybody."""
+        name = host.rpartition(":")[0] if _PORT.search(host) else host
+        common = HostLimits(self.host_concurrency, self.host_starts_per_s)
+        return self._own_limits.get(host) or self._own_limits.get(name, common)
+
+    @property
+    def max_host_concurrency(self) -> int:
+        """Return the highest concurrency that any host has."""
+        return max([self.host_concurrency, *(limits.concurrency for limits in self._own_limits.values())])
 
     @property
     def workflow_name(self) -> str:

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from ingest.batches import Batch, BatchStatus, ImageStatus, batch_from_row
+from ingest.settings import IngestSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,32 @@ _COUNT_ENDED = text(
     """
 )
 
+# Images wait for a host while its breaker is open, but not for ever.
+_END_UNREACHABLE = text(
+    """
+    WITH dead AS (
+        SELECT images.id, hosts.failures
+        FROM batch_hosts JOIN hosts USING (host)
+        JOIN images ON images.host = hosts.host AND images.batch = batch_hosts.batch
+        WHERE batch_hosts.batch = :batch AND hosts.failures >= :threshold
+          AND hosts.opened_at <= now() - make_interval(secs => :patience_s)
+          AND images.status = 'PENDING' AND images.same_as IS NULL
+          AND images.next_at <= now() - make_interval(secs => :patience_s)
+        FOR UPDATE OF images SKIP LOCKED
+    ), ended AS (
+        UPDATE images SET status = 'FAILED', code = 'HOST_UNREACHABLE', finished_at = now(),
+            detail = 'The last ' || dead.failures || ' requests to this host failed.'
+        FROM dead WHERE images.id = dead.id
+        RETURNING images.id, images.detail
+    ), copied AS (
+        UPDATE images SET status = 'FAILED', code = 'HOST_UNREACHABLE', detail = ended.detail, finished_at = now()
+        FROM ended WHERE images.same_as = ended.id AND images.status = 'PENDING'
+        RETURNING images.id
+    )
+    SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM copied)
+    """
+)
+
 _IS_OVERDUE = text("SELECT deadline_at <= now() FROM batches WHERE request_id = :batch")
 
 
@@ -139,3 +166,16 @@ def settle_overdue(connection: Connection, batch: Batch) -> Settled:
     lost = int(connection.execute(_END_LOST, {"batch": batch.request_id}).scalar_one())
     connection.execute(_RETURN_EXPIRED, {"batch": batch.request_id})
     return count_ended(connection, batch.request_id, failed=lost) if lost else Settled(batch, 0, sealed=False)
+
+
+def end_unreachable(connection: Connection, settings: IngestSettings, batch: Batch) -> Settled:
+    """End the images of a locked batch that have waited long enough for a host whose breaker is open."""
+    if batch.pending == 0 or batch.status.is_final:
+        return Settled(batch, 0, sealed=False)
+    values = {
+        "batch": batch.request_id,
+        "threshold": settings.host_failures,
+        "patience_s": settings.host_patience_s,
+    }
+    dead = int(connection.execute(_END_UNREACHABLE, values).scalar_one())
+    return count_ended(connection, batch.request_id, failed=dead) if dead else Settled(batch, 0, sealed=False)

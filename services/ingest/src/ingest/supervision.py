@@ -16,6 +16,7 @@ from ingest.claims import ClaimedImage, claim_page, undo_claim
 from ingest.dependencies import Dependencies
 from ingest.ending import finish_batch
 from ingest.errors import ApiError
+from ingest.task_queue import create_compression
 
 log = get_logger(__name__)
 
@@ -23,7 +24,6 @@ MAX_PAGES = 5
 """Pages claimed for one batch in one sweep: enough work for a minute, little enough to end in time."""
 
 _PAGE_ROWS = 100
-_DISPATCH_DEADLINE_S = 120
 _UNDO_DELAY_S = 30.0
 _CREATORS = 8  # tasks created at the same time; each is one short call
 
@@ -69,16 +69,8 @@ def dispatch(dependencies: Dependencies, request_id: UUID) -> Batch:
 
 
 def _try_create(dependencies: Dependencies, image: ClaimedImage) -> ApiError | None:
-    settings = dependencies.settings
     try:
-        dependencies.tasks.create(
-            settings.images_queue,
-            image.task_id,
-            url=f"{settings.compressor_url.rstrip('/')}/compress",
-            audience=settings.compressor_url,
-            body=image.payload,
-            dispatch_deadline_s=_DISPATCH_DEADLINE_S,
-        )
+        create_compression(dependencies.tasks, dependencies.settings, image)
     except ApiError as error:
         return error
     return None

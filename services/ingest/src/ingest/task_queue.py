@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 import google.api_core.exceptions
@@ -12,18 +13,29 @@ import requests
 from google.cloud import tasks_v2
 from google.protobuf import duration_pb2
 
+from ingest.claims import ClaimedImage
 from ingest.errors import Reason, unavailable
+from ingest.settings import IngestSettings
 
 _CALL_TIMEOUT_S = 5.0
+_COMPRESSION_DEADLINE_S = 120
 
 
 class TaskQueue(Protocol):
     """What ingest needs of Cloud Tasks."""
 
     def create(
-        self, queue: str, task_id: str, *, url: str, audience: str, body: Mapping[str, Any], dispatch_deadline_s: int
+        self,
+        queue: str,
+        task_id: str,
+        *,
+        url: str,
+        audience: str,
+        body: Mapping[str, Any],
+        dispatch_deadline_s: int,
+        start_at: datetime | None = None,
     ) -> None:
-        """Create a task that posts JSON with an OIDC token; a repeat with the same id changes nothing.
+        """Create a task that posts JSON with an OIDC token, not before `start_at`; a repeat changes nothing.
 
         Raises:
             ApiError: 503 TASKS_UNAVAILABLE.
@@ -44,15 +56,24 @@ class CloudTasksQueue:
         self._service_account = service_account
 
     def create(
-        self, queue: str, task_id: str, *, url: str, audience: str, body: Mapping[str, Any], dispatch_deadline_s: int
+        self,
+        queue: str,
+        task_id: str,
+        *,
+        url: str,
+        audience: str,
+        body: Mapping[str, Any],
+        dispatch_deadline_s: int,
+        start_at: datetime | None = None,
     ) -> None:
-        """Create a task that posts JSON with an OIDC token; a repeat with the same id changes nothing.
+        """Create a task that posts JSON with an OIDC token, not before `start_at`; a repeat changes nothing.
 
         Raises:
             ApiError: 503 TASKS_UNAVAILABLE.
         """
         task = tasks_v2.Task(
             name=f"{queue}/tasks/{task_id}",
+            schedule_time=start_at,
             dispatch_deadline=duration_pb2.Duration(seconds=dispatch_deadline_s),
             http_request=tasks_v2.HttpRequest(
                 url=url,
@@ -74,6 +95,23 @@ class CloudTasksQueue:
         ) as error:
             # The REST transport lets the errors of requests through as they are.
             raise unavailable(Reason.TASKS_UNAVAILABLE, "The task could not be created.") from error
+
+
+def create_compression(tasks: TaskQueue, settings: IngestSettings, image: ClaimedImage) -> None:
+    """Create the task that compresses a claimed image, as the workflow does it.
+
+    Raises:
+        ApiError: 503 TASKS_UNAVAILABLE.
+    """
+    tasks.create(
+        settings.images_queue,
+        image.task_id,
+        url=f"{settings.compressor_url.rstrip('/')}/compress",
+        audience=settings.compressor_url,
+        body=image.payload,
+        dispatch_deadline_s=_COMPRESSION_DEADLINE_S,
+        start_at=image.start_at,
+    )
 
 
 def _exists_already(error: google.api_core.exceptions.Conflict) -> bool:

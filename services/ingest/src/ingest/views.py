@@ -18,6 +18,8 @@ from chassis.database import transact
 from ingest.batches import Batch, BatchStatus, ImageStatus, batch_from_row, load_batch
 from ingest.errors import Reason, invalid_argument
 from ingest.export import image_json
+from ingest.hosts import list_hosts
+from ingest.settings import IngestSettings
 
 # Pages go by key, never by offset: the 100th page costs as much as the first.
 _ROWS = text(
@@ -49,9 +51,10 @@ _BATCHES = text(
 
 @dataclass(frozen=True, slots=True)
 class ProductPage:
-    """A batch, a page of its products, and the token of the next page."""
+    """A batch with the hosts of its images, a page of its products, and the token of the next page."""
 
     batch: Batch
+    hosts: dict[str, Any]
     products: Sequence[dict[str, Any]]
     next_page_token: str
 
@@ -64,8 +67,10 @@ class BatchPage:
     next_page_token: str
 
 
-def read_products(engine: Engine, request_id: UUID, *, page_size: int, page_token: str) -> ProductPage:
-    """Return a batch and a page of its rows with their images.
+def read_products(
+    engine: Engine, settings: IngestSettings, request_id: UUID, *, page_size: int, page_token: str
+) -> ProductPage:
+    """Return a batch, its hosts and a page of its rows with their images.
 
     Raises:
         ApiError: 404 BATCH_NOT_FOUND, 400 PAGE_TOKEN_INVALID.
@@ -89,7 +94,8 @@ def read_products(engine: Engine, request_id: UUID, *, page_size: int, page_toke
         more = cut or len(groups) > page_size
         groups = groups[: min(page_size, len(groups) - 1 if cut else page_size)]
         token = _encode(str(request_id), _row_number(groups[-1][0])) if more else ""
-        return ProductPage(batch, [_product(group) for group in groups], token)
+        hosts = list_hosts(connection, settings, request_id)
+        return ProductPage(batch, hosts, [_product(group) for group in groups], token)
 
     return transact(engine, work)
 

@@ -51,14 +51,31 @@ def may_be_cut_wrongly(links: tuple[str, ...], cell: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """Return the host of a URL without fault, in lower case and without its port."""
+    """Return the host of a URL without fault: in lower case, in ASCII, without a last dot, with an unusual port.
+
+    It names whose server is asked, so other spellings of the same name and port are the same host.
+
+    Example:
+        >>> host_of("https://CDN.Example.:443/a.jpg"), host_of("http://bücher.example:8080/b.jpg")
+        ('cdn.example', 'xn--bcher-kva.example:8080')
+    """
     found = _AUTHORITY.match(url)
-    return "" if found is None else _hostname(found[0])
+    return "" if found is None else _normal_host(found[0])
 
 
 @lru_cache(maxsize=4096)
-def _hostname(authority: str) -> str:
-    return urlsplit(authority).hostname or ""
+def _normal_host(authority: str) -> str:
+    parts = urlsplit(authority)
+    name = (parts.hostname or "").rstrip(".")
+    if not name.isascii():
+        try:
+            name = name.encode("idna").decode()
+        except UnicodeError:
+            # No name that can be looked up; as a key it is as good as any.
+            name = name.casefold()
+    if ":" in name:
+        name = f"[{name}]"
+    return name if parts.port in {None, 80, 443} else f"{name}:{parts.port}"
 
 
 def link_fault(url: str) -> LinkFault | None:
