@@ -205,6 +205,7 @@ def test_queue_beyond_a_limit_is_refused(lab, body):
         ("POST", f"{LOCATION}/queues/q:setIamPolicy", {}),
         ("POST", f"{LOCATION}/queues/q:testIamPermissions", {}),
         ("POST", f"{LOCATION}/queues/q/tasks/t:buffer", {}),
+        ("POST", f"{LOCATION}/queues/q/tasks/:buffer", {}),
         ("POST", f"{LOCATION}/queues/q/tasks:batchCreate", {}),
         ("POST", f"{LOCATION}/queues/q/tasks:batchDelete", {}),
         ("GET", f"{LOCATION}/cmekConfig"),

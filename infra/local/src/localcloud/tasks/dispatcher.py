@@ -126,15 +126,26 @@ class Dispatcher:
             if due_time > now:
                 lane.alarm.arm(due_time)
                 return
+            if self._drop_if_too_old(queue_name, now):
+                continue
             if not lane.bucket.take(now):
                 lane.alarm.arm(lane.bucket.next_token_time(now))
                 return
             self._start(lane, self._store.take_due(queue_name))
 
+    def _drop_if_too_old(self, queue_name: str, now: float) -> bool:
+        """Delete the next task of a queue if nobody may dispatch it any more; say whether that was so."""
+        task = self._store.next_due(queue_name)
+        if task is None or now - task.create_time <= TASK_RETENTION_S:
+            return False
+        log.error("task %s dropped: it is older than the retention of 31 days", task.task_id)
+        self._store.delete_task(task.name)
+        return True
+
     def run_now(self, task: Task) -> None:
         """Dispatch a task at once, ignoring schedule, rate, concurrency and pause; a running attempt is left alone."""
         if self._store.take(task):
-            self._start(self._lanes[task.queue_name], task)
+            self._start(self._lanes[task.queue_name], task, is_run=True)
 
     def in_flight(self, queue_name: str) -> int:
         """Return how many requests of the queue are on their way."""
@@ -152,9 +163,9 @@ class Dispatcher:
             attempt.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    def _start(self, lane: _Lane, task: Task) -> None:
+    def _start(self, lane: _Lane, task: Task, *, is_run: bool = False) -> None:
         deadline = self._clock.now() + task.dispatch_deadline_s
-        attempt = asyncio.get_running_loop().create_task(self._attempt(task))
+        attempt = asyncio.get_running_loop().create_task(self._attempt(task, is_run=is_run))
         lane.in_flight[attempt] = deadline
         attempt.add_done_callback(lambda done: self._finished(lane, task.queue_name, done))
         self._deadlines.arm(deadline)
@@ -179,7 +190,7 @@ class Dispatcher:
         if pending:
             self._deadlines.arm(min(pending))
 
-    async def _attempt(self, task: Task) -> None:
+    async def _attempt(self, task: Task, *, is_run: bool) -> None:
         dispatch_time = self._clock.now()
         try:
             outcome = await self._sent_with_faults(task)
@@ -189,7 +200,7 @@ class Dispatcher:
                 raise
             this.uncancel()
             outcome = Unanswered(DEADLINE_EXCEEDED, "the dispatch deadline passed")
-        self._settle(task, dispatch_time, outcome)
+        self._settle(task, dispatch_time, outcome, is_run=is_run)
 
     async def _sent_with_faults(self, task: Task) -> Answered | Unanswered:
         try:
@@ -224,7 +235,7 @@ class Dispatcher:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Unanswered(UNAVAILABLE, f"{type(error).__name__}: {error}")
 
-    def _settle(self, task: Task, dispatch_time: float, outcome: Answered | Unanswered) -> None:
+    def _settle(self, task: Task, dispatch_time: float, outcome: Answered | Unanswered, *, is_run: bool) -> None:
         now = self._clock.now()
         if isinstance(outcome, Answered) and is_success(outcome.http_code):
             if self._faults.fires(Fault.DELIVER_TWICE, DISPATCH, task.queue_name) is not None:
@@ -248,7 +259,9 @@ class Dispatcher:
             self._store.delete_task(task.name)
             return
         log.warning("task %s attempt %d: %s; again in %.1f s", task.task_id, failed.dispatch_count, reason, delay_s)
-        self._store.put_back(replace(failed, schedule_time=now + delay_s))
+        # The documentation of RunTask: the time it was called plus the retry delay.
+        retry_from = dispatch_time if is_run else now
+        self._store.put_back(replace(failed, schedule_time=retry_from + delay_s))
 
 
 def _with_failure(task: Task, dispatch_time: float, now: float, outcome: Answered | Unanswered) -> Task:

@@ -57,7 +57,11 @@ _REFUSED: Mapping[tuple[str, str], str] = {
 }
 """Kind and custom verb to the name of a method that production has and localcloud has not."""
 
-_REFUSED_PATHS = re.compile(r"/v2(?:beta[23])?/projects/[^/]+/locations/[^/]+/(?P<what>cmekConfig|operations(?:/.*)?)")
+_REFUSED_PATHS = re.compile(
+    r"/v2(?:beta[23])?/projects/[^/]+/locations/[^/]+/"
+    # gcloud sends BufferTask without a task id when it was given none.
+    r"(?:(?P<what>cmekConfig|operations(?:/.*)?)|queues/[^/]+/tasks/:(?P<verb>buffer))"
+)
 
 REFUSED_RPCS = (
     "GetIamPolicy",
@@ -114,6 +118,8 @@ def find_route(method: str, path: str) -> Found:
         refused = _REFUSED_PATHS.fullmatch(path)
         if refused is None:
             raise not_found(f"The requested URL {path} was not found on this server.")
+        if refused["verb"]:
+            return Found("BufferTask", path, "BufferTask")
         return Found(refused["what"].partition("/")[0], path, refused["what"])
     kind = next((kind for kind in _KINDS if match[kind] is not None), "project")
     verb = match["verb"] or ""

@@ -11,6 +11,7 @@ from aiohttp import web
 from localcloud.clock import Clock
 from localcloud.control import Control
 from localcloud.faults import FaultPlan
+from localcloud.google_hosts import google_service
 from localcloud.tasks.core import CloudTasksApi
 from localcloud.tasks.dispatcher import Dispatcher
 from localcloud.tasks.grpc_api import add_cloud_tasks
@@ -100,6 +101,7 @@ async def start_tasks_server(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_DISPATCH_KEEP_ALIVE_S),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
+        trace_configs=[_no_redirect_to_google()],
     )
     requests = RequestFactory(
         token_clock or clock,
@@ -142,6 +144,19 @@ async def start_tasks_server(
         grpc_server=grpc_server,
         grpc_port=bound_grpc_port,
     )
+
+
+def _no_redirect_to_google() -> aiohttp.TraceConfig:
+    """Fail an attempt whose target sends it on to a Google API: localcloud sends nothing there."""
+
+    async def refuse(session: object, context: object, redirect: aiohttp.TraceRequestRedirectParams) -> None:  # noqa: ARG001
+        address = redirect.response.headers.get("Location", "")
+        if google_service(address) is not None:
+            raise ValueError(f"redirected to {address}, and localcloud sends nothing to Google")
+
+    config = aiohttp.TraceConfig()
+    config.on_request_redirect.append(refuse)
+    return config
 
 
 def _add_queues(queues: Sequence[Queue], store: TaskStore, dispatcher: Dispatcher) -> None:

@@ -177,18 +177,26 @@ class TaskStore:
             heapq.heappop(shelf.due)
         return None
 
+    def next_due(self, queue_name: str) -> Task | None:
+        """Return the waiting task with the earliest schedule time, None without any."""
+        if self.next_due_time(queue_name) is None:
+            return None
+        shelf = self._shelves[queue_name]
+        return shelf.tasks[shelf.due[0][2]]
+
     def take_due(self, queue_name: str) -> Task:
         """Mark the task with the earliest schedule time as being dispatched and return it.
 
         Raises:
             LookupError: nothing waits; ask `next_due_time` first.
         """
-        if self.next_due_time(queue_name) is None:
+        task = self.next_due(queue_name)
+        if task is None:
             raise LookupError(f"no task waits in {queue_name}")
         shelf = self._shelves[queue_name]
-        _, _, name = heapq.heappop(shelf.due)
-        shelf.in_flight.add(name)
-        return shelf.tasks[name]
+        heapq.heappop(shelf.due)
+        shelf.in_flight.add(task.name)
+        return task
 
     def take(self, task: Task) -> bool:
         """Mark one task as being dispatched whatever its schedule; return False when it already is."""
