@@ -92,7 +92,10 @@ def manifest_values() -> dict[str, str]:
         "var.database_connection": f"{PROJECT}:{LOCATION}:pressroom",
         "var.settings.log_level": default("example", "log_level"),
         "var.settings.webhook_url": default("example", "webhook_url"),
-        "tostring(var.settings.ingest_min_instances)": str(default("example", "ingest_min_instances")),
+        **{
+            f"tostring(var.settings.{name})": str(default("example", name))
+            for name in ("ingest_min_instances", "rows_retention_days")
+        },
     }
     known |= {f'local.urls["{name}"]': url(name) for name in SERVICES}
     known |= {f'var.emails["{name}"]': account(name) for name in local("accounts", "accounts")}

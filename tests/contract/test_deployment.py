@@ -237,6 +237,7 @@ def test_local_services_and_manifests_set_the_same_variables() -> None:
     """A variable that only one of the two platforms sets is one of the few that must differ."""
     stack = yaml.safe_load((d.ROOT / "infra/local/stack.yaml").read_text(encoding="utf-8"))
     only_cloud = {"LOG_LEVEL", "AUTH_MODE", "DATABASE_POOL_SIZE"}
+    only_cloud |= {"INGEST_RETENTION_DAYS", "REPORTER_RETENTION_DAYS"}
     for service in d.SERVICES:
         known = {row.variable for row in settings_rows(SETTINGS[service])}
         local = known & {*stack["environment"], *stack["services"][service]["environment"]}

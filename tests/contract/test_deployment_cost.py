@@ -34,8 +34,17 @@ def test_every_price_has_unit_source_and_date(cost: ModuleType) -> None:
 
     assert date.fromisoformat(document["checked"])
     for name, line in document["lines"].items():
-        assert set(line) == {"unit", "usd", "free", "source"}, name
+        assert set(line) == {"unit", "usd", "free", "source", "seen"}, name
         assert line["source"].startswith("https://cloud.google.com/")
+
+
+def test_page_names_the_prices_that_were_not_seen(cost: ModuleType) -> None:
+    """What is from memory is told where the sum is read, and nothing else is."""
+    lines = json.loads((FOLDER / "prices.json").read_text(encoding="utf-8"))["lines"]
+    page = (d.ROOT / "docs/cost.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"From memory alone: ([^.]+)\.", page)
+
+    assert set(re.findall(r"`(\w+)`", told)) == {name for name, line in lines.items() if not line["seen"]}
 
 
 def test_every_usage_says_how_it_is_known(cost: ModuleType) -> None:

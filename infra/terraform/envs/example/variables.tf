@@ -26,10 +26,21 @@ variable "images_retention_days" {
   default     = 0
 }
 
-variable "reports_retention_days" {
-  description = "Days until a report (output.csv and its fellows) is deleted."
+variable "rows_retention_days" {
+  description = "Days after its end for which a batch, and all that the databases know of it, is kept; 0 keeps batches for ever."
   type        = number
-  default     = 90
+  default     = 30
+}
+
+variable "reports_retention_days" {
+  description = "Days until a report (output.csv and its fellows) is deleted: longer than the rows that link to it."
+  type        = number
+  default     = 31
+
+  validation {
+    condition     = var.rows_retention_days == 0 || var.reports_retention_days > var.rows_retention_days
+    error_message = "Reports must outlive the rows that link to them: more than rows_retention_days."
+  }
 }
 
 variable "sheets_retention_days" {

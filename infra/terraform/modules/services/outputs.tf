@@ -36,6 +36,7 @@ output "manifest_values" {
     log_level            = var.settings.log_level
     webhook_url          = var.settings.webhook_url
     ingest_min_instances = tostring(var.settings.ingest_min_instances)
+    rows_retention_days  = tostring(var.settings.rows_retention_days)
 
     ingest_database_url_version     = var.settings.secret_versions["ingest-database-url"]
     reporter_database_url_version   = var.settings.secret_versions["reporter-database-url"]

@@ -143,6 +143,13 @@ class IngestSettings(Settings):
     idempotency_ttl_s: int = Field(
         86_400, alias="INGEST_IDEMPOTENCY_TTL_S", ge=1, description="Seconds an Idempotency-Key is remembered"
     )
+    retention_days: int = Field(
+        30,
+        alias="INGEST_RETENTION_DAYS",
+        ge=0,
+        le=36_500,
+        description="Days after its end for which a batch is kept; 0 keeps batches for ever",
+    )
     heartbeat_timeout_s: int = Field(
         120,
         alias="INGEST_HEARTBEAT_TIMEOUT_S",

@@ -19,6 +19,7 @@ from ingest.dependencies import Dependencies
 from ingest.errors import ApiError, Reason
 from ingest.outbox import OutboxEntry, OutboxKind, lease_entries, remove_entry
 from ingest.ownership import drop_dead_execution
+from ingest.retention import forget_oldest
 from ingest.settling import Settled, settle_overdue
 from ingest.starting import create_execution, relay_start
 from ingest.supervision import supervise
@@ -28,6 +29,7 @@ log = get_logger(__name__)
 _MAX_OUTBOX = 100
 _MAX_BATCHES = 50
 _MAX_KEYS = 1000
+_MAX_FORGOTTEN = 50
 _BUDGET_S = 40.0
 """Seconds after which a sweep begins nothing new: Cloud Scheduler waits for 60."""
 
@@ -76,7 +78,18 @@ class Sweep:
         self._ends_at = dependencies.clock.monotonic() + _BUDGET_S
         self._executions_down = False
         self.counts = dict.fromkeys(
-            ("started", "notified", "settled", "sealed", "restarted", "supervised", "keys_expired", "postponed"), 0
+            (
+                "started",
+                "notified",
+                "settled",
+                "sealed",
+                "restarted",
+                "supervised",
+                "keys_expired",
+                "batches_expired",
+                "postponed",
+            ),
+            0,
         )
 
     def run(self) -> dict[str, int]:
@@ -94,6 +107,7 @@ class Sweep:
         self.counts["keys_expired"] += transact(
             self._engine, lambda connection: connection.execute(_EXPIRED_KEYS, {"limit": _MAX_KEYS}).rowcount
         )
+        self._forget_old()
         log.info("sweep.finished", **self.counts)
         return self.counts
 
@@ -174,6 +188,19 @@ class Sweep:
             download_url = self._dependencies.reporter.publish(entry.batch).download_url
         self._dependencies.reporter.notify(entry.payload, download_url)
         remove_entry(self._engine, entry.id)
+
+    def _forget_old(self) -> None:
+        """Delete what is past its retention: the least urgent step, so the last, within what is left of the time."""
+        days = self._dependencies.settings.retention_days
+        if days == 0:
+            return
+        forget = partial(forget_oldest, days=days)
+        while self.counts["batches_expired"] < _MAX_FORGOTTEN and self._dependencies.clock.monotonic() < self._ends_at:
+            request_id = transact(self._engine, forget)
+            if request_id is None:
+                return
+            self.counts["batches_expired"] += 1
+            log.info("batch.expired", batch=str(request_id))
 
     def _guarded(self, event: str, request_id: UUID, work: Callable[[], None]) -> None:
         if self._dependencies.clock.monotonic() >= self._ends_at:

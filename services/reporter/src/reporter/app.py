@@ -17,6 +17,7 @@ from reporter.endpoints import Endpoints
 from reporter.links import DownloadLinks
 from reporter.objects import ReportObjects
 from reporter.publication import ReportPublisher
+from reporter.retention import Retention
 from reporter.routes import add_internal_routes, add_public_routes
 from reporter.settings import ReporterSettings
 
@@ -32,6 +33,7 @@ class Parts:
     guard: CallerGuard
     publisher: ReportPublisher
     deliveries: Deliveries
+    retention: Retention
     endpoints: Endpoints
     objects: ReportObjects
     links: DownloadLinks
@@ -47,6 +49,7 @@ def create_app(settings: ReporterSettings, parts: Parts) -> Flask:
         guard=parts.guard,
         publisher=parts.publisher,
         deliveries=parts.deliveries,
+        retention=parts.retention,
         objects=parts.objects,
         links=parts.links,
     )

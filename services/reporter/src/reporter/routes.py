@@ -39,6 +39,7 @@ from reporter.models import (
 from reporter.objects import ReportObjects
 from reporter.publication import ReportPublisher
 from reporter.report_store import Report, find_report, latest_report
+from reporter.retention import Retention
 from reporter.settings import ReporterSettings
 from reporter.sheet import BOM
 
@@ -52,6 +53,7 @@ def add_internal_routes(
     guard: CallerGuard,
     publisher: ReportPublisher,
     deliveries: Deliveries,
+    retention: Retention,
     objects: ReportObjects,
     links: DownloadLinks,
 ) -> None:
@@ -93,8 +95,8 @@ def add_internal_routes(
     @app.post("/internal/sweep")
     @guard.only(settings.scheduler_service_account)
     def sweep() -> dict[str, Any]:
-        """Move on the deliveries whose tasks or workers were lost."""
-        return {"swept": deliveries.sweep()}
+        """Move on the deliveries whose tasks or workers were lost, then forget what is past its retention."""
+        return {"swept": {**deliveries.sweep(), **retention.sweep()}}
 
 
 def add_public_routes(

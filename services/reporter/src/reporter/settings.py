@@ -127,6 +127,13 @@ class ReporterSettings(Settings):
         ge=1,
         description="Seconds of nothing but failures after which an endpoint is disabled",
     )
+    retention_days: int = Field(
+        30,
+        alias="REPORTER_RETENTION_DAYS",
+        ge=0,
+        le=36_500,
+        description="Days for which reports and ended deliveries are kept; 0 keeps them for ever",
+    )
     egress_allowed_networks: CommaList = Field(
         (), alias="EGRESS_ALLOWED_NETWORKS", description="Networks that webhooks may reach although they are not public"
     )

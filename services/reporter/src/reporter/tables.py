@@ -21,6 +21,7 @@ reports = sa.Table(
     sa.Column("image_count", sa.Integer, nullable=False),
     sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
     sa.Index("reports_by_owner", "owner", "create_time"),
+    sa.Index("reports_by_age", "create_time"),
     comment="One row per published report; the objects it names exist.",
 )
 
@@ -92,6 +93,7 @@ deliveries = sa.Table(
         name="deliveries_pending_has_a_time",
     ),
     sa.Index("deliveries_due", "sweep_time", postgresql_where=sa.text("state = 'PENDING'")),
+    sa.Index("deliveries_by_end", "end_time", postgresql_where=sa.text("end_time IS NOT NULL")),
     sa.Index(
         "deliveries_by_endpoint",
         "endpoint_id",

@@ -28,6 +28,7 @@ from reporter.endpoints import EndpointPolicy, Endpoints
 from reporter.links import DownloadLinks
 from reporter.objects import ReportObjects
 from reporter.publication import ReportPublisher
+from reporter.retention import Retention
 from reporter.settings import ReporterSettings
 
 
@@ -107,6 +108,7 @@ def assemble(
             ingest=InternalService("ingest", settings.ingest_url, tokens), objects=objects, engine=engine, clock=clock
         ),
         deliveries=deliveries,
+        retention=Retention(engine=engine, clock=clock, days=settings.retention_days),
         endpoints=Endpoints(
             engine=engine,
             deliveries=deliveries,
