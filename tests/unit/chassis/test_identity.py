@@ -15,7 +15,7 @@ from chassis.identity import CallerGuard
 from chassis.web import new_app
 from localcloud.identity.issuer import TokenIssuer
 from localcloud.identity.keys import generate_signing_key
-from scripted_origin import ScriptedOrigin
+from scripted_origin import ScriptedOrigin, answer
 
 AUDIENCE = "https://service.example"
 TASKS = "tasks@pressroom.iam.gserviceaccount.com"
@@ -153,6 +153,12 @@ def test_certificates_are_fetched_again_after_an_hour(
     assert len(certificates.received) == 2
 
 
+def unknown_key(issuer: TokenIssuer) -> str:
+    """Return a token that is right but for the key it names, as one signed just after a rotation."""
+    claims = jwt.decode(issuer.mint_id_token(TASKS, AUDIENCE), options={"verify_signature": False})
+    return jwt.encode(claims, issuer.key.private_key, algorithm="RS256", headers={"kid": "tomorrow"})
+
+
 def test_a_rotated_key_is_found_without_a_restart(
     certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any
 ) -> None:
@@ -160,13 +166,62 @@ def test_a_rotated_key_is_found_without_a_restart(
     app = make_app(certificates.url("/certs"), clock=clock)
     assert call(app, f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}").status_code == 200
     for _ in range(10):
-        call(app, "Bearer a.b.c")
+        assert call(app, f"Bearer {unknown_key(issuer)}").status_code == 401
     assert len(certificates.received) == 1
 
     clock.sleep(61)
+    both = issuer.certificates() | {"tomorrow": issuer.certificates()[issuer.key.key_id]}
+    certificates.on("/certs", answer(json.dumps(both).encode(), headers=[("Content-Type", "application/json")]))
     for _ in range(10):
-        call(app, "Bearer a.b.c")
+        assert call(app, f"Bearer {unknown_key(issuer)}").status_code == 200
 
+    assert len(certificates.received) == 2
+
+
+def test_tokens_that_name_a_known_key_or_none_never_make_us_ask_again(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any
+) -> None:
+    """Garbage costs the issuer nothing."""
+    app = make_app(certificates.url("/certs"), clock=clock)
+    call(app, f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}")
+    clock.sleep(61)
+    for token in ("a.b.c", minted(issuer, aud="https://other.example"), minted(issuer, exp=1, iat=0)):
+        assert call(app, f"Bearer {token}").status_code == 401
+
+    assert len(certificates.received) == 1
+
+
+def test_while_the_issuer_is_away_known_keys_serve_for_a_day(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any
+) -> None:
+    """A right token is admitted, a forged one refused, and of an unknown key nothing can be said: 503, not 401."""
+    app = make_app(certificates.url("/certs"), clock=clock)
+    right = f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}"
+    call(app, right)
+    certificates.on("/certs", answer(b"down", status=500))
+    clock.sleep(3700)
+
+    assert call(app, right).status_code == 200
+    assert reason(call(app, f"Bearer {unknown_key(issuer)}")) == (503, "CERTIFICATES_UNAVAILABLE")
+    assert reason(call(app, f"Bearer {minted(issuer, aud='https://other.example')}")) == (401, "TOKEN_INVALID")
+    assert call(app, right).status_code == 200  # the unknown key has not cost what was kept
+
+    clock.sleep(86_400)
+    assert reason(call(app, right)) == (503, "CERTIFICATES_UNAVAILABLE")
+
+
+def test_an_issuer_that_is_away_is_not_asked_for_every_token(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any
+) -> None:
+    """Each question may take its whole time-out, and a thread with it."""
+    certificates.on("/certs", answer(b"down", status=500))
+    app = make_app(certificates.url("/certs"), clock=clock)
+    for _ in range(10):
+        assert call(app, f"Bearer {unknown_key(issuer)}").status_code == 503
+    assert len(certificates.received) == 1
+
+    clock.sleep(6)
+    call(app, f"Bearer {unknown_key(issuer)}")
     assert len(certificates.received) == 2
 
 

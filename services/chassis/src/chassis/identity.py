@@ -2,11 +2,13 @@
 
 Source: https://cloud.google.com/run/docs/authenticating/service-to-service and google-auth's `id_token` module,
 which leaves three things to the caller: an audience of None is not checked at all, `email` is never checked, and the
-certificates are fetched on every call. All three are dealt with here.
+certificates are fetched on every call. All three are dealt with here; an outage of the issuer is told apart from a
+forgery.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -27,15 +29,18 @@ from chassis.errors import ApiError, Status, unavailable
 _ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})
 _CLOCK_SKEW_S = 10
 _CERTS_TTL_S = 3600.0
+_CERTS_STALE_S = 86_400.0  # while the issuer is away, its keys of yesterday still tell a right token from a forged one
+_CERTS_RENEW_S = 60.0  # unknown keys make us ask again no more often than this
+_CERTS_PAUSE_S = 5.0  # after a failed fetch, so that forged tokens cannot keep every thread waiting for the issuer
 _TOKEN_REUSE_S = 3000.0  # tokens live 3600 s; a fresh one is taken well before that
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class CachedCerts:
-    """A google-auth transport that keeps the issuer's certificates for an hour.
+    """A google-auth transport for the issuer's certificates, which are kept for an hour, or a day while it is away.
 
-    An unknown key id makes the verifier ask again at most once a minute (key rotation).
+    A fetch that fails never costs what is kept.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -44,28 +49,64 @@ class CachedCerts:
         self._fetch = google.auth.transport.requests.Request(session)
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: dict[str, tuple[float, Any]] = {}
+        self._kept: tuple[float, Any] | None = None
+        self._failed_at: float | None = None
 
-    def __call__(self, url: str, method: str = "GET", **kwargs: Any) -> Any:
-        """Answer from memory while it is fresh."""
+    def __call__(self, url: str, method: str = "GET", **_kwargs: Any) -> Any:
+        """Answer from memory while that is fresh, from the issuer, or in its absence from memory.
+
+        Raises:
+            google.auth.exceptions.TransportError: the issuer is away and nothing usable is kept.
+        """
+        kept = self._younger_than(_CERTS_TTL_S)
+        if kept is not None:
+            return kept
+        try:
+            return self._fetched(url, method)
+        except google.auth.exceptions.TransportError:
+            stale = self._younger_than(_CERTS_STALE_S)
+            if stale is None:
+                raise
+            return stale
+
+    def look_for(self, url: str, key_id: object) -> None:
+        """Ask the issuer again if this key is unknown: it may have rotated its keys.
+
+        Raises:
+            google.auth.exceptions.TransportError: it is away, so nothing can be said of the key.
+        """
+        certificates = json.loads(self(url).data)
+        known = (
+            {key.get("kid") for key in certificates["keys"]}  # a JWK set
+            if isinstance(certificates.get("keys"), list)
+            else certificates
+        )
+        if key_id not in known and self._younger_than(_CERTS_RENEW_S) is None:
+            self._fetched(url, "GET")
+
+    def _younger_than(self, age_s: float) -> Any:
         with self._lock:
-            kept = self._kept.get(url)
-            if kept and self._clock.monotonic() - kept[0] < _CERTS_TTL_S:
-                return kept[1]
-        answer = self._fetch(url=url, method=method, timeout=5, **kwargs)
-        if answer.status == 200:
+            kept = self._kept
+        return kept[1] if kept and self._clock.monotonic() - kept[0] < age_s else None
+
+    def _fetched(self, url: str, method: str) -> Any:
+        with self._lock:
+            failed_at = self._failed_at
+        if failed_at is not None and self._clock.monotonic() - failed_at < _CERTS_PAUSE_S:
+            message = "the issuer did not answer a moment ago"
+            raise google.auth.exceptions.TransportError(message)
+        try:
+            answer = self._fetch(url=url, method=method, timeout=5)
+            if answer.status != 200:
+                message = f"the issuer answered HTTP {answer.status}"
+                raise google.auth.exceptions.TransportError(message)
+        except google.auth.exceptions.TransportError:
             with self._lock:
-                self._kept[url] = (self._clock.monotonic(), answer)
-        return answer
-
-    def forget(self, *, older_than_s: float) -> bool:
-        """Drop certificates older than that; return whether any was dropped."""
-        limit = self._clock.monotonic() - older_than_s
+                self._failed_at = self._clock.monotonic()
+            raise
         with self._lock:
-            stale = [url for url, (at, _) in self._kept.items() if at <= limit]
-            for url in stale:
-                del self._kept[url]
-        return bool(stale)
+            self._kept, self._failed_at = (self._clock.monotonic(), answer), None
+        return answer
 
 
 class CallerGuard:
@@ -131,13 +172,8 @@ class CallerGuard:
         try:
             if self._mode == "platform":
                 return dict(google.auth.jwt.decode(token, verify=False))
-            try:
-                return self._verified(token)
-            except (ValueError, google.auth.exceptions.MalformedError):
-                # Perhaps the issuer rotated its keys: ask again, but not for every forged token.
-                if not self._certs.forget(older_than_s=60.0):
-                    raise
-                return self._verified(token)
+            self._certs.look_for(self._certs_url, google.auth.jwt.decode_header(token).get("kid"))
+            return self._verified(token)
         except google.auth.exceptions.TransportError as error:
             raise unavailable("CERTIFICATES_UNAVAILABLE", "The issuer's certificates cannot be fetched.") from error
         except (ValueError, google.auth.exceptions.GoogleAuthError) as error:

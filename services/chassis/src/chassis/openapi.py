@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from apispec import APISpec
 from pydantic import BaseModel
@@ -31,13 +31,32 @@ _ERROR_SCHEMA: dict[str, Any] = {
 }
 
 
+_SECURITY_SCHEMES: dict[str, dict[str, str]] = {
+    "ApiKeyBearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, prk_...; needed where the deployment has API keys.",
+    },
+    "ApiKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same, by itself."},
+    "ServiceAccount": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A Google-signed OIDC token of one of our service accounts.",
+    },
+}
+_KEY_NEEDED: list[dict[str, list[str]]] = [{"ApiKeyBearer": []}, {"ApiKeyHeader": []}, {}]
+_SECURITY = {"read": _KEY_NEEDED, "write": _KEY_NEEDED, "internal": [{"ServiceAccount": []}], "": []}
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One public route.
 
     `path` is in OpenAPI form (`/status/{request_id}`); `query` and `body` are the models that parse the request,
     `other_bodies` are further models by media type, `responses` maps an HTTP code to a model or, for other media types,
-    to the media type's name.
+    to the media type's name. `scope` is what an API key needs for it; "" is open to all, "internal" wants the token of
+    a service account.
     """
 
     method: str
@@ -49,12 +68,15 @@ class Operation:
     body_media_type: str = "application/json"
     other_bodies: Mapping[str, type[BaseModel]] = field(default_factory=dict)
     errors: Sequence[int] = ()
+    scope: Literal["read", "write", "internal", ""] = ""
 
 
 def openapi_document(*, title: str, version: str, description: str, operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of a service."""
     spec = APISpec(title=title, version=version, openapi_version="3.1.0", info={"description": description})
     spec.components.schema("Error", _ERROR_SCHEMA)
+    for name, scheme in _SECURITY_SCHEMES.items():
+        spec.components.security_scheme(name, scheme)
     known: set[str] = set()
     for operation in operations:
         spec.path(path=operation.path, operations={operation.method.lower(): _operation(spec, operation, known)})
@@ -81,7 +103,14 @@ def _operation(spec: APISpec, operation: Operation, known: set[str]) -> dict[str
             }
             for name, field in schema["properties"].items()
         ]
-    result: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": {}}
+    result: dict[str, Any] = {
+        "summary": operation.summary,
+        "security": _SECURITY[operation.scope],
+        "parameters": parameters,
+        "responses": {},
+    }
+    if operation.scope in {"read", "write"}:
+        result["x-scope"] = operation.scope
     if operation.body is not None:
         result["requestBody"] = {
             "required": True,
@@ -97,7 +126,8 @@ def _operation(spec: APISpec, operation: Operation, known: set[str]) -> dict[str
             else {"application/json": {"schema": _component(spec, answer, known)}}
         )
         result["responses"][str(code)] = {"description": "Success", "content": content}
-    for code in operation.errors:
+    refusals = () if not operation.scope else (401, 403)
+    for code in sorted({*operation.errors, *refusals}):
         result["responses"][str(code)] = {
             "description": "Error (AIP-193)",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, NoReturn, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticUndefined
+
+from chassis.api_keys import ApiKey, parse_api_keys
 
 
 class SettingsError(Exception):
@@ -94,6 +96,27 @@ class Settings(BaseModel):
             faults.append("AUTH_MODE: platform is only safe behind Cloud Run IAM (K_SERVICE is not set)")
         if faults:
             raise SettingsError(faults)
+
+
+class PublicSettings(Settings):
+    """Settings of a service with public routes."""
+
+    api_keys: SecretStr = Field(
+        SecretStr(""),
+        alias="API_KEYS",
+        description="Who may call public routes: one JSON entry per line (chassis.api_keys); empty or off: everybody",
+    )
+
+    @field_validator("api_keys")
+    @classmethod
+    def _check_api_keys(cls, value: SecretStr) -> SecretStr:
+        parse_api_keys(value.get_secret_value())
+        return value
+
+    @property
+    def keys_of_callers(self) -> tuple[ApiKey, ...]:
+        """Return the API keys; none opens the public routes."""
+        return parse_api_keys(self.api_keys.get_secret_value())
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from werkzeug.exceptions import HTTPException
 
 from chassis.clock import Clock
 from chassis.errors import ApiError, Status
+from chassis.key_guard import open_to_all
+from chassis.limits import over_limit_facts
 from chassis.logs import get_logger
 from chassis.tracing import begin_trace
 
@@ -38,6 +40,8 @@ def new_app(name: str, clock: Clock, *, max_body_bytes: int) -> Flask:
     """
     app = Flask(name, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    # Flask would answer OPTIONS itself, past the guard of every route, with the methods that it has.
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
     @app.before_request
@@ -75,6 +79,9 @@ def new_app(name: str, clock: Clock, *, max_body_bytes: int) -> Flask:
         response.status_code = error.http_code
         if error.retry_after_s is not None:
             response.headers["Retry-After"] = str(error.retry_after_s)
+        if error.http_code == 401:
+            # https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2 wants a 401 to say what would help.
+            response.headers["WWW-Authenticate"] = "Bearer"
         return response
 
     @app.errorhandler(ApiError)
@@ -88,8 +95,7 @@ def new_app(name: str, clock: Clock, *, max_body_bytes: int) -> Flask:
         metadata: dict[str, str] = {}
         message = error.description or error.name
         if code == 413:
-            metadata = {"limit_bytes": str(max_body_bytes)}
-            message = f"The request body is larger than {max_body_bytes} bytes."
+            message, metadata = _too_large(max_body_bytes)
         elif code == 405:
             metadata = {"method": request.method}
             message = f"{request.method} is not allowed on {request.path}."
@@ -110,8 +116,23 @@ def new_app(name: str, clock: Clock, *, max_body_bytes: int) -> Flask:
         )
 
     @app.get("/health")
+    @open_to_all
     def health() -> dict[str, Any]:
         """Say that the process is up; it asks nothing of the database, so an outage never restarts the service."""
         return {"status": "ok", "service": name}
 
     return app
+
+
+def _too_large(max_body_bytes: int) -> tuple[str, dict[str, str]]:
+    limit, size = request.max_content_length or max_body_bytes, request.content_length
+    if size is not None and size <= limit:
+        # The body is not it: https://flask.palletsprojects.com/en/stable/config/#MAX_FORM_MEMORY_SIZE
+        field_bytes, parts = request.max_form_memory_size or 0, request.max_form_parts or 0
+        facts = {"limit_name": "max_form_field_bytes", "limit": str(field_bytes), "limit_parts": str(parts)}
+        return f"A form may have {field_bytes} bytes in a field that is not a file, and {parts} parts.", facts
+    facts = {"limit_bytes": str(limit)}
+    if size is None:
+        return f"The request body is larger than {limit} bytes.", facts | {"limit_name": "max_body_bytes"}
+    facts |= over_limit_facts("max_body_bytes", limit=limit, value=size)
+    return f"The request body has {size} bytes; the limit is {limit} bytes.", facts

@@ -7,18 +7,16 @@ from flask import Flask
 from chassis.web import new_app
 from ingest.dependencies import Dependencies
 from ingest.internal_routes import internal_routes
+from ingest.limits import MAX_FORM_FIELD_BYTES, MAX_FORM_PARTS, max_body_bytes
 from ingest.page_routes import page_routes
 from ingest.public_routes import public_routes
-
-_FORM_BYTES = 1024 * 1024
-"""Room for the multipart envelope and the fields beside the sheet."""
 
 
 def create_app(dependencies: Dependencies) -> Flask:
     """Return the ingest service as a WSGI application."""
-    limit = dependencies.settings.max_sheet_bytes + _FORM_BYTES
-    app = new_app("ingest", dependencies.clock, max_body_bytes=limit)
+    app = new_app("ingest", dependencies.clock, max_body_bytes=max_body_bytes(dependencies.settings))
+    app.config.update(MAX_FORM_MEMORY_SIZE=MAX_FORM_FIELD_BYTES, MAX_FORM_PARTS=MAX_FORM_PARTS)
     app.register_blueprint(public_routes(dependencies))
     app.register_blueprint(internal_routes(dependencies))
-    app.register_blueprint(page_routes())
+    app.register_blueprint(page_routes(dependencies.keys))
     return app

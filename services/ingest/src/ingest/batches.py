@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
 
+from chassis.callers import SYSTEM, Caller
 from ingest.errors import batch_not_found
 
 
@@ -90,8 +91,14 @@ class Batch:
 
 
 _COLUMNS = tuple(field.name for field in fields(Batch))
-_SELECT = text("SELECT * FROM batches WHERE request_id = :request_id")
-_SELECT_FOR_UPDATE = text("SELECT * FROM batches WHERE request_id = :request_id FOR UPDATE")
+# What a caller may not see is not there for it: the same answer, in the same time, as for an unknown id.
+_SELECT = text(
+    """
+    SELECT * FROM batches
+    WHERE request_id = :request_id AND (:sees_all OR owner IS NOT DISTINCT FROM CAST(:owner AS text))
+    """
+)
+_SELECT_FOR_UPDATE = text(_SELECT.text + "FOR UPDATE")
 
 
 def batch_from_row(row: RowMapping) -> Batch:
@@ -101,25 +108,29 @@ def batch_from_row(row: RowMapping) -> Batch:
     return Batch(**values)
 
 
-def load_batch(connection: Connection, request_id: UUID) -> Batch:
+def load_batch(connection: Connection, request_id: UUID, *, seen_by: Caller = SYSTEM) -> Batch:
     """Return the batch as it is now.
 
     Raises:
-        ApiError: 404 BATCH_NOT_FOUND.
+        ApiError: 404 BATCH_NOT_FOUND, also when the caller may not see it.
     """
-    return _found(connection.execute(_SELECT, {"request_id": request_id}).mappings().first(), request_id)
+    return _found(connection.execute(_SELECT, _key(request_id, seen_by)).mappings().first(), request_id)
 
 
-def lock_batch(connection: Connection, request_id: UUID) -> Batch:
+def lock_batch(connection: Connection, request_id: UUID, *, seen_by: Caller = SYSTEM) -> Batch:
     """Return the batch and keep others from changing it until the transaction ends.
 
     Whoever holds this lock takes image rows only with SKIP LOCKED: an outcome holds its image while it waits for the
     batch, and so neither ever waits for the other.
 
     Raises:
-        ApiError: 404 BATCH_NOT_FOUND.
+        ApiError: 404 BATCH_NOT_FOUND, also when the caller may not see it.
     """
-    return _found(connection.execute(_SELECT_FOR_UPDATE, {"request_id": request_id}).mappings().first(), request_id)
+    return _found(connection.execute(_SELECT_FOR_UPDATE, _key(request_id, seen_by)).mappings().first(), request_id)
+
+
+def _key(request_id: UUID, seen_by: Caller) -> dict[str, Any]:
+    return {"request_id": request_id, "sees_all": seen_by.sees_all, "owner": seen_by.owner}
 
 
 def _found(row: RowMapping | None, request_id: UUID) -> Batch:

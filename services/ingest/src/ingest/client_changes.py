@@ -7,11 +7,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
+from chassis.callers import SYSTEM, Caller
 from chassis.database import transact
 from chassis.logs import get_logger
 from ingest.batches import Batch, BatchStatus, batch_from_row, lock_batch
 from ingest.errors import Reason, failed_precondition
 from ingest.outbox import OutboxKind, add_entry
+from ingest.quotas import Use, confirm_quotas
 from ingest.settings import IngestSettings
 from ingest.settling import Settled, settle_overdue
 
@@ -57,7 +59,7 @@ class Retried:
     outbox_id: int | None
 
 
-def cancel_batch(engine: Engine, request_id: UUID) -> Settled:
+def cancel_batch(engine: Engine, request_id: UUID, *, caller: Caller = SYSTEM) -> Settled:
     """End every open image as CANCELLED; results that exist stay. Repeating it is harmless.
 
     Images whose outcome is being written at this moment keep it if it is a success; if they are to be tried again,
@@ -68,7 +70,7 @@ def cancel_batch(engine: Engine, request_id: UUID) -> Settled:
     """
 
     def work(connection: Connection) -> Settled:
-        batch = lock_batch(connection, request_id)
+        batch = lock_batch(connection, request_id, seen_by=caller)
         if batch.cancel_requested:
             return settle_overdue(connection, batch)
         if batch.status.is_final or batch.status is BatchStatus.SEALING:
@@ -86,17 +88,17 @@ def cancel_batch(engine: Engine, request_id: UUID) -> Settled:
     return transact(engine, work)
 
 
-def retry_batch(engine: Engine, settings: IngestSettings, request_id: UUID) -> Retried:
+def retry_batch(engine: Engine, settings: IngestSettings, request_id: UUID, *, caller: Caller = SYSTEM) -> Retried:
     """Bring the failed and cancelled images of a finished batch back, with a new budget; outputs stay as they are.
 
     A batch that FAILED in supervision although all its images are fine is only reported again.
 
     Raises:
-        ApiError: 404 BATCH_NOT_FOUND, 400 BATCH_NOT_FINISHED, 400 NOTHING_TO_RETRY.
+        ApiError: 404 BATCH_NOT_FOUND, 400 BATCH_NOT_FINISHED, 400 NOTHING_TO_RETRY, 429 QUOTA_EXCEEDED.
     """
 
     def work(connection: Connection) -> Retried:
-        batch = lock_batch(connection, request_id)
+        batch = lock_batch(connection, request_id, seen_by=caller)
         if not batch.status.is_final:
             raise failed_precondition(
                 Reason.BATCH_NOT_FINISHED,
@@ -112,6 +114,7 @@ def retry_batch(engine: Engine, settings: IngestSettings, request_id: UUID) -> R
         reopened = connection.execute(_REOPEN_IMAGES, {"batch": request_id, "attempts": settings.max_attempts}).rowcount
         values = {"batch": request_id, "reopened": reopened, "deadline_s": settings.batch_deadline_s}
         batch = batch_from_row(connection.execute(_REOPEN_BATCH, values).mappings().one())
+        confirm_quotas(connection, settings, batch.owner, Use(1, reopened, 0))
         outbox_id = add_entry(connection, OutboxKind.START, request_id, generation=batch.generation)
         log.info("batch.retried", batch=str(request_id), generation=batch.generation, images=reopened)
         return Retried(batch, reopened, outbox_id)

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from chassis.clock import Clock
 from chassis.identity import CallerGuard
+from chassis.key_guard import KeyGuard
 from ingest.callbacks import Callbacks
 from ingest.executions import Executions
 from ingest.imports import SheetStorage
@@ -29,3 +30,8 @@ class Dependencies:
     callbacks: Callbacks
     storage: SheetStorage
     reporter: Reporter
+
+    @property
+    def keys(self) -> KeyGuard:
+        """Return the guard of the public routes."""
+        return KeyGuard(self.settings.keys_of_callers, self.clock)

@@ -64,6 +64,7 @@ def ending_payload(batch: Batch) -> dict[str, Any]:
         "finished_at": rfc3339(batch.finished_at),
         "generation": batch.generation,
         "webhook_url": batch.webhook_url,
+        "owner": batch.owner,
     }
 
 

@@ -12,6 +12,7 @@ class Reason(StrEnum):
     """Machine-readable reasons of ingest's own errors; the README's table explains each."""
 
     ATTEMPT_UNKNOWN = "ATTEMPT_UNKNOWN"
+    BACKLOG_TOO_OLD = "BACKLOG_TOO_OLD"
     BATCH_FINISHED = "BATCH_FINISHED"
     BATCH_NOT_FINISHED = "BATCH_NOT_FINISHED"
     BATCH_NOT_FOUND = "BATCH_NOT_FOUND"
@@ -27,6 +28,7 @@ class Reason(StrEnum):
     NOTHING_TO_RETRY = "NOTHING_TO_RETRY"
     NOT_OWNER = "NOT_OWNER"
     PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"  # noqa: S105 - a reason, not a secret
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     REQUEST_ID_INVALID = "REQUEST_ID_INVALID"
     SHEET_INVALID = "SHEET_INVALID"
     SHEET_NOT_FOUND = "SHEET_NOT_FOUND"

@@ -9,6 +9,7 @@ import google.auth.exceptions
 import requests
 from sqlalchemy import Engine
 
+from chassis.limits import over_limit_facts
 from ingest.batches import Batch
 from ingest.errors import ApiError, Reason, Status, not_found, unavailable
 from ingest.options import ImageOptions
@@ -58,7 +59,11 @@ class CloudSheetStorage:
                     Status.INVALID_ARGUMENT,
                     Reason.SHEET_TOO_LARGE,
                     f"{uri} has {blob.size} bytes; the limit is {max_bytes} bytes.",
-                    metadata={"limit_bytes": str(max_bytes), "size_bytes": str(blob.size)},
+                    metadata={
+                        "limit_bytes": str(max_bytes),
+                        "size_bytes": str(blob.size),
+                        **over_limit_facts("max_sheet_bytes", limit=max_bytes, value=blob.size),
+                    },
                     http_code=413,
                 )
             # The generation that was measured is the one that is read. `raw_download` keeps a gzip-encoded object from
@@ -88,8 +93,11 @@ def import_sheet(
     csv_uri: str,
     webhook_url: str | None,
     options: ImageOptions,
+    owner: str | None,
 ) -> Batch:
     """Make a batch of a sheet in Cloud Storage; one execution imports once, however often it asks.
+
+    Whoever may start the workflow is an operator: the batch counts for its owner's quotas, but none refuses it.
 
     Raises:
         ApiError: 400 SHEET_INVALID with every problem, or what reading the object raises.
@@ -103,4 +111,5 @@ def import_sheet(
     except SheetError as error:
         raise sheet_invalid(error) from error
     name = csv_uri.rpartition("/")[2]
-    return submit_import(engine, settings, Submission(sheet, body, name, options, webhook_url), import_key=execution)
+    submission = Submission(sheet, body, name, options, webhook_url, owner)
+    return submit_import(engine, settings, submission, import_key=execution)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from chassis.api_keys import OWNER_PATTERN
 from ingest.options import ImageOptions
 from ingest.outcomes import Outcome
 from ingest.request_parsing import Text, WebUrl, parse_request_id
@@ -97,6 +98,7 @@ class ImportRequest(Internal):
     csv_uri: Text = Field(pattern=r"^gs://[^/]+/.+$", max_length=2083)
     webhook_url: WebUrl | None
     options: ImageOptions | None
+    owner: Text | None = Field(None, pattern=OWNER_PATTERN)
 
 
 class OutcomeRequest(Internal):

@@ -61,6 +61,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             csv_uri=body.csv_uri,
             webhook_url=body.webhook_url,
             options=body.options or ImageOptions(),
+            owner=body.owner,
         )
         return {"request_id": str(batch.request_id), "status": batch.status.value, "counts": batch.counts()}
 

@@ -31,7 +31,8 @@ OPERATIONS: tuple[Operation, ...] = (
         body=UploadDocument,
         body_media_type="multipart/form-data",
         other_bodies={"application/json": JsonUploadDocument},
-        errors=(400, 403, 404, 413, 415, 422, 503),
+        errors=(400, 403, 404, 413, 415, 422, 429, 503),
+        scope="write",
     ),
     Operation(
         "POST",
@@ -43,9 +44,16 @@ OPERATIONS: tuple[Operation, ...] = (
         body_media_type="multipart/form-data",
         other_bodies={"application/json": JsonUploadDocument},
         errors=(400, 403, 404, 413, 415, 503),
+        scope="write",
     ),
     Operation(
-        "GET", "/status", "Read a batch and a page of its products", {200: StatusAnswer}, StatusQuery, errors=(400, 404)
+        "GET",
+        "/status",
+        "Read a batch and a page of its products",
+        {200: StatusAnswer},
+        StatusQuery,
+        errors=(400, 404),
+        scope="read",
     ),
     Operation(
         "GET",
@@ -54,8 +62,11 @@ OPERATIONS: tuple[Operation, ...] = (
         {200: StatusAnswer},
         PageQuery,
         errors=(400, 404),
+        scope="read",
     ),
-    Operation("GET", "/requests", "List batches, newest first", {200: ListAnswer}, ListQuery, errors=(400,)),
+    Operation(
+        "GET", "/requests", "List batches, newest first", {200: ListAnswer}, ListQuery, errors=(400,), scope="read"
+    ),
     Operation(
         "POST",
         "/cancel",
@@ -63,6 +74,7 @@ OPERATIONS: tuple[Operation, ...] = (
         {202: CancelAnswer},
         body=BatchReference,
         errors=(400, 404, 415),
+        scope="write",
     ),
     Operation(
         "POST",
@@ -70,7 +82,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "Try the failed and cancelled images of a finished batch again",
         {202: RetryAnswer},
         body=BatchReference,
-        errors=(400, 404, 415),
+        errors=(400, 404, 415, 429),
+        scope="write",
     ),
     Operation(
         "POST",
@@ -79,10 +92,11 @@ OPERATIONS: tuple[Operation, ...] = (
         {200: ProcessAnswer},
         body=BatchReference,
         errors=(400, 401, 403, 404, 415, 503),
+        scope="internal",
     ),
-    Operation("GET", "/limits", "Read the limits for uploads", {200: LimitsAnswer}),
+    Operation("GET", "/limits", "Read every limit, quotas with their use", {200: LimitsAnswer}, scope="read"),
     Operation("GET", "/health", "Say that the process is up", {200: "application/json"}),
     Operation("GET", "/openapi.json", "Read this document", {200: "application/json"}),
     Operation("GET", "/docs", "Read this document as a page", {200: "text/html"}),
-    Operation("GET", "/", "Upload form", {200: "text/html"}),
+    Operation("GET", "/", "Upload form", {200: "text/html"}, scope="read"),
 )

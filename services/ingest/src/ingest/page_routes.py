@@ -9,6 +9,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from chassis.api_keys import Scope
+from chassis.key_guard import KeyGuard, open_to_all
 from chassis.openapi import openapi_document
 from ingest.operations import OPERATIONS, VERSION
 
@@ -16,21 +18,24 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; ba
 _DESCRIPTION = "A CSV of image links goes in, images are compressed, the CSV comes back with the new links."
 
 
-def page_routes() -> Blueprint:
+def page_routes(keys: KeyGuard) -> Blueprint:
     """Return the blueprint of the pages."""
     bp = Blueprint("pages", __name__)
     form = files("ingest").joinpath("pages/upload.html").read_text(encoding="utf-8")
     operations = _operations_page()
 
     @bp.get("/")
+    @keys.needs(Scope.READ)
     def home() -> Response:
         return _page(form)
 
     @bp.get("/docs")
+    @open_to_all
     def docs() -> Response:
         return _page(operations)
 
     @bp.get("/openapi.json")
+    @open_to_all
     def openapi() -> Response:
         return jsonify(_document())
 

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from ingest.options import ImageOptions
 from ingest.request_parsing import Request, Text
 
+MAX_PAGE_SIZE = 1000
+MAX_PAGE_TOKEN_CHARS = 1000
+
 PublicStatus = Literal["PENDING", "PROCESSING", "COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED"]
 
 
@@ -21,8 +24,8 @@ class BatchReference(Request):
 class PageQuery(Request):
     """Which page of a batch's products."""
 
-    page_size: int = Field(100, ge=1, le=1000, description="Most products of the page")
-    page_token: Text = Field("", max_length=1000, description="next_page_token of the page before")
+    page_size: int = Field(100, ge=1, le=MAX_PAGE_SIZE, description="Most products of the page")
+    page_token: Text = Field("", max_length=MAX_PAGE_TOKEN_CHARS, description="next_page_token of the page before")
 
 
 class StatusQuery(PageQuery):
@@ -35,8 +38,8 @@ class ListQuery(Request):
     """Which batches to list."""
 
     status: PublicStatus | None = Field(None, description="Only batches with this status")
-    page_size: int = Field(100, ge=1, le=1000, description="Most batches of the page")
-    page_token: Text = Field("", max_length=1000, description="next_page_token of the page before")
+    page_size: int = Field(100, ge=1, le=MAX_PAGE_SIZE, description="Most batches of the page")
+    page_token: Text = Field("", max_length=MAX_PAGE_TOKEN_CHARS, description="next_page_token of the page before")
 
 
 class Answer(BaseModel):
@@ -165,6 +168,7 @@ class BatchAnswer(Answer):
     """A batch without its products."""
 
     request_id: str
+    owner: str | None
     status: PublicStatus
     source_name: str
     counts: Counts
@@ -236,8 +240,19 @@ class CancelAnswer(ProcessAnswer):
     cancelled_images: int
 
 
+class LimitAnswer(Answer):
+    """One limit; `use` is the caller's present use of a quota."""
+
+    name: str
+    value: float
+    unit: str
+    meaning: str
+    setting: str | None
+    use: int | None
+
+
 class LimitsAnswer(Answer):
-    """The limits that hold for uploads here."""
+    """The limits that hold here: all of them in `limits`, some as fields of their own too."""
 
     max_sheet_bytes: int
     max_rows: int
@@ -257,3 +272,4 @@ class LimitsAnswer(Answer):
     delimiters: list[str]
     formats: list[str]
     quality: dict[str, int]
+    limits: list[LimitAnswer]

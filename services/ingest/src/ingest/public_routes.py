@@ -8,31 +8,36 @@ from uuid import UUID, uuid4
 
 from flask import Blueprint, Response, jsonify
 
+from chassis.api_keys import Scope
+from chassis.database import transact
+from chassis.key_guard import caller
 from ingest.batches import Batch, rfc3339
 from ingest.client_changes import cancel_batch, retry_batch
 from ingest.dependencies import Dependencies
 from ingest.doctor import corrected_csv, validation_answer
+from ingest.limits import FLAT_LIMITS, limits_of
 from ingest.public_models import BatchReference, ListQuery, PageQuery, StatusQuery
+from ingest.quotas import read_use
 from ingest.request_parsing import idempotency_key, parse_json, parse_query, parse_request_id
 from ingest.settings import IngestSettings
 from ingest.sheets.decoding import ENCODINGS
 from ingest.sheets.intake import SheetRequest
-from ingest.sheets.links import MAX_URL_CHARS
 from ingest.sheets.model import Layout, OnInvalid, Sheet
-from ingest.sheets.records import DELIMITERS, MAX_FIELD_CHARS, MAX_RECORD_CHARS
+from ingest.sheets.records import DELIMITERS
 from ingest.starting import relay_start_now
 from ingest.submission import IdempotencyKey, Submission, fingerprint, submit_upload
-from ingest.upload_form import MAX_ITEMS_BYTES, parse_upload, read_upload
-from ingest.upload_models import MAX_ITEMS
+from ingest.upload_form import parse_upload, read_upload
 from ingest.views import list_batches, read_products
 
 
 def public_routes(dependencies: Dependencies) -> Blueprint:
     """Return the blueprint of the public routes."""
     bp = Blueprint("public", __name__)
-    settings, engine = dependencies.settings, dependencies.engine
+    settings, engine, keys = dependencies.settings, dependencies.engine, dependencies.keys
+    reads, writes = keys.needs(Scope.READ), keys.needs(Scope.WRITE)
 
     @bp.post("/upload")
+    @writes
     def upload() -> Response:
         key = idempotency_key()
         sent = parse_upload(settings, dependencies.storage)
@@ -43,7 +48,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         accepted = submit_upload(
             engine,
             settings,
-            Submission(sheet, sent.body, sent.source_name, sent.options, sent.webhook_url),
+            Submission(sheet, sent.body, sent.source_name, sent.options, sent.webhook_url, caller().owner),
             request_id=request_id,
             response=_upload_answer(settings, request_id, sheet),
             key=None if key is None else IdempotencyKey(key, fingerprint(sent.body, sent.fields)),
@@ -57,6 +62,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         return response
 
     @bp.post("/corrected_sheet")
+    @writes
     def corrected_sheet() -> Response:
         sent = parse_upload(settings, dependencies.storage)
         # Bad rows are what the copy is for, so they are no reason to refuse it.
@@ -66,7 +72,9 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         return response
 
     def status_of(request_id: UUID, page: PageQuery) -> Response:
-        found = read_products(engine, settings, request_id, page_size=page.page_size, page_token=page.page_token)
+        found = read_products(
+            engine, settings, request_id, caller=caller(), page_size=page.page_size, page_token=page.page_token
+        )
         return jsonify(
             batch_answer(settings, found.batch)
             | found.hosts
@@ -74,18 +82,27 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         )
 
     @bp.get("/status")
+    @reads
     def status_by_query() -> Response:
         query = parse_query(StatusQuery)
         return status_of(parse_request_id(query.request_id), query)
 
     @bp.get("/status/<request_id>")
+    @reads
     def status_by_path(request_id: str) -> Response:
         return status_of(parse_request_id(request_id), parse_query(PageQuery))
 
     @bp.get("/requests")
+    @reads
     def requests_list() -> Response:
         query = parse_query(ListQuery)
-        page = list_batches(engine, status=query.status, page_size=query.page_size, page_token=query.page_token)
+        page = list_batches(
+            engine,
+            caller=caller(),
+            status=query.status,
+            page_size=query.page_size,
+            page_token=query.page_token,
+        )
         return jsonify(
             {
                 "requests": [batch_answer(settings, batch) for batch in page.batches],
@@ -94,8 +111,9 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         )
 
     @bp.post("/cancel")
+    @writes
     def cancel() -> Response:
-        settled = cancel_batch(engine, parse_request_id(parse_json(BatchReference).request_id))
+        settled = cancel_batch(engine, parse_request_id(parse_json(BatchReference).request_id), caller=caller())
         if settled.sealed:
             dependencies.callbacks.batch_sealed(settled.batch)
         batch = settled.batch
@@ -106,34 +124,29 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         return _accepted(answer)
 
     @bp.post("/retry")
+    @writes
     def retry() -> Response:
-        retried = retry_batch(engine, settings, parse_request_id(parse_json(BatchReference).request_id))
+        request_id = parse_request_id(parse_json(BatchReference).request_id)
+        retried = retry_batch(engine, settings, request_id, caller=caller())
         relay_start_now(engine, dependencies.tasks, settings, retried.outbox_id)
         answer = process_answer(retried.batch, f"{retried.reopened} images are tried again")
         return _accepted(answer | {"retried_images": retried.reopened, "generation": retried.batch.generation})
 
     @bp.get("/limits")
-    def limits() -> Response:
+    @reads
+    def limits_list() -> Response:
+        owner = caller().owner
+        use = transact(engine, lambda connection: read_use(connection, owner))
+        limits = {limit.name: limit for limit in limits_of(settings, use)}
         return jsonify(
             {
-                "max_sheet_bytes": settings.max_sheet_bytes,
-                "max_rows": settings.max_rows,
-                "max_images": settings.max_images,
-                "max_urls_per_cell": settings.max_urls_per_cell,
-                "max_columns": settings.max_columns,
-                "max_field_characters": MAX_FIELD_CHARS,
-                "max_row_characters": MAX_RECORD_CHARS,
-                "max_url_characters": MAX_URL_CHARS,
-                "max_attempts": settings.max_attempts,
-                "batch_deadline_s": settings.batch_deadline_s,
-                "idempotency_ttl_s": settings.idempotency_ttl_s,
-                "max_items": MAX_ITEMS,
-                "max_items_bytes": MAX_ITEMS_BYTES,
+                **{name: limits[name].value for name in FLAT_LIMITS},
                 "sheet_buckets": list(settings.sheet_buckets),
                 "encodings": list(ENCODINGS),
                 "delimiters": list(DELIMITERS),
                 "formats": ["jpeg", "webp", "png", "keep"],
                 "quality": {"min": 1, "max": 95, "default": 50},
+                "limits": [limit.to_json() for limit in limits.values()],
             }
         )
 
@@ -151,6 +164,7 @@ def batch_answer(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
     error = None if batch.error is None else {name: batch.error.get(name) for name in ("step", "error", "at")}
     return {
         "request_id": str(batch.request_id),
+        "owner": batch.owner,
         "status": batch.status.public,
         "source_name": batch.source_name,
         "counts": batch.counts(),

@@ -11,12 +11,14 @@ from flask import request
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from chassis.errors import FieldViolation
+from chassis.limits import over_limit_facts, told_with_value
 from ingest.errors import ApiError, Reason, Status, invalid_argument
 from ingest.sheets.links import link_fault
 
 MAX_JSON_BYTES = 256 * 1024
+MAX_IDEMPOTENCY_KEY_CHARS = 255
 _UUID = re.compile(r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
-_IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+_IDEMPOTENCY_KEY = re.compile(rf"^[\x21-\x7e]{{1,{MAX_IDEMPOTENCY_KEY_CHARS}}}$")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -110,9 +112,9 @@ def validate(model: type[M], values: dict[str, Any]) -> M:
             [
                 FieldViolation(
                     ".".join(str(part) for part in fault["loc"])[:100] or "body",
-                    fault["msg"].removeprefix("Value error, ")[:300],
+                    told_with_value(fault).removeprefix("Value error, ")[:300],
                 )
-                for fault in error.errors(include_url=False, include_input=False, include_context=False)[:50]
+                for fault in error.errors(include_url=False)[:50]
             ]
         ) from error
 
@@ -164,6 +166,9 @@ def idempotency_key() -> str | None:
         return None
     if not _IDEMPOTENCY_KEY.match(key):
         raise invalid_argument(
-            Reason.IDEMPOTENCY_KEY_INVALID, "The Idempotency-Key must be 1 to 255 printable ASCII characters."
+            Reason.IDEMPOTENCY_KEY_INVALID,
+            f"The Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY_CHARS} printable ASCII characters; it has"
+            f" {len(key)} characters.",
+            **over_limit_facts("max_idempotency_key_characters", limit=MAX_IDEMPOTENCY_KEY_CHARS, value=len(key)),
         )
     return key

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from pydantic import Field, SecretStr, field_validator
 
-from chassis.settings import CommaList, Settings
+from chassis.settings import CommaList, PublicSettings
 
 _PORT = re.compile(r":[0-9]+$")
 _HOST_LIMIT = re.compile(r"(?P<host>[^=/]+)=(?P<concurrency>[1-9][0-9]{0,3})/(?P<rate>[0-9]{1,4}(?:\.[0-9]+)?)")
@@ -33,7 +33,7 @@ def _parse_host_limits(items: tuple[str, ...]) -> dict[str, HostLimits]:
     return limits
 
 
-class IngestSettings(Settings):
+class IngestSettings(PublicSettings):
     """Everything that can be set; what names another system has no default."""
 
     database_url: SecretStr = Field(alias="DATABASE_URL", description="postgresql://user:password@host/database")
@@ -170,6 +170,21 @@ class IngestSettings(Settings):
     )
     max_execution_failures: int = Field(
         5, alias="INGEST_MAX_EXECUTION_FAILURES", ge=1, description="Failed executions after which a batch has FAILED"
+    )
+    max_open_images: int = Field(
+        250_000, alias="INGEST_MAX_OPEN_IMAGES", ge=1, description="Unfinished images an owner may have at once"
+    )
+    max_open_batches: int = Field(
+        1000, alias="INGEST_MAX_OPEN_BATCHES", ge=1, description="Unfinished batches an owner may have at once"
+    )
+    max_daily_images: int = Field(
+        1_000_000, alias="INGEST_MAX_DAILY_IMAGES", ge=1, description="Images an owner may upload in 24 hours"
+    )
+    max_start_delay_s: int = Field(
+        600,
+        alias="INGEST_MAX_START_DELAY_S",
+        ge=1,
+        description="Seconds the oldest batch may wait for its first image to be handed out before uploads are refused",
     )
 
     @field_validator("host_limits")

@@ -17,11 +17,9 @@ from ingest.bulk_insert import copy_sheet
 from ingest.errors import ApiError, Reason, Status
 from ingest.options import ImageOptions
 from ingest.outbox import OutboxKind, add_entry
+from ingest.quotas import Use, check_backlog, check_quotas, confirm_quotas
 from ingest.settings import IngestSettings
 from ingest.sheets.model import Sheet
-
-PUBLIC_OWNER = ""
-"""The owner of idempotency keys as long as nobody has to sign in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +31,7 @@ class Submission:
     source_name: str
     options: ImageOptions
     webhook_url: str | None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +54,9 @@ class Accepted:
 
 _INSERT_BATCH = text(
     """
-    INSERT INTO batches (request_id, status, options, header, columns, dialect, source_name, source_sha256, webhook_url,
-                         row_count, invalid_rows, total, pending, sealed_at, deadline_at, import_key)
-    VALUES (:request_id, CASE WHEN :total = 0 THEN 'SEALING' ELSE 'PENDING' END,
+    INSERT INTO batches (request_id, owner, status, options, header, columns, dialect, source_name, source_sha256,
+                         webhook_url, row_count, invalid_rows, total, pending, sealed_at, deadline_at, import_key)
+    VALUES (:request_id, :owner, CASE WHEN :total = 0 THEN 'SEALING' ELSE 'PENDING' END,
             CAST(:options AS jsonb), CAST(:header AS jsonb), CAST(:columns AS jsonb), CAST(:dialect AS jsonb),
             :source_name, :source_sha256, :webhook_url, :row_count, :invalid_rows, :total, :total,
             CASE WHEN :total = 0 THEN now() END, now() + make_interval(secs => :deadline_s), :import_key)
@@ -102,18 +101,24 @@ def submit_upload(
     """Store an upload; `response` is the answer that a repeat with the same key gets again.
 
     Raises:
-        ApiError: 422 IDEMPOTENCY_MISMATCH, or 503 when the database is away; then nothing is stored.
+        ApiError: 422 IDEMPOTENCY_MISMATCH, 429 QUOTA_EXCEEDED, 503 BACKLOG_TOO_OLD, or 503 when the database is away;
+            then nothing is stored.
     """
+    images = submission.sheet.facts.images
+    new = Use(open_batches=1, open_images=images, daily_images=images)
 
     def work(connection: Connection) -> Accepted:
         if key is not None:
-            earlier = _take_key(connection, settings, key, response)
+            earlier = _take_key(connection, settings, key, submission.owner, response)
             if earlier is not None:
                 return earlier
+        check_backlog(connection, settings)
+        check_quotas(connection, settings, submission.owner, new)
         outbox_id = None
         # No row means that this very transaction was committed before and only its answer got lost.
         if _insert_batch(connection, settings, submission, request_id, import_key=None):
             outbox_id = add_entry(connection, OutboxKind.START, request_id, generation=1)
+        confirm_quotas(connection, settings, submission.owner, new)
         return Accepted(request_id, response, replayed=False, outbox_id=outbox_id)
 
     return transact(engine, work)
@@ -142,13 +147,18 @@ def find_import(engine: Engine, import_key: str) -> Batch | None:
 
 
 def _take_key(
-    connection: Connection, settings: IngestSettings, key: IdempotencyKey, response: Mapping[str, Any]
+    connection: Connection,
+    settings: IngestSettings,
+    key: IdempotencyKey,
+    owner: str | None,
+    response: Mapping[str, Any],
 ) -> Accepted | None:
     """Take the key for this transaction, or return the answer of the request that took it before.
 
     The insert waits for a rival that has not committed yet; afterwards either the key is ours or its answer is visible.
     """
-    place = {"owner": PUBLIC_OWNER, "key": key.key}
+    # Nobody's keys are those of the owner "", which no API key can have.
+    place = {"owner": owner or "", "key": key.key}
     connection.execute(_FORGET_EXPIRED_KEY, place)
     taken = connection.execute(
         _TAKE_KEY,
@@ -186,6 +196,7 @@ def _insert_batch(
         _INSERT_BATCH,
         {
             "request_id": request_id,
+            "owner": submission.owner,
             "options": submission.options.model_dump_json(),
             "header": json.dumps(sheet.header),
             "columns": json.dumps(sheet.columns.to_json()),

@@ -16,6 +16,8 @@ from ingest.sheets.model import OnInvalid
 FILE_FIELDS = ("file", "csv", "csvFile", "csv_file", "input_data")
 WEBHOOK_FIELDS = ("webhook_url", "webhookUrl", "webHookUrl", "callbackUrl")
 
+MAX_ITEM_ID_CHARS = 1000
+MAX_ITEM_NAME_CHARS = 10_000
 MAX_ITEMS = 20_000
 """Most items of a JSON upload; more go as a sheet, which is not held in memory."""
 
@@ -108,9 +110,9 @@ class ItemBody(Request):
     """One product of a JSON upload."""
 
     id: Annotated[Text, BeforeValidator(lambda value: str(value) if type(value) is int else value)] = Field(
-        "", max_length=1000, description="Opaque, kept as the serial"
+        "", max_length=MAX_ITEM_ID_CHARS, description="Opaque, kept as the serial"
     )
-    name: Text = Field("", max_length=10_000, description="The product's name")
+    name: Text = Field("", max_length=MAX_ITEM_NAME_CHARS, description="The product's name")
     urls: list[Text] = Field(description="The image links, in the order of their slots")
     options: ImageOptions | None = Field(None, description="What differs from the options of the batch")
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping, text
 
+from chassis.callers import Caller
 from chassis.database import transact
 from ingest.batches import Batch, BatchStatus, ImageStatus, batch_from_row, load_batch
 from ingest.errors import Reason, invalid_argument
@@ -41,7 +42,8 @@ MAX_PAGE_IMAGES = 5000
 _BATCHES = text(
     """
     SELECT * FROM batches
-    WHERE (CAST(:statuses AS text[]) IS NULL OR status = ANY(CAST(:statuses AS text[])))
+    WHERE (:sees_all OR coalesce(owner, '') = :owner)
+      AND (CAST(:statuses AS text[]) IS NULL OR status = ANY(CAST(:statuses AS text[])))
       AND (CAST(:before AS timestamptz) IS NULL OR (created_at, request_id) < (:before, CAST(:before_id AS uuid)))
     ORDER BY created_at DESC, request_id DESC
     LIMIT :limit
@@ -68,19 +70,19 @@ class BatchPage:
 
 
 def read_products(
-    engine: Engine, settings: IngestSettings, request_id: UUID, *, page_size: int, page_token: str
+    engine: Engine, settings: IngestSettings, request_id: UUID, *, caller: Caller, page_size: int, page_token: str
 ) -> ProductPage:
     """Return a batch, its hosts and a page of its rows with their images.
 
     Raises:
-        ApiError: 404 BATCH_NOT_FOUND, 400 PAGE_TOKEN_INVALID.
+        ApiError: 404 BATCH_NOT_FOUND, also when the caller may not see it; 400 PAGE_TOKEN_INVALID.
     """
     after = _decode(page_token, str(request_id)) if page_token else 0
     if not isinstance(after, int):
         raise _bad_token()
 
     def work(connection: Connection) -> ProductPage:
-        batch = load_batch(connection, request_id)
+        batch = load_batch(connection, request_id, seen_by=caller)
         values = {
             "batch": request_id,
             "after": after,
@@ -100,11 +102,12 @@ def read_products(
     return transact(engine, work)
 
 
-def list_batches(engine: Engine, *, status: str | None, page_size: int, page_token: str) -> BatchPage:
-    """Return batches, newest first.
+def list_batches(engine: Engine, *, caller: Caller, status: str | None, page_size: int, page_token: str) -> BatchPage:
+    """Return the batches that the caller may see, newest first.
 
     Args:
         engine: the database.
+        caller: whose batches.
         status: a public status; PROCESSING includes SEALING.
         page_size: most batches of the page.
         page_token: of the page before, with the same `status`.
@@ -122,7 +125,14 @@ def list_batches(engine: Engine, *, status: str | None, page_size: int, page_tok
             case _:
                 raise _bad_token()
     statuses = [found.value for found in BatchStatus if found.public == status] if status else None
-    values = {"statuses": statuses, "before": before, "before_id": before_id, "limit": page_size + 1}
+    values = {
+        "sees_all": caller.sees_all,
+        "owner": caller.owner or "",
+        "statuses": statuses,
+        "before": before,
+        "before_id": before_id,
+        "limit": page_size + 1,
+    }
 
     def work(connection: Connection) -> BatchPage:
         found = [batch_from_row(row) for row in connection.execute(_BATCHES, values).mappings()]

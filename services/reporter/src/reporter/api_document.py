@@ -19,7 +19,15 @@ from reporter.endpoint_models import (
     RedeliverSince,
     SecretRotate,
 )
-from reporter.models import DeliveriesAnswer, DeliveriesQuery, DeliveryBody, DownloadAnswer, DownloadQuery, FileQuery
+from reporter.models import (
+    DeliveriesAnswer,
+    DeliveriesQuery,
+    DeliveryBody,
+    DownloadAnswer,
+    DownloadQuery,
+    FileQuery,
+    LimitsAnswer,
+)
 
 VERSION = "1"
 
@@ -31,6 +39,7 @@ OPERATIONS = (
         {200: DownloadAnswer},
         query=DownloadQuery,
         errors=(400, 404, 503),
+        scope="read",
     ),
     Operation(
         "GET",
@@ -40,6 +49,7 @@ OPERATIONS = (
         query=FileQuery,
         errors=(400, 403, 404, 503),
     ),
+    Operation("GET", "/limits", "Read every limit, quotas with their use", {200: LimitsAnswer}, scope="read"),
     Operation(
         "GET",
         "/deliveries",
@@ -47,6 +57,7 @@ OPERATIONS = (
         {200: DeliveriesAnswer},
         query=DeliveriesQuery,
         errors=(400, 503),
+        scope="read",
     ),
     Operation(
         "POST",
@@ -54,6 +65,7 @@ OPERATIONS = (
         "Send an event again under its old webhook-id, with the whole schedule before it",
         {202: DeliveryBody},
         errors=(400, 404, 409, 503),
+        scope="write",
     ),
     Operation(
         "POST",
@@ -62,6 +74,7 @@ OPERATIONS = (
         {201: EndpointWithSecret},
         body=EndpointCreate,
         errors=(400, 503),
+        scope="write",
     ),
     Operation(
         "GET",
@@ -70,8 +83,11 @@ OPERATIONS = (
         {200: EndpointsAnswer},
         query=EndpointsQuery,
         errors=(400, 503),
+        scope="read",
     ),
-    Operation("GET", "/webhooks/{endpoint_id}", "Get an endpoint", {200: EndpointBody}, errors=(404, 503)),
+    Operation(
+        "GET", "/webhooks/{endpoint_id}", "Get an endpoint", {200: EndpointBody}, errors=(404, 503), scope="read"
+    ),
     Operation(
         "PATCH",
         "/webhooks/{endpoint_id}",
@@ -79,6 +95,7 @@ OPERATIONS = (
         {200: EndpointBody},
         body=EndpointPatch,
         errors=(400, 404, 503),
+        scope="write",
     ),
     Operation(
         "DELETE",
@@ -86,6 +103,7 @@ OPERATIONS = (
         "Delete an endpoint; what waits to be sent to it is not sent",
         {200: EndpointDeleted},
         errors=(404, 503),
+        scope="write",
     ),
     Operation(
         "POST",
@@ -94,6 +112,7 @@ OPERATIONS = (
         {200: EndpointWithSecret},
         body=SecretRotate,
         errors=(400, 404, 503),
+        scope="write",
     ),
     Operation(
         "POST",
@@ -101,6 +120,7 @@ OPERATIONS = (
         "Send a signed test event",
         {202: DeliveryBody},
         errors=(400, 404, 503),
+        scope="write",
     ),
     Operation(
         "GET",
@@ -109,6 +129,7 @@ OPERATIONS = (
         {200: EndpointDeliveriesAnswer},
         query=EndpointDeliveriesQuery,
         errors=(400, 404, 503),
+        scope="read",
     ),
     Operation(
         "POST",
@@ -117,6 +138,7 @@ OPERATIONS = (
         {202: RedeliverAnswer},
         body=RedeliverSince,
         errors=(400, 404, 503),
+        scope="write",
     ),
 )
 

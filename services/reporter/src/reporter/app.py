@@ -9,20 +9,19 @@ from sqlalchemy import Engine
 
 from chassis.clock import Clock
 from chassis.identity import CallerGuard
+from chassis.key_guard import KeyGuard
 from chassis.web import new_app
 from reporter.api_document import document
 from reporter.deliveries import Deliveries
 from reporter.endpoint_routes import add_endpoint_routes
 from reporter.endpoints import Endpoints
+from reporter.limits import MAX_BODY_BYTES
 from reporter.links import DownloadLinks
 from reporter.objects import ReportObjects
 from reporter.publication import ReportPublisher
 from reporter.retention import Retention
 from reporter.routes import add_internal_routes, add_public_routes
 from reporter.settings import ReporterSettings
-
-MAX_BODY_BYTES = 64 * 1024
-"""Callers send ids, counts and two URLs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,16 @@ def create_app(settings: ReporterSettings, parts: Parts) -> Flask:
         objects=parts.objects,
         links=parts.links,
     )
-    add_public_routes(app, engine=parts.engine, objects=parts.objects, links=parts.links, document=document)
-    add_endpoint_routes(app, parts.endpoints)
+    keys = KeyGuard(settings.keys_of_callers, parts.clock)
+    add_public_routes(
+        app,
+        settings,
+        engine=parts.engine,
+        objects=parts.objects,
+        links=parts.links,
+        endpoints=parts.endpoints,
+        keys=keys,
+        document=document,
+    )
+    add_endpoint_routes(app, parts.endpoints, keys)
     return app

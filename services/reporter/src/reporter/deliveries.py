@@ -145,29 +145,29 @@ class Deliveries:
         if notice.status not in EVENT_TYPES:
             raise status_is_no_event(notice.status)
         now = self._clock.now()
-        event = Event(UUID(notice.request_id), notice.generation, event_type(notice), event_body(notice, now=now))
+        request_id, body = UUID(notice.request_id), event_body(notice, now=now)
         urls = (notice.webhook_url, self._policy.deployment_url) if notice.status in FINAL_EVENT_TYPES else ()
         own = [Target(url) for url in dict.fromkeys(url for url in urls if url)]
 
         def work(connection: Connection) -> tuple[int, list[Hint]]:
-            report = find_report(connection, event.request_id)
-            subscribed = subscribed_endpoints(
-                connection, owner=None if report is None else report.owner, event_type=event.type
-            )
+            report = find_report(connection, request_id)
+            owner = notice.owner if notice.owner is not None or report is None else report.owner
+            event = Event(request_id, notice.generation, event_type(notice), body, owner)
+            subscribed = subscribed_endpoints(connection, owner=owner, event_type=event.type)
             targets = own + [Target(e.url, e.id, disabled=e.disabled_reason is not None) for e in subscribed]
             hints = add_deliveries(connection, event, targets, now=now, sweep_time=now + self._policy.hint_grace)
             return sum(not target.disabled for target in targets), hints
 
         count, hints = transact(self._engine, work)
         self.hint_all(hints)
-        log.info("subscribers.noted", request_id=notice.request_id, event_type=event.type, deliveries=count)
+        log.info("subscribers.noted", request_id=notice.request_id, event_type=event_type(notice), deliveries=count)
         return count
 
     def send_sample(self, endpoint: Endpoint) -> UUID:
         """Record and hint a delivery of a test event to an endpoint; return the delivery's id."""
         now = self._clock.now()
         request_id = uuid4()
-        event = Event(request_id, 1, TEST_EVENT_TYPE, sample_event_body(str(request_id), now=now))
+        event = Event(request_id, 1, TEST_EVENT_TYPE, sample_event_body(str(request_id), now=now), endpoint.owner)
         targets = [Target(endpoint.url, endpoint.id)]
         hints = transact(
             self._engine, lambda c: add_deliveries(c, event, targets, now=now, sweep_time=now + self._policy.hint_grace)

@@ -11,26 +11,28 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from chassis.callers import Caller
 from reporter.events import rfc3339
 from reporter.models import AttemptBody, DeliveryBody
 from reporter.page_tokens import Place
 from reporter.tables import attempts, deliveries
 
 
-def deliveries_of(connection: Connection, request_id: UUID) -> list[DeliveryBody]:
-    """Return the deliveries of a batch, oldest first, with their attempts.
+def deliveries_of(connection: Connection, request_id: UUID, *, caller: Caller) -> list[DeliveryBody]:
+    """Return the deliveries of a batch that the caller may see, oldest first, with their attempts.
 
     Of an endpoint only the host is told, and nothing of its answers: path, query and body may hold secrets.
     """
-    query = sa.select(deliveries).where(deliveries.c.request_id == request_id)
+    query = sa.select(deliveries).where(deliveries.c.request_id == request_id, _visible_to(caller))
     return _with_attempts(
         connection, query.order_by(deliveries.c.create_time, deliveries.c.generation, deliveries.c.id)
     )
 
 
-def delivery(connection: Connection, delivery_id: UUID) -> DeliveryBody | None:
-    """Return a delivery; None when there is none."""
-    found = _with_attempts(connection, sa.select(deliveries).where(deliveries.c.id == delivery_id))
+def delivery(connection: Connection, delivery_id: UUID, *, caller: Caller) -> DeliveryBody | None:
+    """Return a delivery; None when there is none that the caller may see."""
+    query = sa.select(deliveries).where(deliveries.c.id == delivery_id, _visible_to(caller))
+    found = _with_attempts(connection, query)
     return found[0] if found else None
 
 
@@ -59,6 +61,10 @@ def deliveries_to(
 def optional_time(time: datetime | None) -> str | None:
     """Return a time as RFC 3339 text, None as None."""
     return None if time is None else rfc3339(time)
+
+
+def _visible_to(caller: Caller) -> sa.ColumnElement[bool]:
+    return sa.true() if caller.sees_all else deliveries.c.owner.is_not_distinct_from(caller.owner)
 
 
 def _with_attempts(connection: Connection, chosen: sa.Select[Any]) -> list[DeliveryBody]:

@@ -28,12 +28,13 @@ MAX_ANSWER_BYTES = 2048
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What is to be delivered: its key, and the bytes."""
+    """What is to be delivered: its key, the bytes, and whose it is."""
 
     request_id: UUID
     generation: int
     type: str
     body: bytes
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ def add_deliveries(
             "endpoint_id": target.endpoint_id,
             "message_id": f"msg_{delivery_id.hex}",
             "body": event.body,
+            "owner": event.owner,
             "create_time": now,
             **(
                 ended_as("ENDPOINT_DISABLED", now=now)

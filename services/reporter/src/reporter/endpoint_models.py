@@ -10,11 +10,12 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from reporter.delivery_log import optional_time
 from reporter.endpoint_store import Endpoint
 from reporter.events import EVENT_TYPES, rfc3339
-from reporter.models import DeliveryBody
+from reporter.models import MAX_PAGE_TOKEN_CHARS, DeliveryBody
 from reporter.settings import MAX_SECRET_OVERLAP_S
 
 MAX_DESCRIPTION_CHARS = 500
 MAX_URL_CHARS = 2083
+MAX_PAGE_SIZE = 100
 
 EventType = Literal[
     "batch.accepted",
@@ -90,16 +91,16 @@ class RedeliverSince(_Strict):
 class EndpointsQuery(BaseModel):
     """Query of GET /webhooks."""
 
-    page_size: int = Field(50, ge=1, le=100, description="Most endpoints of a page")
-    page_token: str = Field("", max_length=1000, description="next_page_token of the page before")
+    page_size: int = Field(50, ge=1, le=MAX_PAGE_SIZE, description="Most endpoints of a page")
+    page_token: str = Field("", max_length=MAX_PAGE_TOKEN_CHARS, description="next_page_token of the page before")
 
 
 class EndpointDeliveriesQuery(BaseModel):
     """Query of GET /webhooks/{endpoint_id}/deliveries."""
 
     state: Literal["PENDING", "DELIVERED", "FAILED"] | None = Field(None, description="Only deliveries in this state")
-    page_size: int = Field(50, ge=1, le=100, description="Most deliveries of a page")
-    page_token: str = Field("", max_length=1000, description="next_page_token of the page before")
+    page_size: int = Field(50, ge=1, le=MAX_PAGE_SIZE, description="Most deliveries of a page")
+    page_token: str = Field("", max_length=MAX_PAGE_TOKEN_CHARS, description="next_page_token of the page before")
 
 
 class EndpointBody(BaseModel):

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
+from chassis.callers import Caller
 from reporter.endpoint_secrets import SecretSeed
 from reporter.page_tokens import Place
 from reporter.tables import deliveries, endpoint_secrets, endpoints
@@ -57,10 +58,9 @@ class Endpoint:
 def add_endpoint(connection: Connection, endpoint: Endpoint, *, limit: int) -> int | None:
     """Insert an endpoint; return None, or how many its owner has when these are `limit` already."""
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LIMIT_LOCK_KEY)))
-    if find_endpoint(connection, endpoint.id, owner=endpoint.owner) is not None:
+    if find_endpoint(connection, endpoint.id, caller=Caller(endpoint.owner)) is not None:
         return None  # a transaction that is run again, because its commit was answered by nobody
-    query = sa.select(sa.func.count()).select_from(endpoints).where(*_visible_to(endpoint.owner))
-    count: int = connection.execute(query).scalar_one()
+    count = count_endpoints(connection, owner=endpoint.owner)
     if count >= limit:
         return count
     values = {name: getattr(endpoint, name) for name in _FIELDS}
@@ -69,18 +69,16 @@ def add_endpoint(connection: Connection, endpoint: Endpoint, *, limit: int) -> i
     return None
 
 
-def find_endpoint(
-    connection: Connection, endpoint_id: UUID, *, owner: str | None, lock: bool = False
-) -> Endpoint | None:
-    """Return an owner's endpoint, locked against other changes if asked; None when there is none."""
-    query = sa.select(*_COLUMNS).where(endpoints.c.id == endpoint_id, *_visible_to(owner))
+def find_endpoint(connection: Connection, endpoint_id: UUID, *, caller: Caller, lock: bool = False) -> Endpoint | None:
+    """Return an endpoint, locked against other changes if asked; None when there is none that the caller may see."""
+    query = sa.select(*_COLUMNS).where(endpoints.c.id == endpoint_id, *_visible_to(caller))
     row = connection.execute(_locked(query) if lock else query).one_or_none()
     return None if row is None else _endpoint(row)
 
 
-def list_endpoints(connection: Connection, *, owner: str | None, after: Place | None, limit: int) -> list[Endpoint]:
-    """Return an owner's endpoints, oldest first, beginning after a place."""
-    query = sa.select(*_COLUMNS).where(*_visible_to(owner)).order_by(endpoints.c.create_time, endpoints.c.id)
+def list_endpoints(connection: Connection, *, caller: Caller, after: Place | None, limit: int) -> list[Endpoint]:
+    """Return the endpoints that the caller may see, oldest first, beginning after a place."""
+    query = sa.select(*_COLUMNS).where(*_visible_to(caller)).order_by(endpoints.c.create_time, endpoints.c.id)
     if after is not None:
         query = query.where(sa.tuple_(endpoints.c.create_time, endpoints.c.id) > (after.time, after.id))
     return [_endpoint(row) for row in connection.execute(query.limit(limit))]
@@ -91,7 +89,7 @@ def subscribed_endpoints(connection: Connection, *, owner: str | None, event_typ
     query = (
         sa.select(*_COLUMNS)
         .where(
-            *_visible_to(owner),
+            *_owned_by(owner),
             sa.or_(endpoints.c.event_types.is_(None), endpoints.c.event_types.contains([event_type])),
         )
         .order_by(endpoints.c.create_time, endpoints.c.id)
@@ -221,8 +219,18 @@ _FIELDS = (
 _COLUMNS = tuple(endpoints.c[name] for name in _FIELDS)
 
 
-def _visible_to(owner: str | None) -> Sequence[sa.ColumnElement[bool]]:
+def count_endpoints(connection: Connection, *, owner: str | None) -> int:
+    """Return how many endpoints an owner has."""
+    query = sa.select(sa.func.count()).select_from(endpoints).where(*_owned_by(owner))
+    return int(connection.execute(query).scalar_one())
+
+
+def _owned_by(owner: str | None) -> Sequence[sa.ColumnElement[bool]]:
     return endpoints.c.owner.is_not_distinct_from(owner), endpoints.c.delete_time.is_(None)
+
+
+def _visible_to(caller: Caller) -> Sequence[sa.ColumnElement[bool]]:
+    return (endpoints.c.delete_time.is_(None),) if caller.sees_all else _owned_by(caller.owner)
 
 
 def _locked(query: sa.Select[Any]) -> sa.Select[Any]:

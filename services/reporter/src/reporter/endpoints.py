@@ -1,6 +1,6 @@
 """Webhook endpoints: subscriptions of people who do not want to name a URL with every batch.
 
-Without API keys no caller can be known, so the endpoints here are those without an owner, and anybody's.
+Each use case is told who asks; what that caller may not see is answered as if it did not exist.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine
 
+from chassis.callers import Caller
 from chassis.clock import Clock
 from chassis.database import transact
 from chassis.egress import Egress, EgressError
@@ -27,6 +28,7 @@ from reporter.endpoint_store import (
     add_endpoint,
     add_secret,
     change_endpoint,
+    count_endpoints,
     disable_endpoint,
     endpoint_of_delivery,
     find_endpoint,
@@ -44,7 +46,6 @@ from reporter.errors import (
 from reporter.models import DeliveryBody
 from reporter.page_tokens import Place, page_token, place_of
 from reporter.redelivery_store import Redelivered, redeliver_one, redeliver_since
-from reporter.report_store import find_report
 
 log = get_logger(__name__)
 
@@ -53,8 +54,6 @@ MAX_SECRETS = 5
 
 HINTS_AT_ONCE = 50
 """Most tasks that one request makes; the sweeper makes the rest, some hundreds a minute."""
-
-_OWNER = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class Endpoints:
         self._clock = clock
 
     def create(
-        self, *, url: str, event_types: tuple[str, ...] | None, description: str, enabled: bool
+        self, caller: Caller, *, url: str, event_types: tuple[str, ...] | None, description: str, enabled: bool
     ) -> tuple[Endpoint, str]:
         """Add an endpoint; return it and its secret.
 
@@ -106,7 +105,7 @@ class Endpoints:
         now = self._clock.now()
         endpoint = Endpoint(
             id=uuid4(),
-            owner=_OWNER,
+            owner=caller.owner,
             url=url,
             description=description,
             event_types=event_types,
@@ -128,27 +127,31 @@ class Endpoints:
         log.info("endpoint.created", endpoint_id=str(endpoint.id), **safe_url(url))
         return endpoint, self._secrets.reveal(endpoint.id, seed)
 
-    def get(self, endpoint_id: UUID) -> Endpoint:
+    def get(self, caller: Caller, endpoint_id: UUID) -> Endpoint:
         """Return an endpoint.
 
         Raises:
             ApiError: 404 ENDPOINT_NOT_FOUND.
         """
-        return transact(self._engine, lambda c: _found(c, endpoint_id))
+        return transact(self._engine, lambda c: _found(c, caller, endpoint_id))
 
-    def page(self, *, page_size: int, token: str) -> tuple[list[Endpoint], str]:
+    def count(self, caller: Caller) -> int:
+        """Return how many endpoints the caller's owner has."""
+        return transact(self._engine, lambda c: count_endpoints(c, owner=caller.owner))
+
+    def page(self, caller: Caller, *, page_size: int, token: str) -> tuple[list[Endpoint], str]:
         """Return a page of endpoints, oldest first, and the token of the next page.
 
         Raises:
             ApiError: 400 PAGE_TOKEN_INVALID.
         """
         after = place_of("webhooks", token)
-        found = transact(self._engine, lambda c: list_endpoints(c, owner=_OWNER, after=after, limit=page_size + 1))
+        found = transact(self._engine, lambda c: list_endpoints(c, caller=caller, after=after, limit=page_size + 1))
         page = found[:page_size]
         more = len(found) > page_size
         return page, page_token("webhooks", Place(page[-1].create_time, page[-1].id)) if more else ""
 
-    def change(self, endpoint_id: UUID, changes: Mapping[str, Any]) -> Endpoint:
+    def change(self, caller: Caller, endpoint_id: UUID, changes: Mapping[str, Any]) -> Endpoint:
         """Set `url`, `event_types`, `description` or `enabled`; return the endpoint.
 
         Pausing ends what waits to be sent, as does everything that disables; redelivery brings it back.
@@ -159,12 +162,12 @@ class Endpoints:
         columns = {name: value for name, value in changes.items() if name != "enabled"}
         enabled = changes.get("enabled")
         if "url" in columns:
-            self.get(endpoint_id)  # an unknown endpoint is the greater mistake
+            self.get(caller, endpoint_id)  # an unknown endpoint is the greater mistake
             self._check_url(columns["url"])
         now = self._clock.now()
 
         def work(connection: Connection) -> Endpoint:
-            endpoint = _found(connection, endpoint_id, lock=True)
+            endpoint = _found(connection, caller, endpoint_id, lock=True)
             values: dict[str, Any] = {**columns, "update_time": now}
             if enabled is False and endpoint.disabled_reason is None:
                 endpoint = disable_endpoint(connection, endpoint_id, DisabledReason.PAUSED, now=now)
@@ -178,7 +181,7 @@ class Endpoints:
         log.info("endpoint.changed", endpoint_id=str(endpoint_id), fields=sorted(changes))
         return changed
 
-    def delete(self, endpoint_id: UUID) -> None:
+    def delete(self, caller: Caller, endpoint_id: UUID) -> None:
         """Delete an endpoint and its secrets, and end what waits to be sent to it.
 
         Raises:
@@ -187,13 +190,13 @@ class Endpoints:
         now = self._clock.now()
 
         def work(connection: Connection) -> None:
-            _found(connection, endpoint_id, lock=True)
+            _found(connection, caller, endpoint_id, lock=True)
             disable_endpoint(connection, endpoint_id, DisabledReason.DELETED, now=now)
 
         transact(self._engine, work)
         log.info("endpoint.deleted", endpoint_id=str(endpoint_id))
 
-    def rotate_secret(self, endpoint_id: UUID, *, overlap: timedelta | None) -> tuple[Endpoint, str]:
+    def rotate_secret(self, caller: Caller, endpoint_id: UUID, *, overlap: timedelta | None) -> tuple[Endpoint, str]:
         """Give an endpoint a new secret; those before it sign too for `overlap`, else for the deployment's.
 
         Raises:
@@ -204,7 +207,7 @@ class Endpoints:
         kept_for = self._policy.secret_overlap if overlap is None else overlap
 
         def work(connection: Connection) -> Endpoint:
-            endpoint = _found(connection, endpoint_id, lock=True)
+            endpoint = _found(connection, caller, endpoint_id, lock=True)
             count = add_secret(connection, endpoint_id, seed, now=now, overlap=kept_for)
             if count > MAX_SECRETS:
                 raise secret_limit(MAX_SECRETS, count - 1)
@@ -214,17 +217,17 @@ class Endpoints:
         log.info("endpoint.secret_rotated", endpoint_id=str(endpoint_id))
         return endpoint, self._secrets.reveal(endpoint_id, seed)
 
-    def send_test(self, endpoint_id: UUID) -> DeliveryBody:
+    def send_test(self, caller: Caller, endpoint_id: UUID) -> DeliveryBody:
         """Send a test event; return its delivery, which is attempted like any other.
 
         Raises:
             ApiError: 404 ENDPOINT_NOT_FOUND, 400 ENDPOINT_DISABLED.
         """
-        delivery_id = self._deliveries.send_sample(_enabled(self.get(endpoint_id)))
-        return self._shown(delivery_id)
+        delivery_id = self._deliveries.send_sample(_enabled(self.get(caller, endpoint_id)))
+        return self._shown(caller, delivery_id)
 
     def deliveries(
-        self, endpoint_id: UUID, *, state: str | None, page_size: int, token: str
+        self, caller: Caller, endpoint_id: UUID, *, state: str | None, page_size: int, token: str
     ) -> tuple[list[DeliveryBody], str]:
         """Return a page of an endpoint's deliveries, newest first, and the token of the next page.
 
@@ -235,13 +238,13 @@ class Endpoints:
         before = place_of(scope, token)
 
         def work(connection: Connection) -> tuple[list[DeliveryBody], str]:
-            _found(connection, endpoint_id)
+            _found(connection, caller, endpoint_id)
             page, last = deliveries_to(connection, endpoint_id, state=state, before=before, page_size=page_size)
             return page, "" if last is None else page_token(scope, last)
 
         return transact(self._engine, work)
 
-    def redeliver(self, delivery_id: UUID) -> DeliveryBody:
+    def redeliver(self, caller: Caller, delivery_id: UUID) -> DeliveryBody:
         """Make a delivery due now with the whole schedule before it, under its old message id; return it.
 
         Raises:
@@ -250,14 +253,10 @@ class Endpoints:
         now = self._clock.now()
 
         def work(connection: Connection) -> Hint:
-            known = delivery(connection, delivery_id)
-            report = None if known is None else find_report(connection, UUID(known.request_id))
-            if known is None or (report is not None and report.owner != _OWNER):
+            if delivery(connection, delivery_id, caller=caller) is None:
                 raise delivery_not_found(str(delivery_id))
             endpoint = endpoint_of_delivery(connection, delivery_id, lock=True)
-            if endpoint is not None and (
-                endpoint.owner != _OWNER or endpoint.disabled_reason is DisabledReason.DELETED
-            ):
+            if endpoint is not None and endpoint.disabled_reason is DisabledReason.DELETED:
                 raise delivery_not_found(str(delivery_id))
             if endpoint is not None:
                 _enabled(endpoint)
@@ -268,9 +267,9 @@ class Endpoints:
 
         self._deliveries.hint_all([transact(self._engine, work)])
         log.info("delivery.redelivered", delivery_id=str(delivery_id))
-        return self._shown(delivery_id)
+        return self._shown(caller, delivery_id)
 
-    def redeliver_since(self, endpoint_id: UUID, *, since: datetime, only_failed: bool) -> int:
+    def redeliver_since(self, caller: Caller, endpoint_id: UUID, *, since: datetime, only_failed: bool) -> int:
         """Make an endpoint's ended deliveries of events since a time due again; return how many they are.
 
         Raises:
@@ -279,7 +278,7 @@ class Endpoints:
         now = self._clock.now()
 
         def work(connection: Connection) -> Redelivered:
-            _enabled(_found(connection, endpoint_id, lock=True))
+            _enabled(_found(connection, caller, endpoint_id, lock=True))
             return redeliver_since(
                 connection,
                 endpoint_id,
@@ -301,15 +300,15 @@ class Endpoints:
         except EgressError as error:
             raise endpoint_url_refused(error.fault, error.detail) from error
 
-    def _shown(self, delivery_id: UUID) -> DeliveryBody:
-        found = transact(self._engine, lambda c: delivery(c, delivery_id))
+    def _shown(self, caller: Caller, delivery_id: UUID) -> DeliveryBody:
+        found = transact(self._engine, lambda c: delivery(c, delivery_id, caller=caller))
         if found is None:
             raise delivery_not_found(str(delivery_id))
         return found
 
 
-def _found(connection: Connection, endpoint_id: UUID, *, lock: bool = False) -> Endpoint:
-    endpoint = find_endpoint(connection, endpoint_id, owner=_OWNER, lock=lock)
+def _found(connection: Connection, caller: Caller, endpoint_id: UUID, *, lock: bool = False) -> Endpoint:
+    endpoint = find_endpoint(connection, endpoint_id, caller=caller, lock=lock)
     if endpoint is None:
         raise endpoint_not_found(str(endpoint_id))
     return endpoint

@@ -15,6 +15,7 @@ from chassis.errors import (
     not_found,
     unavailable,
 )
+from chassis.limits import over_limit_facts
 
 
 class Reason(StrEnum):
@@ -135,9 +136,8 @@ def endpoint_limit(limit: int, count: int) -> ApiError:
     """Return a 400 FAILED_PRECONDITION: there are as many endpoints as there may be."""
     return failed_precondition(
         Reason.ENDPOINT_LIMIT,
-        f"There may be {limit} webhook endpoints and there are {count}; delete one first.",
-        limit=str(limit),
-        value=str(count),
+        f"An owner may have {limit} webhook endpoints and has {count}; delete one first.",
+        **over_limit_facts("webhook_max_endpoints", limit=limit, value=1, use=count),
     )
 
 
@@ -147,8 +147,7 @@ def secret_limit(limit: int, count: int) -> ApiError:
         Reason.SECRET_LIMIT,
         f"An endpoint may have {limit} secrets at once and this one has {count}; wait until the oldest has expired,"
         " or end them all with an overlap_s of 0.",
-        limit=str(limit),
-        value=str(count),
+        **over_limit_facts("max_secrets", limit=limit, value=1, use=count),
     )
 
 

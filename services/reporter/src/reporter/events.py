@@ -38,7 +38,8 @@ class Counts:
 class Notice:
     """What has become of a batch, as the workflow or ingest tells it.
 
-    `finished_at` is RFC 3339 text or None; `download_url` is None when there is no report.
+    `finished_at` is RFC 3339 text or None; `download_url` is None when there is no report; `owner` is None for a batch
+    of nobody's.
     """
 
     request_id: str
@@ -49,6 +50,7 @@ class Notice:
     finished_at: str | None
     webhook_url: str | None
     download_url: str | None
+    owner: str | None = None
 
 
 def event_type(notice: Notice) -> str:

@@ -9,8 +9,12 @@ from flask import request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chassis.errors import FieldViolation
+from chassis.limits import told_with_value
 from reporter.errors import request_invalid
 from reporter.events import Counts, Notice
+
+MAX_PAGE_TOKEN_CHARS = 1000
+MAX_TOKEN_CHARS = 2000
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _RequestId = Annotated[
@@ -48,6 +52,7 @@ class NotificationRequest(_Frozen):
     finished_at: str | None
     webhook_url: str | None
     download_url: str | None
+    owner: str | None = None  # a workflow of the release before does not say it
 
     def to_notice(self) -> Notice:
         """Return what the use case takes."""
@@ -61,6 +66,7 @@ class NotificationRequest(_Frozen):
             finished_at=self.finished_at,
             webhook_url=self.webhook_url,
             download_url=self.download_url,
+            owner=self.owner,
         )
 
 
@@ -80,7 +86,7 @@ class DownloadQuery(_Frozen):
 class FileQuery(_Frozen):
     """Query of GET /reports/{request_id}/{file_name}."""
 
-    token: str = Field("", description="The token of a download link", max_length=2000)
+    token: str = Field("", description="The token of a download link", max_length=MAX_TOKEN_CHARS)
     generation: int | None = Field(None, ge=1, description="Run of the batch; must be the one the token was made for")
     bom: bool = Field(True, description="0: without the byte order mark that Excel needs at the start of a CSV file")
 
@@ -131,6 +137,23 @@ class DeliveryBody(_Frozen):
     attempts: list[AttemptBody] = Field(description="The finished attempts in order")
 
 
+class LimitAnswer(_Frozen):
+    """One limit."""
+
+    name: str = Field(description="Its name, as errors say it")
+    value: float = Field(description="Its value here")
+    unit: str = Field(description="Of the value")
+    meaning: str = Field(description="What is limited")
+    setting: str | None = Field(description="Environment variable that sets it; null: the code does")
+    use: int | None = Field(description="The caller's present use of a quota; null for other limits")
+
+
+class LimitsAnswer(_Frozen):
+    """Answer of GET /limits."""
+
+    limits: list[LimitAnswer] = Field(description="All of them")
+
+
 class DeliveriesAnswer(_Frozen):
     """Answer of GET /deliveries."""
 
@@ -167,5 +190,5 @@ def query_of(model: type[_Model]) -> _Model:
 
 def _refused(error: ValidationError) -> Exception:
     return request_invalid(
-        [FieldViolation(".".join(map(str, fault["loc"])) or "body", fault["msg"]) for fault in error.errors()]
+        [FieldViolation(".".join(map(str, fault["loc"])) or "body", told_with_value(fault)) for fault in error.errors()]
     )

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
+from chassis.callers import SYSTEM, Caller
 from reporter.links import FAILED_CSV, OUTPUT_CSV, RESULTS_JSONL
 from reporter.tables import reports
 
@@ -42,11 +43,15 @@ class Report:
         return {OUTPUT_CSV: self.output_csv, FAILED_CSV: self.failed_csv, RESULTS_JSONL: self.results_jsonl}[file_name]
 
 
-def find_report(connection: Connection, request_id: UUID, *, generation: int | None = None) -> Report | None:
-    """Return the report of a generation, or of the newest one."""
+def find_report(
+    connection: Connection, request_id: UUID, *, generation: int | None = None, seen_by: Caller = SYSTEM
+) -> Report | None:
+    """Return the report of a generation, or of the newest one; None also when the caller may not see it."""
     query = sa.select(reports).where(reports.c.request_id == request_id).order_by(reports.c.generation.desc()).limit(1)
     if generation is not None:
         query = query.where(reports.c.generation == generation)
+    if not seen_by.sees_all:
+        query = query.where(reports.c.owner.is_not_distinct_from(seen_by.owner))
     return _report(connection.execute(query).mappings().one_or_none())
 
 

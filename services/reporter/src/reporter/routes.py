@@ -9,12 +9,16 @@ from uuid import UUID
 from flask import Flask, Response
 from sqlalchemy import Engine
 
+from chassis.api_keys import Scope
 from chassis.database import transact
 from chassis.identity import CallerGuard
+from chassis.key_guard import KeyGuard, caller, open_to_all
 from reporter.deliveries import Deliveries
 from reporter.delivery_log import deliveries_of
+from reporter.endpoints import Endpoints
 from reporter.errors import link_invalid, report_not_found
 from reporter.events import rfc3339
+from reporter.limits import limits_of
 from reporter.links import (
     CONTENT_TYPES,
     FAILED_CSV,
@@ -101,24 +105,33 @@ def add_internal_routes(
 
 def add_public_routes(
     app: Flask,
+    settings: ReporterSettings,
     *,
     engine: Engine,
     objects: ReportObjects,
     links: DownloadLinks,
+    endpoints: Endpoints,
+    keys: KeyGuard,
     document: Callable[[], dict[str, Any]],
 ) -> None:
-    """Attach what anybody may call. Batches with an owner are told of to nobody here, as no caller can be known."""
+    """Attach what clients call. A batch that the caller may not see is as if it did not exist."""
 
     @app.get("/download_csv")
+    @keys.needs(Scope.READ)
     def download_csv() -> dict[str, Any]:
         """Answer expiring links to the report of a batch, or of the latest one."""
         asked = query_of(DownloadQuery).request_id
-        report = transact(engine, lambda c: latest_report(c, owner=None) if asked is None else find_report(c, asked))
-        if report is None or report.owner is not None:
+        by = caller()
+        report = transact(
+            engine,
+            lambda c: latest_report(c, owner=by.owner) if asked is None else find_report(c, asked, seen_by=by),
+        )
+        if report is None:
             raise report_not_found(None if asked is None else str(asked))
         return _download_answer(report, links).model_dump()
 
     @app.get("/reports/<uuid:request_id>/<file_name>")
+    @open_to_all
     def download(request_id: UUID, file_name: str) -> Response:
         """Stream a file of a report to whoever holds a token for it."""
         query = query_of(FileQuery)
@@ -139,16 +152,23 @@ def add_public_routes(
         return response
 
     @app.get("/deliveries")
+    @keys.needs(Scope.READ)
     def list_deliveries() -> dict[str, Any]:
         """List the webhook deliveries of a batch with their attempts."""
         asked = query_of(DeliveriesQuery).request_id
-        report = transact(engine, lambda c: find_report(c, asked))
-        if report is not None and report.owner is not None:
-            return DeliveriesAnswer(request_id=str(asked), deliveries=[]).model_dump()
-        found = transact(engine, lambda c: deliveries_of(c, asked))
+        by = caller()
+        found = transact(engine, lambda c: deliveries_of(c, asked, caller=by))
         return DeliveriesAnswer(request_id=str(asked), deliveries=found).model_dump()
 
+    @app.get("/limits")
+    @keys.needs(Scope.READ)
+    def limits() -> dict[str, Any]:
+        """List the limits, quotas with the caller's use."""
+        found = limits_of(settings, endpoint_count=endpoints.count(caller()))
+        return {"limits": [limit.to_json() for limit in found]}
+
     @app.get("/openapi.json")
+    @open_to_all
     def openapi() -> dict[str, Any]:
         """Describe the public routes."""
         return document()

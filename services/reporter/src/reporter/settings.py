@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from chassis.address_policy import parse_networks
-from chassis.settings import CommaList, Settings
+from chassis.settings import CommaList, PublicSettings
 from reporter.endpoint_secrets import split_keys
 from reporter.signature import check_secret
 
@@ -31,7 +31,7 @@ NumberList = Annotated[tuple[int, ...], BeforeValidator(_split_numbers)]
 """A setting written as `5,300`."""
 
 
-class ReporterSettings(Settings):
+class ReporterSettings(PublicSettings):
     """Settings of the reporter; nothing that names another system has a default."""
 
     database_url: SecretStr = Field(alias="DATABASE_URL", description="PostgreSQL URL of the reporter's own database")
@@ -112,7 +112,7 @@ class ReporterSettings(Settings):
         description="Seconds after which the sweeper takes the task of a due delivery for lost and makes another",
     )
     webhook_max_endpoints: int = Field(
-        50, alias="WEBHOOK_MAX_ENDPOINTS", ge=1, le=1000, description="Webhook endpoints there may be at once"
+        50, alias="WEBHOOK_MAX_ENDPOINTS", ge=1, le=1000, description="Webhook endpoints an owner may have at once"
     )
     webhook_secret_overlap_s: int = Field(
         86400,

@@ -86,6 +86,8 @@ deliveries = sa.Table(
     sa.Column("endpoint_id", sa.Uuid, sa.ForeignKey("webhook_endpoints.id")),
     # The schedule begins anew with each redelivery, while the numbers of the attempts go on.
     sa.Column("earlier_attempts", sa.Integer, nullable=False, server_default="0"),
+    # Whose batch the event is about: said by whoever notifies, as a batch need not have a report yet.
+    sa.Column("owner", sa.Text),
     sa.UniqueConstraint("request_id", "generation", "type", "url_sha256", name="deliveries_once"),
     sa.CheckConstraint("state IN ('PENDING', 'DELIVERED', 'FAILED')", name="deliveries_state"),
     sa.CheckConstraint(

@@ -1,0 +1,112 @@
+"""What an owner may have at once and in a day, and when nobody may add more: refused with limit, value and use.
+
+Whoever stores first looks (a refusal costs little then) and looks again before it commits, one of an owner at a time:
+two uploads that fit one by one cannot slip past the limit together. Without API keys everybody is one owner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from chassis.limits import over_limit_facts, quota_exceeded
+from ingest.errors import ApiError, Reason, Status
+from ingest.settings import IngestSettings
+
+RETRY_AFTER_S = 60
+"""Seconds after which a refused upload may be tried again: batches end at any time."""
+
+RETRY_AFTER_DAY_S = 3600
+"""The same when a day's images are used up: they come back as slowly as they went."""
+
+_LOCK_CLASS = 0x9005
+"""First key of the advisory locks of owners; the second is a hash of the owner."""
+
+_LOCK = text("SELECT pg_advisory_xact_lock(:lock_class, hashtext(:owner))")
+_USE = text(
+    """
+    SELECT (SELECT count(*) FROM batches WHERE finished_at IS NULL AND coalesce(owner, '') = :owner),
+           (SELECT coalesce(sum(pending), 0) FROM batches WHERE finished_at IS NULL AND coalesce(owner, '') = :owner),
+           (SELECT coalesce(sum(total), 0) FROM batches
+            WHERE coalesce(owner, '') = :owner AND created_at > now() - interval '24 hours')
+    """
+)
+_OLDEST = text(
+    """
+    SELECT extract(epoch FROM now() - min(created_at))::float FROM batches
+    WHERE finished_at IS NULL AND started_at IS NULL AND pending > 0
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What an owner uses: unfinished batches, unfinished images, and images uploaded in the last 24 hours."""
+
+    open_batches: int
+    open_images: int
+    daily_images: int
+
+
+def read_use(connection: Connection, owner: str | None) -> Use:
+    """Return what an owner uses now; None is everybody without a name."""
+    batches, images, daily = connection.execute(_USE, {"owner": owner or ""}).one()
+    return Use(int(batches), int(images), int(daily))
+
+
+def check_quotas(connection: Connection, settings: IngestSettings, owner: str | None, new: Use) -> None:
+    """Refuse what there is no room for, before anything is stored.
+
+    Raises:
+        ApiError: 429 QUOTA_EXCEEDED naming the limit, what was asked, and what is used.
+    """
+    _check(read_use(connection, owner), new, settings)
+
+
+def confirm_quotas(connection: Connection, settings: IngestSettings, owner: str | None, new: Use) -> None:
+    """Refuse what this transaction has stored if there is no room for it beside what others committed meanwhile.
+
+    Raises:
+        ApiError: 429 QUOTA_EXCEEDED; the transaction must be given up.
+    """
+    connection.execute(_LOCK, {"lock_class": _LOCK_CLASS, "owner": owner or ""})
+    use = read_use(connection, owner)
+    before = Use(
+        use.open_batches - new.open_batches, use.open_images - new.open_images, use.daily_images - new.daily_images
+    )
+    _check(before, new, settings)
+
+
+def check_backlog(connection: Connection, settings: IngestSettings) -> None:
+    """Refuse a new batch while the oldest one waits too long for its start: the honest answer of a full queue.
+
+    Raises:
+        ApiError: 503 BACKLOG_TOO_OLD.
+    """
+    waiting_s = connection.execute(_OLDEST).scalar_one()
+    if waiting_s is not None and waiting_s > settings.max_start_delay_s:
+        raise ApiError(
+            Status.UNAVAILABLE,
+            Reason.BACKLOG_TOO_OLD,
+            f"The oldest batch has waited {waiting_s:.0f} s for its start; above {settings.max_start_delay_s} s no more"
+            " are taken.",
+            metadata=over_limit_facts("max_start_delay_s", limit=settings.max_start_delay_s, value=round(waiting_s)),
+            retry_after_s=RETRY_AFTER_S,
+        )
+
+
+def _check(use: Use, new: Use, settings: IngestSettings) -> None:
+    rows = (
+        ("max_open_batches", "unfinished batches", settings.max_open_batches, use.open_batches, new.open_batches),
+        ("max_open_images", "unfinished images", settings.max_open_images, use.open_images, new.open_images),
+        ("max_daily_images", "images in 24 hours", settings.max_daily_images, use.daily_images, new.daily_images),
+    )
+    for name, what, limit, used, asked in rows:
+        if used + asked > limit:
+            raise quota_exceeded(
+                Reason.QUOTA_EXCEEDED,
+                f"An owner may have {limit} {what}; {used} are used and {asked} more are asked for.",
+                over_limit_facts(name, limit=limit, value=asked, use=used),
+                retry_after_s=RETRY_AFTER_DAY_S if name == "max_daily_images" else RETRY_AFTER_S,
+            )
