@@ -22,6 +22,7 @@ from contract.service_apps import SETTINGS, app_of, internal_routes, settings_fr
 SECRET_VALUES = {
     "ingest-database-url": f"postgresql://ingest:00ff@/pressroom_ingest?host=/cloudsql/{d.PROJECT}:{d.LOCATION}:pressroom",
     "reporter-database-url": f"postgresql://reporter:00ff@/pressroom_reporter?host=/cloudsql/{d.PROJECT}:{d.LOCATION}:pressroom",
+    "api-keys": "off",
     "download-signing-secret": "0123456789abcdef" * 4,
     "webhook-endpoint-keys": "0123456789abcdef" * 4,
     "webhook-signing-secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",

@@ -35,7 +35,7 @@ def make_app(clock: Any, secret: str = SECRET) -> Flask:
 
     app.get("/things")(keys.needs(Scope.READ)(who))
     app.post("/things", endpoint="make")(keys.needs(Scope.WRITE)(who))
-    app.get("/open", endpoint="open")(open_to_all(lambda: {}))
+    app.get("/open", endpoint="open")(open_to_all(dict))
     return app
 
 
@@ -162,7 +162,9 @@ def test_the_settings_never_show_the_secret() -> None:
 def test_the_command_prints_the_key_once_and_the_line_to_store() -> None:
     """The line alone is on standard output, so that it can be appended to a file."""
     command = [sys.executable, "-m", "chassis.api_keys", "--owner", "shop", "--scopes", "read", "--name", "ci"]
-    done = subprocess.run([*command, "--expires-at", "2030-01-01T00:00:00Z"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, "--expires-at", "2030-01-01T00:00:00Z"], capture_output=True, text=True, check=True
+    )
     (entry,) = parse_api_keys(done.stdout)
     key = done.stderr.rstrip().rpartition(" ")[2]
 
@@ -175,7 +177,9 @@ def test_the_command_prints_the_key_once_and_the_line_to_store() -> None:
 @pytest.mark.parametrize("wrong", [["--owner", "a b"], ["--owner", "a", "--scopes", "all"], ["--owner", ""]])
 def test_the_command_refuses_what_no_entry_may_hold(wrong: list[str]) -> None:
     """It makes no key that the services would not accept."""
-    done = subprocess.run([sys.executable, "-m", "chassis.api_keys", *wrong], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "chassis.api_keys", *wrong], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("api_keys: ")
 

@@ -296,7 +296,12 @@ def test_there_are_no_more_endpoints_than_the_limit(make_world: Callable[..., Wo
     refused = [answer for answer in answers if answer.status_code != 201]
     assert len(refused) == 6
     assert {reason(answer) for answer in refused} == {(400, "ENDPOINT_LIMIT")}
-    assert refused[0].get_json()["error"]["details"][0]["metadata"] == {"limit": "2", "value": "2"}
+    assert refused[0].get_json()["error"]["details"][0]["metadata"] == {
+        "limit_name": "webhook_max_endpoints",
+        "limit": "2",
+        "value": "1",
+        "use": "2",
+    }
 
 
 @pytest.mark.parametrize(

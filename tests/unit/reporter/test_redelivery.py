@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -18,7 +17,7 @@ from reporter.endpoints import HINTS_AT_ONCE
 from reporter.errors import queue_unavailable
 from reporter.events import rfc3339
 from unit.reporter.subscriptions import deliver_until_over, log_of, opens, patch, reason, subscribe
-from unit.reporter.world import SCHEDULER, Answer, Subscriber, World, export, row
+from unit.reporter.world import SCHEDULER, Answer, Subscriber, World
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -222,10 +221,8 @@ def test_a_delivery_to_a_deleted_endpoint_is_not_there(world: World, subscriber:
 
 def test_a_delivery_of_an_owners_batch_is_not_there(world: World, subscriber: Subscriber) -> None:
     """Without API keys nobody may have it sent again."""
-    request_id = str(uuid4())
-    world.notify(request_id=request_id, webhook_url=subscriber.url)
-    delivery_id = world.deliveries(request_id)[0]["id"]
-    world.publish(export(request_id, [row()], owner="alice"), request_id=request_id)
+    world.notify(webhook_url=subscriber.url, owner="alice")
+    delivery_id = world.queue.hints[0].delivery_id
 
     assert reason(world.client.post(f"/deliveries/{delivery_id}/redeliver")) == (404, "DELIVERY_NOT_FOUND")
 

@@ -358,6 +358,7 @@ def notification(**changes: Any) -> dict[str, Any]:
         "counts": {"total": 1, "pending": 0, "succeeded": 1, "failed": 0},
         "finished_at": "2026-11-22T10:00:00Z",
         "webhook_url": None,
+        "owner": None,
         "download_url": "http://reporter.test/reports/x/output.csv?token=t",
         **changes,
     }

@@ -7,6 +7,7 @@ locals {
     "download-signing-secret" = ["reporter"]
     "webhook-signing-secret"  = ["reporter"]
     "webhook-endpoint-keys"   = ["reporter"]
+    "api-keys"                = ["ingest", "reporter"]
   }
 
   grants = merge([

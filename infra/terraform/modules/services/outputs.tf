@@ -43,6 +43,7 @@ output "manifest_values" {
     download_signing_secret_version = var.settings.secret_versions["download-signing-secret"]
     webhook_signing_secret_version  = var.settings.secret_versions["webhook-signing-secret"]
     webhook_endpoint_keys_version   = var.settings.secret_versions["webhook-endpoint-keys"]
+    api_keys_version                = var.settings.secret_versions["api-keys"]
   }
 }
 
