@@ -69,7 +69,8 @@ def app_of(settings: Settings) -> Flask:
                 )
             )
         case CompressorSettings():
-            return compressor.wsgi.assemble(settings, clock=_clock(), storage_client=client, tokens=tokens)
+            codec = compressor.wsgi.new_codec(settings, _clock())
+            return compressor.wsgi.assemble(settings, clock=_clock(), storage_client=client, tokens=tokens, codec=codec)
         case ReporterSettings():
             parts = reporter.wsgi.assemble(
                 settings,

@@ -35,7 +35,7 @@ def make_app(clock: Any, secret: str = SECRET) -> Flask:
 
     app.get("/things")(keys.needs(Scope.READ)(who))
     app.post("/things", endpoint="make")(keys.needs(Scope.WRITE)(who))
-    app.get("/open", endpoint="open")(open_to_all(dict))
+    app.get("/open", endpoint="open")(open_to_all(lambda: {"open": True}))
     return app
 
 
@@ -71,6 +71,7 @@ def test_a_key_says_who_calls(clock: Any) -> None:
         ("prk_" + "x" * MAX_KEY_CHARS, "GET", (401, "API_KEY_INVALID")),
         (READER.key, "POST", (403, "SCOPE_MISSING")),
     ],
+    ids=["none", "empty", "unknown", "not ascii", "cut", "longer", "hash", "too long", "scope"],
 )
 def test_a_request_without_the_right_key_is_refused(
     clock: Any, key: str | None, method: str, expected: tuple[int, str]
@@ -141,6 +142,7 @@ def test_options_are_answered_by_nobody(clock: Any, named: str) -> None:
         (json.dumps(json.loads(READER.line) | {"expires_at": "2027-01-01T00:00:00"}), "line 1: bad expires_at"),
         (json.dumps(json.loads(READER.line) | {"scopes": ["delete"]}), "line 1: bad scopes"),
     ],
+    ids=["blank", "nonsense", "twice", "off and more", "three faults", "unknown field", "no zone", "unknown scope"],
 )
 def test_a_bad_secret_keeps_the_service_from_starting(secret: str, fault: str) -> None:
     """Every line is named, and none is shown: it might be a key."""
