@@ -11,14 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import IntegrityError
 
 from chassis.settings import SettingsError, settings_rows
 from ingest.errors import Reason
 from ingest.migrate import upgrade
 from ingest.settings import IngestSettings
+from ingest.sheets.links import host_of
 from ingest.sheets.model import ProblemCode
 
+OLD_BATCH = text(
+    """
+    INSERT INTO batches (request_id, status, options, header, columns, dialect, source_name, source_sha256, row_count,
+                         total, pending, deadline_at)
+    VALUES (gen_random_uuid(), 'PENDING', '{}', '[]', '{}', '{}', 'x', repeat('a', 64), 7, 7, 7, now())
+    """
+)
+OLD_IMAGE = text(
+    """
+    INSERT INTO images (id, batch, row_number, slot, input_url, attempt_limit)
+    SELECT gen_random_uuid(), request_id, :number, 0, :link, 5 FROM batches
+    """
+)
 SERVICE = Path(__file__).parents[3] / "services" / "ingest"
 README = (SERVICE / "README.md").read_text()
 
@@ -70,6 +87,41 @@ def test_migrations_may_run_at_once_and_again(postgres: Any) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(upgrade, [postgres.url(name)] * 3))
     upgrade(postgres.url(name))
+
+
+def test_images_of_the_release_before_get_the_host_that_the_code_would_give_them(postgres: Any) -> None:
+    """Going back and forth over the newest change gives images the same names as an upload does."""
+    name = f"migrate_{uuid.uuid4().hex[:8]}"
+    postgres.create_database(name)
+    upgrade(postgres.url(name))
+    links = [
+        *(
+            "https://CDN.Example/a.jpg",
+            "http://cdn.example:80/b.jpg",
+            "http://cdn.example:8080?c",
+            "https://x.example./d",
+        ),
+        *("http://[2606:4700::1]:443/e", "https://cdn.example#f", "HTTP://y.example:/g"),
+    ]
+    engine = create_engine(make_url(postgres.url(name)).set(drivername="postgresql+psycopg2"))
+    config = Config()
+    config.set_main_option("script_location", str(SERVICE / "src/ingest/migrations"))
+    config.set_main_option("path_separator", "os")
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0002")
+            connection.execute(OLD_BATCH)
+            for number, link in enumerate(links):
+                connection.execute(OLD_IMAGE, {"number": number, "link": link})
+            command.upgrade(config, "head")
+            found = connection.execute(text("SELECT host FROM images ORDER BY row_number")).scalars().all()
+            counted = connection.execute(text("SELECT count(*) FROM batch_hosts JOIN hosts USING (host)")).scalar_one()
+    finally:
+        engine.dispose()
+
+    assert found == [host_of(link) for link in links]
+    assert counted == len(set(found))
 
 
 @pytest.mark.parametrize(

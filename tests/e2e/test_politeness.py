@@ -1,0 +1,88 @@
+"""How an origin sees us: it counts who asks at the same time and how fast they come."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from samples.photos import encoded, photo
+
+from e2e.shop import Shop, sheet_of
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+PICTURE = encoded(photo(64, 48, seed=1), "JPEG")
+CONCURRENCY, STARTS_PER_S = 4, 5.0
+ANSWER_S = 1.2  # slow enough for the rate to bring more than four, were it not for the places
+
+
+class CountingOrigin:
+    """An image server that notes when each request came and how many were open then.
+
+    On 127.0.0.2, a host without limits of its own in the stack file: the defaults of production hold for it.
+    """
+
+    def __init__(self) -> None:
+        self.starts: list[float] = []
+        self.open = 0
+        self.most_open = 0
+        self._lock = threading.Lock()
+        origin = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                with origin._lock:
+                    origin.starts.append(time.monotonic())
+                    origin.open += 1
+                    origin.most_open = max(origin.most_open, origin.open)
+                time.sleep(ANSWER_S)
+                # Before the answer: whoever has read it may be succeeded at once.
+                with origin._lock:
+                    origin.open -= 1
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(PICTURE)))
+                self.end_headers()
+                self.wfile.write(PICTURE)
+
+            def log_message(self, *_args: Any) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.2", 0), Handler)
+        self.base_url = f"http://127.0.0.2:{self.server.server_address[1]}"
+
+    def most_starts_within(self, seconds: float) -> int:
+        """Return the most requests that began within any such time."""
+        return max(sum(0 <= at - begin < seconds for at in self.starts) for begin in self.starts)
+
+
+@pytest.fixture(name="counting")
+def _counting() -> Iterator[CountingOrigin]:
+    origin = CountingOrigin()
+    thread = threading.Thread(target=origin.server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield origin
+    origin.server.shutdown()
+    thread.join()
+    origin.server.server_close()
+
+
+def test_two_batches_together_never_ask_an_origin_for_more_than_four_at_once(
+    shop: Shop, counting: CountingOrigin
+) -> None:
+    """Measured by the origin: 4 at once, 5 a second, every image once, and not much slower than that allows."""
+    urls = [f"{counting.base_url}/{number}.jpg" for number in range(24)]
+    batches = [shop.upload(sheet_of([[url] for url in part])) for part in (urls[:16], urls[16:])]
+
+    finished = [shop.finished(request_id, within_s=60) for request_id in batches]
+
+    assert [status["counts"]["succeeded"] for status in finished] == [16, 8]
+    assert len(counting.starts) == 24
+    assert counting.most_open == CONCURRENCY
+    # One more than the rate for tasks that ran a few milliseconds late.
+    assert counting.most_starts_within(1.0) <= STARTS_PER_S + 1
+    span_s = counting.starts[-1] - counting.starts[0]
+    assert span_s < 2 * len(urls) * ANSWER_S / CONCURRENCY
