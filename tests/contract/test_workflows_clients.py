@@ -280,9 +280,19 @@ def test_workflow_is_created_updated_and_deleted(workflows: workflows_v1.Workflo
         workflows.get_workflow(name=created.name)
 
 
-def test_beta_clients_see_the_same_workflows(channel: grpc.Channel, fresh_id: str) -> None:
-    """v1beta over gRPC: deploy, run, read and delete, with operations of that version."""
-    workflows = workflows_v1beta.WorkflowsClient(transport=BetaWorkflowsTransport(channel=channel))
+@pytest.mark.parametrize("transport", ["rest", "grpc"])
+def test_beta_clients_see_the_same_workflows(
+    platform: Platform, channel: grpc.Channel, fresh_id: str, transport: str
+) -> None:
+    """v1beta: deploy, run, read and delete, with operations of that version."""
+    if transport == "grpc":
+        workflows = workflows_v1beta.WorkflowsClient(transport=BetaWorkflowsTransport(channel=channel))
+    else:
+        workflows = workflows_v1beta.WorkflowsClient(
+            transport="rest",
+            client_options={"api_endpoint": platform.workflows.base_url},
+            credentials=AnonymousCredentials(),
+        )
     executions = executions_v1beta.ExecutionsClient(transport=BetaExecutionsTransport(channel=channel))
     created = workflows.create_workflow(
         parent=PARENT, workflow_id=fresh_id, workflow=workflows_v1beta.Workflow(source_contents=ECHO)
@@ -298,6 +308,27 @@ def test_beta_clients_see_the_same_workflows(channel: grpc.Channel, fresh_id: st
     workflows.delete_workflow(name=created.name).result(timeout=10)
 
     assert (type(created), ended.result, listed) == (workflows_v1beta.Workflow, '{"a":1}', [started.name])
+
+
+def test_every_method_of_the_clients_is_registered(channel: grpc.Channel) -> None:
+    """Whatever a method of Google's gRPC stubs is asked, the answer is not that nobody knows it."""
+    stubs = (
+        WorkflowsGrpcTransport(channel=channel),
+        BetaWorkflowsTransport(channel=channel),
+        ExecutionsGrpcTransport(channel=channel),
+        BetaExecutionsTransport(channel=channel),
+    )
+    paths = {method._method for transport in stubs for method in transport._wrapped_methods}
+    unknown = []
+    for path in sorted(paths):
+        try:
+            channel.unary_unary(path)(b"", timeout=5)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+                unknown.append(path)
+
+    assert len(paths) > 15
+    assert unknown == []
 
 
 def test_beta_has_no_revisions(channel: grpc.Channel) -> None:

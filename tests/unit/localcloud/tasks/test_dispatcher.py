@@ -291,3 +291,18 @@ def test_url_rewrite_reaches_a_local_server_and_keeps_the_audience(lab):
             return cloud.minted, cloud.target.requests[0]["path"]
 
     assert asyncio.run(scenario()) == ([("t@demo", "https://svc.run.app/x")], "/x")
+
+
+def test_redirect_to_google_fails_the_attempt(lab):
+    """Nothing that localcloud runs reaches Google, wherever a target sends it."""
+
+    async def scenario():
+        async with lab(retry=RetryConfig(min_backoff_s=10)) as cloud:
+            cloud.target.script = [web.Response(status=307, headers={"Location": "https://storage.googleapis.com/x"})]
+            _, task = await cloud.create()
+            await cloud.attempts(1)
+            return await cloud.call("GET", task["name"])
+
+    _, task = asyncio.run(scenario())
+
+    assert task["lastAttempt"]["responseStatus"]["message"].endswith("localcloud sends nothing to Google")

@@ -20,7 +20,8 @@ from localcloud.workflows.store import Execution, ExecutionFailure, Operation, R
 
 Json = dict[str, Any]
 
-_WORKFLOWS_TYPE = "type.googleapis.com/google.cloud.workflows.v1"
+_WORKFLOWS_PACKAGE = "type.googleapis.com/google.cloud.workflows"
+_WORKFLOWS_TYPE = f"{_WORKFLOWS_PACKAGE}.v1"
 
 
 def timestamp(seconds: float | None) -> str | None:
@@ -81,6 +82,18 @@ def operation_json(operation: Operation) -> Json:
     else:
         body["response"] = {"@type": f"{_WORKFLOWS_TYPE}.Workflow", **(operation.response or {})}
     return body
+
+
+def in_version(answer: Json, version: str) -> Json:
+    """Return an answer whose operations hold messages of an API version other than v1, as its client unpacks them."""
+    changed = dict(answer)
+    for key in ("metadata", "response"):
+        if isinstance(packed := answer.get(key), Mapping) and "@type" in packed:
+            kind = str(packed["@type"]).replace(f"{_WORKFLOWS_TYPE}.", f"{_WORKFLOWS_PACKAGE}.{version}.")
+            changed[key] = {**packed, "@type": kind}
+    if "operations" in answer:
+        changed["operations"] = [in_version(operation, version) for operation in answer["operations"]]
+    return changed
 
 
 def execution_json(execution: Execution, view: ExecutionView, now_s: float) -> Json:

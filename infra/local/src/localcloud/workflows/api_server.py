@@ -15,7 +15,7 @@ from localcloud.faults import ConnectionLostError
 from localcloud.google_errors import GoogleError, invalid_argument, not_found
 from localcloud.hang_up import hang_up
 from localcloud.workflows.api_fields import camel_case
-from localcloud.workflows.api_json import Json, to_wire
+from localcloud.workflows.api_json import Json, in_version, to_wire
 from localcloud.workflows.api_routes import Call, Route
 from localcloud.workflows.callbacks import CallbackRequest
 from localcloud.workflows.http_bodies import canonical_headers
@@ -90,6 +90,9 @@ class _Rest:
         query = {name if name.startswith("$") else camel_case(name): value for name, value in request.query.items()}
         route.check_parameters(query)
         answer = await self._run(route, request, Call(variables, query, _decoded(content), raw))
+        version = request.path.split("/")[1]
+        if version != "v1":
+            answer = in_version(answer, version)
         enum_numbers = "enum-encoding=int" in query.get("$alt", "") + query.get("alt", "")
         return web.json_response(to_wire(answer, enum_numbers=enum_numbers))
 

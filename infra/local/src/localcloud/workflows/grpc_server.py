@@ -23,7 +23,7 @@ from localcloud.faults import ConnectionLostError, FaultPlan
 from localcloud.google_errors import GoogleError, invalid_argument
 from localcloud.hang_up import hang_up_rpc
 from localcloud.workflows.api_executions import ExecutionsApi
-from localcloud.workflows.api_json import Json, to_wire
+from localcloud.workflows.api_json import Json, in_version, to_wire
 from localcloud.workflows.api_lists import ListQuery
 from localcloud.workflows.api_routes import RPC_METHODS
 from localcloud.workflows.api_workflows import WorkflowsApi
@@ -128,18 +128,9 @@ def _beta(methods: dict[str, Method]) -> dict[str, Method]:
     """Return the methods with operations whose metadata and response are v1beta messages, as the client expects."""
 
     def in_beta(call: Callable[[Json], Json]) -> Callable[[Json], Json]:
-        return lambda request: _with_beta_types(call(request))
+        return lambda request: in_version(call(request), "v1beta")
 
     return {name: (request, response, in_beta(call)) for name, (request, response, call) in methods.items()}
-
-
-def _with_beta_types(answer: Json) -> Json:
-    changed = dict(answer)
-    for key in ("metadata", "response"):
-        if isinstance(packed := answer.get(key), Mapping) and "@type" in packed:
-            kind = str(packed["@type"]).replace("google.cloud.workflows.v1.", "google.cloud.workflows.v1beta.")
-            changed[key] = {**packed, "@type": kind}
-    return changed
 
 
 def _operations_methods(api: WorkflowsApi) -> dict[str, Method]:
