@@ -10,7 +10,7 @@ import pytest
 
 from localcloud.__main__ import main
 from localcloud.check.approximations import CONSTRUCT_FACTS, FUNCTION_FACTS, fidelity
-from localcloud.check.report import Checked, Refused, check_source
+from localcloud.check.report import Checked, Refused, check_source, report
 from localcloud.workflows.connectors.registry import connector_methods
 from localcloud.workflows.stdlib.library import standard_library
 
@@ -75,9 +75,28 @@ def test_one_bad_file_among_good_ones_fails_the_command(tmp_path: Path, capsys: 
 
 
 def test_file_that_is_not_there_fails_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An error that names the file, no traceback."""
-    assert main(["check", str(tmp_path / "none.yaml")]) == 1
-    assert "none.yaml" in capsys.readouterr().err
+    """It is named with its fault, and the files after it are checked all the same."""
+    (tmp_path / "good.yaml").write_text("- a: {return: 1}")
+
+    assert main(["check", str(tmp_path / "none.yaml"), str(tmp_path / "good.yaml")]) == 1
+    said = capsys.readouterr().out
+    assert f"{tmp_path / 'none.yaml'}: refused\n  cannot be read: No such file or directory" in said
+    assert f"{tmp_path / 'good.yaml'}: ok" in said
+
+
+def test_memory_without_a_bound_says_how_to_give_one() -> None:
+    """Whoever reads the report can copy the flags; with them the share of the limit is told."""
+    source = """
+    main:
+      params: [rows]
+      steps:
+        - fan: {parallel: {for: {value: row, in: '${rows}', steps: [{a: {assign: [{b: '${row}'}]}}]}}}
+    """
+    open_ended = "\n".join(report("w.yaml", check_source(source)))
+    bounded = "\n".join(report("w.yaml", check_source(source, {"row": 13107, "b": 0})))
+
+    assert "no bound in the source; give one with --assume" in open_ended
+    assert "20 threads hold 262140 bytes at most (50 % of them)" in bounded
 
 
 def test_assumption_that_is_none_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

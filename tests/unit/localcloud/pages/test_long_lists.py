@@ -72,7 +72,7 @@ def test_executions_are_listed_newest_first_and_lead_to_older_ones() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 ms"), (0.0124, "12 ms"), (3.417, "3.42 s"), (247, "4 min 7 s"), (7500, "2 h 5 min")],
+    [(0, "0 ms"), (0.0004, "<1 ms"), (0.0124, "12 ms"), (3.417, "3.42 s"), (247, "4 min 7 s"), (7500, "2 h 5 min")],
 )
 def test_duration_is_short_enough_to_compare(seconds: float, text: str) -> None:
     """The unit fits the size."""

@@ -19,7 +19,6 @@ def check_files(files: Sequence[Path], assumptions: Sequence[str], write: Callab
 
     Raises:
         ConfigError: an assumption is none.
-        OSError: a file cannot be read.
     """
     assumed = assumed_sizes(assumptions)
     status = 0
@@ -28,6 +27,8 @@ def check_files(files: Sequence[Path], assumptions: Sequence[str], write: Callab
             checked: Refused | Checked = check_source(file.read_text(encoding="utf-8"), assumed)
         except UnicodeDecodeError as error:
             checked = Refused(f"the source is not UTF-8: {error}")
+        except OSError as error:
+            checked = Refused(f"cannot be read: {error.strerror}")
         for line in report(str(file), checked):
             write(line)
         if isinstance(checked, Refused) or checked.problems:

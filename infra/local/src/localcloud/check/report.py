@@ -123,19 +123,26 @@ def _memory(figures: tuple[ParallelMemory, ...]) -> Iterator[str]:
     yield ""
     yield f"Memory of parallel threads; all variables of an execution may take {MAX_MEMORY_BYTES} bytes."
     for each in figures:
-        known = f"{each.bytes_at_most} bytes in {each.threads} threads"
-        unknown = f", besides {', '.join(each.unknown)} (no bound in the source; --assume NAME=BYTES)"
-        yield f"{each.step} (line {each.line}): {known}{unknown if each.unknown else ''}"
+        known = f"{each.threads} threads hold {each.bytes_at_most} bytes at most ({_share(each.bytes_at_most)})"
+        yield f"{each.step} (line {each.line}): {known}{', without these:' if each.unknown else ''}"
+        if each.unknown:
+            flags = " ".join(f"--assume {name}=BYTES" for name in each.unknown)
+            yield f"    {', '.join(each.unknown)}: no bound in the source; give one with {flags}"
+
+
+def _share(size: int) -> str:
+    return f"{100 * size / MAX_MEMORY_BYTES:.0f} % of them"
 
 
 def _approximations(found: tuple[Approximation, ...]) -> Iterator[str]:
     if not found:
         return
     yield ""
-    yield "Uses what localcloud only approximates:"
+    yield "Uses what localcloud only approximates; ids as in the fidelity table of its README:"
     for each in found:
         lines = ", ".join(str(line) for line in each.lines[:_SHOWN_LINES])
         more = ", ..." if len(each.lines) > _SHOWN_LINES else ""
-        yield f"{', '.join(each.uses)} (line{'s' if len(each.lines) > 1 else ''} {lines}{more}): {each.fact.behaviour}"
+        yield f"[{each.fact.id}] {', '.join(each.uses)} (line{'s' if len(each.lines) > 1 else ''} {lines}{more})"
+        yield f"    {each.fact.behaviour}"
         if each.fact.note:
-            yield f"    here: {each.fact.note}"
+            yield f"    localcloud: {each.fact.note}"

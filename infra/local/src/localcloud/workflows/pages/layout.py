@@ -112,9 +112,11 @@ def time_text(seconds: float | None) -> Markup | None:
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration short enough for a table cell: `12 ms`, `3.42 s`, `4 min 7 s`, `2 h 5 min`."""
+    """Return a duration short enough for a table cell: `<1 ms`, `12 ms`, `3.42 s`, `4 min 7 s`, `2 h 5 min`."""
+    if 0 < seconds < 0.001:
+        return "<1 ms"
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms" if seconds >= 0.0005 else "0 ms"
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{seconds:.2f} s"
     if seconds < 3600:

@@ -32,7 +32,7 @@ def steps_table(execution: Execution, *, now_s: float, first: int) -> Child:
     head = h("tr", [h("th", text, scope="col") for text in ("Step", "Kind", "Line", "Took", "When")])
     caption = h("caption", "Steps, nested by call, thread and iteration")
     inner = h("table", caption, h("thead", head), h("tbody", rows), class_="timeline")
-    count = f"{steps.total} steps in {duration_text(steps.span_s)}"
+    count = f"{steps.total} step entries in {duration_text(steps.span_s)}"
     return [
         h("p", count, class_="soft"),
         h("div", inner, class_="scroll", tabindex="0", role="region", aria_label="Steps"),
