@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from contract import deployment as d
-from contract.test_deployment import SECRET_VALUES
+from contract.test_deployment import container_environment
 
 USER = 10001
 STAND_IN = "localhost/pressroom-stand-in:bookworm"
@@ -126,18 +126,6 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _environment(service: str, port: int, image: list[str]) -> dict[str, str]:
-    given = {
-        name: SECRET_VALUES[value.removeprefix("secret:").partition("/")[0]] if value.startswith("secret:") else value
-        for name, value in d.environment(service).items()
-    }
-    platform = {"PORT": str(port), "K_SERVICE": service, "K_REVISION": f"{service}-00001", "HOME": "/"}
-    # Google's clients want no credentials of emulators; that none is there does not matter to /health.
-    emulators = dict.fromkeys(("CLOUD_TASKS_EMULATOR_HOST", "WORKFLOWS_EMULATOR_HOST"), "127.0.0.1:1")
-    nowhere = {**emulators, "STORAGE_EMULATOR_HOST": "http://127.0.0.1:1"}
-    return {**dict(entry.split("=", 1) for entry in image), **given, **platform, **nowhere}
-
-
 def _health(port: int) -> dict[str, Any] | None:
     try:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
@@ -163,7 +151,8 @@ def start_and_end(service: str, root: Path, command: list[str], image_environmen
         os.setgid(USER)
         os.setuid(USER)
 
-    environment = _environment(service, port, image_environment)
+    image = dict(entry.split("=", 1) for entry in image_environment)
+    environment = image | container_environment(service, port) | {"HOME": "/"}
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             command,

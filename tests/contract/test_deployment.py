@@ -33,13 +33,27 @@ PLATFORM_VARIABLES = {"K_SERVICE", "K_REVISION"}
 NEVER_DEPLOYED = {"AUTH_CERTS_URL", "CLOUD_TASKS_EMULATOR_HOST", "WORKFLOWS_EMULATOR_HOST", "EGRESS_ALLOWED_NETWORKS"}
 
 
-def settings_of(service: str) -> Any:
-    """Return the settings of a service as its manifest would start it."""
-    environment = {
+def deployed_environment(service: str) -> dict[str, str]:
+    """Return the environment that a manifest gives its container, secrets filled in."""
+    return {
         name: SECRET_VALUES[value.removeprefix("secret:").partition("/")[0]] if value.startswith("secret:") else value
         for name, value in d.environment(service).items()
     }
-    return settings_from(environment, service)
+
+
+def container_environment(service: str, port: int) -> dict[str, str]:
+    """Return what a container finds on Cloud Run, for one that is started here.
+
+    Google's clients want no credentials of emulators; that none is there does not matter before the first call.
+    """
+    platform = {"PORT": str(port), "K_SERVICE": service, "K_REVISION": f"{service}-00001"}
+    emulators = dict.fromkeys(("CLOUD_TASKS_EMULATOR_HOST", "WORKFLOWS_EMULATOR_HOST"), "127.0.0.1:1")
+    return {**deployed_environment(service), **platform, **emulators, "STORAGE_EMULATOR_HOST": "http://127.0.0.1:1"}
+
+
+def settings_of(service: str) -> Any:
+    """Return the settings of a service as its manifest would start it."""
+    return settings_from(deployed_environment(service), service)
 
 
 @pytest.mark.parametrize("service", d.SERVICES)

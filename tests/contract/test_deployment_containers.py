@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
-from pathlib import PurePosixPath
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from contract import deployment as d
+from contract.test_deployment import container_environment
+from localcloud.stack.dockerfile import command_from_dockerfile
 
 CONTEXT = d.ROOT / "services"
 
@@ -127,3 +136,63 @@ def test_nothing_replaces_the_pinned_base() -> None:
     files = ("skaffold.yaml", "cloudbuild.yaml")
 
     assert [name for name in files if "PYTHON_IMAGE" in (d.ROOT / name).read_text(encoding="utf-8")] == []
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def connect(port: int, process: subprocess.Popen[bytes]) -> socket.socket:
+    """Return a connection as soon as the service takes one."""
+    ends_at = time.monotonic() + 20
+    while time.monotonic() < ends_at and process.poll() is None:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=10)
+        except OSError:
+            threading.Event().wait(0.05)
+    pytest.fail("the service does not listen on $PORT")
+
+
+@pytest.mark.parametrize(
+    ("service", "path", "answer"),
+    [("ingest", "/upload", b"HTTP/1.1 400 "), ("reporter", "/webhooks", b"HTTP/1.1 400 ")],
+)
+def test_request_in_hand_is_finished_after_sigterm(service: str, path: str, answer: bytes) -> None:
+    """The Dockerfile's very command in the manifest's environment: it takes $PORT, and SIGTERM comes mid-request.
+
+    The compressor's is tests/unit/compressor/test_process.py, with an image in hand.
+    """
+    program, *arguments = command_from_dockerfile(CONTEXT / service / "Dockerfile")
+    port = free_port()
+    environment = container_environment(service, port) | {"PATH": os.environ["PATH"]}
+    body = b'{"no": "sheet and no endpoint"}'
+    # Gunicorn says 100 when a thread of a worker has the request.
+    fields = ("Host: x", "Content-Type: application/json", f"Content-Length: {len(body)}", "Expect: 100-continue")
+    head = "\r\n".join((f"POST {path} HTTP/1.1", *fields, "", ""))
+    with subprocess.Popen(
+        [Path(sys.executable).with_name(program), *arguments],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            with connect(port, process) as request:
+                request.sendall(head.encode())
+                taken = request.recv(1024)
+                request.sendall(body[:5])
+                process.send_signal(signal.SIGTERM)
+                began = time.monotonic()
+                request.sendall(body[5:])
+                answered = request.makefile("rb").read()
+            code = process.wait(10)
+            took_s = time.monotonic() - began
+        finally:
+            process.kill()
+
+    assert taken == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert answered.startswith(answer)
+    assert answered.rstrip().endswith(b"}")
+    assert code == 0
+    assert took_s < 10
