@@ -130,7 +130,7 @@ def test_migrations_may_run_again_and_at_once(postgres: Postgres) -> None:
         cursor.execute("SELECT version_num FROM alembic_version")
         versions = cursor.fetchall()
     connection.close()
-    assert versions == [("0003",)]
+    assert versions == [("0004",)]
 
 
 def test_endpoints_are_added_under_a_running_release(postgres: Postgres) -> None:
