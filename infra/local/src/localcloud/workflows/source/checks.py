@@ -23,6 +23,7 @@ from localcloud.workflows.source.steps import (
     Block,
     Branch,
     Call,
+    Ending,
     Except,
     For,
     Group,
@@ -146,7 +147,7 @@ def _check_step(step: Step, view: _View, place: Place) -> None:
             _check_block(body, view, place)
         case None:
             pass
-    _check_ending(step, view, place)
+    _check_ending(step.ending, view, place)
 
 
 def _check_assign(assign: Assign, view: _View, place: Place) -> None:
@@ -218,11 +219,12 @@ def _check_retry(retry: Retry, view: _View, place: Place) -> None:
             pass
 
 
-def _check_ending(step: Step, view: _View, place: Place) -> None:
-    match step.ending:
+def _check_ending(ending: Ending | None, view: _View, place: Place) -> None:
+    match ending:
         case None:
             return
-        case Return(value=value, position=position):
+        case Return(value=value, position=position, unreached=unreached):
+            _check_ending(unreached, view, place)
             _check_template(value, "return value", view, place)
             if view.in_parallel:
                 place.fail("return is not allowed in a parallel branch or iteration", position)
