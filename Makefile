@@ -8,10 +8,11 @@ POLICY := .local/policy
 CHECKOV = LOG_LEVEL=ERROR timeout 120 $(POLICY)/bin/checkov --config-file infra/.checkov.yaml --skip-download --quiet --compact
 STAMP := $(VENV)/.installed
 SECONDS_EACH ?= 60
+MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test fuzz conformance lint format policy image-check bench ci lock clean
+.PHONY: help setup demo up down test fuzz soak conformance lint format policy image-check bench ci lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +44,9 @@ fuzz: setup ## Fuzz every parser that strangers feed, SECONDS_EACH (60), and bot
 	@for target in sheet image workflow url; do \
 	  echo "== $$target"; (cd tests && ../$(BIN)/python -m fuzz $$target $(SECONDS_EACH)) || exit 1; done
 	@PRESSROOM_FUZZ_EXAMPLES=500 $(BIN)/python -m pytest tests/e2e/test_openapi.py
+
+soak: setup ## Load and break the stack for MINUTES (10), then check that nothing is lost, doubled or miscounted
+	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
 
 conformance: setup ## Run the conformance cases of localcloud and count them by how they are known
 	@cd tests && ../$(BIN)/python -m contract.conformance_report
