@@ -48,7 +48,7 @@ _OVERDUE = text(
 # Rule E of the last-image race: the counter seals; should it ever have failed to, this does.
 _SEAL = text(
     """
-    UPDATE batches SET status = 'SEALING', sealed_at = now()
+    UPDATE batches SET status = 'SEALING', sealed_at = clock_timestamp()
     WHERE request_id IN (SELECT request_id FROM batches
                          WHERE finished_at IS NULL AND status <> 'SEALING' AND pending = 0
                          LIMIT :limit FOR UPDATE SKIP LOCKED)
