@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from chassis.address_policy import parse_networks
 from chassis.clock import SystemClock
 from chassis.egress import TRANSIENT_FAULTS, Egress, EgressError, EgressFault, EgressPolicy
-from scripted_origin import Exchange, ScriptedOrigin, answer, drip, endless, head, redirect
+from scripted_origin import Exchange, ScriptedOrigin, answer, drip, endless, head, raw, redirect
 from unit.chassis.test_address_policy import DENIED
 
 LOOPBACK = parse_networks(("127.0.0.1/32",))
@@ -400,6 +400,14 @@ def test_a_body_can_be_cut_instead_of_refused(origin: ScriptedOrigin) -> None:
     response = make_egress().request("GET", url, truncate_at=1000)
 
     assert (len(response.body), response.truncated) == (1000, True)
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "9" * 5000], ids=["superscript", "five thousand digits"])
+def test_a_length_that_is_no_number_is_not_believed(origin: ScriptedOrigin, length: str) -> None:
+    """What comes is counted instead; the header of a stranger never breaks the call."""
+    url = origin.on("/odd", raw(head(200, [("Content-Length", length)]) + b"body"))
+
+    assert make_egress().request("GET", url).body == b"body"
 
 
 def test_a_redirect_can_be_returned_instead_of_followed(origin: ScriptedOrigin) -> None:
