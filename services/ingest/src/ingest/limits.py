@@ -43,7 +43,7 @@ _SETTINGS = (
     ("retry_base_s", "seconds", "First wait after transient trouble; doubles"),
     ("retry_max_s", "seconds", "Longest wait between attempts"),
     ("host_concurrency", "images", "Images of one host under way at once, over all batches"),
-    ("host_rate", "images per second", "Images of one host started in a second"),
+    ("host_starts_per_s", "images per second", "Images of one host started in a second"),
     ("host_failures", "failures", "Failures in a row after which a host is left alone for a while"),
     ("host_pause_s", "seconds", "How long a host is left alone"),
     ("host_patience_s", "seconds", "Longest wait for such a host, after which its images fail"),
