@@ -264,10 +264,11 @@ def _check_write(name: str, position: Position, view: _View, place: Place) -> No
 
 
 def _check_template(template: Template, what: str, view: _View, place: Place) -> None:
-    for expression, position in template.expressions:
-        for node in walk(expression):
+    for each in template.expressions:
+        for node in walk(each.node):
             if isinstance(node, Name) and node.name not in view.visible:
-                place.fail(f"error evaluating {what}: {_unknown(node.name)}", position)
+                offset = each.offset + node.offset
+                place.fail(f"error evaluating {what}: {_unknown(node.name)}", each.position, offset=offset)
 
 
 def _unknown(name: str) -> str:
