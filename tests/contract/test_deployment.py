@@ -30,14 +30,7 @@ SECRET_VALUES = {
 """Secrets of the very form that infra/terraform/new-secrets gives them."""
 
 PLATFORM_VARIABLES = {"K_SERVICE", "K_REVISION"}
-NEVER_DEPLOYED = {
-    "AUTH_CERTS_URL",
-    "CLOUD_TASKS_EMULATOR_HOST",
-    "WORKFLOWS_EMULATOR_HOST",
-    "EGRESS_ALLOWED_NETWORKS",
-    "FAILPOINTS",
-    "FAILPOINTS_DIR",
-}
+NEVER_DEPLOYED = {"AUTH_CERTS_URL", "CLOUD_TASKS_EMULATOR_HOST", "WORKFLOWS_EMULATOR_HOST", "EGRESS_ALLOWED_NETWORKS"}
 
 
 def deployed_environment(service: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 from chassis.egress import EgressFault
 from chassis.settings import SettingsError, settings_rows
 from compressor.errors import Reason
-from compressor.model import Note, Options, OutcomeCode, OutputFormat
+from compressor.model import Animated, Metadata, Note, Options, OutcomeCode, OutputFormat
 from compressor.routes import CompressOptions, CompressRequest
 from compressor.settings import CompressorSettings
 from compressor_rig import CONTRACTS, Service, make_settings
@@ -80,12 +80,20 @@ def test_the_route_takes_the_contracts_fields_and_limits() -> None:
     assert set(CompressRequest.model_fields) == set(schema["properties"])
     assert set(CompressOptions.model_fields) == set(options)
     assert [output.value for output in OutputFormat] == options["format"]["enum"]
+    assert [policy.value for policy in Metadata] == options["metadata"]["enum"]
+    assert [policy.value for policy in Animated] == options["animated"]["enum"]
+    bounds = CompressOptions.model_json_schema()["properties"]["target_bytes"]["anyOf"][0]
+    assert [bounds[key] for key in ("minimum", "maximum")] == [
+        options["target_bytes"][key] for key in ("minimum", "maximum")
+    ]
 
 
 def test_equal_options_have_one_canonical_form() -> None:
     """It is part of every object's name, so it is pinned."""
-    assert Options().canonical() == "q=50;f=jpeg;w=0;h=0"
-    assert Options(80, OutputFormat.WEBP, 100, 200).canonical() == "q=80;f=webp;w=100;h=200"
+    assert Options().canonical() == "q=50;f=jpeg;w=0;h=0;t=0;m=copyright;b=#ffffff;a=first"
+    every = Options(80, OutputFormat.WEBP, 100, 200, 3000, Metadata.STRIP, "#102030", Animated.KEEP)
+    assert every.canonical() == "q=80;f=webp;w=100;h=200;t=3000;m=strip;b=#102030;a=keep"
+    assert len(Options.__dataclass_fields__) == every.canonical().count("=")
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 A, B = "https://a.example/1.jpg", "https://b.example/2.jpg"
-SHEET = f'S. No.,Product Name,Input Image Urls,quality\n1,Lamp,"{A}, {B}",\n2,Chair,{A},80\n'
+SHEET = f'S. No.,Product Name,Input Image Urls,quality,image_metadata\n1,Lamp,"{A}, {B}",,\n2,Chair,{A},80,strip\n'
 ITEMS = [
     {"id": "1", "name": "Lamp", "urls": [A, B]},
-    {"id": 2, "name": "Chair", "urls": [A], "options": {"quality": 80}},
+    {"id": 2, "name": "Chair", "urls": [A], "options": {"quality": 80, "metadata": "strip"}},
 ]
 URI = "gs://sheets/in/products.csv"
 

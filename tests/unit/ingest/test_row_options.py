@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 A = "https://a.example/1.jpg"
-DEFAULTS = {"quality": 50, "format": "jpeg", "max_width": None, "max_height": None}
+DEFAULTS = {
+    "quality": 50,
+    "format": "jpeg",
+    "max_width": None,
+    "max_height": None,
+    "target_bytes": None,
+    "metadata": "copyright",
+    "background": "#ffffff",
+    "animated": "first",
+}
 OWN = (
     f"Product Name,Input Image Urls,Quality,Format,Max Width\na,{A},,,\nb,{A},80,WebP,\nc,{A},50,jpg,\nd,{A},80,webp,\n"
 )
@@ -35,7 +44,34 @@ def test_a_row_overrides_the_options_of_its_batch(lab: Any) -> None:
     sheet = f"Product Name,Input Image Urls,Quality,Format,Max Width,max_height\na,{A},,,,\nb,{A}?2,80,webp,640,480\n"
     first, second = payloads(lab, sheet, quality="30")
     assert first["options"] == DEFAULTS | {"quality": 30}
-    assert second["options"] == {"quality": 80, "format": "webp", "max_width": 640, "max_height": 480}
+    assert second["options"] == DEFAULTS | {"quality": 80, "format": "webp", "max_width": 640, "max_height": 480}
+
+
+def test_every_option_can_be_set_for_the_batch_and_for_a_row(lab: Any) -> None:
+    """Words and colours in any case; what a row leaves empty is the batch's."""
+    sheet = (
+        "Product Name,Input Image Urls,Format,Target Bytes,Image Metadata,Image Background,Image Animated\n"
+        f"a,{A},,,,,\nb,{A},AUTO,9000,Keep,#AABBCC,KEEP\n"
+    )
+    batch = {"format": "avif", "target_bytes": "70000", "metadata": "strip", "background": "#102030"}
+    first, second = payloads(lab, sheet, **batch)
+    assert first["options"] == DEFAULTS | batch | {"target_bytes": 70000}
+    assert second["options"] == DEFAULTS | {
+        "format": "auto",
+        "target_bytes": 9000,
+        "metadata": "keep",
+        "background": "#aabbcc",
+        "animated": "keep",
+    }
+
+
+def test_a_catalogues_own_columns_are_not_taken_for_options(lab: Any) -> None:
+    """`Background` and `Metadata` are about products, unless the request says otherwise."""
+    sheet = f"Product Name,Input Image Urls,Background,Metadata,Animated\na,{A},#102030,keep,no\n"
+    [payload] = payloads(lab, sheet)
+    assert payload["options"] == DEFAULTS
+    [payload] = payloads(lab, sheet, columns='{"background": "Background", "metadata": "Metadata"}')
+    assert payload["options"] == DEFAULTS | {"background": "#102030", "metadata": "keep"}
 
 
 def test_equal_urls_are_compressed_once_for_each_set_of_options(lab: Any) -> None:
@@ -49,7 +85,17 @@ def test_equal_urls_are_compressed_once_for_each_set_of_options(lab: Any) -> Non
 
 @pytest.mark.parametrize(
     ("title", "cell"),
-    [("quality", "96"), ("quality", "50%"), ("format", "bmp"), ("max_width", "0"), ("Max Height", "x")],
+    [
+        ("quality", "96"),
+        ("quality", "50%"),
+        ("format", "bmp"),
+        ("max_width", "0"),
+        ("Max Height", "x"),
+        ("Target Bytes", "499"),
+        ("Image Metadata", "gps"),
+        ("image_background", "white"),
+        ("Image Animated", "yes"),
+    ],
 )
 def test_a_cell_that_is_no_such_option_is_a_fault(lab: Any, title: str, cell: str) -> None:
     """It names the row and the column."""

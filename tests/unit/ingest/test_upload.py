@@ -95,7 +95,16 @@ def test_options_are_stored_with_defaults_filled_in(lab: Any) -> None:
     plain = lab.upload(SHEET, quality="").json["request_id"]
     asked = lab.upload(SHEET, quality="80", format="webp", max_width="640").json["request_id"]
 
-    defaults = {"quality": 50, "format": "jpeg", "max_width": None, "max_height": None}
+    defaults = {
+        "quality": 50,
+        "format": "jpeg",
+        "max_width": None,
+        "max_height": None,
+        "target_bytes": None,
+        "metadata": "copyright",
+        "background": "#ffffff",
+        "animated": "first",
+    }
     assert lab.batch_row(plain)["options"] == defaults
     assert lab.batch_row(asked)["options"] == defaults | {"quality": 80, "format": "webp", "max_width": 640}
 
@@ -110,7 +119,7 @@ def test_options_are_stored_with_defaults_filled_in(lab: Any) -> None:
         ({"webhook_url": "ftp://x/"}, "webhook_url"),
         ({"webhook_url": "http://user:pw@x/"}, "webhook_url"),
         ({"webhook_url": "http://x/" + "y" * 2083}, "webhook_url"),
-        ({"target_bytes": "5000"}, "target_bytes"),
+        ({"min_ssim": "0.97"}, "min_ssim"),
     ],
 )
 def test_a_bad_form_field_is_named(lab: Any, form: dict[str, str], field: str) -> None:

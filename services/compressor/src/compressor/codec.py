@@ -1,35 +1,50 @@
 """One picture in, one smaller picture out: bytes to `Rendition`, or a `CodecError`. Pure; Pillow only.
 
 The pipeline: name the format by content, open with that one decoder, refuse too many pixels before decoding, decode,
-bring to eight bits, shrink, convert to sRGB, turn upright, flatten or keep alpha, encode without any metadata.
-
-Never bigger: when the output has the source's format, the result is the smaller of the re-encoded picture and the
-source's own bytes with all metadata taken out losslessly (note KEPT_ORIGINAL). The source's bytes do not qualify when
-its pixels had to change (turned, shrunk, converted from a colour profile or from CMYK, one frame of several); then a
-lossy picture is encoded again at lower quality, twice at most (QUALITY_REDUCED), and the smallest is taken.
+bring to eight bits, shrink, convert to sRGB, turn upright, flatten or keep alpha, encode (`encoding`) without any
+metadata but what `exif` lets through. Never bigger than a source of the same format.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import math
-from dataclasses import dataclass
 
 from PIL import Image
 
-from compressor.colour import ProfileError, flattened, to_srgb, undo_adobe_inversion, with_display_mode
-from compressor.model import CodecError, Note, Options, OutcomeCode, OutputFormat, Rendition
+from compressor.colour import (
+    ProfileError,
+    flattened,
+    to_srgb,
+    undo_adobe_inversion,
+    with_display_mode,
+    without_unused_alpha,
+)
+from compressor.encoding import smallest
+from compressor.exif import kept_exif
+from compressor.model import Animated, CodecError, Note, Options, OutcomeCode, OutputFormat, Rendition
+from compressor.picture import (
+    MAX_FRAMES,
+    MAX_PIXELS,
+    Animation,
+    Picture,
+    can_hold,
+    refuse_output_size,
+    refuse_source_size,
+    too_many_pixels,
+)
 from compressor.sniff import Decodable, NotAnImage, Unsupported, is_cut_off, sniff
-from compressor.stripping import stripped
 
-ENCODER_VERSION = "1"
+ENCODER_VERSION = "2"
 """Part of every stored object's name: to be raised when equal input and options give other bytes."""
 
-MAX_PIXELS = 50_000_000
-"""Width times height; imgproxy's default. Memory follows: at most 9 bytes a pixel."""
+READS_HEIC = importlib.util.find_spec("pi_heif") is not None
+"""Whether the optional package is installed."""
+if READS_HEIC:
+    import pi_heif
 
-MAX_SIDE_PX = 16_383
-"""The longest side WebP can store."""
+    pi_heif.register_heif_opener(thumbnails=False)
 
 _MAX_SCANNED_PIXELS = 1_000_000_000  # pixels x scans of a progressive JPEG: 20 scans at 50 MP, some seconds of CPU
 _ORIENTATION_TAG = 0x0112
@@ -43,24 +58,20 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SWAPPING_ORIENTATIONS = frozenset({5, 6, 7, 8})
-_FORMATS = {"JPEG": OutputFormat.JPEG, "WEBP": OutputFormat.WEBP, "PNG": OutputFormat.PNG}
-_KEEP = {**_FORMATS, "GIF": OutputFormat.PNG, "BMP": OutputFormat.PNG, "TIFF": OutputFormat.PNG} | {
-    "AVIF": OutputFormat.WEBP
+_TURNED_BY_DECODER = frozenset({"TIFF", "HEIF"})
+_KEEP = {
+    "JPEG": OutputFormat.JPEG,
+    "PNG": OutputFormat.PNG,
+    "WEBP": OutputFormat.WEBP,
+    "AVIF": OutputFormat.AVIF,
+    "GIF": OutputFormat.PNG,
+    "BMP": OutputFormat.PNG,
+    "TIFF": OutputFormat.PNG,
+    "HEIF": OutputFormat.JPEG,
 }
+_ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})  # several pages of a TIFF are no animation
+_UNSET_FRAME_MS = 100  # how long browsers show a frame that says no time
 _DRAFT_FACTOR = 2  # decode to at least twice the wanted size, so that the final filter still has detail to work on
-_THOROUGH_PNG_PIXELS = 4_000_000  # above, zlib's best effort would take seconds for a few percent
-_REDUCED_QUALITIES = (0.7, 0.45)  # of the quality asked for
-
-
-@dataclass(slots=True)
-class _Work:
-    """A picture on its way through the pipeline; `intact` while the source's own pixels would do as well."""
-
-    image: Image.Image
-    source_format: str
-    output: OutputFormat
-    notes: list[Note]
-    intact: bool = True
 
 
 def compress(source: bytes, options: Options) -> Rendition:
@@ -68,35 +79,39 @@ def compress(source: bytes, options: Options) -> Rendition:
 
     Raises:
         CodecError: NOT_AN_IMAGE, UNSUPPORTED_FORMAT, TOO_MANY_PIXELS, IMAGE_TRUNCATED, DECODE_ERROR or ENCODE_ERROR.
-        MemoryError: this process is short of memory; says nothing about the picture.
+        MemoryError: this process is short of memory.
     """
     source_format = _decodable_format(source)
     try:
-        work = _decoded(source, source_format, options)
+        picture = _decoded(source, source_format, options)
     except (CodecError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels() from error
+        raise too_many_pixels() from error
     except Exception as error:
         # Decoders raise anything on hostile bytes: OSError, ValueError, SyntaxError, struct.error, ...
         if is_cut_off(source_format, source):
             raise CodecError(OutcomeCode.IMAGE_TRUNCATED, f"the {source_format} file ends too early") from error
         raise CodecError(OutcomeCode.DECODE_ERROR, f"the {source_format} file is damaged") from error
     try:
-        return _smallest(work, source, options)
+        return smallest(picture, source, options)
     except MemoryError:
         raise
     except Exception as error:
-        raise CodecError(OutcomeCode.ENCODE_ERROR, f"it cannot be written as {work.output}") from error
+        raise CodecError(OutcomeCode.ENCODE_ERROR, f"it cannot be written as {picture.output}") from error
 
 
-def output_format(source: bytes, options: Options) -> OutputFormat:
-    """Return the format that `compress` will give, without decoding.
+def output_format(source: bytes, options: Options) -> OutputFormat | None:
+    """Return the format that `compress` will give, or None when only decoding can tell.
 
     Raises:
         CodecError: NOT_AN_IMAGE or UNSUPPORTED_FORMAT.
     """
-    return _output_format(_decodable_format(source), options)
+    source_format = _decodable_format(source)
+    may_become_webp = options.animated is Animated.KEEP and source_format in _ANIMATED
+    if options.output is OutputFormat.AUTO or (options.output is OutputFormat.KEEP and may_become_webp):
+        return None
+    return _output_format(source_format, options)
 
 
 def _output_format(source_format: str, options: Options) -> OutputFormat:
@@ -107,59 +122,91 @@ def _decodable_format(source: bytes) -> str:
     match sniff(source):
         case Decodable(image_format):
             return image_format
+        case Unsupported("HEIC") if READS_HEIC:
+            return "HEIF"
         case Unsupported(name, hint):
             raise CodecError(OutcomeCode.UNSUPPORTED_FORMAT, f"{name} is not supported: {hint}")
         case NotAnImage(looks_like):
             raise CodecError(OutcomeCode.NOT_AN_IMAGE, f"it looks like {looks_like}")
 
 
-def _too_many_pixels(width: int = 0, height: int = 0) -> CodecError:
-    size = f"{width} x {height} px; " if width else ""
-    return CodecError(
-        OutcomeCode.TOO_MANY_PIXELS, f"{size}the limits are {MAX_PIXELS} pixels and {MAX_SIDE_PX} px a side"
-    )
-
-
-def _decoded(source: bytes, source_format: str, options: Options) -> _Work:
+def _decoded(source: bytes, source_format: str, options: Options) -> Picture:
     """Decode, shrink, convert and turn: everything but the encoding."""
     image: Image.Image = Image.open(io.BytesIO(source), formats=[source_format])
-    width, height = image.size
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
-        raise _too_many_pixels(width, height)
-    work = _Work(image, source_format, _output_format(source_format, options), [])
+    refuse_source_size(*image.size)
+    picture = Picture(image, source_format, _output_format(source_format, options))
+    keeps_frames = _keeps_frames(picture, options)
     if source_format == "JPEG":
         # The byte pair cannot occur in compressed data; in metadata it only makes the count too high.
-        if source.count(b"\xff\xda") * width * height > _MAX_SCANNED_PIXELS:
+        if source.count(b"\xff\xda") * image.width * image.height > _MAX_SCANNED_PIXELS:
             raise CodecError(OutcomeCode.DECODE_ERROR, "the JPEG file has more scans than any honest picture")
-    elif getattr(image, "is_animated", False):
-        work.notes.append(Note.FIRST_FRAME)
-        work.intact = False
+    elif not keeps_frames and getattr(image, "is_animated", False):
+        picture.note(Note.FIRST_FRAME)
+        picture.intact = False
     if source_format != "JPEG":
         # Before EXIF is looked at: a PNG's may follow its pixels, and an error there must not pass for bad EXIF.
         image.load()
-    orientation = _orientation(work)
+    orientation = _orientation(picture, options)
     target = _target_size(image.size, orientation, options)
+    if options.output is OutputFormat.KEEP and not can_hold(picture.output, target or image.size):
+        picture.output = OutputFormat.WEBP  # a large AVIF
+    refuse_output_size(picture.output, target or image.size)
     if target is not None and source_format == "JPEG":
         image.draft(None, (target[0] * _DRAFT_FACTOR, target[1] * _DRAFT_FACTOR))
-    image.load()
-    _convert(work, target)
     turn = _TURNS.get(orientation)
-    if turn is not None:
-        work.image = work.image.transpose(turn)
-        work.intact = False
-    return work
+    if keeps_frames:
+        _finish_frames(picture, target, turn, options)
+    else:
+        image.load()
+        picture.image = _finished(picture, image, target, turn, options)
+    return picture
 
 
-def _orientation(work: _Work) -> int:
-    if work.source_format == "TIFF":
-        return 1  # Pillow turns these while decoding
+def _keeps_frames(picture: Picture, options: Options) -> bool:
+    """Return whether this becomes an animated WebP, and settle the format if that was open."""
+    image = picture.image
+    if options.animated is Animated.FIRST or picture.source_format not in _ANIMATED:
+        return False
+    if not getattr(image, "is_animated", False):
+        return False
+    if options.output not in {OutputFormat.WEBP, OutputFormat.KEEP, OutputFormat.AUTO}:
+        return False
+    frames = getattr(image, "n_frames", 1)
+    if frames > MAX_FRAMES or frames * image.width * image.height > MAX_PIXELS:
+        picture.note(Note.ANIMATION_TOO_LONG)
+        return False
+    picture.output = OutputFormat.WEBP
+    return True
+
+
+def _finish_frames(
+    picture: Picture, target: tuple[int, int] | None, turn: Image.Transpose | None, options: Options
+) -> None:
+    source = picture.image
+    frames, durations = [], []
+    for number in range(getattr(source, "n_frames", 1)):
+        source.seek(number)
+        source.load()
+        frames.append(_finished(picture, source.copy(), target, turn, options))
+        durations.append(round(source.info.get("duration") or _UNSET_FRAME_MS))
+    plays = source.info.get("loop", 1 if picture.source_format == "GIF" else 0)
+    if picture.source_format == "GIF" and "loop" in source.info and plays:
+        plays += 1  # a GIF counts how often it is shown again
+    picture.image = frames[0]
+    picture.animation = Animation(tuple(frames[1:]), tuple(durations), min(plays, 65_535))
+
+
+def _orientation(picture: Picture, options: Options) -> int:
+    """Return how the picture must be turned, and keep of its EXIF what is wanted."""
+    orientation = 1
     try:
-        orientation = work.image.getexif().get(_ORIENTATION_TAG, 1)
+        if picture.source_format not in _TURNED_BY_DECODER:
+            orientation = picture.image.getexif().get(_ORIENTATION_TAG, 1)
+        picture.exif = kept_exif(picture.image, options.metadata)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - a broken EXIF block raises anything; the picture itself may be fine
-        work.notes.append(Note.EXIF_IGNORED)
-        return 1
+        picture.note(Note.EXIF_IGNORED)
     return orientation if isinstance(orientation, int) else 1
 
 
@@ -174,12 +221,33 @@ def _target_size(size: tuple[int, int], orientation: int, options: Options) -> t
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _convert(work: _Work, target: tuple[int, int] | None) -> None:
-    profile = work.image.info.get("icc_profile")
-    image = work.image
-    if target is None and not profile and work.output is OutputFormat.PNG and image.mode in {"P", "1"}:
-        return  # a palette is what makes these small
-    if image.mode == "CMYK" and work.source_format == "JPEG":
+def _finished(
+    picture: Picture,
+    image: Image.Image,
+    target: tuple[int, int] | None,
+    turn: Image.Transpose | None,
+    options: Options,
+) -> Image.Image:
+    """Return decoded pixels as they are to be encoded."""
+    profile = image.info.get("icc_profile")
+    if target is None and not profile and picture.output is OutputFormat.PNG and image.mode in {"P", "1"}:
+        finished = image  # a palette is what makes these small
+    else:
+        finished = _converted(picture, image, target, profile)
+    if picture.output is OutputFormat.JPEG:
+        finished = flattened(finished, options.background)
+    elif picture.output is OutputFormat.AUTO:
+        finished = without_unused_alpha(finished)
+    if turn is not None:
+        finished = finished.transpose(turn)
+        picture.intact = False
+    return finished
+
+
+def _converted(
+    picture: Picture, image: Image.Image, target: tuple[int, int] | None, profile: bytes | None
+) -> Image.Image:
+    if image.mode == "CMYK" and picture.source_format == "JPEG":
         image = undo_adobe_inversion(image)
     changes_colour = image.mode in {"CMYK", "LAB", "F", "I"}
     image = with_display_mode(image)
@@ -189,57 +257,11 @@ def _convert(work: _Work, target: tuple[int, int] | None) -> None:
         try:
             converted = to_srgb(image, profile)
         except ProfileError:
-            work.notes.append(Note.PROFILE_IGNORED)
+            picture.note(Note.PROFILE_IGNORED)
         else:
             changes_colour = changes_colour or converted is not image
             image = converted
     if image.mode == "CMYK":
         image = image.convert("RGB")
-    if work.output is OutputFormat.JPEG:
-        image = flattened(image)
-    work.intact = work.intact and target is None and not changes_colour
-    work.image = image
-
-
-def _smallest(work: _Work, source: bytes, options: Options) -> Rendition:
-    # Encoders write comments and profiles found here without being asked to.
-    kept = {"transparency"} if work.image.mode in {"P", "1"} else set()
-    work.image.info = {key: value for key, value in work.image.info.items() if key in kept}
-    data = _encoded(work.image, work.output, options.quality)
-    if _FORMATS.get(work.source_format) is work.output and len(data) >= len(source):
-        data = _not_bigger(work, source, data, options)
-    width, height = work.image.size
-    return Rendition(data, work.output, width, height, tuple(work.notes))
-
-
-def _not_bigger(work: _Work, source: bytes, data: bytes, options: Options) -> bytes:
-    if work.intact:
-        original = stripped(work.source_format, source)
-        if original is not None and len(original) <= len(data):
-            work.notes.append(Note.KEPT_ORIGINAL)
-            return original
-    if work.output is not OutputFormat.PNG:
-        for factor in _REDUCED_QUALITIES:
-            if len(data) <= len(source):
-                break
-            smaller = _encoded(work.image, work.output, max(1, round(options.quality * factor)), thorough=True)
-            if len(smaller) < len(data):
-                data = smaller
-                if Note.QUALITY_REDUCED not in work.notes:
-                    work.notes.append(Note.QUALITY_REDUCED)
-    if len(data) > len(source):
-        work.notes.append(Note.LARGER_THAN_SOURCE)
-    return data
-
-
-def _encoded(image: Image.Image, output: OutputFormat, quality: int, *, thorough: bool = False) -> bytes:
-    """Encode; `thorough` makes JPEG's tables to measure, which costs memory and time and saves hundreds of bytes."""
-    buffer = io.BytesIO()
-    match output:
-        case OutputFormat.JPEG:
-            image.save(buffer, "JPEG", quality=quality, optimize=thorough)
-        case OutputFormat.WEBP:
-            image.save(buffer, "WEBP", quality=quality, method=4)
-        case _:
-            image.save(buffer, "PNG", optimize=image.width * image.height <= _THOROUGH_PNG_PIXELS)
-    return buffer.getvalue()
+    picture.intact = picture.intact and target is None and not changes_colour
+    return image

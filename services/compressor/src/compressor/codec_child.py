@@ -23,7 +23,7 @@ from typing import Any
 from PIL import Image
 
 from compressor.codec import compress
-from compressor.model import CodecError, Options, Rendition
+from compressor.model import Animated, CodecError, Metadata, Options, OutputFormat, Rendition
 
 LENGTHS = struct.Struct(">IQ")
 _MAX_FILES = 64
@@ -64,12 +64,21 @@ def serve(sock: socket.socket, cpu_s: int, work: Callable[[bytes, Options], Rend
         except (EOFError, ConnectionError):
             return
         _allow_cpu(cpu_s)
-        answer, data = _answered(work, source, Options(**header))
+        answer, data = _answered(work, source, _options(header))
         answer["rss_bytes"] = _resident_bytes()
         try:
             send_frame(sock, answer, data)
         except ConnectionError:
             return
+
+
+def _options(header: dict[str, Any]) -> Options:
+    enums = {
+        "output": OutputFormat(header["output"]),
+        "metadata": Metadata(header["metadata"]),
+        "animated": Animated(header["animated"]),
+    }
+    return Options(**(header | enums))
 
 
 def _answered(
@@ -86,6 +95,7 @@ def _answered(
         "width": rendition.width,
         "height": rendition.height,
         "notes": rendition.notes,
+        "quality": rendition.quality,
     }
     return answer, rendition.data
 

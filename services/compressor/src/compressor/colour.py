@@ -6,7 +6,7 @@ import io
 from functools import lru_cache
 from typing import Any
 
-from PIL import Image, ImageChops, ImageCms
+from PIL import Image, ImageChops, ImageCms, ImageColor
 
 _MAX_PROFILE_BYTES = 4 * 1024 * 1024
 _SRGB_TOLERANCE = 2  # of 255; a profile that moves no probe further is as good as sRGB
@@ -80,19 +80,29 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     return image if converted_image is None else converted_image
 
 
-def flattened(image: Image.Image) -> Image.Image:
-    """Return the picture without alpha, composed on white; the same object when it has none."""
-    if image.mode == "LA":
+def flattened(image: Image.Image, background: str) -> Image.Image:
+    """Return the picture without alpha, composed on a colour such as `#ffffff`; the same object when it has none."""
+    red, green, blue = ImageColor.getrgb(background)[:3]
+    if image.mode == "LA" and red == green == blue:
         gray, alpha = image.split()
-        ground = Image.new("L", image.size, 255)
+        ground = Image.new("L", image.size, red)
         ground.paste(gray, mask=alpha)
         return ground
+    if image.mode == "LA":
+        image = image.convert("RGBA")
     if image.mode == "RGBA":
-        ground = Image.new("RGB", image.size, (255, 255, 255))
+        ground = Image.new("RGB", image.size, (red, green, blue))
         # Pasted as it is, with itself as mask: bands split off would cost another five bytes a pixel.
         ground.paste(image, mask=image)
         return ground
     return image
+
+
+def without_unused_alpha(image: Image.Image) -> Image.Image:
+    """Return the picture without an alpha channel that makes nothing transparent; else the same object."""
+    if image.mode not in {"LA", "RGBA"} or image.getchannel("A").getextrema() != (255, 255):
+        return image
+    return image.convert(image.mode[:-1])
 
 
 @lru_cache(maxsize=16)

@@ -65,11 +65,32 @@ class FetchError(ImageError):
 
 
 class OutputFormat(StrEnum):
-    """What a customer may ask for; `keep` means the source's own format where it is one of the other three."""
+    """What a customer may ask for.
+
+    `keep` means the source's own format where it is one of the first four; `auto` the smallest of JPEG (where nothing
+    is transparent), WebP and, for drawings, PNG.
+    """
 
     JPEG = "jpeg"
     WEBP = "webp"
+    AVIF = "avif"
     PNG = "png"
+    KEEP = "keep"
+    AUTO = "auto"
+
+
+class Metadata(StrEnum):
+    """What is left of the source's EXIF: nothing, author and rights, or also how it was taken. GPS never is."""
+
+    STRIP = "strip"
+    COPYRIGHT = "copyright"
+    KEEP = "keep"
+
+
+class Animated(StrEnum):
+    """What becomes of an animation: its first frame, or an animated WebP where the output can be one."""
+
+    FIRST = "first"
     KEEP = "keep"
 
 
@@ -78,9 +99,11 @@ class Note(StrEnum):
 
     KEPT_ORIGINAL = "KEPT_ORIGINAL"
     FIRST_FRAME = "FIRST_FRAME"
+    ANIMATION_TOO_LONG = "ANIMATION_TOO_LONG"
     PROFILE_IGNORED = "PROFILE_IGNORED"
     EXIF_IGNORED = "EXIF_IGNORED"
     QUALITY_REDUCED = "QUALITY_REDUCED"
+    TARGET_MISSED = "TARGET_MISSED"
     LARGER_THAN_SOURCE = "LARGER_THAN_SOURCE"
 
 
@@ -89,28 +112,47 @@ class Options:
     """How to compress.
 
     Args:
-        quality: 1-95, of JPEG and WebP; PNG is lossless and ignores it.
+        quality: 1-95, of JPEG, WebP and AVIF; PNG is lossless and ignores it.
         output: the wanted format.
         max_width: px of the upright picture, or None; pictures are never enlarged.
         max_height: likewise.
+        target_bytes: the file's wanted size; quality is lowered, never raised, to get there. None: no such wish.
+        metadata: what is left of EXIF.
+        background: six lower-case hexadecimal digits after `#`; transparent pixels are laid on it for JPEG.
+        animated: what becomes of an animation.
     """
 
     quality: int = 50
     output: OutputFormat = OutputFormat.JPEG
     max_width: int | None = None
     max_height: int | None = None
+    target_bytes: int | None = None
+    metadata: Metadata = Metadata.COPYRIGHT
+    background: str = "#ffffff"
+    animated: Animated = Animated.FIRST
 
     def canonical(self) -> str:
         """Return the same text for equal options: a part of the stored object's name."""
-        return f"q={self.quality};f={self.output};w={self.max_width or 0};h={self.max_height or 0}"
+        size = f"w={self.max_width or 0};h={self.max_height or 0};t={self.target_bytes or 0}"
+        return f"q={self.quality};f={self.output};{size};m={self.metadata};b={self.background};a={self.animated}"
 
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """A compressed picture: its bytes, its format (`jpeg`, `webp` or `png`), its size in px, and the notes."""
+    """A compressed picture: its bytes, its format (one of the first four), its size in px, and what was done.
+
+    `quality` is what the encoder was given; None for PNG and for the source's own data.
+    """
 
     data: bytes
     format: OutputFormat
     width: int
     height: int
     notes: tuple[Note, ...] = ()
+    quality: int | None = None
+
+    @property
+    def detail(self) -> str:
+        """The notes in one line, with the quality that was chosen if it was not the one asked for."""
+        chosen = Note.QUALITY_REDUCED in self.notes and self.quality is not None
+        return ", ".join([*self.notes, *([f"quality={self.quality}"] if chosen else [])])

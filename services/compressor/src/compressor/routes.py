@@ -9,12 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chassis.errors import FieldViolation
 from chassis.identity import CallerGuard
-from compressor.codec import MAX_SIDE_PX
 from compressor.errors import invalid_request
-from compressor.model import Options, OutputFormat
+from compressor.model import Animated, Metadata, Options, OutputFormat
+from compressor.picture import MAX_OUTPUT_SIDE_PX
 from compressor.service import Compressor, Job
 
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+
+
+_MAX_LIMIT_PX = min(MAX_OUTPUT_SIDE_PX.values())
 
 
 class CompressOptions(BaseModel):
@@ -24,8 +27,25 @@ class CompressOptions(BaseModel):
 
     quality: int = Field(ge=1, le=95, strict=True)
     format: OutputFormat
-    max_width: int | None = Field(None, ge=1, le=MAX_SIDE_PX, strict=True)
-    max_height: int | None = Field(None, ge=1, le=MAX_SIDE_PX, strict=True)
+    max_width: int | None = Field(None, ge=1, le=_MAX_LIMIT_PX, strict=True)
+    max_height: int | None = Field(None, ge=1, le=_MAX_LIMIT_PX, strict=True)
+    target_bytes: int | None = Field(None, ge=500, le=26_214_400, strict=True)
+    metadata: Metadata = Metadata.COPYRIGHT
+    background: str = Field("#ffffff", pattern=r"^#[0-9a-f]{6}$")
+    animated: Animated = Animated.FIRST
+
+    def to_options(self) -> Options:
+        """Return the codec's options."""
+        return Options(
+            self.quality,
+            self.format,
+            self.max_width,
+            self.max_height,
+            self.target_bytes,
+            self.metadata,
+            self.background,
+            self.animated,
+        )
 
 
 class CompressRequest(BaseModel):
@@ -41,9 +61,8 @@ class CompressRequest(BaseModel):
 
     def to_job(self, *, redelivered: bool) -> Job:
         """Return the use case's input."""
-        options = Options(self.options.quality, self.options.format, self.options.max_width, self.options.max_height)
         repeated = redelivered or self.attempt > 1
-        return Job(self.request_id, self.image_id, self.attempt, self.url, options, repeated)
+        return Job(self.request_id, self.image_id, self.attempt, self.url, self.options.to_options(), repeated)
 
 
 def add_routes(app: Flask, guard: CallerGuard, compressor: Compressor, *, tasks_service_account: str) -> None:

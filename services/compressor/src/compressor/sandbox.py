@@ -148,9 +148,14 @@ class _Child:
             raise _ShortOfMemoryError
         if "code" in header:
             raise CodecError(OutcomeCode(header["code"]), str(header["detail"])[:500])
-        notes = tuple(Note(note) for note in header["notes"])
+        quality = header["quality"]
         return Rendition(
-            bytes(data), OutputFormat(header["format"]), int(header["width"]), int(header["height"]), notes
+            bytes(data),
+            OutputFormat(header["format"]),
+            int(header["width"]),
+            int(header["height"]),
+            tuple(Note(note) for note in header["notes"]),
+            None if quality is None else int(quality),
         )
 
     def _receive(self) -> tuple[dict[str, Any], bytearray]:

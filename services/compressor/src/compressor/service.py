@@ -16,12 +16,10 @@ from typing import Any
 
 from chassis.clock import Clock
 from chassis.errors import ApiError
-from chassis.failpoints import reach
 from chassis.internal_calls import InternalService
 from chassis.logs import get_logger, safe_url
 from compressor.codec import output_format
 from compressor.errors import out_of_memory, outcome_not_recorded
-from compressor.failpoints import Failpoint
 from compressor.fetch import ImageFetcher
 from compressor.model import ImageError, Options, OutcomeCode
 from compressor.sandbox import CodecPool
@@ -56,11 +54,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The image lies in the bucket; `detail` lists the codec's notes."""
+    """The image lies in the bucket."""
 
     stored: StoredImage
     bytes_in: int
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +100,7 @@ class Compressor:
         outcome = self._attempt(job)
         duration_ms = round((self.clock.monotonic() - begun) * 1000)
         report = _report(job, outcome, duration_ms)
-        reach(Failpoint.IMAGE_STORED)
         applied = self._record(job, report)
-        reach(Failpoint.OUTCOME_REPORTED)
         log.info(
             "image.compressed" if isinstance(outcome, Succeeded) else "image.failed",
             request_id=job.request_id,
@@ -125,20 +120,19 @@ class Compressor:
             return Failed(error, None)
         except MemoryError as error:
             raise out_of_memory() from error
-        reach(Failpoint.IMAGE_FETCHED)
         key = ObjectKey(hashlib.sha256(source).hexdigest(), job.options)
         try:
-            if job.repeated:
-                found = self.store.find(key, output_format(source, job.options))
+            expected = output_format(source, job.options)
+            if job.repeated and expected is not None:
+                found = self.store.find(key, expected)
                 if found is not None:
-                    return Succeeded(found, len(source), "")
+                    return Succeeded(found, len(source))
             rendition = self.codec.compress(source, job.options)
         except ImageError as error:
             return Failed(error, len(source))
         except MemoryError as error:
             raise out_of_memory() from error
-        reach(Failpoint.IMAGE_ENCODED)
-        return Succeeded(self.store.create(key, rendition), len(source), ", ".join(rendition.notes))
+        return Succeeded(self.store.create(key, rendition), len(source))
 
     def _record(self, job: Job, report: dict[str, Any]) -> bool:
         try:
@@ -171,11 +165,11 @@ def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
         "duration_ms": duration_ms,
     }
     match outcome:
-        case Succeeded(stored, _, detail):
+        case Succeeded(stored, _):
             report |= {
                 "outcome": "SUCCEEDED",
                 "code": OutcomeCode.OK.value,
-                "detail": detail,
+                "detail": stored.detail,
                 "transient": False,
                 "output_url": stored.url,
                 "bytes_out": stored.size_bytes,

@@ -10,7 +10,7 @@ _HEAD_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Decodable:
-    """A picture in one of the seven formats we decode; `format` is Pillow's name for it."""
+    """A picture in one of the seven formats we always decode; `format` is Pillow's name for it."""
 
     format: str
 
@@ -69,7 +69,10 @@ _PREFIXES: tuple[tuple[bytes, Sniffed], ...] = (
 )
 
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-_HEIF_HINT = "phones can share photos as JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible)"
+_HEIF_HINT = (
+    "this server reads it only with its optional package pi-heif; "
+    "phones can share photos as JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible)"
+)
 
 
 def sniff(data: bytes) -> Sniffed:
@@ -131,7 +134,7 @@ def is_cut_off(image_format: str, data: bytes) -> bool:
             return not data.rstrip(b"\x00").endswith(b";")
         case "BMP":
             return len(data) < int.from_bytes(data[2:6], "little")
-        case "AVIF":
+        case "AVIF" | "HEIF":
             return not _boxes_are_whole(data)
         case _:
             # TIFF: offsets may point anywhere; one that points behind the end shows when decoding.

@@ -27,7 +27,7 @@ _CACHE_CONTROL = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """A rendition as it lies in the bucket; `created` is False when it lay there before."""
+    """A rendition as it lies in the bucket; `detail` lists the codec's notes, `created` is False when it lay there."""
 
     url: str
     size_bytes: int
@@ -35,6 +35,7 @@ class StoredImage:
     width: int
     height: int
     sha256: str
+    detail: str
     created: bool
 
 
@@ -85,6 +86,7 @@ class ImageStore:
             "width": str(rendition.width),
             "height": str(rendition.height),
             "encoder": ENCODER_VERSION,
+            "detail": rendition.detail,
         }
         try:
             blob.upload_from_string(
@@ -103,7 +105,14 @@ class ImageStore:
         except Exception as error:
             raise _storage_error(error) from error
         return StoredImage(
-            self._url(name), len(rendition.data), rendition.format, rendition.width, rendition.height, sha256, True
+            self._url(name),
+            len(rendition.data),
+            rendition.format,
+            rendition.width,
+            rendition.height,
+            sha256,
+            rendition.detail,
+            True,
         )
 
     def find(self, key: ObjectKey, image_format: OutputFormat) -> StoredImage | None:
@@ -130,6 +139,7 @@ class ImageStore:
             int(metadata.get("width", 0)),
             int(metadata.get("height", 0)),
             str(metadata.get("sha256", "")),
+            str(metadata.get("detail", "")),
             False,
         )
 

@@ -7,7 +7,21 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, model_validator
 
-from ingest.options import MAX_SIDE_PX, ImageOptions
+from ingest.options import (
+    ANIMATED_HELP,
+    BACKGROUND_HELP,
+    FORMAT_HELP,
+    MAX_SIDE_PX,
+    MAX_TARGET_BYTES,
+    METADATA_HELP,
+    MIN_TARGET_BYTES,
+    TARGET_HELP,
+    AnimatedPolicy,
+    Colour,
+    ImageOptions,
+    MetadataPolicy,
+    OutputFormat,
+)
 from ingest.request_parsing import Request, Text, WebUrl
 from ingest.sheets.header import CHOOSABLE, Role
 from ingest.sheets.items import Item
@@ -21,7 +35,7 @@ MAX_ITEM_NAME_CHARS = 10_000
 MAX_ITEMS = 20_000
 """Most items of a JSON upload; more go as a sheet, which is not held in memory."""
 
-MAX_CHOSEN_COLUMNS = 20
+_MAX_CHOSEN_COLUMNS = 20
 
 
 def _none_if_empty(value: object) -> object:
@@ -51,7 +65,7 @@ def _titles(what: str, titles: object) -> tuple[str, ...]:
         raise ValueError(f"{what}: must be the title of a column, or null for none")
     if not found and what in {Role.NAME.value, Role.URLS.value}:
         raise ValueError(f"{what}: every sheet needs this column")
-    if len(found) > (MAX_CHOSEN_COLUMNS if what == Role.URLS.value else 1):
+    if len(found) > (_MAX_CHOSEN_COLUMNS if what == Role.URLS.value else 1):
         raise ValueError(f"{what}: too many columns")
     return found
 
@@ -96,9 +110,13 @@ class UploadForm(UploadQuery):
     max_height: Annotated[int | None, BeforeValidator(_none_if_empty)] = Field(
         None, ge=1, le=MAX_SIDE_PX, description="Highest output in pixels"
     )
-    format: Annotated[Literal["jpeg", "webp", "png", "keep"] | None, BeforeValidator(_none_if_empty)] = Field(
-        None, description="Format of the outputs; jpeg unless given"
+    format: Annotated[OutputFormat | None, BeforeValidator(_none_if_empty)] = Field(None, description=FORMAT_HELP)
+    target_bytes: Annotated[int | None, BeforeValidator(_none_if_empty)] = Field(
+        None, ge=MIN_TARGET_BYTES, le=MAX_TARGET_BYTES, description=TARGET_HELP
     )
+    metadata: Annotated[MetadataPolicy | None, BeforeValidator(_none_if_empty)] = Field(None, description=METADATA_HELP)
+    background: Annotated[Colour | None, BeforeValidator(_none_if_empty)] = Field(None, description=BACKGROUND_HELP)
+    animated: Annotated[AnimatedPolicy | None, BeforeValidator(_none_if_empty)] = Field(None, description=ANIMATED_HELP)
 
     def options(self) -> ImageOptions:
         """Return the options of the batch, defaults filled in."""
@@ -159,6 +177,10 @@ class ColumnsDocument(BaseModel):
     format: str | None = None
     max_width: str | None = None
     max_height: str | None = None
+    target_bytes: str | None = None
+    metadata: str | None = None
+    background: str | None = None
+    animated: str | None = None
 
 
 class UploadDocument(BaseModel):
@@ -173,7 +195,11 @@ class UploadDocument(BaseModel):
     quality: int | None = Field(None, ge=1, le=95)
     max_width: int | None = Field(None, ge=1, le=MAX_SIDE_PX)
     max_height: int | None = Field(None, ge=1, le=MAX_SIDE_PX)
-    format: Literal["jpeg", "webp", "png", "keep"] | None = None
+    format: OutputFormat | None = None
+    target_bytes: int | None = Field(None, ge=MIN_TARGET_BYTES, le=MAX_TARGET_BYTES, description=TARGET_HELP)
+    metadata: MetadataPolicy | None = Field(None, description=METADATA_HELP)
+    background: Colour | None = Field(None, description=BACKGROUND_HELP)
+    animated: AnimatedPolicy | None = Field(None, description=ANIMATED_HELP)
     columns: str | None = Field(None, description='JSON such as {"urls": "Picture links", "format": null}')
     validate_only: bool | None = Field(None, description="Check everything, store nothing")
     on_invalid: OnInvalid | None = Field(None, description="reject (unless given) or skip bad rows")

@@ -58,8 +58,22 @@ OPTION_NAMES: dict[str, str] = {
     "format": "format",
     "maxwidth": "max_width",
     "maxheight": "max_height",
+    "targetbytes": "target_bytes",
+    "imagemetadata": "metadata",
+    "imagebackground": "background",
+    "imageanimated": "animated",
 }
-"""Normalised header to option: columns that set an option for their row."""
+"""Normalised header to option: columns that set an option for their row.
+
+The last three say `image`, because catalogues have columns such as `Background` that are about the product.
+"""
+
+OPTION_TITLES: dict[str, str] = {option: option for option in OPTION_NAMES.values()} | {
+    "metadata": "image_metadata",
+    "background": "image_background",
+    "animated": "image_animated",
+}
+"""Option to the title of its column in sheets that we write."""
 
 ColumnChoice = Mapping[str, Sequence[str]]
 """What a request says about columns: role or option to header names, e.g. `{"urls": ["Bild"], "format": []}`.

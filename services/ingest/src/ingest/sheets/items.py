@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingest.sheets.header import OPTION_NAMES, ROLE_NAMES, Role
+from ingest.sheets.header import OPTION_TITLES, ROLE_NAMES, Role
 from ingest.sheets.model import Dialect, Layout, ProblemList
 from ingest.sheets.records import Record
 from ingest.sheets.row_options import option_cells
@@ -33,11 +33,11 @@ class ItemList:
     def __init__(self, items: Sequence[Item]) -> None:
         self._items = items
         used = {option for item in items for option in item.options}
-        self._options = [option for option in OPTION_NAMES.values() if option in used]
+        self._options = [option for option in OPTION_TITLES if option in used]
 
     def records(self, problems: ProblemList) -> Iterator[Record]:  # noqa: ARG002 - the protocol's; JSON was parsed before
         """Yield the header and one record per item."""
-        yield Record(1, [*_COLUMNS, *self._options])
+        yield Record(1, [*_COLUMNS, *(OPTION_TITLES[option] for option in self._options)])
         for number, item in enumerate(self._items, start=2):
             set_here = option_cells(item.options)
             cells = [item.id, item.name, ", ".join(item.urls), *(set_here.get(name, "") for name in self._options)]

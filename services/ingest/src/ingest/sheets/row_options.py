@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from ingest.options import ImageOptions
 
+_WORDS = frozenset({"format", "metadata", "animated"})
+
 
 def parse_option(option: str, text: str) -> tuple[Any, str | None]:
     """Return the option's value, and what is wrong with it or None; an empty cell sets nothing.
@@ -25,7 +27,7 @@ def parse_option(option: str, text: str) -> tuple[Any, str | None]:
 def _parsed(option: str, text: str) -> tuple[Any, str | None]:
     if not text:
         return None, None
-    value = {"jpg": "jpeg"}.get(text.lower(), text.lower()) if option == "format" else text
+    value = {"jpg": "jpeg"}.get(text.lower(), text.lower()) if option in _WORDS else text
     try:
         return getattr(ImageOptions.model_validate({option: value}), option), None
     except ValidationError as error:

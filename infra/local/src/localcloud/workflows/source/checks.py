@@ -23,7 +23,6 @@ from localcloud.workflows.source.steps import (
     Block,
     Branch,
     Call,
-    Ending,
     Except,
     For,
     Group,
@@ -147,7 +146,7 @@ def _check_step(step: Step, view: _View, place: Place) -> None:
             _check_block(body, view, place)
         case None:
             pass
-    _check_ending(step.ending, view, place)
+    _check_ending(step, view, place)
 
 
 def _check_assign(assign: Assign, view: _View, place: Place) -> None:
@@ -219,12 +218,11 @@ def _check_retry(retry: Retry, view: _View, place: Place) -> None:
             pass
 
 
-def _check_ending(ending: Ending | None, view: _View, place: Place) -> None:
-    match ending:
+def _check_ending(step: Step, view: _View, place: Place) -> None:
+    match step.ending:
         case None:
             return
-        case Return(value=value, position=position, unreached=unreached):
-            _check_ending(unreached, view, place)
+        case Return(value=value, position=position):
             _check_template(value, "return value", view, place)
             if view.in_parallel:
                 place.fail("return is not allowed in a parallel branch or iteration", position)
@@ -264,11 +262,10 @@ def _check_write(name: str, position: Position, view: _View, place: Place) -> No
 
 
 def _check_template(template: Template, what: str, view: _View, place: Place) -> None:
-    for each in template.expressions:
-        for node in walk(each.node):
+    for expression, position in template.expressions:
+        for node in walk(expression):
             if isinstance(node, Name) and node.name not in view.visible:
-                offset = each.offset + node.offset
-                place.fail(f"error evaluating {what}: {_unknown(node.name)}", each.position, offset=offset)
+                place.fail(f"error evaluating {what}: {_unknown(node.name)}", position)
 
 
 def _unknown(name: str) -> str:

@@ -222,11 +222,10 @@ class NextContinue:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """`return`; `unreached` is the `next` that stands beside it, to be checked like any other."""
+    """`return`."""
 
     value: Template
     position: Position
-    unreached: Ending | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,15 +23,6 @@ _PREFIX, _SUFFIX = "${", "}"
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedExpression:
-    """A parsed expression with its place; the offsets of its nodes count from `offset` characters after it."""
-
-    node: Node
-    position: Position
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Template:
     """A value to be evaluated in a scope.
 
@@ -42,7 +33,7 @@ class Template:
     position: Position
     now: RunNow | None
     later: RunLater
-    expressions: tuple[PlacedExpression, ...]
+    expressions: tuple[tuple[Node, Position], ...]
     is_constant: bool
 
 
@@ -106,8 +97,7 @@ def compile_expression_text(text: str, position: Position, linker: Linker, *, of
         code = compile_expression(node, linker)
     except ExpressionError as error:
         raise TemplateError(error.message, position, offset + error.offset) from None
-    expressions = (PlacedExpression(node, position, offset),)
-    return Template(position, *_placed(code, position), expressions, is_constant=False)
+    return Template(position, *_placed(code, position), ((node, position),), is_constant=False)
 
 
 def _placed(code: Code, position: Position) -> tuple[RunNow | None, RunLater]:
