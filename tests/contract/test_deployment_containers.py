@@ -146,10 +146,10 @@ def free_port() -> int:
 
 def connect(port: int, process: subprocess.Popen[bytes]) -> socket.socket:
     """Return a connection as soon as the service takes one."""
-    ends_at = time.monotonic() + 20
+    ends_at = time.monotonic() + 60
     while time.monotonic() < ends_at and process.poll() is None:
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=10)
+            return socket.create_connection(("127.0.0.1", port), timeout=30)
         except OSError:
             threading.Event().wait(0.05)
     pytest.fail("the service does not listen on $PORT")
@@ -186,7 +186,7 @@ def test_request_in_hand_is_finished_after_sigterm(service: str, path: str, answ
                 began = time.monotonic()
                 request.sendall(body[5:])
                 answered = request.makefile("rb").read()
-            code = process.wait(10)
+            code = process.wait(20)
             took_s = time.monotonic() - began
         finally:
             process.kill()

@@ -191,3 +191,34 @@ def test_script_and_default_name_the_same_instance() -> None:
     script = (d.TERRAFORM / "new-secrets").read_text(encoding="utf-8")
 
     assert set(re.findall(r"--instance=(\w+)", script)) == {d.default("example", "database_instance")}
+
+
+def commands(page: str) -> list[str]:
+    """Return the shell blocks of a page."""
+    return re.findall(r"```sh\n(.*?)```", text_of(page), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", ["deploy.md", "operate.md"])
+def test_every_command_is_shell(page: str) -> None:
+    """Each block can be pasted: the shell has nothing against its form."""
+    refused = [
+        done.stderr
+        for block in commands(page)
+        if (done := subprocess.run(["sh", "-n"], check=False, input=block, capture_output=True, text=True)).returncode
+    ]
+
+    assert commands(page)
+    assert refused == []
+
+
+@pytest.mark.parametrize("page", ["deploy.md", "operate.md"])
+def test_every_variable_of_a_command_is_set_before(page: str) -> None:
+    """Whoever copies from the top never meets a variable that is empty; blocks and commands in the text alike."""
+    known = {"PWD", "EDITOR", "1", "@", "placeholders"}
+    unset = []
+    for line in text_of(page).splitlines():
+        names = re.findall(r"\$\{?(\w+|@)", line)
+        known |= set(re.findall(r"(?:^|[\s;`])(\w+)=", line)) | set(re.findall(r"\bfor (\w+) in\b", line))
+        unset += [(name, line) for name in names if name not in known]
+
+    assert unset == []
