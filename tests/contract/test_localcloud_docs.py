@@ -17,6 +17,7 @@ import requests
 from contract.conformance_report import EVIDENCE, all_cases, fidelity_lines, report
 from contract.localcloud_process import PARENT, Served, eventually
 from contract.localcloud_tables import README, TABLES, table_in
+from localcloud.check import report as check_report
 
 LINES = {line["id"]: line for line in fidelity_lines()}
 WORKFLOW = f"{PARENT}/workflows/greeting"
@@ -142,3 +143,32 @@ def test_shell_of_the_readme_runs(served: Served, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "Hello gcloud" in done.stdout
+
+
+THUMBS = """
+main:
+  params: [args]
+  steps:
+    - each_image:
+        parallel:
+          for:
+            value: image
+            in: ${args.images}
+            steps:
+              - shrink:
+                  try:
+                    call: http.post
+                    args:
+                      url: ${"http://127.0.0.1:8081/compress"}
+                      body: {image: '${image}'}
+                  retry: ${http.default_retry}
+    - done:
+        return: ${len(args.images)}
+"""
+
+
+def test_check_says_what_the_readme_shows() -> None:
+    """The example is the real report of such a workflow, up to its approximations."""
+    said = "\n".join(check_report.report("thumbs.yaml", check_report.check_source(THUMBS.lstrip("\n"))))
+
+    assert said.startswith(readme_blocks("text")[0].rstrip("\n"))

@@ -39,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"localcloud: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever reads the output has seen enough (`localcloud check ... | head`); Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         print(f"localcloud: {error}", file=sys.stderr)
         return 1
@@ -163,9 +167,9 @@ async def _up(options: argparse.Namespace) -> int:
         await starting
         for process in config.processes:
             print(f"{process.name:<12} {runner.url(process.port)}")
-        for name in ("workflows", "tasks", "scheduler", "storage"):
-            if name in runner.ports:
-                print(f"{name:<12} {runner.url(name)}")
+        scheduler = ["scheduler"] if config.schedules_file is not None else []
+        for name in ("workflows", "tasks", *scheduler, "storage"):
+            print(f"{name:<12} {runner.url(name)}")
         print(f"{'executions':<12} {runner.url('workflows')}/ui/")
         print(f"\nReady. In another terminal:  . {runner.state_dir / 'env'}", flush=True)
         await ending

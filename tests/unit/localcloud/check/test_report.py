@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,14 @@ def test_file_that_is_not_there_fails_the_command(tmp_path: Path, capsys: pytest
     said = capsys.readouterr().out
     assert f"{tmp_path / 'none.yaml'}: refused\n  cannot be read: No such file or directory" in said
     assert f"{tmp_path / 'good.yaml'}: ok" in said
+
+
+def test_reader_who_has_seen_enough_gets_no_complaint() -> None:
+    """`localcloud check ... | head -1` prints one line and nothing else."""
+    check = shlex.join([sys.executable, "-m", "localcloud", "check", *[str(BATCH)] * 8])
+    done = subprocess.run(["sh", "-c", f"{check} | head -1"], capture_output=True, text=True, check=False, timeout=60)
+
+    assert (len(done.stdout.splitlines()), done.stderr) == (1, "")
 
 
 def test_memory_without_a_bound_says_how_to_give_one() -> None:
