@@ -68,7 +68,7 @@ def _row(name: str, numbers: list[int]) -> tuple[str, ...]:
 def _record(area: str, case: dict[str, Any]) -> CaseRecord:
     return CaseRecord(
         area=area,
-        title=str(case.get("name") or case.get("expression")),
+        title=str(case.get("name") or case.get("expression") or case.get("connector")),
         known_from=str(case.get("known_from", "")),
         source=str(case.get("source", "")),
         fidelity=case.get("fidelity"),

@@ -30,7 +30,14 @@ SECRET_VALUES = {
 """Secrets of the very form that infra/terraform/new-secrets gives them."""
 
 PLATFORM_VARIABLES = {"K_SERVICE", "K_REVISION"}
-NEVER_DEPLOYED = {"AUTH_CERTS_URL", "CLOUD_TASKS_EMULATOR_HOST", "WORKFLOWS_EMULATOR_HOST", "EGRESS_ALLOWED_NETWORKS"}
+NEVER_DEPLOYED = {
+    "AUTH_CERTS_URL",
+    "CLOUD_TASKS_EMULATOR_HOST",
+    "WORKFLOWS_EMULATOR_HOST",
+    "EGRESS_ALLOWED_NETWORKS",
+    "FAILPOINTS",
+    "FAILPOINTS_DIR",
+}
 
 
 def deployed_environment(service: str) -> dict[str, str]:

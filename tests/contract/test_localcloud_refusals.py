@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import requests
 from contract.conformance_report import fidelity_lines
 from contract.localcloud_process import PARENT, Served
 
+TESTS = Path(__file__).parents[1]
 WORKFLOW = f"{PARENT}/workflows/greeting"
 QUEUE = f"{PARENT}/queues/refusals"
 
@@ -90,6 +92,9 @@ SOURCES = {
 }
 """Steps that must not deploy, by the id of the line."""
 
+ELSEWHERE = {"scheduler-job-changes": "unit/localcloud/scheduler/test_scheduler.py::test_changes_to_jobs_are_refused"}
+"""Tests of what `localcloud serve` alone does not start, by the id of the line."""
+
 
 def each(probes: Mapping[str, Sequence[Any]]) -> list[Any]:
     """Return every probe as a parameter that is called after its line."""
@@ -112,7 +117,10 @@ def test_every_refused_line_has_a_probe() -> None:
     """No refusal is claimed that is not shown."""
     refused = {line["id"] for line in fidelity_lines() if line["status"] == "refused"}
 
-    assert refused == REQUESTS.keys() | SOURCES.keys()
+    assert refused == REQUESTS.keys() | SOURCES.keys() | ELSEWHERE.keys()
+    for test in ELSEWHERE.values():
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (TESTS / file).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("refusal", each(REQUESTS))

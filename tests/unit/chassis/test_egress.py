@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from chassis.address_policy import parse_networks
 from chassis.clock import SystemClock
 from chassis.egress import TRANSIENT_FAULTS, Egress, EgressError, EgressFault, EgressPolicy
-from scripted_origin import Exchange, ScriptedOrigin, answer, drip, endless, head, redirect
+from scripted_origin import Exchange, ScriptedOrigin, answer, drip, endless, head, raw, redirect
+from unit.chassis.test_address_policy import DENIED
 
 LOOPBACK = parse_networks(("127.0.0.1/32",))
 
@@ -66,19 +68,44 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_no_spelling_of_a_private_address_passes(spelling: str) -> None:
+def test_no_spelling_of_a_private_address_passes(spelling: str, dialled: list[Any]) -> None:
     """Decimal, octal, hexadecimal, short and full-width: what counts is the resolved address."""
     refusals = {EgressFault.URL_FORBIDDEN, EgressFault.DNS_FAILED, EgressFault.URL_INVALID}
 
     assert fault(make_egress(allowed=()), f"http://{spelling}/") in refusals
+    assert dialled == []
 
 
-@pytest.mark.parametrize(
-    "address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]", "[fd20:ce::254]"]
-)
-def test_literal_private_addresses_are_refused(address: str) -> None:
-    """Also in brackets."""
-    assert fault(make_egress(allowed=()), f"http://{address}/") is EgressFault.URL_FORBIDDEN
+@pytest.fixture
+def dialled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Note every address that a socket is connected to."""
+    targets: list[Any] = []
+
+    class Socket(socket.socket):
+        def connect(self, address: Any, /) -> None:
+            targets.append(address)
+            super().connect(address)
+
+    monkeypatch.setattr(socket, "socket", Socket)
+    return targets
+
+
+@pytest.mark.parametrize("line", DENIED.strip().split("\n"))
+def test_literal_private_addresses_are_refused_and_never_dialled(line: str, dialled: list[Any]) -> None:
+    """Each of the 51 special addresses, those of IPv6 in brackets, with both schemes."""
+    address = line.split(maxsplit=1)[0]
+    host = f"[{address}]" if ":" in address else address
+
+    for scheme in ("http", "https"):
+        assert fault(make_egress(allowed=()), f"{scheme}://{host}/") is EgressFault.URL_FORBIDDEN
+    assert dialled == []
+
+
+def test_the_witness_of_dialling_sees_a_call_that_is_allowed(origin: ScriptedOrigin, dialled: list[Any]) -> None:
+    """Otherwise its silence would prove nothing."""
+    make_egress().request("GET", origin.on("/", answer()))
+
+    assert dialled == [("127.0.0.1", origin.port)]
 
 
 @pytest.mark.parametrize(
@@ -222,6 +249,9 @@ def test_the_metadata_names_are_refused_even_where_loopback_is_allowed(host: str
         ("http://a.example\\@127.0.0.1/", EgressFault.URL_INVALID),
         ("http://images.example:99999/", EgressFault.URL_INVALID),
         ("http://images.example:port/", EgressFault.URL_INVALID),
+        ("http://images.example:0/", EgressFault.URL_INVALID),
+        ("http://images.example/\ta", EgressFault.URL_INVALID),
+        ("http://127.0.0.1\t@images.example/", EgressFault.URL_INVALID),
         ("http://[::1/", EgressFault.URL_INVALID),
         ("http://images.example/" + "x" * 2083, EgressFault.URL_INVALID),
         ("http://user@images.example/", EgressFault.URL_FORBIDDEN),
@@ -309,6 +339,34 @@ def test_the_deadline_spans_redirects_too(origin: ScriptedOrigin) -> None:
     assert fault(make_egress(), origin.on("/", slow_hop)) is EgressFault.TIMEOUT
 
 
+def test_a_connection_that_is_never_accepted_is_given_up(dialled: list[Any]) -> None:
+    """A listener whose queue is full drops what comes: the call ends at the connect time-out, and is transient."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as waiting:
+        for _ in range(3):
+            sock = waiting.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        dialled.clear()
+        begun = time.monotonic()
+
+        found = fault(make_egress(), f"http://127.0.0.1:{full.getsockname()[1]}/")
+
+    assert found is EgressFault.CONNECT_FAILED
+    assert 0.25 < time.monotonic() - begun < 0.6
+    assert len(dialled) == 1
+
+
+def test_a_name_with_a_hundred_dead_addresses_does_not_outlive_the_deadline() -> None:
+    """Each is tried in turn; the total time-out spans them all."""
+    egress = make_egress(
+        allowed=parse_networks(("127.0.0.0/8",)), resolve=Resolver([f"127.0.1.{number}" for number in range(1, 101)])
+    )
+    begun = time.monotonic()
+
+    assert fault(egress, "http://many.example:1/") in {EgressFault.CONNECT_FAILED, EgressFault.TIMEOUT}
+    assert time.monotonic() - begun < 1.0
+
+
 def test_a_slow_name_lookup_is_cut_at_the_deadline() -> None:
     """Getaddrinfo cannot be interrupted, but nobody waits for it."""
     release = threading.Event()
@@ -342,6 +400,14 @@ def test_a_body_can_be_cut_instead_of_refused(origin: ScriptedOrigin) -> None:
     response = make_egress().request("GET", url, truncate_at=1000)
 
     assert (len(response.body), response.truncated) == (1000, True)
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "9" * 5000], ids=["superscript", "five thousand digits"])
+def test_a_length_that_is_no_number_is_not_believed(origin: ScriptedOrigin, length: str) -> None:
+    """What comes is counted instead; the header of a stranger never breaks the call."""
+    url = origin.on("/odd", raw(head(200, [("Content-Length", length)]) + b"body"))
+
+    assert make_egress().request("GET", url).body == b"body"
 
 
 def test_a_redirect_can_be_returned_instead_of_followed(origin: ScriptedOrigin) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import time
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -39,6 +40,14 @@ def failure(fetcher: ImageFetcher, url: str) -> FetchError:
     with pytest.raises(FetchError) as caught:
         fetcher.fetch(url)
     return caught.value
+
+
+def eightfold() -> bytes:
+    """Return a picture in eight envelopes."""
+    body = PICTURE
+    for _ in range(8):
+        body = gzip.compress(body)
+    return body
 
 
 PICTURE = images.photo_jpeg(64, 48)
@@ -81,20 +90,25 @@ OK = head(200, [("Content-Type", "image/jpeg")])
             False,
         ),
         (answer(b"no gzip", headers=[("Content-Encoding", "gzip")]), OutcomeCode.INCOMPLETE, True),
+        (answer(eightfold(), headers=[("Content-Encoding", ", ".join(["gzip"] * 8))]), OutcomeCode.TOO_LARGE, False),
+        (endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), OutcomeCode.TIMEOUT, True),
+        (raw(b"an answer of HTTP/0.9"), OutcomeCode.INCOMPLETE, True),
         (redirect("http://127.0.0.1:1/"), OutcomeCode.CONNECT_FAILED, True),
         (redirect("http://10.0.0.1/"), OutcomeCode.URL_FORBIDDEN, False),
         (redirect("http://169.254.169.254/"), OutcomeCode.URL_FORBIDDEN, False),
         (redirect("http://user:pw@127.0.0.1/"), OutcomeCode.URL_FORBIDDEN, False),
         (redirect("file:///etc/passwd"), OutcomeCode.URL_INVALID, False),
         (redirect("ftp://127.0.0.1/a.jpg"), OutcomeCode.URL_INVALID, False),
+        (redirect("http://93.184.216.34:22/"), OutcomeCode.URL_FORBIDDEN, False),
         (redirect("/again"), OutcomeCode.REDIRECT_LIMIT, False),
     ],
     ids=[
         *("404", "410", "401", "403", "408", "425", "429", "304", "500", "503", "empty", "204", "206 part"),
         *("206 without range", "silent", "body drips", "headers drip", "endless", "declared too large"),
         *("shorter than declared", "chunk cut off", "closes at once", "RST", "RST in the body", "not HTTP"),
-        *("200 headers", "70 kB header", "gzip bomb", "not gzip", "to a closed port", "to a private address"),
-        *("to the metadata server", "to user info", "to a file", "to ftp", "redirect loop"),
+        *("200 headers", "70 kB header", "gzip bomb", "not gzip", "8 x gzip", "endless 100", "HTTP/0.9"),
+        *("to a closed port", "to a private address", "to the metadata server", "to user info", "to a file"),
+        *("to ftp", "to another port", "redirect loop"),
     ],
 )
 def test_whatever_an_origin_does_has_a_code(
@@ -154,6 +168,37 @@ def test_the_body_of_an_error_is_not_read(fetcher: ImageFetcher, origin: Scripte
     error = failure(fetcher, origin.on("/", endless(head(404), b"x" * 65536)))
 
     assert (error.code, error.detail) == (OutcomeCode.HTTP_4XX, "HTTP 404")
+
+
+def test_a_body_longer_than_declared_is_read_as_far_as_declared(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
+    """What follows belongs to nobody."""
+    script = raw(head(200, [("Content-Length", str(len(PICTURE)))]) + PICTURE + b"more")
+
+    assert fetcher.fetch(origin.on("/", script)) == PICTURE
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_an_answer_that_ends_it_is_asked_for_once(fetcher: ImageFetcher, origin: ScriptedOrigin, status: int) -> None:
+    """No second request within an attempt."""
+    failure(fetcher, origin.on("/", answer(status=status)))
+
+    assert len(origin.received) == 1
+
+
+def test_a_bomb_takes_no_more_memory_than_the_limit(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
+    """100 MB in 100 kB of gzip: decompressed piece by piece, given up behind 200 kB; a redirect's body is not read."""
+    bomb = gzip.compress(bytes(100_000_000))
+    origin.on("/moved", redirect("/bomb", body=bomb))
+    origin.on("/bomb", answer(bomb, headers=[("Content-Encoding", "gzip")]))
+    tracemalloc.start()
+    try:
+        error = failure(fetcher, origin.url("/moved"))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert error.code is OutcomeCode.TOO_LARGE
+    assert peak_bytes < 2_000_000
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,8 @@ def test_a_hundred_batches_finished_by_two_at_once_are_sealed_once_each(lab: Any
     assert sum(sealed) == 100
     found = lab.rows("SELECT status, pending, succeeded FROM batches")
     assert found == [{"status": "SEALING", "pending": 0, "succeeded": 2}] * 100
+    late = "SELECT 1 FROM images JOIN batches ON batch = request_id WHERE images.finished_at > batches.sealed_at"
+    assert lab.rows(late) == [], "an image ended after its batch was sealed"
 
 
 def test_shuffled_duplicate_stale_and_contradicting_reports_leave_exact_counters(make_lab: Any) -> None:

@@ -63,7 +63,7 @@ class Platform:
 
 
 async def start_platform(config: PlatformConfig, clock: Clock) -> Platform:
-    """Start identity, tasks, workflows and the scheduler, in this order.
+    """Start identity, tasks, the scheduler and workflows, in this order.
 
     Raises:
         ConfigError: queues or schedules are wrong.
@@ -117,6 +117,22 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
     )
     platform.tasks = tasks
     platform.will_stop(tasks.stop)
+    if config.schedules_file is not None:
+        faults = FaultPlan(clock, SCHEDULER_ROUTES, route_of={"job": DISPATCH})
+        jobs = Scheduler(
+            load_schedules(config.schedules_file),
+            parent=f"projects/{config.project}/locations/{config.location}",
+            clock=clock,
+            service_urls=config.service_urls,
+            emails=config.accounts,
+            mint_id_token=issuer.mint_id_token,
+            faults=faults,
+            paused=config.schedules_paused,
+        )
+        scheduler = SchedulerServer(jobs, faults, clock, host=config.host)
+        await scheduler.start(config.scheduler_port)
+        platform.scheduler = scheduler
+        platform.will_stop(scheduler.stop)
     endpoints = {"cloudtasks": tasks.base_url} | ({"storage": config.storage_url} if config.storage_url else {})
     workflows = await start_workflows_server(
         host=config.host,
@@ -136,19 +152,3 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
     )
     platform.workflows = workflows
     platform.will_stop(workflows.stop)
-    if config.schedules_file is not None:
-        faults = FaultPlan(clock, SCHEDULER_ROUTES, route_of={"job": DISPATCH})
-        jobs = Scheduler(
-            load_schedules(config.schedules_file),
-            parent=f"projects/{config.project}/locations/{config.location}",
-            clock=clock,
-            service_urls=config.service_urls,
-            emails=config.accounts,
-            mint_id_token=issuer.mint_id_token,
-            faults=faults,
-            paused=config.schedules_paused,
-        )
-        scheduler = SchedulerServer(jobs, faults, clock, host=config.host)
-        await scheduler.start(config.scheduler_port)
-        platform.scheduler = scheduler
-        platform.will_stop(scheduler.stop)

@@ -9,12 +9,14 @@ ignored; nothing is kept alive between two calls.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as LookupTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -30,10 +32,13 @@ from chassis.address_policy import Network, is_public, parse_address
 from chassis.clock import Clock
 
 _REDIRECT_CODES = frozenset({301, 302, 303, 307, 308})
-_FORBIDDEN_NAMES = ("localhost", "metadata", "metadata.google.internal", "metadata.goog")
+_METADATA_NAMES = ("metadata", "metadata.google.internal", "metadata.goog")
 _FORBIDDEN_SUFFIXES = (".localhost", ".internal", ".local", ".metadata.goog")
 _CHUNK_BYTES = 65536
+_LENGTH = re.compile(r"[0-9]{1,19}")
+"""A Content-Length worth reading: `str.isdigit` also holds for texts that `int` refuses, such as a superscript."""
 _MAX_URL_CHARS = 2083
+_MAX_CONTENT_ENCODINGS = 2  # each may multiply a body by a thousand
 
 
 class EgressFault(StrEnum):
@@ -135,11 +140,9 @@ class _Call:
 
 
 def _shut_down(sock: socket.socket) -> None:
-    try:
+    # Already closed by the peer or by urllib3: nothing left to cut.
+    with suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        # Already closed by the peer or by urllib3: nothing left to cut.
-        return
 
 
 class Egress:
@@ -178,14 +181,13 @@ class Egress:
             raise EgressError(EgressFault.URL_INVALID, "cannot be parsed") from error
         if parsed.scheme not in {"http", "https"}:
             raise EgressError(EgressFault.URL_INVALID, "is not http or https")
-        if not parsed.host:
-            raise EgressError(EgressFault.URL_INVALID, "has no host")
+        if not parsed.host or parsed.port == 0:
+            raise EgressError(EgressFault.URL_INVALID, "has no host, or port 0")
         if parsed.auth is not None:
             raise EgressError(EgressFault.URL_FORBIDDEN, "carries user name or password")
         name = parsed.host.lower().rstrip(".")
-        if not self._policy.allowed_networks and (name in _FORBIDDEN_NAMES or name.endswith(_FORBIDDEN_SUFFIXES)):
-            raise EgressError(EgressFault.URL_FORBIDDEN, "names an internal host")
-        if name in {"metadata", "metadata.google.internal", "metadata.goog"}:
+        internal = name == "localhost" or name.endswith(_FORBIDDEN_SUFFIXES)
+        if name in _METADATA_NAMES or (internal and not self._policy.allowed_networks):
             raise EgressError(EgressFault.URL_FORBIDDEN, "names an internal host")
         return parsed
 
@@ -283,10 +285,12 @@ class Egress:
     ) -> EgressResponse:
         limit = self._policy.max_body_bytes if truncate_at is None else truncate_at
         declared = response.headers.get("Content-Length", "")
-        if truncate_at is None and declared.isdigit() and int(declared) > limit:
+        if truncate_at is None and _LENGTH.fullmatch(declared) and int(declared) > limit:
             raise EgressError(EgressFault.TOO_LARGE, f"{declared} bytes, the limit is {limit}")
-        body = bytearray()
-        truncated = False
+        encodings = response.headers.get("Content-Encoding", "").count(",") + 1
+        if encodings > _MAX_CONTENT_ENCODINGS:
+            raise EgressError(EgressFault.TOO_LARGE, f"{encodings} encodings, the limit is {_MAX_CONTENT_ENCODINGS}")
+        body, truncated = bytearray(), False
         try:
             for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
                 body += chunk
@@ -310,8 +314,7 @@ class Egress:
         Raises:
             EgressError: URL_FORBIDDEN, DNS_FAILED, CONNECT_FAILED or TIMEOUT.
         """
-        addresses = self._checked_addresses(call, host, port)
-        for family, kind, protocol, target in addresses:
+        for family, kind, protocol, target in self._checked_addresses(call, host, port):
             sock = socket.socket(family, kind, protocol)
             try:
                 sock.settimeout(max(0.001, min(self._policy.connect_timeout_s, call.remaining())))

@@ -63,6 +63,13 @@ class Settings(BaseModel):
         "", alias="WORKFLOWS_EMULATOR_HOST", description="host:port (gRPC) of a Workflows emulator; empty: Google's"
     )
 
+    failpoints: CommaList = Field(
+        (),
+        alias="FAILPOINTS",
+        description="For tests: places where the process dies, `name:kill` or `name:raise`; refused on Cloud Run",
+    )
+    failpoints_dir: str = Field("", alias="FAILPOINTS_DIR", description="For tests: folder that arms each place once")
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Build the settings from environment variables.
@@ -94,6 +101,8 @@ class Settings(BaseModel):
             faults.append("AUTH_CERTS_URL: on Cloud Run only Google's certificates are accepted")
         if self.auth_mode == "platform" and not self.cloud_run_service:
             faults.append("AUTH_MODE: platform is only safe behind Cloud Run IAM (K_SERVICE is not set)")
+        if self.cloud_run_service and self.failpoints:
+            faults.append("FAILPOINTS: on Cloud Run the service dies at no failpoint")
         if faults:
             raise SettingsError(faults)
 

@@ -16,10 +16,12 @@ from typing import Any
 
 from chassis.clock import Clock
 from chassis.errors import ApiError
+from chassis.failpoints import reach
 from chassis.internal_calls import InternalService
 from chassis.logs import get_logger, safe_url
 from compressor.codec import output_format
 from compressor.errors import out_of_memory, outcome_not_recorded
+from compressor.failpoints import Failpoint
 from compressor.fetch import ImageFetcher
 from compressor.model import ImageError, Options, OutcomeCode
 from compressor.sandbox import CodecPool
@@ -100,7 +102,9 @@ class Compressor:
         outcome = self._attempt(job)
         duration_ms = round((self.clock.monotonic() - begun) * 1000)
         report = _report(job, outcome, duration_ms)
+        reach(Failpoint.IMAGE_STORED)
         applied = self._record(job, report)
+        reach(Failpoint.OUTCOME_REPORTED)
         log.info(
             "image.compressed" if isinstance(outcome, Succeeded) else "image.failed",
             request_id=job.request_id,
@@ -120,6 +124,7 @@ class Compressor:
             return Failed(error, None)
         except MemoryError as error:
             raise out_of_memory() from error
+        reach(Failpoint.IMAGE_FETCHED)
         key = ObjectKey(hashlib.sha256(source).hexdigest(), job.options)
         try:
             expected = output_format(source, job.options)
@@ -132,6 +137,7 @@ class Compressor:
             return Failed(error, len(source))
         except MemoryError as error:
             raise out_of_memory() from error
+        reach(Failpoint.IMAGE_ENCODED)
         return Succeeded(self.store.create(key, rendition), len(source))
 
     def _record(self, job: Job, report: dict[str, Any]) -> bool:

@@ -11,12 +11,14 @@ from flask import Flask
 from chassis.address_policy import parse_networks
 from chassis.clock import Clock, SystemClock
 from chassis.egress import Egress, EgressPolicy
+from chassis.failpoints import arm_failpoints
 from chassis.google_clients import new_storage_client
 from chassis.identity import CallerGuard, MetadataTokens, TokenSource
 from chassis.internal_calls import InternalService
 from chassis.logs import configure_logs
 from chassis.settings import SettingsError, exit_with_faults
 from compressor.app import create_app
+from compressor.failpoints import Failpoint
 from compressor.fetch import ImageFetcher
 from compressor.sandbox import CHILD_COMMAND, CodecPool, Limits
 from compressor.service import Compressor
@@ -31,6 +33,7 @@ def build() -> Flask:
     except SettingsError as error:
         exit_with_faults("compressor", error)
     configure_logs(service="compressor", project=settings.project, revision=settings.revision, level=settings.log_level)
+    arm_failpoints("compressor", settings, Failpoint)
     # Otherwise the client asks for the bucket's metadata in the background, which our account may not read.
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     clock = SystemClock()

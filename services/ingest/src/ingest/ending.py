@@ -8,9 +8,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from chassis.database import transact
+from chassis.failpoints import reach
 from chassis.logs import get_logger
 from ingest.batches import Batch, BatchStatus, batch_from_row, lock_batch, rfc3339
 from ingest.errors import Reason, failed_precondition, not_owner
+from ingest.failpoints import Failpoint
 from ingest.outbox import OutboxKind, add_entry
 from ingest.settings import IngestSettings
 
@@ -106,6 +108,7 @@ def finish_batch(
             payload=ending_payload(ended),
             delay_s=0 if execution is None else settings.notify_grace_s,
         )
+        reach(Failpoint.FINISH_WRITTEN)
         log.info("batch.finished", batch=str(request_id), status=ended.status.value, **ended.counts())
         return ended
 

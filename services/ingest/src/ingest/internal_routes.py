@@ -9,10 +9,12 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from chassis.failpoints import reach
 from ingest.claims import claim_page
 from ingest.dependencies import Dependencies
 from ingest.ending import ending_payload, finish_batch
 from ingest.export import export_batch
+from ingest.failpoints import Failpoint
 from ingest.handing_on import hand_on
 from ingest.imports import import_sheet
 from ingest.internal_models import (
@@ -76,6 +78,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             execution=body.execution,
             callback_url=body.callback_url,
         )
+        reach(Failpoint.OWNER_TAKEN)
         return {
             "request_id": str(started.batch.request_id),
             "owner": started.owner,
@@ -90,6 +93,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
         page = claim_page(
             engine, settings, parse_request_id(request_id), execution=body.execution, max_rows=body.max_rows
         )
+        reach(Failpoint.PAGE_CLAIMED)
         return page.to_json()
 
     @bp.get("/internal/batches/<request_id>/progress")
@@ -105,6 +109,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
         batch = finish_batch(
             engine, settings, parse_request_id(request_id), execution=body.execution, report_uri=body.report_uri
         )
+        reach(Failpoint.FINISH_COMMITTED)
         return ending_payload(batch)
 
     @bp.post("/internal/batches/<request_id>/fail")
@@ -138,8 +143,10 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     def outcome(image_id: str) -> dict[str, Any]:
         reported = parse_json(OutcomeRequest).to_outcome()
         recorded = record_outcome(engine, settings, parse_image_id(image_id), reported)
+        reach(Failpoint.OUTCOME_COMMITTED)
         if recorded.sealed:
             dependencies.callbacks.batch_sealed(recorded.batch)
+            reach(Failpoint.OWNER_WOKEN)
         if recorded.free_host is not None:
             hand_on(dependencies, recorded.free_host, recorded.batch.request_id)
         return recorded.to_json()

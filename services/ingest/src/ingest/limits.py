@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from chassis.api_keys import MAX_KEY_CHARS
 from chassis.limits import Limit
+from ingest.bulk_insert import MAX_ROW_PROBLEMS
 from ingest.doctor import MAX_HOSTS
+from ingest.hosts import MAX_LISTED_HOSTS
 from ingest.options import MAX_SIDE_PX
 from ingest.public_models import MAX_PAGE_SIZE, MAX_PAGE_TOKEN_CHARS
 from ingest.quotas import Use
@@ -14,7 +16,7 @@ from ingest.sheets.links import MAX_URL_CHARS
 from ingest.sheets.model import MAX_LISTED_PROBLEMS
 from ingest.sheets.records import MAX_FIELD_CHARS, MAX_RECORD_CHARS
 from ingest.upload_form import MAX_ITEMS_BYTES
-from ingest.upload_models import MAX_ITEM_ID_CHARS, MAX_ITEM_NAME_CHARS, MAX_ITEMS
+from ingest.upload_models import MAX_CHOSEN_COLUMNS, MAX_ITEM_ID_CHARS, MAX_ITEM_NAME_CHARS, MAX_ITEMS
 from ingest.views import MAX_PAGE_IMAGES
 
 FORM_BYTES = 1024 * 1024
@@ -37,7 +39,16 @@ _SETTINGS = (
     ("max_in_flight", "images", "Images of one batch that are worked on at the same time"),
     ("max_execution_failures", "executions", "Failed executions after which a batch has FAILED"),
     ("batch_deadline_s", "seconds", "Time after which open images fail with DEADLINE"),
+    ("lease_s", "seconds", "How long an attempt may be silent"),
+    ("retry_base_s", "seconds", "First wait after transient trouble; doubles"),
+    ("retry_max_s", "seconds", "Longest wait between attempts"),
+    ("host_concurrency", "images", "Images of one host under way at once, over all batches"),
+    ("host_starts_per_s", "images per second", "Images of one host started in a second"),
+    ("host_failures", "failures", "Failures in a row after which a host is left alone for a while"),
+    ("host_pause_s", "seconds", "How long a host is left alone"),
+    ("host_patience_s", "seconds", "Longest wait for such a host, after which its images fail"),
     ("idempotency_ttl_s", "seconds", "How long an Idempotency-Key is remembered"),
+    ("retention_days", "days", "How long an ended batch is kept"),
     ("max_start_delay_s", "seconds", "Wait of the oldest batch for its start, above which uploads are refused"),
 )
 _CONSTANTS = (
@@ -59,6 +70,9 @@ _CONSTANTS = (
     Limit("max_api_key_characters", MAX_KEY_CHARS, "characters", "Longest API key"),
     Limit("max_listed_problems", MAX_LISTED_PROBLEMS, "problems", "Problems of a sheet that are listed; all count"),
     Limit("max_hosts", MAX_HOSTS, "hosts", "Hosts that a check of a sheet lists; all count"),
+    Limit("max_listed_hosts", MAX_LISTED_HOSTS, "hosts", "Hosts that a batch lists; all count"),
+    Limit("max_row_problems", MAX_ROW_PROBLEMS, "problems", "Problems that are kept with a skipped row"),
+    Limit("max_chosen_columns", MAX_CHOSEN_COLUMNS, "titles", "Titles of URL columns in `columns`"),
 )
 
 FLAT_LIMITS = (

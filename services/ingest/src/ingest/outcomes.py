@@ -15,9 +15,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from chassis.database import transact
+from chassis.failpoints import reach
 from chassis.logs import get_logger
 from ingest.batches import Batch, BatchStatus, ImageStatus, load_batch, lock_batch
 from ingest.errors import ApiError, Reason, Status, not_found
+from ingest.failpoints import Failpoint
 from ingest.hosts import note_answer, note_trouble
 from ingest.settings import IngestSettings
 from ingest.settling import Settled, count_ended
@@ -123,6 +125,7 @@ def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, out
         recorded = _decide(connection, settings, image_id, image, outcome)
         if recorded.applied:
             _note_host(connection, settings, image, outcome)
+        reach(Failpoint.OUTCOME_WRITTEN)
         waiting = recorded.applied and image["host_waiting"]
         return replace(recorded, free_host=image["host"] if waiting else None)
 

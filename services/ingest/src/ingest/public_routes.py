@@ -10,11 +10,13 @@ from flask import Blueprint, Response, jsonify
 
 from chassis.api_keys import Scope
 from chassis.database import transact
+from chassis.failpoints import reach
 from chassis.key_guard import caller
 from ingest.batches import Batch, rfc3339
 from ingest.client_changes import cancel_batch, retry_batch
 from ingest.dependencies import Dependencies
 from ingest.doctor import corrected_csv, validation_answer
+from ingest.failpoints import Failpoint
 from ingest.limits import FLAT_LIMITS, limits_of
 from ingest.options import FORMATS
 from ingest.public_models import BatchReference, ListQuery, PageQuery, StatusQuery
@@ -54,6 +56,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
             response=_upload_answer(settings, request_id, sheet),
             key=None if key is None else IdempotencyKey(key, fingerprint(sent.body, sent.fields)),
         )
+        reach(Failpoint.UPLOAD_COMMITTED)
         relay_start_now(engine, dependencies.tasks, settings, accepted.outbox_id)
         response = jsonify(accepted.response)
         response.status_code = 202

@@ -69,6 +69,7 @@ _RETURN_EXPIRED = text(
 )
 
 # The counter and the seal are one statement: whoever brings `pending` to 0 seals, and nobody else can.
+# now() is when the transaction began: the one that seals may have begun before another one that ended an image.
 _COUNT_ENDED = text(
     """
     UPDATE batches SET
@@ -79,7 +80,8 @@ _COUNT_ENDED = text(
         bytes_out = bytes_out + :bytes_out,
         status = CASE WHEN pending = :succeeded + :failed AND status IN ('PENDING', 'PROCESSING')
                       THEN 'SEALING' ELSE status END,
-        sealed_at = CASE WHEN pending = :succeeded + :failed THEN coalesce(sealed_at, now()) ELSE sealed_at END
+        sealed_at = CASE WHEN pending = :succeeded + :failed
+                         THEN coalesce(sealed_at, clock_timestamp()) ELSE sealed_at END
     WHERE request_id = :batch
     RETURNING *
     """

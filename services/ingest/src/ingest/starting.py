@@ -9,11 +9,13 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from chassis.database import transact
+from chassis.failpoints import reach
 from chassis.logs import get_logger
 from ingest.batches import Batch, load_batch
 from ingest.ending import ending_message
 from ingest.errors import ApiError
 from ingest.executions import Executions
+from ingest.failpoints import Failpoint
 from ingest.outbox import OutboxEntry, lease_entries, remove_entry
 from ingest.ownership import drop_dead_execution, record_execution
 from ingest.settings import IngestSettings
@@ -56,7 +58,10 @@ def create_execution(engine: Engine, executions: Executions, request_id: UUID) -
     Raises:
         ApiError: 503 EXECUTIONS_UNAVAILABLE.
     """
-    record_execution(engine, request_id, executions.create(request_id))
+    execution = executions.create(request_id)
+    reach(Failpoint.EXECUTION_CREATED)
+    record_execution(engine, request_id, execution)
+    reach(Failpoint.EXECUTION_RECORDED)
 
 
 def relay_start_now(engine: Engine, queue: TaskQueue, settings: IngestSettings, outbox_id: int | None) -> None:
@@ -88,4 +93,6 @@ def relay_start(engine: Engine, queue: TaskQueue, settings: IngestSettings, entr
         body={"request_id": str(entry.batch)},
         dispatch_deadline_s=_DISPATCH_DEADLINE_S,
     )
+    reach(Failpoint.START_TASK_CREATED)
     remove_entry(engine, entry.id)
+    reach(Failpoint.START_ENTRY_REMOVED)

@@ -12,9 +12,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine, text
 
 from chassis.database import transact
+from chassis.failpoints import reach
 from ingest.batches import Batch, load_batch
 from ingest.bulk_insert import copy_sheet
 from ingest.errors import ApiError, Reason, Status
+from ingest.failpoints import Failpoint
 from ingest.options import ImageOptions
 from ingest.outbox import OutboxKind, add_entry
 from ingest.quotas import Use, check_backlog, check_quotas, confirm_quotas
@@ -119,6 +121,7 @@ def submit_upload(
         if _insert_batch(connection, settings, submission, request_id, import_key=None):
             outbox_id = add_entry(connection, OutboxKind.START, request_id, generation=1)
         confirm_quotas(connection, settings, submission.owner, new)
+        reach(Failpoint.UPLOAD_WRITTEN)
         return Accepted(request_id, response, replayed=False, outbox_id=outbox_id)
 
     return transact(engine, work)

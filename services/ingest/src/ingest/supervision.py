@@ -10,12 +10,14 @@ from functools import partial
 from uuid import UUID
 
 from chassis.database import transact
+from chassis.failpoints import reach
 from chassis.logs import get_logger
 from ingest.batches import Batch, BatchStatus, load_batch
 from ingest.claims import ClaimedImage, claim_page, undo_claim
 from ingest.dependencies import Dependencies
 from ingest.ending import finish_batch
 from ingest.errors import ApiError
+from ingest.failpoints import Failpoint
 from ingest.task_queue import create_compression
 
 log = get_logger(__name__)
@@ -39,6 +41,7 @@ def supervise(dependencies: Dependencies, request_id: UUID) -> None:
         batch = dispatch(dependencies, request_id)
     if batch.status is BatchStatus.SEALING:
         report = dependencies.reporter.publish(request_id)
+        reach(Failpoint.SWEEP_PUBLISHED)
         finish_batch(
             dependencies.engine, dependencies.settings, request_id, execution=None, report_uri=report.report_uri
         )
@@ -73,4 +76,5 @@ def _try_create(dependencies: Dependencies, image: ClaimedImage) -> ApiError | N
         create_compression(dependencies.tasks, dependencies.settings, image)
     except ApiError as error:
         return error
+    reach(Failpoint.SWEEP_TASK_CREATED)
     return None

@@ -13,10 +13,12 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from chassis.database import transact
+from chassis.failpoints import reach
 from chassis.logs import get_logger
 from ingest.batches import Batch, batch_from_row, load_batch, lock_batch
 from ingest.dependencies import Dependencies
 from ingest.errors import ApiError, Reason
+from ingest.failpoints import Failpoint
 from ingest.outbox import OutboxEntry, OutboxKind, lease_entries, remove_entry
 from ingest.ownership import drop_dead_execution
 from ingest.retention import forget_oldest
@@ -46,7 +48,7 @@ _OVERDUE = text(
 # Rule E of the last-image race: the counter seals; should it ever have failed to, this does.
 _SEAL = text(
     """
-    UPDATE batches SET status = 'SEALING', sealed_at = now()
+    UPDATE batches SET status = 'SEALING', sealed_at = clock_timestamp()
     WHERE request_id IN (SELECT request_id FROM batches
                          WHERE finished_at IS NULL AND status <> 'SEALING' AND pending = 0
                          LIMIT :limit FOR UPDATE SKIP LOCKED)
@@ -187,6 +189,7 @@ class Sweep:
         if batch.generation == entry.generation and batch.report_uri is not None:
             download_url = self._dependencies.reporter.publish(entry.batch).download_url
         self._dependencies.reporter.notify(entry.payload, download_url)
+        reach(Failpoint.SWEEP_NOTIFIED)
         remove_entry(self._engine, entry.id)
 
     def _forget_old(self) -> None:

@@ -35,7 +35,7 @@ MAX_ITEM_NAME_CHARS = 10_000
 MAX_ITEMS = 20_000
 """Most items of a JSON upload; more go as a sheet, which is not held in memory."""
 
-_MAX_CHOSEN_COLUMNS = 20
+MAX_CHOSEN_COLUMNS = 20
 
 
 def _none_if_empty(value: object) -> object:
@@ -65,7 +65,7 @@ def _titles(what: str, titles: object) -> tuple[str, ...]:
         raise ValueError(f"{what}: must be the title of a column, or null for none")
     if not found and what in {Role.NAME.value, Role.URLS.value}:
         raise ValueError(f"{what}: every sheet needs this column")
-    if len(found) > (_MAX_CHOSEN_COLUMNS if what == Role.URLS.value else 1):
+    if len(found) > (MAX_CHOSEN_COLUMNS if what == Role.URLS.value else 1):
         raise ValueError(f"{what}: too many columns")
     return found
 

@@ -8,6 +8,7 @@ from flask import Flask
 
 from chassis.clock import SystemClock
 from chassis.database import new_engine
+from chassis.failpoints import arm_failpoints
 from chassis.google_clients import (
     new_authorized_session,
     new_executions_client,
@@ -22,6 +23,7 @@ from ingest.app import create_app
 from ingest.callbacks import WorkflowCallbacks
 from ingest.dependencies import Dependencies
 from ingest.executions import WorkflowExecutions
+from ingest.failpoints import Failpoint
 from ingest.imports import CloudSheetStorage
 from ingest.reporter import ReporterService
 from ingest.settings import IngestSettings
@@ -35,6 +37,7 @@ def build() -> Flask:
     except SettingsError as error:
         exit_with_faults("ingest", error)
     configure_logs(service="ingest", project=settings.project, revision=settings.revision, level=settings.log_level)
+    arm_failpoints("ingest", settings, Failpoint)
     clock = SystemClock()
     return create_app(
         Dependencies(

@@ -18,6 +18,7 @@ from chassis.clock import Clock
 from chassis.database import transact
 from chassis.egress import Egress, EgressError, EgressFault
 from chassis.errors import ApiError
+from chassis.failpoints import reach
 from chassis.logs import get_logger, safe_url
 from reporter.delivery_queue import DeliveryQueue
 from reporter.delivery_store import (
@@ -53,6 +54,7 @@ from reporter.events import (
     event_type,
     sample_event_body,
 )
+from reporter.failpoints import Failpoint
 from reporter.report_store import find_report
 from reporter.retry_policy import Answered, Delivered, GivenUp, Outcome, TryAgain, Unanswered, judge
 from reporter.signature import signed_headers
@@ -156,10 +158,13 @@ class Deliveries:
             subscribed = subscribed_endpoints(connection, owner=owner, event_type=event.type)
             targets = own + [Target(e.url, e.id, disabled=e.disabled_reason is not None) for e in subscribed]
             hints = add_deliveries(connection, event, targets, now=now, sweep_time=now + self._policy.hint_grace)
+            reach(Failpoint.DELIVERIES_WRITTEN)
             return sum(not target.disabled for target in targets), hints
 
         count, hints = transact(self._engine, work)
+        reach(Failpoint.DELIVERIES_COMMITTED)
         self.hint_all(hints)
+        reach(Failpoint.DELIVERIES_HINTED)
         log.info("subscribers.noted", request_id=notice.request_id, event_type=event_type(notice), deliveries=count)
         return count
 
@@ -205,8 +210,10 @@ class Deliveries:
             lambda c: claim(c, delivery_id, attempt=attempt, now=start_time, lease_until=start_time + LEASE),
         )
         if claimed is not None:
+            reach(Failpoint.DELIVERY_LEASED)
             started = self._clock.monotonic()
             outcome = self._send(claimed, start_time)
+            reach(Failpoint.DELIVERY_SENT)
             elapsed_ms = round((self._clock.monotonic() - started) * 1000)
             self._record(
                 Hint(delivery_id, attempt),
@@ -216,6 +223,7 @@ class Deliveries:
                 start_time=start_time,
                 elapsed_ms=elapsed_ms,
             )
+            reach(Failpoint.DELIVERY_RECORDED)
         found = transact(self._engine, lambda c: standing(c, delivery_id))
         if found is None:
             raise delivery_not_found(str(delivery_id))

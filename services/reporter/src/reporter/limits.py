@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from chassis.api_keys import MAX_KEY_CHARS
 from chassis.limits import Limit
+from reporter.deliveries import MAX_READ_BYTES
 from reporter.delivery_store import MAX_ANSWER_BYTES
 from reporter.endpoint_models import MAX_DESCRIPTION_CHARS, MAX_PAGE_SIZE, MAX_URL_CHARS
 from reporter.endpoints import MAX_SECRETS
 from reporter.models import MAX_PAGE_TOKEN_CHARS, MAX_TOKEN_CHARS
-from reporter.settings import MAX_SECRET_OVERLAP_S, ReporterSettings
+from reporter.settings import MAX_DOWNLOAD_TTL_S, MAX_SECRET_OVERLAP_S, ReporterSettings
 
 MAX_BODY_BYTES = 64 * 1024
 """Largest body of a request: callers send ids, counts and two URLs."""
@@ -18,6 +19,8 @@ _SETTINGS = (
     ("download_ttl_s", "seconds", "How long a download link works"),
     ("webhook_timeout_s", "seconds", "Time for one whole delivery"),
     ("webhook_disable_after_s", "seconds", "Nothing but failures for this long disables an endpoint"),
+    ("webhook_secret_overlap_s", "seconds", "How long a replaced secret signs beside the new one"),
+    ("retention_days", "days", "How long reports and deliveries are kept"),
     ("webhook_concurrency", "deliveries", "Deliveries under way at once in a process"),
 )
 _CONSTANTS = (
@@ -29,6 +32,8 @@ _CONSTANTS = (
     Limit("max_page_size", MAX_PAGE_SIZE, "entries", "Largest page_size"),
     Limit("max_page_token_characters", MAX_PAGE_TOKEN_CHARS, "characters", "Longest page_token"),
     Limit("max_token_characters", MAX_TOKEN_CHARS, "characters", "Longest token of a download link"),
+    Limit("max_download_ttl_s", MAX_DOWNLOAD_TTL_S, "seconds", "Longest life that download links can be given"),
+    Limit("max_read_bytes", MAX_READ_BYTES, "bytes", "How much of a receiver's answer is read"),
     Limit("max_answer_bytes", MAX_ANSWER_BYTES, "bytes", "How much of a receiver's answer is kept"),
     Limit("max_api_key_characters", MAX_KEY_CHARS, "characters", "Longest API key"),
 )

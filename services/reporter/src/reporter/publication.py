@@ -18,10 +18,12 @@ from sqlalchemy import Engine
 
 from chassis.clock import Clock
 from chassis.database import transact
+from chassis.failpoints import reach
 from chassis.internal_calls import InternalService
 from chassis.logs import get_logger
 from reporter.errors import batch_not_sealed, export_incomplete
 from reporter.export import ExportBatch, ExportError, ExportRow, read_export
+from reporter.failpoints import Failpoint
 from reporter.links import CONTENT_TYPES, FAILED_CSV, OUTPUT_CSV, RESULTS_JSONL
 from reporter.objects import ReportObjects
 from reporter.report_store import Report, find_report, record_report
@@ -83,9 +85,11 @@ class ReportPublisher:
             except ExportError as error:
                 log.warning("export.refused", request_id=str(request_id), fault=str(error))
                 raise export_incomplete(str(request_id), str(error)) from error
+            reach(Failpoint.REPORT_WRITTEN)
             names = {name: f"reports/{request_id}/{batch.generation}/{name}" for name in written.files}
             for name, content in written.files.items():
                 self._objects.create(names[name], content, size_bytes=_size(content), content_type=CONTENT_TYPES[name])
+                reach(Failpoint.REPORT_OBJECT_STORED)
         report = Report(
             request_id=request_id,
             generation=batch.generation,
@@ -106,7 +110,10 @@ class ReportPublisher:
             images=written.image_count,
             elapsed_ms=round((self._clock.monotonic() - started) * 1000),
         )
-        return transact(self._engine, lambda c: record_report(c, report))
+        reach(Failpoint.REPORT_STORED)
+        recorded = transact(self._engine, lambda c: record_report(c, report))
+        reach(Failpoint.REPORT_RECORDED)
+        return recorded
 
     def _check(self, batch: ExportBatch, request_id: UUID) -> None:
         if batch.request_id != str(request_id):

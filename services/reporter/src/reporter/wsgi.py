@@ -15,6 +15,7 @@ from chassis.address_policy import parse_networks
 from chassis.clock import Clock, SystemClock
 from chassis.database import new_engine
 from chassis.egress import Egress, EgressPolicy
+from chassis.failpoints import arm_failpoints
 from chassis.google_clients import new_storage_client, new_tasks_client
 from chassis.identity import CallerGuard, MetadataTokens, TokenSource
 from chassis.internal_calls import InternalService
@@ -25,6 +26,7 @@ from reporter.deliveries import MAX_READ_BYTES, USER_AGENT, Deliveries, Delivery
 from reporter.delivery_queue import CloudTasksQueue, DeliveryQueue
 from reporter.endpoint_secrets import EndpointSecrets, split_keys
 from reporter.endpoints import EndpointPolicy, Endpoints
+from reporter.failpoints import Failpoint
 from reporter.links import DownloadLinks
 from reporter.objects import ReportObjects
 from reporter.publication import ReportPublisher
@@ -39,6 +41,7 @@ def build() -> Flask:
     except SettingsError as error:
         exit_with_faults("reporter", error)
     configure_logs(service="reporter", project=settings.project, revision=settings.revision, level=settings.log_level)
+    arm_failpoints("reporter", settings, Failpoint)
     clock = SystemClock()
     queue = CloudTasksQueue(
         new_tasks_client(settings),

@@ -83,6 +83,8 @@ async def test_error_is_an_aip_193_body(emulator: Any) -> None:
         ("GET", f"{WORKFLOW}?nonsense=1", "INVALID_ARGUMENT"),
         ("GET", f"{WORKFLOW}?fields=name", "UNIMPLEMENTED"),
         ("GET", f"{LOCATION}/workflows?pageSize=many", "INVALID_ARGUMENT"),
+        ("GET", f"{LOCATION}/workflows?pageSize=%C2%B2", "INVALID_ARGUMENT"),
+        ("GET", f"{LOCATION}/workflows?pageSize={'9' * 5000}", "INVALID_ARGUMENT"),
         ("GET", f"{LOCATION}/workflows?pageToken=bad", "INVALID_ARGUMENT"),
         ("GET", f"{WORKFLOW}/executions?view=ALL", "INVALID_ARGUMENT"),
         ("POST", f"{WORKFLOW}:triggerPubsubExecution", "INVALID_ARGUMENT"),

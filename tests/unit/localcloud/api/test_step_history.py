@@ -128,8 +128,9 @@ async def test_step_entries_are_listed_filtered_and_read(emulator: Any) -> None:
     assert len(short["stepEntries"]) == 3
     assert [entry["entryId"] for entry in skipped["stepEntries"]] == ["3"]
     assert emulator.executions.get_step_entry(name, "2")["step"] == "b"
-    with pytest.raises(GoogleError, match="was not found"):
-        emulator.executions.get_step_entry(name, "9")
+    for unknown in ("9", "\u00b2", "9" * 5000):
+        with pytest.raises(GoogleError, match="was not found"):
+            emulator.executions.get_step_entry(name, unknown)
 
 
 async def test_history_is_deleted_only_after_the_end(emulator: Any) -> None:

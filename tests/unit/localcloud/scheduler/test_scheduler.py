@@ -230,15 +230,26 @@ async def test_every_route_of_the_port_fails_on_order() -> None:
     }
     async with running(paused=True) as world:
         listed = (await world.ask("GET", "_local/routes"))[1]["routes"]
-        plain, ordered = {}, {}
+        ordered = {}
         for route, (method, path) in requests.items():
-            plain[route] = (await world.ask(method, path))[0]
             await world.ask("POST", "_local/faults", {"route": route, "fault": "fail", "code": 418})
             ordered[route] = (await world.ask(method, path))[0]
 
     assert set(listed) == {*requests, DISPATCH}
     assert ordered == dict.fromkeys(requests, 418)
-    assert {route for route, code in plain.items() if code == 501} == {"jobs.create", "jobs.patch", "jobs.delete"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", f"v1/{PARENT}/jobs"), ("PATCH", f"v1/{NAME}"), ("DELETE", f"v1/{NAME}")]
+)
+async def test_changes_to_jobs_are_refused(method: str, path: str) -> None:
+    """Jobs come from the file; the answer says so and the job stays."""
+    async with running(paused=True) as world:
+        status, answer = await world.ask(method, path, {})
+        still_there = await world.ask("GET", f"v1/{NAME}")
+
+    assert (status, answer["error"]["status"], still_there[0]) == (501, "UNIMPLEMENTED", 200)
+    assert "jobs come from the schedules file" in answer["error"]["message"]
 
 
 async def test_reset_forgets_calls_pauses_and_faults() -> None:

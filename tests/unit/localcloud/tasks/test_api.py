@@ -237,6 +237,14 @@ def test_purge_deletes_tasks_and_sets_the_purge_time(lab):
     assert asyncio.run(scenario()) == ("2023-11-14T22:13:20Z", [])
 
 
+@pytest.mark.parametrize("size", ["many", "--1", "%C2%B2", "9" * 5000], ids=["word", "signs", "superscript", "digits"])
+def test_page_size_that_is_no_number_is_refused(lab, size):
+    """Whatever Python's `int` makes of it, the answer is INVALID_ARGUMENT."""
+    [(status, body)] = _calls(lab, ("GET", f"{LOCATION}/queues?pageSize={size}"))
+
+    assert (status, body["error"]["status"]) == (400, "INVALID_ARGUMENT")
+
+
 def test_list_pages_cover_every_task_once(lab):
     """Following nextPageToken visits all tasks."""
 

@@ -155,8 +155,8 @@ def _construct_names(step: Step) -> Iterator[str]:
     if step.action is not None and step.ending is not None:
         yield "action with next, return or raise"
     for template in (*templates_of(step), *retry_templates(step)):
-        for expression, _ in template.expressions:
-            for node in walk(expression):
+        for each in template.expressions:
+            for node in walk(each.node):
                 match node:
                     case Binary(operator=operator) | Unary(operator=operator) if operator in CONSTRUCT_FACTS:
                         yield operator

@@ -97,8 +97,8 @@ def loop_template(loop: For) -> Template:
 
 def calls_in(template: Template) -> Iterator[str]:
     """Yield the names of the functions and routines that an expression calls, as often as it does."""
-    for node, _ in template.expressions:
-        yield from (part.function for part in walk(node) if isinstance(part, ExpressionCall))
+    for each in template.expressions:
+        yield from (part.function for part in walk(each.node) if isinstance(part, ExpressionCall))
 
 
 def routines_called(step: Step) -> Iterator[str]:

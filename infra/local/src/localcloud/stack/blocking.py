@@ -24,6 +24,7 @@ class Stack:
         ports: port name to number, e.g. from `free_ports(config)`.
         environment: what `${env.X}` and the port variables look into; this process's by default.
         echo: write the output of all programs to the terminal.
+        manual_clock: see `StackRunner`.
 
     Raises:
         ConfigError: a placeholder or a port is wrong.
@@ -37,8 +38,11 @@ class Stack:
         *,
         environment: Mapping[str, str] | None = None,
         echo: bool = False,
+        manual_clock: bool = False,
     ) -> None:
-        self._runner = StackRunner(config, state_dir=state_dir, ports=ports, environment=environment, echo=echo)
+        self._runner = StackRunner(
+            config, state_dir=state_dir, ports=ports, environment=environment, echo=echo, manual_clock=manual_clock
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         # The children get their end signal when the thread that started them ends, so one thread does it all.
         self._thread: threading.Thread | None = None

@@ -7,6 +7,8 @@ from email.utils import parsedate_to_datetime
 UNKNOWN = 2
 DEADLINE_EXCEEDED = 4
 UNAVAILABLE = 14
+MAX_RETRY_AFTER_S = 86_400.0
+"""Longest wait that a target may ask for (assumed): else one odd answer could outlast the retention of its task."""
 THROTTLING_CODES = frozenset({429, 503})
 
 _NAMES = {
@@ -59,7 +61,7 @@ def status_message(http_code: int) -> str:
 
 
 def retry_after_s(value: str | None, now: float) -> float | None:
-    """Return the seconds a Retry-After header asks for, None when it is missing or unreadable.
+    """Return the seconds a Retry-After header asks for, at most a day, None when it is missing or unreadable.
 
     Source: RFC 9110 section 10.2.3: delay-seconds or an HTTP-date.
     """
@@ -67,8 +69,8 @@ def retry_after_s(value: str | None, now: float) -> float | None:
         return None
     text = value.strip()
     if text.isascii() and text.isdecimal():
-        return float(text)
+        return min(float(text), MAX_RETRY_AFTER_S)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+        return min(max(0.0, parsedate_to_datetime(text).timestamp() - now), MAX_RETRY_AFTER_S)
     except (ValueError, TypeError, OverflowError):
         return None

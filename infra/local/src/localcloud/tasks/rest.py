@@ -29,6 +29,7 @@ log = logging.getLogger("localcloud.tasks")
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 """More than base64 of the largest task; larger requests are refused."""
 
+_INT32 = re.compile(r"-?[0-9]{1,10}")
 _APP_PATH = re.compile(r"/v1/apps/(?P<project>[^/:]+)")
 
 
@@ -142,7 +143,7 @@ async def _body(request: web.BaseRequest) -> Any:
 
 def _integer(query: Mapping[str, str], name: str) -> int:
     text = query.get(name, "0")
-    if not text.lstrip("-").isdecimal():
+    if _INT32.fullmatch(text) is None:
         raise invalid_argument(f"Invalid value at '{name}' (TYPE_INT32): {text!r}")
     return int(text)
 

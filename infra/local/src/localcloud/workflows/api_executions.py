@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from localcloud.workflows.executor import Executor, NewExecution
 from localcloud.workflows.list_fields import Choice, Duration, Field, Flag, Labels, Number, Texts, Time
 from localcloud.workflows.store import Store
 
+_ENTRY_ID = re.compile(r"[0-9]{1,19}")
 _WRITABLE: Mapping[str, api_fields.Reader] = {
     "argument": api_fields.argument,
     "callLogLevel": api_fields.call_log_level,
@@ -202,7 +204,7 @@ class ExecutionsApi:
         """Return one step entry."""
         shown_view = _entry_view(view)
         execution = self._store.execution(execution_name)
-        entry = execution.history.entry(int(entry_id)) if entry_id.isdigit() else None
+        entry = execution.history.entry(int(entry_id)) if _ENTRY_ID.fullmatch(entry_id) else None
         if entry is None:
             raise not_found(f"Resource '{execution_name}/stepEntries/{entry_id}' was not found")
         return step_entry_json(execution_name, entry, shown_view)

@@ -26,6 +26,7 @@ _EXECUTION = f"{_WORKFLOW}/executions/{{execution}}"
 
 _SYSTEM_PARAMETERS = frozenset({"alt", "$alt", "prettyPrint", "$prettyPrint", "key", "quotaUser", "access_token"})
 _PAGING = frozenset({"pageSize", "pageToken"})
+_INT32 = re.compile(r"[0-9]{1,10}")
 _LISTING = _PAGING | {"filter", "orderBy"}
 
 
@@ -69,7 +70,7 @@ class Call:
             GoogleError: INVALID_ARGUMENT, it is not a number.
         """
         text = self.text(name) or "0"
-        if not text.isdigit():
+        if _INT32.fullmatch(text) is None:
             raise invalid_argument(f"Invalid value at '{name}' (TYPE_INT32), \"{text}\"")
         return int(text)
 

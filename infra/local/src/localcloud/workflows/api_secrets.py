@@ -42,7 +42,7 @@ class SecretsApi:
         if found is None:
             raise not_found(f"Secret [projects/{project}/secrets/{secret_id}] not found.")
         entries = found if isinstance(found, Mapping) else {"1": found}
-        if not entries or not all(str(version).isdigit() for version in entries):
+        if not entries or not all(str(version).isdecimal() for version in entries):
             raise failed_precondition(f"{self._path}: versions of {secret_id} must be numbers")
         return {str(version): str(text) for version, text in entries.items()}
 

@@ -79,6 +79,7 @@ def request_for(method: ApiMethod, arguments: Mapping[str, Value]) -> ApiRequest
     Raises:
         WorkflowError: TypeError for a missing, unknown or ill-typed argument; ValueError for a body without JSON form.
     """
+    arguments = _with_query(method, arguments)
     known = {*method.variables, *method.query, CONNECTOR_PARAMS}
     if method.body is not BodyKind.NONE:
         known.add("body")
@@ -99,6 +100,21 @@ def request_for(method: ApiMethod, arguments: Mapping[str, Value]) -> ApiRequest
         url += f"?{urlencode(pairs, quote_via=quote)}"
     headers, body = _content(method, arguments)
     return ApiRequest(method.verb, url, headers, body)
+
+
+def _with_query(method: ApiMethod, arguments: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Return the arguments with those of the map `query` among them.
+
+    Samples of Google's give query parameters either way: workflows-demos, batch-translation/workflow.yaml.
+    """
+    query = arguments.get("query")
+    if not isinstance(query, dict) or "query" in method.query:
+        return arguments
+    if unknown := sorted(set(query) - set(method.query)):
+        raise type_error(f"{method.name}: unknown query parameter {unknown[0]!r}")
+    if twice := sorted(set(query) & set(arguments)):
+        raise type_error(f"{method.name}: argument {twice[0]!r} is also in 'query'")
+    return {**{name: value for name, value in arguments.items() if name != "query"}, **query}
 
 
 def _path_text(method: ApiMethod, name: str, arguments: Mapping[str, Value], *, is_reserved: bool) -> str:

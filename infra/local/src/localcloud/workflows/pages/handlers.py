@@ -196,6 +196,6 @@ def _execution_name(request: web.Request) -> str:
 
 def _first(request: web.Request) -> int:
     text = request.query.get("first", "0")
-    if not (text.isascii() and text.isdigit() and int(text) < _FIRST_LIMIT):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) < _FIRST_LIMIT):
         raise invalid_argument(f"first must be a number of rows, not {text!r}")
     return int(text)

@@ -108,5 +108,5 @@ def _number(entry: StepEntry, ordinal: int) -> str:
     thread = entry.thread.rpartition("/")[2]
     name, _, part = thread.rpartition(":")
     if entry.step_type in _THREADS and name == entry.step:
-        return f"#{int(part) + 1}" if part.isdigit() else f"· {part}"
+        return f"#{int(part) + 1}" if part.isdecimal() else f"· {part}"
     return f"#{ordinal}"

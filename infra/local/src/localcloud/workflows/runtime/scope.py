@@ -7,7 +7,7 @@ was not assigned yet reads as null. Does not know about: steps.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from localcloud.workflows.errors import key_error, type_error
 from localcloud.workflows.runtime.execution import Activation
@@ -98,6 +98,11 @@ class Scope:
         """Call a subworkflow, which counts as a step."""
         self.count_step()
         return await self._call_routine(self, name, arguments)
+
+    async def call_connector(self, name: str, arguments: Mapping[str, Value]) -> Value:
+        """Call a connector from an expression, which counts as a step."""
+        self.count_step()
+        return await self.host.connectors[name](self.host, arguments)
 
     def _owner(self, name: str) -> Scope | None:
         scope: Scope | None = self

@@ -27,7 +27,7 @@ from localcloud.workflows.source.steps import (
     RoutineCallee,
     RoutinePredicate,
 )
-from localcloud.workflows.source.templates import Template, constant, expression_text, is_expression
+from localcloud.workflows.source.templates import PlacedExpression, Template, constant, expression_text, is_expression
 from localcloud.workflows.stdlib.registry import Backoff, Parameter
 
 DEFAULT_MAX_RETRIES = 5
@@ -75,7 +75,7 @@ def _path_part(node: Member | Index, position: Position, place: Place) -> Templa
             return constant(key, position)
         case Index(index=index):
             code = compile_expression(index, place.linker)
-            return Template(position, code.now, code.later, ((index, position),), is_constant=False)
+            return Template(position, code.now, code.later, (PlacedExpression(index, position),), is_constant=False)
 
 
 def build_call(body: Mapping, place: Place) -> Call:

@@ -6,6 +6,7 @@ Does not know about: which names are visible where and which jumps are allowed (
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from localcloud.workflows.runtime.limits import MAX_BRANCHES, MAX_CONDITIONS
 from localcloud.workflows.source.actions import build_assign, build_call, build_retry
@@ -116,13 +117,13 @@ def _step(name: str, body: Mapping, place: Place, *, is_named: bool, extra_keys:
             place.fail(f"'{key}' needs '{needed}'", dependent.key_position)
     actions = [entry for entry in body.entries if entry.key in _ACTION_KEYS]
     endings = [entry for entry in body.entries if entry.key in _ENDING_KEYS]
-    for found in (actions, endings):
+    for found in (actions, _without_unreached(endings)):
         if len(found) > 1:
             place.fail(f"a step cannot have both '{found[0].key}' and '{found[1].key}'", found[1].key_position)
     if not actions and not endings:
         place.fail("a step needs something to do", body.position)
     action = _action(actions[0], body, place) if actions else None
-    ending = _ending(endings[0], place) if endings else None
+    ending = _endings(endings, place)
     return Step(name, action, ending, (actions or endings)[0].key_position, is_named=is_named)
 
 
@@ -142,6 +143,22 @@ def _action(entry: Entry, body: Mapping, place: Place) -> Action:
             return _try(entry, body, place)
         case _:
             return Group(build_block(entry.value, place))
+
+
+def _without_unreached(endings: list[Entry]) -> list[Entry]:
+    """Return the endings without a `next` beside a `return`: a sample of Google's has both, and returns."""
+    if {entry.key for entry in endings} == {"return", "next"}:
+        return [entry for entry in endings if entry.key == "return"]
+    return endings
+
+
+def _endings(endings: list[Entry], place: Place) -> Ending | None:
+    if not endings:
+        return None
+    taken = _without_unreached(endings)[0]
+    unreached = [_ending(entry, place) for entry in endings if entry is not taken]
+    ending = _ending(taken, place)
+    return replace(ending, unreached=unreached[0]) if isinstance(ending, Return) and unreached else ending
 
 
 def _ending(entry: Entry, place: Place) -> Ending:

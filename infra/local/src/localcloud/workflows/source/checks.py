@@ -23,6 +23,7 @@ from localcloud.workflows.source.steps import (
     Block,
     Branch,
     Call,
+    Ending,
     Except,
     For,
     Group,
@@ -146,7 +147,7 @@ def _check_step(step: Step, view: _View, place: Place) -> None:
             _check_block(body, view, place)
         case None:
             pass
-    _check_ending(step, view, place)
+    _check_ending(step.ending, view, place)
 
 
 def _check_assign(assign: Assign, view: _View, place: Place) -> None:
@@ -218,11 +219,12 @@ def _check_retry(retry: Retry, view: _View, place: Place) -> None:
             pass
 
 
-def _check_ending(step: Step, view: _View, place: Place) -> None:
-    match step.ending:
+def _check_ending(ending: Ending | None, view: _View, place: Place) -> None:
+    match ending:
         case None:
             return
-        case Return(value=value, position=position):
+        case Return(value=value, position=position, unreached=unreached):
+            _check_ending(unreached, view, place)
             _check_template(value, "return value", view, place)
             if view.in_parallel:
                 place.fail("return is not allowed in a parallel branch or iteration", position)
@@ -262,10 +264,11 @@ def _check_write(name: str, position: Position, view: _View, place: Place) -> No
 
 
 def _check_template(template: Template, what: str, view: _View, place: Place) -> None:
-    for expression, position in template.expressions:
-        for node in walk(expression):
+    for each in template.expressions:
+        for node in walk(each.node):
             if isinstance(node, Name) and node.name not in view.visible:
-                place.fail(f"error evaluating {what}: {_unknown(node.name)}", position)
+                offset = each.offset + node.offset
+                place.fail(f"error evaluating {what}: {_unknown(node.name)}", each.position, offset=offset)
 
 
 def _unknown(name: str) -> str:

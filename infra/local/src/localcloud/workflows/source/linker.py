@@ -27,7 +27,17 @@ from localcloud.workflows.stdlib.registry import (
 )
 from localcloud.workflows.values import Value
 
-_CONNECTOR_PREFIXES = ("googleapis.", "experimental.")
+_CONNECTOR_PREFIXES = ("googleapis.", "experimental.", "gke.", "shell.")
+"""Beginnings of names that production has beyond the standard library that localcloud emulates."""
+
+_POSITIONAL_CONNECTORS: Mapping[str, tuple[str, ...]] = {
+    "googleapis.secretmanager.v1.projects.secrets.versions.accessString": ("secret_id", "version", "project_id"),
+}
+"""Connectors that may be called in an expression, with the order of their arguments.
+
+Other connectors have no published order, so localcloud refuses them there.
+Source: workflows-samples, src/connectors/connector_secretmanager.workflows.yaml.
+"""
 
 
 class LinkError(Exception):
@@ -54,6 +64,8 @@ class ProgramLinker:
                     return self._routine_link(name, len(call.arguments))
                 case FunctionCallee(function=PureFunction() | HostFunction() as function):
                     return self._function_link(function, len(call.arguments))
+                case ConnectorCallee(name=name) if name in _POSITIONAL_CONNECTORS:
+                    return _connector_link(name, len(call.arguments))
                 case FunctionCallee() | ConnectorCallee():
                     raise LinkError(f"'{call.function}' blocks and must be called from a call step")
         except LinkError as error:
@@ -97,6 +109,17 @@ class ProgramLinker:
             return scope.call_routine(name, [*arguments, *defaults])
 
         return RoutineLink(invoke)
+
+
+def _connector_link(name: str, count: int) -> RoutineLink:
+    names = _POSITIONAL_CONNECTORS[name]
+    if count > len(names):
+        raise LinkError(f"too many arguments for '{name}': expected at most {len(names)}, got {count}")
+
+    def invoke(scope: Any, arguments: Sequence[Value]) -> Any:
+        return scope.call_connector(name, dict(zip(names, arguments, strict=False)))
+
+    return RoutineLink(invoke)
 
 
 def missing_defaults(name: str, parameters: tuple[Parameter, ...], count: int) -> tuple[Value, ...]:

@@ -33,15 +33,21 @@ class Place:
     def fail(self, message: str, position: Position, *, offset: int = 0) -> NoReturn:
         """Refuse the source; `offset` counts characters from `position`.
 
+        An offset that leaves the line, in an expression over several lines, is dropped: the expression is pointed at.
+
         Raises:
             SourceError: always. Example: `failed to build: error in step step2: ...` (the documented wording).
         """
         routine = "" if self.routine == "main" else f"error in sub-workflow {self.routine}: "
         step = "" if self.step is None else f"error in step {self.step}: "
+        column = position.column + offset
+        lines = self.source.splitlines()
+        if position.line <= len(lines) and column > len(lines[position.line - 1]):
+            column = position.column
         raise SourceError(
             f"failed to build: {routine}{step}{message}",
             line=position.line,
-            column=position.column + offset,
+            column=column,
             source=self.source,
         )
 

@@ -222,10 +222,11 @@ class NextContinue:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """`return`."""
+    """`return`; `unreached` is the `next` that stands beside it, to be checked like any other."""
 
     value: Template
     position: Position
+    unreached: Ending | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,15 @@ _PREFIX, _SUFFIX = "${", "}"
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedExpression:
+    """A parsed expression with its place; the offsets of its nodes count from `offset` characters after it."""
+
+    node: Node
+    position: Position
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """A value to be evaluated in a scope.
 
@@ -33,7 +42,7 @@ class Template:
     position: Position
     now: RunNow | None
     later: RunLater
-    expressions: tuple[tuple[Node, Position], ...]
+    expressions: tuple[PlacedExpression, ...]
     is_constant: bool
 
 
@@ -97,7 +106,8 @@ def compile_expression_text(text: str, position: Position, linker: Linker, *, of
         code = compile_expression(node, linker)
     except ExpressionError as error:
         raise TemplateError(error.message, position, offset + error.offset) from None
-    return Template(position, *_placed(code, position), ((node, position),), is_constant=False)
+    expressions = (PlacedExpression(node, position, offset),)
+    return Template(position, *_placed(code, position), expressions, is_constant=False)
 
 
 def _placed(code: Code, position: Position) -> tuple[RunNow | None, RunLater]:

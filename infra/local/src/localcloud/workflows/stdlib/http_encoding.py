@@ -150,7 +150,8 @@ def _typed_body(body: Value, content_type: str) -> bytes:
             return _with_query(urlsplit(""), body).query.encode()
     if _is_json(kind, subtype):
         raise wrong_type("body", body, f"a map for Content-Type {media_type}")
-    raise wrong_type("body", body, f"a string or bytes for Content-Type {media_type}")
+    is_text = kind == "text" or media_type == "application/x-www-form-urlencoded"
+    raise wrong_type("body", body, f"{'a string or bytes' if is_text else 'bytes'} for Content-Type {media_type}")
 
 
 def _is_json(kind: str, subtype: str) -> bool:

@@ -6,6 +6,7 @@ Source: https://cloud.google.com/workflows/docs/reference/stdlib/sys
 from __future__ import annotations
 
 from localcloud.workflows.errors import type_error, value_error
+from localcloud.workflows.jsontext import encode_json_leniently
 from localcloud.workflows.runtime.host import Host
 from localcloud.workflows.runtime.limits import MAX_SLEEP_S
 from localcloud.workflows.stdlib.arguments import map_of, number_of, text_of, wrong_type
@@ -39,13 +40,20 @@ async def _log(host: Host, data: Value, severity: Value, text: Value, json: Valu
         payload = _text_to_log(payload)
     elif name == "json":
         map_of("json", payload)
-    elif type(payload) not in _LOGGABLE:
-        raise wrong_type("data", payload, "a number, boolean, string, list or map")
+    else:
+        _check_loggable("data", payload)
     host.log.write(level, payload)
 
 
 def _text_to_log(value: Value) -> str:
-    return text_of("text", value)
+    """Return what `text` logs: a string as it is, any other value as JSON (the page says only that it is a text)."""
+    _check_loggable("text", value)
+    return value if isinstance(value, str) else encode_json_leniently(value)
+
+
+def _check_loggable(name: str, value: Value) -> None:
+    if type(value) not in _LOGGABLE:
+        raise wrong_type(name, value, "a number, boolean, string, list or map")
 
 
 def _now(host: Host) -> float:

@@ -32,7 +32,13 @@ def _regexp(pattern: Value) -> re2._Regexp:
     try:
         return re2.compile(text_of("regexp", pattern), options=options)
     except re2.error as error:
-        raise value_error(f"invalid regular expression: {error}") from None
+        raise value_error(f"invalid regular expression: {_reason(error)}") from None
+
+
+def _reason(error: re2.error) -> str:
+    """Return what the library says, which it gives as bytes."""
+    reason = error.args[0] if error.args else ""
+    return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
 
 
 def _matches(source: str, pattern: Value) -> Iterator[tuple[int, int]]:
