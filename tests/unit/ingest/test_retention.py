@@ -115,3 +115,22 @@ def test_two_sweeps_at_once_forget_each_batch_once(lab: Any) -> None:
 
     assert sum(found["batches_expired"] for found in swept) == 6
     assert left(lab) == dict.fromkeys(TABLES, 0)
+
+
+def test_hosts_are_forgotten_with_the_last_batch_that_names_them(lab: Any) -> None:
+    """The names of customers' servers are not kept for longer than their sheets."""
+    request_id = ended(lab, "https://a.example/1.jpg https://b.example/1.jpg")
+    lab.submit("https://b.example/2.jpg")
+    lab.change(OLD, id=request_id)
+
+    assert lab.sweep()["batches_expired"] == 1
+
+    assert lab.rows("SELECT host FROM hosts") == [{"host": "b.example"}]
+
+
+def test_a_host_forgotten_too_early_is_put_back(lab: Any) -> None:
+    """An upload that was not committed yet could not be seen; its first claim makes up for it."""
+    request_id = lab.submit("https://a.example/1.jpg https://b.example/1.jpg")
+    lab.change("DELETE FROM hosts WHERE host = 'b.example'")
+
+    assert len(lab.claim(request_id, lab.start(request_id))) == 2

@@ -62,6 +62,7 @@ class Batch:
     webhook_url: str | None
     row_count: int
     invalid_rows: int
+    deduplicated: int
     total: int
     pending: int
     succeeded: int

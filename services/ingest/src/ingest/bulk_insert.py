@@ -28,6 +28,7 @@ _json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an 
 _COPY_ROWS = "COPY rows (batch, row_number, serial, product_name, cells, problems) FROM STDIN"
 _COPY_IMAGES = "COPY images (id, batch, row_number, slot, input_url, host, same_as, attempt_limit, options) FROM STDIN"
 _COPY_HOSTS = "COPY batch_hosts (batch, host, images) FROM STDIN"
+_COUNT_DUPLICATES = "UPDATE batches SET deduplicated = %s WHERE request_id = %s"
 # In order, so that two uploads with the same new hosts cannot wait for each other.
 _NEW_HOSTS = """
     INSERT INTO hosts (host) SELECT host FROM batch_hosts WHERE batch = %s ORDER BY host ON CONFLICT DO NOTHING
@@ -52,6 +53,7 @@ def copy_sheet(
         hosts = images.images_of_host.items()
         cursor.copy_expert(_COPY_HOSTS, _text((str(request_id), _escaped(host), str(count)) for host, count in hosts))
         cursor.execute(_NEW_HOSTS, (str(request_id),))
+        cursor.execute(_COUNT_DUPLICATES, (images.duplicates, str(request_id)))
 
 
 def _row_fields(batch: str, row: SheetRow) -> tuple[str, ...]:
@@ -70,6 +72,7 @@ class _Images:
         self._attempt_limit = str(attempt_limit)
         self._first_of: dict[tuple[str, str], str] = {}
         self.images_of_host: Counter[str] = Counter()
+        self.duplicates = 0
 
     def of(self, row: SheetRow) -> Iterator[tuple[str, ...]]:
         """Yield the images of a row in the order of slots."""
@@ -81,6 +84,7 @@ class _Images:
             image_id = str(uuid4())
             first = self._first_of.setdefault((url, options), image_id)
             same_as = _NULL if first == image_id else first
+            self.duplicates += same_as != _NULL
             host = host_of(url)
             self.images_of_host[host] += 1
             yield (

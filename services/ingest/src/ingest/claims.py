@@ -98,11 +98,18 @@ _DUE = text(
     LIMIT :limit
     """
 )
-_IS_WITHOUT_HOSTS = text("SELECT NOT EXISTS (SELECT 1 FROM batch_hosts WHERE batch = :batch)")
+_LACKS_HOSTS = text(
+    """
+    SELECT NOT EXISTS (SELECT FROM batch_hosts WHERE batch = :batch)
+        OR EXISTS (SELECT FROM batch_hosts LEFT JOIN hosts USING (host)
+                   WHERE batch_hosts.batch = :batch AND hosts.next_start_at IS NULL)
+    """
+)
 _ADD_BATCH_HOSTS = text(
     """
     INSERT INTO batch_hosts (batch, host, images)
     SELECT batch, host, count(*) FROM images WHERE batch = :batch GROUP BY batch, host
+    ON CONFLICT DO NOTHING
     """
 )
 _ADD_HOSTS = text(
@@ -191,9 +198,9 @@ def _fitting(batch: Batch, found: Sequence[RowMapping], max_rows: int) -> list[R
 
 
 def _adopt(connection: Connection, request_id: UUID) -> None:
-    """Give a batch its hosts that came in through the release before, which knew none."""
+    """Give a batch the hosts it lacks: it came in through the release before, or while one of them was forgotten."""
     values = {"batch": request_id}
-    if connection.execute(_IS_WITHOUT_HOSTS, values).scalar_one():
+    if connection.execute(_LACKS_HOSTS, values).scalar_one():
         connection.execute(_ADD_BATCH_HOSTS, values)
         connection.execute(_ADD_HOSTS, values)
 

@@ -174,7 +174,8 @@ class BatchAnswer(Answer):
     counts: Counts
     total_rows: int
     invalid_rows: int
-    progress_percent: float
+    deduplicated: int = Field(description="Images that share the download of an equal URL with equal options")
+    progress_percent: float = Field(description="0 to 100; 100 only once the batch is finished")
     generation: int
     options: ImageOptions
     dialect: DialectAnswer
@@ -184,7 +185,7 @@ class BatchAnswer(Answer):
     created_at: str
     started_at: str | None
     finished_at: str | None
-    deadline_at: str
+    expires_at: str = Field(description="When images that are still open fail with DEADLINE")
     links: dict[str, str]
 
 
@@ -204,7 +205,10 @@ class HostProgress(Answer):
 
 
 class StatusAnswer(BatchAnswer):
-    """A batch with its hosts, those in trouble first and 100 at most, and a page of its products."""
+    """A batch with its pace, its hosts (those in trouble first and 100 at most), and a page of its products."""
+
+    images_per_s: float | None = Field(description="Since the start; null before 20 images ended and after a retry")
+    eta_seconds: int | None = Field(description="Until the last image ends; null when unknown")
 
     hosts: list[HostProgress]
     host_count: int

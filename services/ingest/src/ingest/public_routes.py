@@ -19,6 +19,7 @@ from ingest.doctor import corrected_csv, validation_answer
 from ingest.failpoints import Failpoint
 from ingest.limits import FLAT_LIMITS, limits_of
 from ingest.options import FORMATS
+from ingest.pace import progress_percent
 from ingest.public_models import BatchReference, ListQuery, PageQuery, StatusQuery
 from ingest.quotas import read_use
 from ingest.request_parsing import idempotency_key, parse_json, parse_query, parse_request_id
@@ -81,6 +82,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         )
         return jsonify(
             batch_answer(settings, found.batch)
+            | found.pace
             | found.hosts
             | {"products": list(found.products), "next_page_token": found.next_page_token}
         )
@@ -164,7 +166,6 @@ def process_answer(batch: Batch, message: str) -> dict[str, Any]:
 
 def batch_answer(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
     """Return a batch as clients see it."""
-    settled = batch.succeeded + batch.failed
     error = None if batch.error is None else {name: batch.error.get(name) for name in ("step", "error", "at")}
     return {
         "request_id": str(batch.request_id),
@@ -174,7 +175,8 @@ def batch_answer(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
         "counts": batch.counts(),
         "total_rows": batch.row_count,
         "invalid_rows": batch.invalid_rows,
-        "progress_percent": round(100.0 * settled / batch.total, 1) if batch.total else 100.0,
+        "deduplicated": batch.deduplicated,
+        "progress_percent": progress_percent(batch),
         "generation": batch.generation,
         "options": dict(batch.options),
         # Batches of the first release have no layout: it read only one.
@@ -185,7 +187,7 @@ def batch_answer(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
         "created_at": rfc3339(batch.created_at),
         "started_at": rfc3339(batch.started_at),
         "finished_at": rfc3339(batch.finished_at),
-        "deadline_at": rfc3339(batch.deadline_at),
+        "expires_at": rfc3339(batch.deadline_at),
         "links": _links(settings, batch.request_id),
     }
 

@@ -22,6 +22,15 @@ _EXPIRED = text(
 )
 # Images have no foreign key (see migration 0001); rows go with their batch.
 _FORGET_IMAGES = text("DELETE FROM images WHERE batch = :request_id")
+# A host that nobody else's images come from is forgotten too. Should an upload be naming it at this moment, the first
+# claim of that batch puts it back.
+_FORGET_HOSTS = text(
+    """
+    DELETE FROM hosts USING batch_hosts AS own
+    WHERE own.batch = :request_id AND hosts.host = own.host
+      AND NOT EXISTS (SELECT FROM batch_hosts AS other WHERE other.host = own.host AND other.batch <> :request_id)
+    """
+)
 _FORGET_BATCH = text("DELETE FROM batches WHERE request_id = :request_id")
 
 
@@ -33,5 +42,6 @@ def forget_oldest(connection: Connection, *, days: int) -> UUID | None:
     request_id: UUID | None = connection.execute(_EXPIRED, {"days": days}).scalar_one_or_none()
     if request_id is not None:
         connection.execute(_FORGET_IMAGES, {"request_id": request_id})
+        connection.execute(_FORGET_HOSTS, {"request_id": request_id})
         connection.execute(_FORGET_BATCH, {"request_id": request_id})
     return request_id

@@ -20,6 +20,7 @@ from ingest.batches import Batch, BatchStatus, ImageStatus, batch_from_row, load
 from ingest.errors import Reason, invalid_argument
 from ingest.export import image_json
 from ingest.hosts import list_hosts
+from ingest.pace import pace_of
 from ingest.settings import IngestSettings
 
 # Pages go by key, never by offset: the 100th page costs as much as the first.
@@ -36,6 +37,7 @@ _ROWS = text(
     LIMIT :image_limit
     """
 )
+_NOW = text("SELECT now()")
 MAX_PAGE_IMAGES = 5000
 """A page ends early, at a row's end, when its rows hold more images than this: about 3 MB of JSON."""
 
@@ -57,6 +59,7 @@ class ProductPage:
 
     batch: Batch
     hosts: dict[str, Any]
+    pace: dict[str, Any]
     products: Sequence[dict[str, Any]]
     next_page_token: str
 
@@ -97,7 +100,8 @@ def read_products(
         groups = groups[: min(page_size, len(groups) - 1 if cut else page_size)]
         token = _encode(str(request_id), _row_number(groups[-1][0])) if more else ""
         hosts = list_hosts(connection, settings, request_id)
-        return ProductPage(batch, hosts, [_product(group) for group in groups], token)
+        pace = pace_of(batch, connection.execute(_NOW).scalar_one())
+        return ProductPage(batch, hosts, pace, [_product(group) for group in groups], token)
 
     return transact(engine, work)
 
