@@ -69,6 +69,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--workflows-dir", type=Path, help="folder of workflows to deploy")
     serve.add_argument("--queues", type=Path, help="queues that exist from the start (YAML)")
+    serve.add_argument(
+        "--queue-tombstone",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long the name of a deleted queue stays taken; production says up to 3 days (default: %(default)s)",
+    )
     serve.add_argument("--project", default="demo", help="project id (default: %(default)s)")
     serve.add_argument("--location", default="us-central1", help="region (default: %(default)s)")
     serve.add_argument("--workflows-port", type=int, default=8787, help="REST (default: %(default)s)")
@@ -110,6 +117,7 @@ def _platform_config(options: argparse.Namespace) -> PlatformConfig:
         tasks_grpc_port=options.tasks_grpc_port,
         workflows_dir=options.workflows_dir,
         queues_file=options.queues,
+        queue_tombstone_s=options.queue_tombstone,
     )
 
 

@@ -113,6 +113,7 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         mint_id_token=issuer.mint_id_token,
         mint_access_token=issuer.mint_access_token,
         token_clock=machine,
+        queue_tombstone_s=config.queue_tombstone_s,
         url_rewrites=_own_addresses(config) | dict(config.url_rewrites),
     )
     platform.tasks = tasks

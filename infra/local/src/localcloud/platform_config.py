@@ -28,6 +28,7 @@ class PlatformConfig:
         workflows_environment: user environment variables of every workflow in that folder.
         secrets_file: values of Secret Manager for workflows, or None.
         queues_file: queues that exist from the start, or None.
+        queue_tombstone_s: seconds for which the name of a deleted queue stays taken.
         schedules_file: jobs of the scheduler, which there is only with one.
         schedules_paused: jobs run only when told to.
         scheduler_port: REST port of the scheduler.
@@ -52,6 +53,7 @@ class PlatformConfig:
     workflows_environment: Mapping[str, str] = field(default_factory=dict)
     secrets_file: Path | None = None
     queues_file: Path | None = None
+    queue_tombstone_s: float = 0.0
     schedules_file: Path | None = None
     schedules_paused: bool = False
     scheduler_port: int = 0
@@ -89,6 +91,7 @@ class PlatformConfig:
             workflows_environment=fields.text_mapping("workflows_environment"),
             secrets_file=_path(fields, "secrets_file"),
             queues_file=_path(fields, "queues_file"),
+            queue_tombstone_s=fields.number("queue_tombstone_s", 0.0),
             schedules_file=_path(fields, "schedules_file"),
             schedules_paused=fields.flag("schedules_paused", False),
             scheduler_port=fields.integer("scheduler_port", most=65535),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -14,14 +13,17 @@ import requests
 
 from contract.localcloud_process import PARENT, Served, eventually
 
-WITH_MANUAL_CLOCK = "import sys; from localcloud.__main__ import main; main([*sys.argv[1:], '--manual-clock'])"
+WITH_FLAGS = (
+    "import sys; from localcloud.__main__ import main; "
+    "main([*sys.argv[1:], '--manual-clock', '--queue-tombstone', '3600'])"
+)
 DAY = "- doze:\n    call: sys.sleep\n    args: {seconds: 86400}\n- answer:\n    return: rested\n"
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Give a running localcloud whose time stands still and whose workflow sleeps a day."""
-    running = Served([sys.executable, "-c", WITH_MANUAL_CLOCK], tmp_path, DAY)
+    running = Served([sys.executable, "-c", WITH_FLAGS], tmp_path_factory.mktemp("served"), DAY)
     yield running
     running.kill()
 
@@ -39,6 +41,20 @@ def test_day_passes_in_one_request(served: Served) -> None:
     assert before["is_manual"] is True
     assert after["now_s"] - before["now_s"] == 86400
     assert (ended["state"], ended["result"]) == ("SUCCEEDED", '"rested"')
+
+
+def test_name_of_a_deleted_queue_stays_taken_as_long_as_asked_for(served: Served) -> None:
+    """With the flag a name cannot be reused at once, as in production."""
+    queues = f"{served.url('tasks')}/v2/{PARENT}/queues"
+    body = {"name": f"{PARENT}/queues/letters"}
+    requests.post(queues, json=body, timeout=5).raise_for_status()
+    requests.delete(f"{queues}/letters", timeout=5).raise_for_status()
+    at_once = requests.post(queues, json=body, timeout=5).json()
+    requests.post(f"{served.url('tasks')}/_local/time", json={"advance_s": 3601}, timeout=5).raise_for_status()
+    later = requests.post(queues, json=body, timeout=5).json()
+
+    assert at_once["error"]["status"] == "FAILED_PRECONDITION"
+    assert later["state"] == "RUNNING"
 
 
 async def test_tokens_keep_the_machines_time(instruments: Any) -> None:

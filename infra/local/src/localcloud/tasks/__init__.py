@@ -7,10 +7,10 @@ for 24 hours; update masks; update creates a missing queue.
 
 Approximated, because Google publishes no number or wording: the bucket size (the rate, at most 500); after a 429 or
 503 the task waits at least Retry-After (at most a day), else twice its backoff, and the queue runs at half its rate for
-5 seconds; redirects are followed within the attempt, but not to a Google API;
-`maxAttempts` -1 with a `maxRetryDuration` ends with the duration; texts of errors and of `responseStatus`; a purge
-acts at once; the name of a deleted queue is free at once (`queue_tombstone_s` departs from that); a token is reused for
-ten minutes; RunTask leaves an attempt that is under way alone; any project is served, one location only.
+5 seconds; redirects are followed within the attempt, but not to a Google API; `maxAttempts` -1 with a
+`maxRetryDuration` ends with the duration; texts of errors and of `responseStatus`; a purge acts at once; the name of a
+deleted queue is free at once (unless `--queue-tombstone` says otherwise); a token is reused for ten minutes; RunTask
+leaves an attempt that is under way alone; any project is served, one location only.
 
 Refused with 501 UNIMPLEMENTED: App Engine targets and routing, `httpTarget` and `stackdriverLoggingConfig` of queues,
 the filter of ListQueues, BufferTask, BatchCreateTasks, BatchDeleteTasks, IAM policies, CMEK, operations.
