@@ -86,6 +86,7 @@ async def test_error_is_an_aip_193_body(emulator: Any) -> None:
         ("GET", f"{LOCATION}/workflows?pageSize=%C2%B2", "INVALID_ARGUMENT"),
         ("GET", f"{LOCATION}/workflows?pageSize={'9' * 5000}", "INVALID_ARGUMENT"),
         ("GET", f"{LOCATION}/workflows?pageToken=bad", "INVALID_ARGUMENT"),
+        ("GET", f"{LOCATION}/workflows?pageToken=NQ==", "INVALID_ARGUMENT"),
         ("GET", f"{WORKFLOW}/executions?view=ALL", "INVALID_ARGUMENT"),
         ("POST", f"{WORKFLOW}:triggerPubsubExecution", "INVALID_ARGUMENT"),
         ("GET", f"{WORKFLOW}/executions/none", "NOT_FOUND"),
@@ -105,9 +106,10 @@ async def test_request_that_cannot_be_answered_says_why(emulator: Any, verb: str
     assert body["error"]["status"] == status
 
 
-async def test_body_that_is_not_json_is_refused(emulator: Any) -> None:
+@pytest.mark.parametrize("data", [b"{", b"\xff", b"[" * 100_000], ids=["open", "bytes", "deep"])
+async def test_body_that_is_not_json_is_refused(emulator: Any, data: bytes) -> None:
     """A broken body is the caller's fault."""
-    async with emulator.rest() as client, client.post(f"{LOCATION}/workflows?workflowId=w", data=b"{") as response:
+    async with emulator.rest() as client, client.post(f"{LOCATION}/workflows?workflowId=w", data=data) as response:
         body = await response.json()
 
     assert (response.status, body["error"]["status"]) == (400, "INVALID_ARGUMENT")

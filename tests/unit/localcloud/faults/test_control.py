@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from async_tests import until
@@ -88,3 +90,14 @@ async def test_unknown_instrument_is_not_found(instruments) -> None:
         ]
 
     assert answers == [404, 404, 404]
+
+
+@pytest.mark.parametrize("server", ["workflows", "tasks", "metadata"])
+async def test_order_that_nests_without_end_is_refused(instruments: Any, server: str) -> None:
+    """Whatever the parser makes of it, the answer names the caller's fault."""
+    async with instruments() as cloud:
+        address = f"{cloud.url(server)}/_local/faults"
+        async with cloud.session.post(address, data=b"[" * 100_000) as response:
+            answer = await response.json()
+
+    assert (response.status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")

@@ -98,7 +98,7 @@ async def _local(control: Control, request: web.Request) -> web.Response:
         content = await request.read()
         try:
             body = json.loads(content) if content else {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise invalid_argument(f"Invalid JSON payload received. {error}") from None
         return web.json_response(await control.answer(request.method, request.path, body))
     except GoogleError as error:

@@ -126,7 +126,7 @@ async def _body(request: web.BaseRequest) -> Any:
     content = await request.read()
     try:
         return json.loads(content) if content else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid_argument(f"Invalid JSON payload received. {error}") from None
 
 

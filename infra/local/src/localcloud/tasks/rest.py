@@ -134,7 +134,7 @@ async def _body(request: web.BaseRequest) -> Any:
         return {}
     try:
         body = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid_argument(f"Invalid JSON payload received. {error}") from error
     if not isinstance(body, dict):
         raise invalid_argument("Invalid JSON payload received. Expected an object.")

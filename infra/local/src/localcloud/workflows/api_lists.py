@@ -84,7 +84,7 @@ def _start_of_page(items: Sequence[T], query: ListQuery, key: Callable[[T], str]
         return 0
     try:
         last, fingerprint = json.loads(base64.urlsafe_b64decode(query.page_token.encode()))
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         raise invalid_argument("The page token is not one of this server") from None
     if fingerprint != _fingerprint(query):
         raise invalid_argument("The page token belongs to a list with another filter or order")

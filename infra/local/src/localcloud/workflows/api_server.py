@@ -114,5 +114,5 @@ def _decoded(content: bytes) -> Any:
         return {}
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid_argument(f"Invalid JSON payload received. {error}") from None
