@@ -181,6 +181,13 @@ def test_every_case_has_one_outcome_and_its_evidence() -> None:
     assert [case.keys() - KEYS - {"id"} for case in ALL_CASES if not case.keys() <= KEYS | {"id"}] == []
 
 
+def test_readme_counts_the_samples() -> None:
+    """The README of localcloud says how many samples the index holds."""
+    readme = (Path(__file__).parents[2] / "infra/local/README.md").read_text(encoding="utf-8")
+
+    assert f"names the {len(SAMPLES)} samples that were read" in readme
+
+
 def test_every_sample_has_constructs_and_a_case() -> None:
     """No line of the index is empty, and every case stands for at least one sample of it."""
     assert [sample for sample, constructs in SAMPLES.items() if not constructs] == []
