@@ -13,6 +13,7 @@ import requests
 from PIL import Image
 
 import images
+from chassis.settings import SettingsError
 from compressor.model import Options, OutputFormat, Rendition
 from compressor.store import ImageStore, ObjectKey
 from compressor_rig import AUDIENCE, COMPRESSOR_ACCOUNT, RecordingIngest, Service, contract, task
@@ -418,3 +419,54 @@ def test_fetches_run_while_another_image_is_decoded_one_at_a_time(make_service: 
     assert response.json["outcome"] == "SUCCEEDED"
     assert was_slow
     assert len(service.objects()) == 2
+
+
+REFUSING = [("X-Robots-Tag", "noai")]
+
+
+def test_an_origins_refusal_stands_in_the_outcome(
+    service: Service, origin: ScriptedOrigin, ingest: RecordingIngest
+) -> None:
+    """Beside the codec's own notes, and not with the object, which other origins may share."""
+    body = task(origin.on("/a.jpg", answer(images.photo_jpeg(64, 48), headers=REFUSING)))
+
+    service.post(body)
+
+    assert ingest.outcomes[0]["detail"].split(", ")[0] == "ROBOTS_TAG"
+    assert all("ROBOTS_TAG" not in str(stored.metadata) for stored in service.objects())
+
+
+def test_an_operator_may_leave_refused_images_alone(
+    make_service: Any, origin: ScriptedOrigin, ingest: RecordingIngest
+) -> None:
+    """`ROBOTS_POLICY=skip`: a permanent outcome, and nothing is stored."""
+    service = make_service(ROBOTS_POLICY="skip")
+
+    service.post(task(origin.on("/a.jpg", answer(images.photo_jpeg(64, 48), headers=REFUSING))))
+
+    assert (ingest.outcomes[0]["code"], ingest.outcomes[0]["transient"]) == ("ROBOTS_FORBIDDEN", False)
+    assert list(service.objects()) == []
+
+
+def test_an_origin_learns_whom_to_ask(make_service: Any, origin: ScriptedOrigin) -> None:
+    """Product, version and the operator's contact are in the User-Agent."""
+    service = make_service(CONTACT_URL="https://shop.example/fetches")
+
+    service.post(task(origin.on("/a.jpg", answer(images.photo_jpeg(64, 48)))))
+
+    assert origin.received[0].headers["user-agent"] == "Pressroom/0.1 (+https://shop.example/fetches)"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CONTACT_URL", "shop.example"),
+        ("CONTACT_URL", "https://a b"),
+        ("USER_AGENT", "Nobody"),
+        ("ROBOTS_POLICY", "no"),
+    ],
+)
+def test_a_name_that_names_nobody_is_refused_at_the_start(make_service: Any, variable: str, value: str) -> None:
+    """As is a policy that there is not."""
+    with pytest.raises(SettingsError, match=variable):
+        make_service(**{variable: value})

@@ -15,8 +15,9 @@ import images
 from chassis.address_policy import parse_networks
 from chassis.clock import SystemClock
 from chassis.egress import Egress, EgressPolicy
-from compressor.fetch import ImageFetcher
-from compressor.model import FetchError, OutcomeCode
+from compressor.fetch import Fetched, ImageFetcher
+from compressor.model import FetchError, Note, OutcomeCode
+from compressor.robots import RobotsPolicy, refusal
 from scripted_origin import Exchange, Script, ScriptedOrigin, answer, drip, endless, head, raw, redirect, reset, silent
 
 LIMIT_BYTES = 200_000
@@ -24,8 +25,8 @@ TOTAL_S = 0.6
 
 
 @pytest.fixture
-def fetcher() -> ImageFetcher:
-    policy = EgressPolicy(
+def policy_of_origin() -> EgressPolicy:
+    return EgressPolicy(
         allowed_networks=parse_networks(("127.0.0.0/8",)),
         max_redirects=3,
         connect_timeout_s=0.3,
@@ -33,7 +34,11 @@ def fetcher() -> ImageFetcher:
         total_timeout_s=TOTAL_S,
         max_body_bytes=LIMIT_BYTES,
     )
-    return ImageFetcher(Egress(policy, user_agent="Pressroom-test/1", clock=SystemClock()), SystemClock())
+
+
+@pytest.fixture
+def fetcher(policy_of_origin: EgressPolicy) -> ImageFetcher:
+    return ImageFetcher(Egress(policy_of_origin, user_agent="Pressroom-test/1", clock=SystemClock()), SystemClock())
 
 
 def failure(fetcher: ImageFetcher, url: str) -> FetchError:
@@ -137,7 +142,7 @@ def test_whatever_an_origin_does_has_a_code(
 )
 def test_an_image_arrives_whole(fetcher: ImageFetcher, origin: ScriptedOrigin, script: Script) -> None:
     """The bytes are those of the picture, whatever wraps them."""
-    assert fetcher.fetch(origin.on("/", script)) == PICTURE
+    assert fetcher.fetch(origin.on("/", script)).body == PICTURE
 
 
 def test_redirects_are_followed_up_to_the_limit(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
@@ -147,7 +152,7 @@ def test_redirects_are_followed_up_to_the_limit(fetcher: ImageFetcher, origin: S
     origin.on("/c", redirect(f"//127.0.0.1:{origin.port}/d", status=308))
     origin.on("/d", answer(PICTURE))
 
-    assert fetcher.fetch(origin.url("/a")) == PICTURE
+    assert fetcher.fetch(origin.url("/a")).body == PICTURE
 
 
 def test_a_redirect_to_a_forbidden_listener_is_never_dialled(origin: ScriptedOrigin) -> None:
@@ -174,7 +179,7 @@ def test_a_body_longer_than_declared_is_read_as_far_as_declared(fetcher: ImageFe
     """What follows belongs to nobody."""
     script = raw(head(200, [("Content-Length", str(len(PICTURE)))]) + PICTURE + b"more")
 
-    assert fetcher.fetch(origin.on("/", script)) == PICTURE
+    assert fetcher.fetch(origin.on("/", script)).body == PICTURE
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
@@ -259,6 +264,55 @@ def test_an_origin_sees_our_name_and_no_credentials(
     assert set(headers) == {"host", "user-agent", "accept", "accept-encoding", "connection"}
 
 
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("noai", "noai"),
+        ("NoImageIndex, nofollow", "noimageindex"),
+        ("nofollow, noimageai", "noimageai"),
+        ("pressroom: noai", "noai"),
+        ("*: noai", "noai"),
+        ("otherbot: noai, pressroom: nofollow, noimageindex", "noimageindex"),
+        ("max-image-preview: none, noai", "noai"),
+        ("otherbot: nofollow, noai", None),
+        ("otherbot: noai", None),
+        ("noindex, nofollow", None),
+        ("noairplanes", None),
+        ("unavailable_after: 25 Jun 2030 15:00:00 GMT", None),
+        ("", None),
+        (":,: ,::", None),
+    ],
+)
+def test_a_robots_tag_is_read_as_its_origin_means_it(header: str, found: str | None) -> None:
+    """For everybody or for us by name; what is said to others does not concern us."""
+    assert refusal(header) == found
+
+
+REFUSED = answer(PICTURE, headers=[("X-Robots-Tag", "nofollow"), ("X-Robots-Tag", "noai")])
+
+
+@pytest.mark.parametrize(
+    ("policy", "notes"), [(RobotsPolicy.WARN, (Note.ROBOTS_TAG,)), (RobotsPolicy.IGNORE, ())], ids=str
+)
+def test_a_refused_image_is_taken_with_or_without_a_note(
+    policy_of_origin: EgressPolicy, origin: ScriptedOrigin, policy: RobotsPolicy, notes: tuple[Note, ...]
+) -> None:
+    """As the operator chose; also when the header comes in two lines."""
+    egress = Egress(policy_of_origin, user_agent="test", clock=SystemClock())
+    fetched = ImageFetcher(egress, SystemClock(), robots=policy).fetch(origin.on("/", REFUSED))
+
+    assert fetched == Fetched(PICTURE, notes)
+
+
+def test_a_refused_image_may_be_left_alone(policy_of_origin: EgressPolicy, origin: ScriptedOrigin) -> None:
+    """Permanent, with the origin's word in the detail."""
+    egress = Egress(policy_of_origin, user_agent="test", clock=SystemClock())
+    error = failure(ImageFetcher(egress, SystemClock(), robots=RobotsPolicy.SKIP), origin.on("/", REFUSED))
+
+    assert (error.code, error.transient) == (OutcomeCode.ROBOTS_FORBIDDEN, False)
+    assert error.detail == "the origin refuses copies: X-Robots-Tag noai"
+
+
 def test_changing_bytes_are_taken_as_they_come(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
     """Each fetch asks the origin anew; nothing is cached."""
 
@@ -267,4 +321,4 @@ def test_changing_bytes_are_taken_as_they_come(fetcher: ImageFetcher, origin: Sc
 
     url = origin.on("/", counting)
 
-    assert [fetcher.fetch(url), fetcher.fetch(url)] == [b"1", b"2"]
+    assert [fetcher.fetch(url).body, fetcher.fetch(url).body] == [b"1", b"2"]

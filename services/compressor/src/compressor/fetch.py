@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from chassis.clock import Clock
 from chassis.egress import Egress, EgressError, EgressFault, EgressResponse
-from compressor.model import FetchError, OutcomeCode
+from compressor.model import FetchError, Note, OutcomeCode
+from compressor.robots import RobotsPolicy, refusal
 
 _ACCEPT = "image/jpeg,image/png,image/webp,image/gif,image/*;q=0.8,*/*;q=0.5"
 _TRANSIENT_4XX = frozenset({408, 425, 429})
@@ -16,15 +18,24 @@ _MAX_RETRY_AFTER_S = 3600.0  # an origin must not park an image for a year
 _RECONNECT_WITHIN_S = 3.0
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A source image, and what its origin had to say about it."""
+
+    body: bytes
+    notes: tuple[Note, ...] = ()
+
+
 class ImageFetcher:
     """Fetches through the guarded egress; a refused connection is tried once more at once, nothing else is."""
 
-    def __init__(self, egress: Egress, clock: Clock) -> None:
+    def __init__(self, egress: Egress, clock: Clock, *, robots: RobotsPolicy = RobotsPolicy.WARN) -> None:
         self._egress = egress
         self._clock = clock
+        self._robots = robots
 
-    def fetch(self, url: str) -> bytes:
-        """Return the bytes behind a customer's URL.
+    def fetch(self, url: str) -> Fetched:
+        """Return what is behind a customer's URL.
 
         Raises:
             FetchError: with the code, and whether and when another attempt may help.
@@ -36,7 +47,7 @@ class ImageFetcher:
         if 200 <= status < 300:
             if not response.body:
                 raise FetchError(OutcomeCode.NOT_AN_IMAGE, f"HTTP {status} with an empty body")
-            return response.body
+            return Fetched(response.body, self._notes(response))
         retry_after_s = self._retry_after(response.headers)
         if status == 429:
             raise FetchError(
@@ -51,6 +62,14 @@ class ImageFetcher:
             transient=transient,
             retry_after_s=retry_after_s if transient else None,
         )
+
+    def _notes(self, response: EgressResponse) -> tuple[Note, ...]:
+        refused = refusal(response.headers.get("X-Robots-Tag", ""))
+        if refused is None or self._robots is RobotsPolicy.IGNORE:
+            return ()
+        if self._robots is RobotsPolicy.SKIP:
+            raise FetchError(OutcomeCode.ROBOTS_FORBIDDEN, f"the origin refuses copies: X-Robots-Tag {refused}")
+        return (Note.ROBOTS_TAG,)
 
     def _get(self, url: str) -> EgressResponse:
         begun = self._clock.monotonic()

@@ -20,6 +20,7 @@ class OutcomeCode(StrEnum):
     HTTP_5XX = "HTTP_5XX"
     RATE_LIMITED = "RATE_LIMITED"
     REDIRECT_LIMIT = "REDIRECT_LIMIT"
+    ROBOTS_FORBIDDEN = "ROBOTS_FORBIDDEN"
     TOO_LARGE = "TOO_LARGE"
     INCOMPLETE = "INCOMPLETE"
     NOT_AN_IMAGE = "NOT_AN_IMAGE"
@@ -98,6 +99,7 @@ class Note(StrEnum):
     """What was done to an image beyond the plain job; listed in the detail of its outcome."""
 
     KEPT_ORIGINAL = "KEPT_ORIGINAL"
+    ROBOTS_TAG = "ROBOTS_TAG"
     FIRST_FRAME = "FIRST_FRAME"
     ANIMATION_TOO_LONG = "ANIMATION_TOO_LONG"
     PROFILE_IGNORED = "PROFILE_IGNORED"

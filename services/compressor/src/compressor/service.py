@@ -23,7 +23,7 @@ from compressor.codec import output_format
 from compressor.errors import out_of_memory, outcome_not_recorded
 from compressor.failpoints import Failpoint
 from compressor.fetch import ImageFetcher
-from compressor.model import ImageError, Options, OutcomeCode
+from compressor.model import ImageError, Note, Options, OutcomeCode
 from compressor.sandbox import CodecPool
 from compressor.store import ImageStore, ObjectKey, StoredImage
 
@@ -56,10 +56,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The image lies in the bucket."""
+    """The image lies in the bucket; `notes` are those about its origin, which do not belong to the object."""
 
     stored: StoredImage
     bytes_in: int
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,26 +120,27 @@ class Compressor:
 
     def _attempt(self, job: Job) -> Outcome:
         try:
-            source = self.fetcher.fetch(job.url)
+            fetched = self.fetcher.fetch(job.url)
         except ImageError as error:
             return Failed(error, None)
         except MemoryError as error:
             raise out_of_memory() from error
         reach(Failpoint.IMAGE_FETCHED)
+        source = fetched.body
         key = ObjectKey(hashlib.sha256(source).hexdigest(), job.options)
         try:
             expected = output_format(source, job.options)
             if job.repeated and expected is not None:
                 found = self.store.find(key, expected)
                 if found is not None:
-                    return Succeeded(found, len(source))
+                    return Succeeded(found, len(source), fetched.notes)
             rendition = self.codec.compress(source, job.options)
         except ImageError as error:
             return Failed(error, len(source))
         except MemoryError as error:
             raise out_of_memory() from error
         reach(Failpoint.IMAGE_ENCODED)
-        return Succeeded(self.store.create(key, rendition), len(source))
+        return Succeeded(self.store.create(key, rendition), len(source), fetched.notes)
 
     def _record(self, job: Job, report: dict[str, Any]) -> bool:
         try:
@@ -171,11 +173,11 @@ def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
         "duration_ms": duration_ms,
     }
     match outcome:
-        case Succeeded(stored, _):
+        case Succeeded(stored, _, notes):
             report |= {
                 "outcome": "SUCCEEDED",
                 "code": OutcomeCode.OK.value,
-                "detail": stored.detail,
+                "detail": ", ".join([*notes, *([stored.detail] if stored.detail else [])]),
                 "transient": False,
                 "output_url": stored.url,
                 "bytes_out": stored.size_bytes,

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from chassis.address_policy import parse_networks
 from chassis.settings import CommaList, Settings
+from compressor.robots import RobotsPolicy
 
 
 class CompressorSettings(Settings):
@@ -34,7 +35,23 @@ class CompressorSettings(Settings):
         alias="EGRESS_ALLOWED_PORTS",
         description="Ports of public addresses that may be fetched from",
     )
-    user_agent: str = Field("Pressroom/0.1", alias="USER_AGENT", description="How fetches name themselves to origins")
+    user_agent: str = Field(
+        "Pressroom/0.1",
+        alias="USER_AGENT",
+        pattern=r"^[\x21-\x7e]+/[\x20-\x7e]+$",
+        description="How fetches name themselves to origins: product and version",
+    )
+    contact_url: str = Field(
+        "",
+        alias="CONTACT_URL",
+        pattern=r"^((https?://|mailto:)[\x21-\x7e]+)?$",
+        description="Where an origin's owner finds out who fetches; follows the User-Agent in brackets",
+    )
+    robots_policy: RobotsPolicy = Field(
+        RobotsPolicy.WARN,
+        alias="ROBOTS_POLICY",
+        description="What follows from X-Robots-Tag noimageindex, noai or noimageai: ignore, warn (a note) or skip",
+    )
     fetch_max_bytes: int = Field(
         25 * 1024 * 1024, alias="FETCH_MAX_BYTES", ge=1, description="Largest source image, decompressed, in bytes"
     )
@@ -67,6 +84,11 @@ class CompressorSettings(Settings):
     codec_timeout_s: float = Field(
         20.0, alias="CODEC_TIMEOUT_S", gt=0, le=60, description="Seconds one image may be in the codec before 503"
     )
+
+    @property
+    def full_user_agent(self) -> str:
+        """Return e.g. `Pressroom/0.1 (+https://shop.example/about-our-fetches)`."""
+        return f"{self.user_agent} (+{self.contact_url})" if self.contact_url else self.user_agent
 
     @field_validator("egress_allowed_networks")
     @classmethod

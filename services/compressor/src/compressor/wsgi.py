@@ -70,7 +70,9 @@ def assemble(
         max_body_bytes=settings.fetch_max_bytes,
     )
     compressor = Compressor(
-        fetcher=ImageFetcher(Egress(policy, user_agent=settings.user_agent, clock=clock), clock),
+        fetcher=ImageFetcher(
+            Egress(policy, user_agent=settings.full_user_agent, clock=clock), clock, robots=settings.robots_policy
+        ),
         codec=codec,
         store=ImageStore(storage_client, bucket=settings.images_bucket, public_url_base=settings.public_url_base),
         ingest=InternalService("ingest", settings.ingest_url, tokens),
