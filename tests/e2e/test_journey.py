@@ -106,6 +106,31 @@ def test_webhook_has_the_first_releases_keys_and_is_signed(shop: Shop, origin: O
     assert_matches("webhook_event", received.event)
 
 
+def test_an_endpoint_is_told_the_whole_story(shop: Shop, origin: Origin, stack: Stack) -> None:
+    """Accepted, started, completed: once each, without a sweep, signed with the endpoint's own secret."""
+    endpoints = f"{stack.url('reporter')}/webhooks"
+    created = requests.post(endpoints, json={"url": "http://127.0.0.1:9/", "enabled": False}, timeout=10).json()
+    with Receiver(created["secret"]) as receiver:
+        change = {"url": receiver.url, "enabled": True}
+        assert requests.patch(f"{endpoints}/{created['id']}", json=change, timeout=10).status_code == 200
+        try:
+            request_id = shop.upload(sheet_of([[f"{origin.base_url}/5.jpg"]]))
+            shop.finished(request_id)
+
+            def story() -> list[str] | None:
+                heard = [item for item in receiver.received if item.event["request_id"] == request_id]
+                return sorted(item.event["type"] for item in heard) if len(heard) >= 3 else None
+
+            told = eventually(story, within_s=30, what="three events arrive")
+        finally:
+            requests.delete(f"{endpoints}/{created['id']}", timeout=10)
+
+        assert told == ["batch.accepted", "batch.completed", "batch.started"]
+        assert all(item.verified for item in receiver.received)
+        for item in receiver.received:
+            assert_matches("webhook_event", item.event)
+
+
 def test_webhook_is_retried_through_cloud_tasks(shop: Shop, origin: Origin, stack: Stack) -> None:
     """A receiver that fails once gets the same message id again."""
     with Receiver(stack.exports["WEBHOOK_SIGNING_SECRET"], answer=lambda n: 500 if n == 0 else 204) as receiver:

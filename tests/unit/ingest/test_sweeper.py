@@ -41,7 +41,7 @@ def test_an_outbox_entry_waits_for_cloud_tasks(lab: Any) -> None:
     swept = lab.sweep()
 
     assert (swept["started"], swept["postponed"]) == (0, 1)
-    assert len(lab.rows("SELECT * FROM outbox")) == 1
+    assert [row["kind"] for row in lab.rows("SELECT kind FROM outbox")] == ["start"]
 
 
 def test_a_batch_without_execution_gets_one(lab: Any) -> None:
@@ -98,7 +98,8 @@ def test_without_workflows_the_sweeper_brings_a_batch_to_its_end(lab: Any) -> No
     assert (first["supervised"], second["supervised"], second["notified"]) == (1, 1, 1)
     assert outcomes == ["PROCESSING", "SEALING"]
     assert lab.status(request_id)["status"] == "COMPLETED"
-    [notified] = lab.reporter.notified
+    assert [notice["status"] for notice in lab.reporter.notified] == ["PENDING", "PROCESSING", "COMPLETED"]
+    notified = lab.reporter.notified[-1]
     assert (notified["status"], notified["message"]) == ("COMPLETED", "Compression done")
     assert notified["download_url"] == f"http://reporter.test/reports/{request_id}/output.csv"
 
@@ -110,7 +111,7 @@ def test_the_notification_of_the_sweeper_keeps_its_contract(lab: Any) -> None:
 
     lab.sweep()
 
-    assert_matches("notification_request", lab.reporter.notified[0])
+    assert_matches("notification_request", lab.reporter.notified[-1])
 
 
 def test_executions_that_keep_dying_are_done_without(make_lab: Any) -> None:
@@ -172,7 +173,7 @@ def test_a_report_that_the_reporter_cannot_write_is_asked_for_again(lab: Any) ->
 
     second = lab.sweep()
 
-    assert (first["postponed"], second["supervised"]) == (1, 1)
+    assert (first["supervised"], second["supervised"]) == (0, 1)
     assert lab.batch_row(request_id)["status"] == "COMPLETED"
 
 
@@ -188,7 +189,7 @@ def test_a_notification_waits_for_the_reporter(lab: Any) -> None:
     second = lab.sweep()
 
     assert (first["notified"], second["notified"]) == (0, 1)
-    assert len(lab.reporter.notified) == 1
+    assert [notice["status"] for notice in lab.reporter.notified] == ["PENDING", "PROCESSING", "COMPLETED"]
 
 
 def test_expired_keys_are_forgotten(lab: Any) -> None:

@@ -146,6 +146,18 @@ def test_an_endpoint_is_not_told_of_an_owners_batch(world: World, subscriber: Su
     assert answer.get_json()["deliveries"] == 0
 
 
+@pytest.mark.parametrize(("owner", "deliveries"), [(None, 1), ("alice", 0)])
+def test_before_there_is_a_report_the_notification_says_whose_batch_it_is(
+    world: World, subscriber: Subscriber, owner: str | None, deliveries: int
+) -> None:
+    """What begins is told to whom its end will be told."""
+    subscribe(world, subscriber.url)
+
+    answer = world.internal("/internal/notifications", notification(status="PROCESSING", owner=owner))
+
+    assert answer.get_json()["deliveries"] == deliveries
+
+
 def test_the_event_types_of_the_interface_are_those_that_are_sent() -> None:
     """The list is written twice, for the type checker."""
     assert set(get_args(EventType)) == set(EVENT_TYPES.values())

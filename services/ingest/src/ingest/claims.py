@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from chassis.database import transact
+from ingest.announcements import announce_started
 from ingest.batches import Batch, batch_from_row, lock_batch, rfc3339
 from ingest.errors import not_owner
 from ingest.host_rooms import Started, dispatch_images, free_hosts, lock_rooms
@@ -146,7 +147,9 @@ def claim_page(
         if execution is not None and batch.execution != execution:
             raise not_owner(request_id, execution)
         touched = connection.execute(_TOUCH, {"batch": request_id, "owned": execution is not None}).mappings().first()
-        batch = batch if touched is None else batch_from_row(touched)
+        if touched is not None:
+            before, batch = batch, batch_from_row(touched)
+            announce_started(connection, before, batch)
         settled = settle_overdue(connection, batch)
         unreachable = end_unreachable(connection, settings, settled.batch)
         settled = replace(unreachable, sealed=settled.sealed or unreachable.sealed)

@@ -10,6 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from chassis.failpoints import reach
+from ingest.announcements import relay_announcements_now
 from ingest.claims import claim_page
 from ingest.dependencies import Dependencies
 from ingest.ending import ending_payload, finish_batch
@@ -49,6 +50,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     def process() -> dict[str, Any]:
         request_id = parse_request_id(parse_json(BatchReference).request_id)
         processed = process_batch(engine, dependencies.executions, request_id)
+        relay_announcements_now(engine, dependencies.reporter, request_id)
         return process_answer(processed.batch, processed.message)
 
     @bp.post("/internal/imports")
@@ -79,6 +81,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             callback_url=body.callback_url,
         )
         reach(Failpoint.OWNER_TAKEN)
+        relay_announcements_now(engine, dependencies.reporter, started.batch.request_id)
         return {
             "request_id": str(started.batch.request_id),
             "owner": started.owner,

@@ -7,9 +7,10 @@ relay that dies only delays it. What is sent may arrive twice; the receivers are
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -22,10 +23,12 @@ LEASE_S = 60
 
 
 class OutboxKind(StrEnum):
-    """What an entry announces: a batch to start, or the end of a batch."""
+    """What an entry announces: a batch to start; to subscribers that it was accepted, started, or has ended."""
 
     START = "start"
     NOTIFY = "notify"
+    ACCEPTED = "accepted"
+    STARTED = "started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,9 @@ _LEASE = text(
     """
     WITH due AS (
         SELECT id FROM outbox
-        WHERE next_at <= now() AND (CAST(:id AS bigint) IS NULL OR id = :id)
-        ORDER BY next_at LIMIT :limit
+        WHERE next_at <= now() AND kind = ANY(:kinds)
+          AND (CAST(:id AS bigint) IS NULL OR id = :id) AND (CAST(:batch AS uuid) IS NULL OR batch = :batch)
+        ORDER BY next_at, id LIMIT :limit
         FOR UPDATE SKIP LOCKED
     )
     UPDATE outbox SET attempts = attempts + 1, next_at = now() + make_interval(secs => :lease_s)
@@ -87,11 +91,22 @@ def add_entry(
     return found
 
 
-def lease_entries(engine: Engine, *, limit: int, only: int | None = None) -> list[OutboxEntry]:
-    """Take due entries for sending, oldest first; `only` names one entry."""
+def lease_entries(
+    engine: Engine,
+    *,
+    limit: int,
+    only: int | None = None,
+    kinds: Collection[OutboxKind] = tuple(OutboxKind),
+    batch: UUID | None = None,
+) -> list[OutboxEntry]:
+    """Take due entries for sending, oldest first; `only` names one entry, `kinds` and `batch` choose some.
+
+    Entries of a kind that a later release added are left to that release.
+    """
+    values = {"id": only, "batch": batch, "kinds": [kind.value for kind in kinds], "limit": limit, "lease_s": LEASE_S}
 
     def work(connection: Connection) -> list[OutboxEntry]:
-        rows = connection.execute(_LEASE, {"id": only, "limit": limit, "lease_s": LEASE_S}).mappings()
+        rows = sorted(connection.execute(_LEASE, values).mappings(), key=itemgetter("id"))
         return [
             OutboxEntry(
                 row["id"], OutboxKind(row["kind"]), row["batch"], row["generation"], row["payload"], row["attempts"]

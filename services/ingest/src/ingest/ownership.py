@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, text
 
 from chassis.database import transact
 from chassis.logs import get_logger
+from ingest.announcements import announce_started
 from ingest.batches import Batch, BatchStatus, ImageStatus, batch_from_row, load_batch, lock_batch
 from ingest.ending import ending_payload
 from ingest.errors import not_owner
@@ -119,7 +120,9 @@ def _take(
     row = connection.execute(
         _TAKE, {"batch": request_id, "execution": execution, "callback_url": callback_url}
     ).mappings()
-    return Started(True, batch_from_row(row.one()))
+    taken = batch_from_row(row.one())
+    announce_started(connection, batch, taken)
+    return Started(True, taken)
 
 
 def record_execution(engine: Engine, request_id: UUID, execution: str) -> None:

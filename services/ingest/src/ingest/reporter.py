@@ -10,6 +10,7 @@ from uuid import UUID
 from chassis.internal_calls import InternalService
 
 _REPORT_TIMEOUT_S = 600.0
+_NOTIFY_TIMEOUT_S = 10.0  # some rows and tasks; whoever calls has something else to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +22,14 @@ class Report:
 
 
 class Reporter(Protocol):
-    """The part of the reporter's interface that the sweeper needs; both calls may be repeated."""
+    """The part of the reporter's interface that ingest needs; both calls may be repeated."""
 
     def publish(self, request_id: UUID) -> Report:
         """Write the reports of a sealed batch, or find them written."""
         ...
 
-    def notify(self, ending: Mapping[str, Any], download_url: str | None) -> None:
-        """Tell the subscribers of the batch how it ended."""
+    def notify(self, notice: Mapping[str, Any], download_url: str | None) -> None:
+        """Tell the subscribers of the batch what has become of it."""
         ...
 
 
@@ -49,6 +50,11 @@ class ReporterService:
         )
         return Report(str(answer["reports"]["output_csv"]), str(answer["download_url"]))
 
-    def notify(self, ending: Mapping[str, Any], download_url: str | None) -> None:
-        """Tell the subscribers of the batch how it ended."""
-        self._service.call("POST", "/internal/notifications", body={**ending, "download_url": download_url})
+    def notify(self, notice: Mapping[str, Any], download_url: str | None) -> None:
+        """Tell the subscribers of the batch what has become of it."""
+        self._service.call(
+            "POST",
+            "/internal/notifications",
+            body={**notice, "download_url": download_url},
+            timeout_s=_NOTIFY_TIMEOUT_S,
+        )

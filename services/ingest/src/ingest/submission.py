@@ -1,4 +1,4 @@
-"""Takes a sheet in: one transaction for batch, rows, images, idempotency key and outbox entry, or nothing at all."""
+"""Takes a sheet in: one transaction for batch, rows, images, idempotency key and outbox entries, or nothing at all."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from chassis.database import transact
 from chassis.failpoints import reach
+from ingest.announcements import announce_accepted
 from ingest.batches import Batch, load_batch
 from ingest.bulk_insert import copy_sheet
 from ingest.errors import ApiError, Reason, Status
@@ -216,5 +217,6 @@ def _insert_batch(
     )
     if not inserted.rowcount:
         return False
+    announce_accepted(connection, load_batch(connection, request_id))
     copy_sheet(connection, request_id, sheet.rows, options=submission.options, attempt_limit=settings.max_attempts)
     return True

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from chassis.database import transact
 from chassis.failpoints import reach
 from chassis.logs import get_logger
+from ingest.announcements import relay_announcement
 from ingest.batches import Batch, batch_from_row, load_batch, lock_batch
 from ingest.dependencies import Dependencies
 from ingest.errors import ApiError, Reason
@@ -82,6 +83,7 @@ class Sweep:
         self.counts = dict.fromkeys(
             (
                 "started",
+                "announced",
                 "notified",
                 "settled",
                 "sealed",
@@ -170,7 +172,9 @@ class Sweep:
         return True
 
     def _relay_outbox(self) -> None:
-        for entry in lease_entries(self._engine, limit=_MAX_OUTBOX):
+        entries = lease_entries(self._engine, limit=_MAX_OUTBOX)
+        # News may wait for a slow reporter, batches should not wait for the news.
+        for entry in sorted(entries, key=lambda entry: entry.kind is not OutboxKind.START):
             self._guarded("outbox.postponed", entry.batch, partial(self._relay, entry))
 
     def _relay(self, entry: OutboxEntry) -> None:
@@ -178,6 +182,9 @@ class Sweep:
             case OutboxKind.START:
                 relay_start(self._engine, self._dependencies.tasks, self._dependencies.settings, entry)
                 self.counts["started"] += 1
+            case OutboxKind.ACCEPTED | OutboxKind.STARTED:
+                relay_announcement(self._engine, self._dependencies.reporter, entry)
+                self.counts["announced"] += 1
             case OutboxKind.NOTIFY:
                 self._notify(entry)
                 self.counts["notified"] += 1
