@@ -124,6 +124,23 @@ def test_sum_in_the_docs_is_the_sum() -> None:
     assert f"**{needed}** of `max_connections` = {d.default('database', 'max_connections')}" in page
 
 
+def test_capacity_in_the_docs_follows_from_the_numbers_deployed() -> None:
+    """docs/scaling.md: images a second of queue and host, and the batches that this leaves before leases end."""
+    page = (d.ROOT / "docs/scaling.md").read_text(encoding="utf-8")
+    rates = d.queues()["images"]["rate_limits"]
+    fields = {name: field.default for name, field in SETTINGS["ingest"].model_fields.items()}
+    concurrency, starts = fields["host_concurrency"], fields["host_starts_per_s"]
+    rows = re.findall(r"^\| ([\d.]+) s \| ([\d.]+) \| (\d+) \|$", page, re.MULTILINE)
+
+    assert [float(answer_s) for answer_s, _, _ in rows] == [0.5, 2, 5]
+    for answer_s, per_s, batches in rows:
+        expected = min(rates["max_dispatches_per_second"], rates["max_concurrent_dispatches"] / float(answer_s))
+        assert float(per_s) == expected
+        assert int(batches) == int(fields["lease_s"] * expected / fields["max_in_flight"])
+    assert f"`INGEST_HOST_CONCURRENCY` {concurrency} under way, `INGEST_HOST_RATE` {starts:g} starts a second" in page
+    assert f"| {min(starts, concurrency / 0.5):g} at 0.5 s, {min(starts, concurrency / 5):g} at 5 s |" in page
+
+
 def test_image_task_may_last_as_long_as_the_compressor_does() -> None:
     """The dispatch deadline in batch.yaml is not above the service's time-out, and not below it either."""
     (deadline,) = set(re.findall(r"dispatchDeadline: (\d+)s", d.workflow_text()))

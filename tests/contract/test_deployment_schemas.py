@@ -130,6 +130,18 @@ def test_every_variable_and_output_is_described() -> None:
     assert silent == []
 
 
+def test_outputs_print_what_operators_need() -> None:
+    """`terraform output` shows where sheets are posted and the line that runs the workflow."""
+    outputs = {
+        b.labels[0]: str(b.arguments["value"]) for f, b in d.terraform() if f == "example" and b.type == "output"
+    }
+
+    assert '["ingest"]' in outputs["upload_url"]
+    assert "/upload" in outputs["upload_url"]
+    assert "gcloud workflows run ${module.workflow.name} " in outputs["gcloud"]
+    assert "--data=" in outputs["gcloud"]
+
+
 def test_every_suppression_of_the_scanner_is_argued() -> None:
     """A `checkov:skip` without a reason is a fault that was hidden."""
     skips = [
