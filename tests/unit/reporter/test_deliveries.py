@@ -15,6 +15,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
+from chassis.api_keys import new_key
 from reporter.deliveries import LEASE
 from reporter.delivery_store import Hint, claim
 from unit.reporter.world import SCHEDULER, SECRET, TASKS, Answer, Subscriber, World, loopback
@@ -224,6 +225,40 @@ def test_the_beginning_of_an_answer_is_kept(world: World, subscriber: Subscriber
 
     assert kept == ("\ufffd\ufffd" + "y" * 2046,)
     assert "yyy" not in str(world.deliveries(request_id))
+
+
+def test_whose_endpoint_it_is_may_read_what_its_receiver_answered(
+    make_world: Callable[..., World], subscriber: Subscriber
+) -> None:
+    """With an API key, in the endpoint's log: status, latency, the first 2 KB. The batch's log never shows it."""
+    alice = new_key(owner="alice", scopes=["read", "write"])
+    world = make_world(API_KEYS=alice.line)
+    headers = {"Authorization": f"Bearer {alice.key}"}
+    subscriber.answer = lambda _got: Answer(500, b"out of ink " + b"y" * 5000)
+    created = world.client.post("/webhooks", json={"url": subscriber.url}, headers=headers).get_json()
+    request_id = world.notify(owner="alice")
+    world.deliver(world.queue.hints[0])
+
+    of_endpoint = world.client.get(f"/webhooks/{created['id']}/deliveries", headers=headers).get_json()
+    of_batch = world.client.get("/deliveries", query_string={"request_id": request_id}, headers=headers).get_json()
+
+    [attempt] = of_endpoint["deliveries"][0]["attempts"]
+    assert (attempt["number"], attempt["status_code"], attempt["answer"]) == (1, 500, "out of ink " + "y" * 2037)
+    assert attempt["elapsed_ms"] >= 0
+    assert of_batch["deliveries"][0]["attempts"][0]["answer"] is None
+
+
+def test_without_keys_nobody_reads_what_a_receiver_answered(world: World, subscriber: Subscriber) -> None:
+    """Whoever reaches the service could otherwise read other hosts through it."""
+    subscriber.answer = lambda _got: Answer(500, b"out of ink")
+    created = world.client.post("/webhooks", json={"url": subscriber.url}).get_json()
+    world.notify()
+    world.deliver(world.queue.hints[0])
+
+    log = world.client.get(f"/webhooks/{created['id']}/deliveries").get_json()
+
+    assert log["deliveries"][0]["attempts"][0]["status_code"] == 500
+    assert log["deliveries"][0]["attempts"][0]["answer"] is None
 
 
 def test_a_refused_connection_is_tried_again(world: World, free_port: int) -> None:

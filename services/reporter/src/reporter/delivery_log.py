@@ -37,9 +37,18 @@ def delivery(connection: Connection, delivery_id: UUID, *, caller: Caller) -> De
 
 
 def deliveries_to(
-    connection: Connection, endpoint_id: UUID, *, state: str | None, before: Place | None, page_size: int
+    connection: Connection,
+    endpoint_id: UUID,
+    *,
+    state: str | None,
+    before: Place | None,
+    page_size: int,
+    with_answers: bool,
 ) -> tuple[list[DeliveryBody], Place | None]:
-    """Return a page of an endpoint's deliveries, newest first, and its last place when more follow."""
+    """Return a page of an endpoint's deliveries, newest first, and its last place when more follow.
+
+    `with_answers` tells what the receiver said, for those whose endpoint it is.
+    """
     place = sa.tuple_(deliveries.c.create_time, deliveries.c.id)
     chosen = (
         sa.select(deliveries.c.id, deliveries.c.create_time)
@@ -54,7 +63,8 @@ def deliveries_to(
     rows = connection.execute(chosen).all()
     page = rows[:page_size]
     query = sa.select(deliveries).where(deliveries.c.id.in_([row.id for row in page]))
-    shown = _with_attempts(connection, query.order_by(deliveries.c.create_time.desc(), deliveries.c.id.desc()))
+    query = query.order_by(deliveries.c.create_time.desc(), deliveries.c.id.desc())
+    shown = _with_attempts(connection, query, with_answers=with_answers)
     return shown, Place(page[-1].create_time, page[-1].id) if len(rows) > page_size else None
 
 
@@ -67,7 +77,7 @@ def _visible_to(caller: Caller) -> sa.ColumnElement[bool]:
     return sa.true() if caller.sees_all else deliveries.c.owner.is_not_distinct_from(caller.owner)
 
 
-def _with_attempts(connection: Connection, chosen: sa.Select[Any]) -> list[DeliveryBody]:
+def _with_attempts(connection: Connection, chosen: sa.Select[Any], *, with_answers: bool = False) -> list[DeliveryBody]:
     found = connection.execute(chosen).all()
     tried: dict[UUID, list[AttemptBody]] = defaultdict(list)
     query = (
@@ -83,6 +93,7 @@ def _with_attempts(connection: Connection, chosen: sa.Select[Any]) -> list[Deliv
                 elapsed_ms=row.elapsed_ms,
                 status_code=row.status_code,
                 failure=row.failure,
+                answer=row.answer if with_answers and row.failure is None else None,
             )
         )
     return [_delivery(row, tried[row.id]) for row in found]

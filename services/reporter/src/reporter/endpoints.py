@@ -239,7 +239,15 @@ class Endpoints:
 
         def work(connection: Connection) -> tuple[list[DeliveryBody], str]:
             _found(connection, caller, endpoint_id)
-            page, last = deliveries_to(connection, endpoint_id, state=state, before=before, page_size=page_size)
+            page, last = deliveries_to(
+                connection,
+                endpoint_id,
+                state=state,
+                before=before,
+                page_size=page_size,
+                # Strangers could otherwise read through us what other hosts answer.
+                with_answers=caller.owner is not None or caller.sees_all,
+            )
             return page, "" if last is None else page_token(scope, last)
 
         return transact(self._engine, work)

@@ -89,6 +89,9 @@ class FileQuery(_Frozen):
     token: str = Field("", description="The token of a download link", max_length=MAX_TOKEN_CHARS)
     generation: int | None = Field(None, ge=1, description="Run of the batch; must be the one the token was made for")
     bom: bool = Field(True, description="0: without the byte order mark that Excel needs at the start of a CSV file")
+    excel_safe: bool = Field(
+        False, description="1: every cell of a CSV file that begins like a formula gets an apostrophe in front"
+    )
 
 
 class DeliveriesQuery(_Frozen):
@@ -116,6 +119,10 @@ class AttemptBody(_Frozen):
     elapsed_ms: int = Field(description="Milliseconds")
     status_code: int | None = Field(description="The receiver's HTTP status; null when there was none")
     failure: str | None = Field(description="Why there was no HTTP status, e.g. TIMEOUT")
+    answer: str | None = Field(
+        description="First 2 KB of the receiver's answer; null where it is not shown: in the log of a batch, and to"
+        " callers without an API key"
+    )
 
 
 class DeliveryBody(_Frozen):

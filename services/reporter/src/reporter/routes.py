@@ -17,6 +17,7 @@ from reporter.deliveries import Deliveries
 from reporter.delivery_log import deliveries_of
 from reporter.endpoints import Endpoints
 from reporter.errors import link_invalid, report_not_found
+from reporter.escaping import escaped_csv
 from reporter.events import rfc3339
 from reporter.limits import limits_of
 from reporter.links import (
@@ -141,12 +142,16 @@ def add_public_routes(
         report = transact(engine, lambda c: find_report(c, request_id, generation=generation))
         if report is None or file_name not in CONTENT_TYPES:
             raise report_not_found(str(request_id))
-        skipped = 0 if query.bom or file_name == RESULTS_JSONL else _BOM_BYTES
+        is_csv = file_name != RESULTS_JSONL
+        escaped = query.excel_safe and is_csv
+        skipped = _BOM_BYTES if is_csv and (escaped or not query.bom) else 0
         found = objects.open(report.object_name(file_name), skip_bytes=skipped)
         if found is None:
             raise report_not_found(str(request_id))
-        response = Response(found.pieces, content_type=CONTENT_TYPES[file_name])
-        response.content_length = found.size_bytes
+        pieces = escaped_csv(found.pieces, bom=BOM if query.bom else "") if escaped else found.pieces
+        response = Response(pieces, content_type=CONTENT_TYPES[file_name])
+        if not escaped:  # nobody knows how long an escaped file is before it has passed
+            response.content_length = found.size_bytes
         response.headers["Content-Disposition"] = content_disposition(saved_name(report.source_name, file_name))
         response.headers["Cache-Control"] = "private, no-store"
         return response

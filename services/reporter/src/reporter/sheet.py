@@ -14,6 +14,7 @@ import csv
 import json
 from typing import Any, TextIO
 
+from reporter.escaping import harmless
 from reporter.export import ExportBatch, ExportImage, ExportRow
 
 BOM = "\ufeff"
@@ -23,7 +24,6 @@ OUTPUT_HEADER = "Output Image Urls"
 ERRORS_HEADER = "Image Errors"
 
 _MAX_DETAIL_CHARS = 300
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class OutputSheet:
@@ -115,7 +115,7 @@ class ResultLines:
 def output_cell(row: ExportRow) -> str:
     """Return the compressed URLs slot by slot, e.g. `https://.../a.jpg,,https://.../c.jpg`."""
     slots = ["" if image is None or image.failed else _listed_url(image.output_url or "") for image in _by_slot(row)]
-    return _harmless(",".join(slots))
+    return harmless(",".join(slots))
 
 
 def errors_cell(row: ExportRow) -> str:
@@ -125,9 +125,9 @@ def errors_cell(row: ExportRow) -> str:
     """
     if row.problems:
         told = "; ".join(f"{problem.code}: {problem.message[:_MAX_DETAIL_CHARS]}" for problem in row.problems)
-        return _harmless(_one_line(f"ROW_SKIPPED: {told}"))
+        return harmless(_one_line(f"ROW_SKIPPED: {told}"))
     slots = [_error_text(image) if image is not None and image.failed else "" for image in _by_slot(row)]
-    return _harmless(",".join(slots)) if any(slots) else ""
+    return harmless(",".join(slots)) if any(slots) else ""
 
 
 def _by_slot(row: ExportRow) -> list[ExportImage | None]:
@@ -151,7 +151,3 @@ def _error_text(image: ExportImage) -> str:
 def _one_line(text: str) -> str:
     # Commas separate slots; line breaks and the like would make the cell unreadable in a spreadsheet.
     return "".join(char if char.isprintable() else " " for char in text.replace(",", ";")).strip()
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
