@@ -46,6 +46,31 @@ def test_a_check_counts_what_an_upload_would_make(lab: Any) -> None:
     assert [(warning["row"], warning["code"]) for warning in told["warnings"]] == [(4, "NO_URLS")]
 
 
+def test_without_experience_an_estimate_is_an_assumption(make_lab: Any) -> None:
+    """Two images that differ; the busiest host sets the time."""
+    lab = make_lab(INGEST_HOST_RATE="0.5")
+    told = lab.upload(GOOD, validate_only="true").json["estimate"]
+    assert told == {"bytes_in": 1_000_000, "bytes_out": 400_000, "seconds": 4, "learned": False}
+
+
+def test_an_estimate_learns_from_what_the_batches_before_took(lab: Any) -> None:
+    """Bytes of a mean image, times the images that differ; a batch of somebody else teaches nothing."""
+    lab.finish_all(lab.submit(A))
+    other = lab.submit(B)
+    lab.finish_all(other)
+    lab.change("UPDATE batches SET owner = 'alice', bytes_in = 999999 WHERE request_id = :id", id=other)
+
+    told = lab.upload(GOOD, validate_only="true").json["estimate"]
+
+    assert told == {"bytes_in": 2000, "bytes_out": 800, "seconds": 1, "learned": True}
+
+
+def test_a_sheet_without_images_takes_nothing(lab: Any) -> None:
+    """No host, no time."""
+    told = lab.upload(f"{HEADER}\n1,Lamp,\n", validate_only="true").json["estimate"]
+    assert told == {"bytes_in": 0, "bytes_out": 0, "seconds": 0, "learned": False}
+
+
 def test_a_check_has_the_documented_shape(lab: Any) -> None:
     """The model is closed."""
     document = lab.get("/openapi.json").json

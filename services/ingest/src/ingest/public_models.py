@@ -100,6 +100,15 @@ class HostAnswer(Answer):
     images: int
 
 
+class EstimateAnswer(Answer):
+    """What a batch will probably take; `learned` from the caller's recent batches, or else assumed."""
+
+    bytes_in: int
+    bytes_out: int
+    seconds: int
+    learned: bool
+
+
 class ValidationAnswer(Answer):
     """What an upload of this sheet would make; nothing was stored."""
 
@@ -111,6 +120,7 @@ class ValidationAnswer(Answer):
     unique_urls: int
     hosts: list[HostAnswer]
     host_count: int
+    estimate: EstimateAnswer
     dialect: DialectAnswer
     columns: dict[str, list[str]]
     options: ImageOptions

@@ -16,6 +16,7 @@ from ingest.batches import Batch, rfc3339
 from ingest.client_changes import cancel_batch, retry_batch
 from ingest.dependencies import Dependencies
 from ingest.doctor import corrected_csv, validation_answer
+from ingest.estimate import estimate
 from ingest.failpoints import Failpoint
 from ingest.limits import FLAT_LIMITS, limits_of
 from ingest.options import FORMATS
@@ -47,7 +48,8 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         sent = parse_upload(settings, dependencies.storage)
         sheet = read_upload(sent, settings)
         if sent.validate_only:
-            return jsonify(validation_answer(sheet, sent.options))
+            found = estimate(engine, settings, sheet.facts, caller=caller())
+            return jsonify(validation_answer(sheet, sent.options) | {"estimate": found})
         request_id = uuid4()
         accepted = submit_upload(
             engine,
