@@ -9,6 +9,7 @@ ignored; nothing is kept alive between two calls.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
@@ -282,9 +283,7 @@ class Egress:
     ) -> EgressResponse:
         limit = self._policy.max_body_bytes if truncate_at is None else truncate_at
         declared = response.headers.get("Content-Length", "")
-        # Strictly: str.isdigit alone holds for texts that int refuses, such as a superscript or five thousand digits.
-        is_number = declared.isascii() and declared.isdigit() and len(declared) < 20
-        if truncate_at is None and is_number and int(declared) > limit:
+        if truncate_at is None and re.fullmatch("[0-9]{1,19}", declared) and int(declared) > limit:
             raise EgressError(EgressFault.TOO_LARGE, f"{declared} bytes, the limit is {limit}")
         encodings = response.headers.get("Content-Encoding", "").count(",") + 1
         if encodings > _MAX_CONTENT_ENCODINGS:
