@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,42 @@ def test_sample_construct_runs_or_is_refused(case: dict[str, Any], form: str, se
 
     wrong = {key: value for key, value in expected.items() if not _holds(key, seen, value)}
     assert (wrong, faults) == ({}, []), f"seen {seen}\nfaults {faults}"
+
+
+def _damaged(source: str, chance: random.Random) -> str:
+    """Return the source with one slip of an editor in it: a line or a character lost, moved, or too many."""
+    lines = source.splitlines(keepends=True)
+    line, at = chance.randrange(len(lines)), chance.randrange(len(source))
+    match chance.randrange(5):
+        case 0:
+            return "".join(lines[:line] + lines[line + 1 :])
+        case 1:
+            return "".join([*lines[:line], *reversed(lines[line : line + 2]), *lines[line + 2 :]])
+        case 2:
+            return "".join([*lines[:line], chance.choice(["  ", "\t", "- "]), *lines[line:]])
+        case 3:
+            return source[:at] + source[at + 1 :]
+        case _:
+            return source[:at] + chance.choice("""${}[]()"':-#&*!|>%@,.~\x00\n1aé""") + source[at:]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_sample_is_accepted_or_refused_at_a_place(seed: int) -> None:
+    """Whatever a slip makes of a program, a deploy answers: it is taken, or the refusal names a place in the source."""
+    chance = random.Random(seed)
+    misplaced = []
+    for case in ALL_CASES:
+        source = _damaged(case["program"], chance)
+        lines = [*source.splitlines(), ""]
+        try:
+            load_program(source, connectors=CONNECTORS)
+        except SourceError as error:
+            if not (
+                error.message and 1 <= error.line <= len(lines) and 1 <= error.column <= len(lines[error.line - 1]) + 1
+            ):
+                misplaced.append((source, error.message, error.line, error.column))
+
+    assert misplaced == []
 
 
 def _json_form(case: dict[str, Any]) -> str:

@@ -296,14 +296,6 @@ async def test_secret_is_read_as_text(caller: Any) -> None:
     assert caller.sent[1].endswith("/projects/demo/secrets/s/versions/latest:access")
 
 
-async def test_secret_that_is_no_text_is_a_value_error(caller: Any) -> None:
-    """Bytes cannot be read as a string."""
-    caller.http.answers({"payload": {"data": "/w=="}})
-
-    with pytest.raises(WorkflowError, match="not UTF-8"):
-        await caller.call(f"{VERSIONS}.accessString", secret_id="s", version=3)
-
-
 async def test_run_passes_the_call_log_level_on(caller: Any) -> None:
     """The child's own level, as the reference lists it."""
     caller.http.answers({"name": "n", "state": "SUCCEEDED", "result": "1"})
@@ -315,3 +307,45 @@ async def test_run_passes_the_call_log_level_on(caller: Any) -> None:
     )
 
     assert caller.sent_json["callLogLevel"] == "LOG_ALL_CALLS"
+
+
+@pytest.mark.parametrize(
+    "answer", [None, "text", [1], {}, {"payload": None}, {"payload": {}}, {"payload": {"data": 1}}], ids=repr
+)
+async def test_answer_without_a_secret_is_a_response_type_error(caller: Any, answer: Any) -> None:
+    """The program is told, whatever an API answers."""
+    caller.http.answers(answer)
+
+    with pytest.raises(WorkflowError, match="ResponseTypeError"):
+        await caller.call(f"{VERSIONS}.accessString", secret_id="s")
+
+
+@pytest.mark.parametrize("data", ["é", "w", "/w=="], ids=["not ASCII", "not base64", "not UTF-8"])
+async def test_secret_that_cannot_be_decoded_is_a_value_error(caller: Any, data: str) -> None:
+    """Its bytes are not known, or are no text."""
+    caller.http.answers({"payload": {"data": data}})
+
+    with pytest.raises(WorkflowError, match="ValueError"):
+        await caller.call(f"{VERSIONS}.accessString", secret_id="s", version=3)
+
+
+@pytest.mark.parametrize("result", ["{", 1, None], ids=repr)
+async def test_result_that_is_no_json_is_a_response_type_error(caller: Any, result: Any) -> None:
+    """An execution's result is JSON text."""
+    caller.http.answers({"name": "n", "state": "SUCCEEDED", "result": result})
+
+    with pytest.raises(WorkflowError, match="ResponseTypeError"):
+        await caller.call("workflowexecutions.v1.projects.locations.workflows.executions.run", workflow_id="w")
+
+
+@pytest.mark.parametrize("answer", ["the result", 1, None, [1]], ids=repr)
+async def test_answer_that_is_no_execution_is_a_response_type_error(caller: Any, answer: Any) -> None:
+    """With skip_polling, nobody else looks at it."""
+    caller.http.answers(answer)
+
+    with pytest.raises(WorkflowError, match="ResponseTypeError"):
+        await caller.call(
+            "workflowexecutions.v1.projects.locations.workflows.executions.run",
+            workflow_id="w",
+            connector_params={"skip_polling": True},
+        )

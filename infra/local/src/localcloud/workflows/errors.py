@@ -123,6 +123,11 @@ def connection_failed_error(message: str) -> WorkflowError:
     return _tagged(f"ConnectionFailedError: {message}", "ConnectionFailedError")
 
 
+def response_type_error(message: str) -> WorkflowError:
+    """Return the error of an API's answer in which a connector does not find what it needs."""
+    return _tagged(f"ResponseTypeError: {message}", "ResponseTypeError")
+
+
 def auth_error(message: str) -> WorkflowError:
     """Return the error of credentials that could not be generated."""
     return _tagged(f"AuthError: {message}", "AuthError")

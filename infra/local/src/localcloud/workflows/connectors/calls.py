@@ -17,6 +17,7 @@ from localcloud.workflows.errors import (
     connection_failed_error,
     http_error,
     resource_limit_error,
+    response_type_error,
     timeout_error,
     type_error,
     value_error,
@@ -111,9 +112,7 @@ class ApiCall:
             self._host.count_step()
             value = await self.send(ApiRequest("GET", url, {}, None))
             if not isinstance(value, dict):
-                raise WorkflowError(
-                    {"message": "ResponseTypeError: a poll returned no object", "tags": ["ResponseTypeError"]}
-                )
+                raise response_type_error("a poll returned no object")
         return value
 
     async def _send_once(self, request: ApiRequest) -> Value:
@@ -207,7 +206,7 @@ def operation_error(message: str, operation: Value, error: Value = None) -> Work
 
 async def _await_operation(call: ApiCall, method: ApiMethod, answer: Value) -> Value:
     if not isinstance(answer, dict) or not isinstance(answer.get("name"), str):
-        raise WorkflowError({"message": "ResponseTypeError: not an operation", "tags": ["ResponseTypeError"]})
+        raise response_type_error("not an operation")
     operation = await call.poll(
         f"{_service_root(method)}/{answer['name']}", answer, is_done=lambda value: value.get("done") is True
     )
@@ -219,7 +218,7 @@ async def _await_operation(call: ApiCall, method: ApiMethod, answer: Value) -> V
 
 async def _await_execution(call: ApiCall, method: ApiMethod, answer: Value) -> Value:
     if not isinstance(answer, dict) or not isinstance(answer.get("name"), str):
-        raise WorkflowError({"message": "ResponseTypeError: not an execution", "tags": ["ResponseTypeError"]})
+        raise response_type_error("not an execution")
     execution = await call.poll(
         f"{_service_root(method)}/{answer['name']}",
         answer,

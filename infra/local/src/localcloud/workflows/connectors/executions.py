@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 from localcloud.workflows.connectors.calls import ApiCall, connector, connector_params, perform
 from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, ApiMethod, BodyKind, Waiting
-from localcloud.workflows.errors import type_error, value_error
-from localcloud.workflows.jsontext import JsonEncodeError, decode_json, encode_json
+from localcloud.workflows.errors import response_type_error, type_error, value_error
+from localcloud.workflows.jsontext import JsonDecodeError, JsonEncodeError, decode_json, encode_json
 from localcloud.workflows.runtime.host import ConnectorMethod, Host, Value
 
 _EXECUTIONS = "googleapis.workflowexecutions.v1.projects.locations.workflows.executions"
@@ -130,7 +130,7 @@ async def run_workflow(
 
     Raises:
         WorkflowError: OperationError when the execution failed or was cancelled; ValueError for an argument without
-            JSON form; what sending raises.
+            JSON form; ResponseTypeError for an answer that is no execution; what sending raises.
     """
     try:
         text = encode_json(argument)
@@ -138,5 +138,14 @@ async def run_workflow(
         raise value_error(f"{_RUN}: argument: {error}") from None
     body = {"argument": text, _NO_BACKLOG: True, **extra}
     execution = await perform(call, _CREATE, {"parent": workflow, "body": body})
-    # With skip_polling there is no result yet.
-    return decode_json(execution["result"]) if "result" in execution else None
+    match execution:
+        case {"result": str() as result}:
+            pass
+        case dict() if "result" not in execution:
+            return None  # with skip_polling there is no result yet
+        case _:
+            raise response_type_error("not an execution")
+    try:
+        return decode_json(result)
+    except JsonDecodeError as error:
+        raise response_type_error(f"the result of the execution is not JSON: {error}") from None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 
 from localcloud.workflows.connectors.calls import ApiCall, connector, connector_params, perform
 from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, ApiMethod
-from localcloud.workflows.errors import type_error, value_error
+from localcloud.workflows.errors import response_type_error, type_error, value_error
 from localcloud.workflows.runtime.host import ConnectorMethod, Host, Value
 
 _VERSIONS = "googleapis.secretmanager.v1.projects.secrets.versions"
@@ -33,7 +32,12 @@ async def _access_string(host: Host, arguments: Mapping[str, Value]) -> Value:
     call = ApiCall(host, connector_params(arguments.get(CONNECTOR_PARAMS)))
     name = f"projects/{project_id}/secrets/{secret_id}/versions/{version}"
     answer = await perform(call, _ACCESS, {"name": name})
+    match answer:
+        case {"payload": {"data": str() as data}}:
+            pass
+        case _:
+            raise response_type_error(f"the answer has no payload of {name}")
     try:
-        return base64.b64decode(answer["payload"]["data"]).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
+        return base64.b64decode(data).decode("utf-8")
+    except ValueError:
         raise value_error(f"the payload of {name} is not UTF-8 text") from None
