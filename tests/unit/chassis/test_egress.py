@@ -402,12 +402,21 @@ def test_a_body_can_be_cut_instead_of_refused(origin: ScriptedOrigin) -> None:
     assert (len(response.body), response.truncated) == (1000, True)
 
 
-@pytest.mark.parametrize("length", ["\u00b2", "9" * 5000], ids=["superscript", "five thousand digits"])
-def test_a_length_that_is_no_number_is_not_believed(origin: ScriptedOrigin, length: str) -> None:
-    """What comes is counted instead; the header of a stranger never breaks the call."""
-    url = origin.on("/odd", raw(head(200, [("Content-Length", length)]) + b"body"))
+def test_a_length_that_is_no_number_is_not_believed(origin: ScriptedOrigin) -> None:
+    """What comes is counted instead: `str.isdigit` holds for a superscript, `int` refuses it."""
+    url = origin.on("/odd", raw(head(200, [("Content-Length", "\u00b2")]) + b"body"))
 
     assert make_egress().request("GET", url).body == b"body"
+
+
+def test_a_length_of_five_thousand_digits_is_too_large(origin: ScriptedOrigin) -> None:
+    """`int` refuses that many; the beginning says enough."""
+    url = origin.on("/odd", raw(head(200, [("Content-Length", "9" * 5000)]) + b"body"))
+
+    with pytest.raises(EgressError) as caught:
+        make_egress().request("GET", url)
+
+    assert caught.value.fault is EgressFault.TOO_LARGE
 
 
 def test_a_redirect_can_be_returned_instead_of_followed(origin: ScriptedOrigin) -> None:

@@ -9,7 +9,6 @@ ignored; nothing is kept alive between two calls.
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 import threading
@@ -282,8 +281,8 @@ class Egress:
         self, call: _Call, response: urllib3.BaseHTTPResponse, url: str, truncate_at: int | None
     ) -> EgressResponse:
         limit = self._policy.max_body_bytes if truncate_at is None else truncate_at
-        declared = response.headers.get("Content-Length", "")
-        if truncate_at is None and re.fullmatch("[0-9]{1,19}", declared) and int(declared) > limit:
+        declared = response.headers.get("Content-Length", "")[:20]
+        if truncate_at is None and declared.isascii() and declared.isdigit() and int(declared) > limit:
             raise EgressError(EgressFault.TOO_LARGE, f"{declared} bytes, the limit is {limit}")
         encodings = response.headers.get("Content-Encoding", "").count(",") + 1
         if encodings > _MAX_CONTENT_ENCODINGS:
