@@ -24,6 +24,7 @@ from ingest.imports import CloudSheetStorage
 from ingest.reporter import ReporterService
 from ingest.settings import IngestSettings
 from ingest.task_queue import CloudTasksQueue
+from ingest.webhook_targets import WebhookTargets
 from reporter.settings import ReporterSettings
 
 SETTINGS: dict[str, type[Settings]] = {
@@ -66,6 +67,7 @@ def app_of(settings: Settings) -> Flask:
                     callbacks=WorkflowCallbacks(None),  # type: ignore[arg-type]
                     storage=CloudSheetStorage(client),
                     reporter=ReporterService(None),  # type: ignore[arg-type]
+                    webhook_targets=WebhookTargets(settings, _clock()),
                 )
             )
         case CompressorSettings():

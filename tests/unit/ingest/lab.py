@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +18,25 @@ from contract.schemas import assert_matches
 from ingest.app import create_app
 from ingest.dependencies import Dependencies
 from ingest.settings import IngestSettings
+from ingest.webhook_targets import WebhookTargets
 from localcloud.identity.issuer import TokenIssuer
 from unit.ingest.fakes import WORKFLOW, FakeCallbacks, FakeExecutions, FakeReporter, FakeStorage, FakeTasks
 
 ACCOUNTS = {name: f"{name}@demo.iam.gserviceaccount.com" for name in ("workflow", "tasks", "scheduler", "compressor")}
 ACCOUNTS["reporter"] = "reporter@demo.iam.gserviceaccount.com"
 INGEST_URL = "http://ingest.test"
+
+
+def look_up(host: str, port: int, *_rest: object) -> list[Any]:
+    """Return a public address for a name of example.com's kind, a private one for `private.example`, itself for others.
+
+    Raises:
+        socket.gaierror: for `unknown.example`.
+    """
+    if host == "unknown.example":
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+    known = {"private.example": "10.0.0.1"}.get(host, "93.184.215.14") if host.endswith(".example") else host
+    return socket.getaddrinfo(known, port, 0, socket.SOCK_STREAM)
 
 
 class Answered:
@@ -56,6 +70,7 @@ class Lab:
             "BATCHES_QUEUE": "projects/demo/locations/us-central1/queues/batches",
             "IMAGES_QUEUE": "projects/demo/locations/us-central1/queues/images",
             **{f"{name.upper()}_SERVICE_ACCOUNT": email for name, email in ACCOUNTS.items()},
+            "EGRESS_ALLOWED_NETWORKS": "127.0.0.0/8",
             # One host for nearly all tests; those about politeness say how polite.
             "INGEST_HOST_CONCURRENCY": "10000",
             "INGEST_HOST_RATE": "10000",
@@ -80,6 +95,7 @@ class Lab:
             callbacks=self.callbacks,
             storage=self.storage,
             reporter=self.reporter,
+            webhook_targets=WebhookTargets(self.settings, clock, resolve=look_up),
         )
         self.app: Flask = create_app(self.dependencies)
         self._tokens: dict[str, str] = {}

@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as LookupTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urljoin
@@ -29,6 +28,9 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from chassis.address_policy import Network, is_public, parse_address
 from chassis.clock import Clock
+from chassis.egress_faults import TRANSIENT_FAULTS, EgressError, EgressFault
+
+__all__ = ["TRANSIENT_FAULTS", "Egress", "EgressError", "EgressFault", "EgressPolicy", "EgressResponse"]
 
 _REDIRECT_CODES = frozenset({301, 302, 303, 307, 308})
 _METADATA_NAMES = ("metadata", "metadata.google.internal", "metadata.goog")
@@ -36,39 +38,6 @@ _FORBIDDEN_SUFFIXES = (".localhost", ".internal", ".local", ".metadata.goog")
 _CHUNK_BYTES = 65536
 _MAX_URL_CHARS = 2083
 _MAX_CONTENT_ENCODINGS = 2  # each may multiply a body by a thousand
-
-
-class EgressFault(StrEnum):
-    """Why a call failed; the values are public outcome codes."""
-
-    URL_INVALID = "URL_INVALID"
-    URL_FORBIDDEN = "URL_FORBIDDEN"
-    DNS_FAILED = "DNS_FAILED"
-    CONNECT_FAILED = "CONNECT_FAILED"
-    TLS_ERROR = "TLS_ERROR"
-    TIMEOUT = "TIMEOUT"
-    REDIRECT_LIMIT = "REDIRECT_LIMIT"
-    TOO_LARGE = "TOO_LARGE"
-    INCOMPLETE = "INCOMPLETE"
-
-
-TRANSIENT_FAULTS = frozenset(
-    {EgressFault.DNS_FAILED, EgressFault.CONNECT_FAILED, EgressFault.TIMEOUT, EgressFault.INCOMPLETE}
-)
-
-
-class EgressError(Exception):
-    """A call that brought no usable answer; `detail` never holds an address or the peer's text."""
-
-    def __init__(self, fault: EgressFault, detail: str) -> None:
-        super().__init__(f"{fault}: {detail}")
-        self.fault = fault
-        self.detail = detail
-
-    @property
-    def transient(self) -> bool:
-        """Return whether the same call may work later."""
-        return self.fault in TRANSIENT_FAULTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from ingest.imports import SheetStorage
 from ingest.reporter import Reporter
 from ingest.settings import IngestSettings
 from ingest.task_queue import TaskQueue
+from ingest.webhook_targets import WebhookTargets
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Dependencies:
     callbacks: Callbacks
     storage: SheetStorage
     reporter: Reporter
+    webhook_targets: WebhookTargets
 
     @property
     def keys(self) -> KeyGuard:

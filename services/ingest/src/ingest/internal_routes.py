@@ -57,6 +57,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @workflow_only
     def imports() -> dict[str, Any]:
         body = parse_json(ImportRequest)
+        dependencies.webhook_targets.check(body.webhook_url)
         batch = import_sheet(
             engine,
             settings,

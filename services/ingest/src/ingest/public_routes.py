@@ -46,6 +46,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     def upload() -> Response:
         key = idempotency_key()
         sent = parse_upload(settings, dependencies.storage)
+        dependencies.webhook_targets.check(sent.webhook_url)
         sheet = read_upload(sent, settings)
         if sent.validate_only:
             found = estimate(engine, settings, sheet.facts, caller=caller())

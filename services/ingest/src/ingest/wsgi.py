@@ -28,6 +28,7 @@ from ingest.imports import CloudSheetStorage
 from ingest.reporter import ReporterService
 from ingest.settings import IngestSettings
 from ingest.task_queue import CloudTasksQueue
+from ingest.webhook_targets import WebhookTargets
 
 
 def build() -> Flask:
@@ -59,5 +60,6 @@ def build() -> Flask:
             callbacks=WorkflowCallbacks(new_authorized_session),
             storage=CloudSheetStorage(new_storage_client(settings)),
             reporter=ReporterService(InternalService("reporter", settings.reporter_url, MetadataTokens(clock))),
+            webhook_targets=WebhookTargets(settings, clock),
         )
     )
