@@ -23,7 +23,7 @@ from chassis.address_policy import is_public
 from chassis.clock import SystemClock
 from chassis.egress import Egress, EgressError, EgressFault, EgressPolicy
 from compressor.codec import compress
-from compressor.model import CodecError, Options, OutputFormat
+from compressor.model import Animated, CodecError, Metadata, Options, OutputFormat
 from ingest.doctor import corrected_csv
 from ingest.sheets.intake import SheetRequest, read_sheet
 from ingest.sheets.model import OnInvalid, SheetError, SheetLimits
@@ -86,16 +86,26 @@ def sheet_seeds() -> Sequence[bytes]:
     ]
 
 
+GPS_TAG = 0x8825
+IMAGE_OPTIONS = (
+    Options(),
+    Options(output=OutputFormat.WEBP, animated=Animated.KEEP, metadata=Metadata.KEEP, max_width=20),
+    Options(output=OutputFormat.KEEP, metadata=Metadata.KEEP, quality=95),
+    Options(output=OutputFormat.AUTO, metadata=Metadata.STRIP, target_bytes=500, background="#102030"),
+)
+
+
 def check_image(data: bytes) -> None:
-    """A picture becomes a rendition that decodes with the sizes told, or an outcome with a code."""
-    for output in (OutputFormat.JPEG, OutputFormat.WEBP):
+    """A picture becomes a rendition that decodes with the sizes told, or an outcome with a code; no place gets out."""
+    for options in IMAGE_OPTIONS:
         try:
-            rendition = compress(data, Options(output=output))
+            rendition = compress(data, options)
         except CodecError:
             return
         with Image.open(io.BytesIO(rendition.data)) as stored:
             stored.load()
             assert (rendition.width, rendition.height) == stored.size
+            assert not stored.getexif().get_ifd(GPS_TAG)
 
 
 def image_seeds() -> Sequence[bytes]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +16,23 @@ import pytest
 from chassis.clock import SystemClock
 from compressor.sandbox import CodecPool
 from compressor.wsgi import assemble, new_codec
-from compressor_rig import IssuedTokens, RecordingIngest, Service, contract, make_settings, storage_client
+from compressor_rig import (
+    AUDIENCE,
+    COMPRESSOR_ACCOUNT,
+    TASKS_ACCOUNT,
+    IssuedTokens,
+    RecordingIngest,
+    Service,
+    contract,
+    make_settings,
+    storage_client,
+)
 from localcloud.clock import SystemClock as IssuerClock
 from localcloud.identity.issuer import TokenIssuer
 from localcloud.stack.storage import Storage
 from scripted_origin import ScriptedOrigin, answer
+
+FLAVOR = [("Metadata-Flavor", "Google"), ("Content-Type", "text/plain")]
 
 
 @pytest.fixture
@@ -94,3 +109,40 @@ def make_service(issuer: TokenIssuer, certs_url: str, ingest: RecordingIngest, b
 def service(make_service: Any) -> Service:
     made: Service = make_service()
     return made
+
+
+@pytest.fixture
+def metadata(issuer: TokenIssuer, ingest: RecordingIngest) -> Iterator[ScriptedOrigin]:
+    """Be the metadata server: the compressor's identity token for ingest."""
+    with ScriptedOrigin() as server:
+        token = issuer.mint_id_token(COMPRESSOR_ACCOUNT, ingest.server.url("").rstrip("/"))
+        server.on("/", answer(b"computeMetadata/\n", headers=FLAVOR))
+        account = "/computeMetadata/v1/instance/service-accounts/default"
+        server.on(
+            account, answer(b'{"email": "x", "scopes": []}', headers=[FLAVOR[0], ("Content-Type", "application/json")])
+        )
+        server.on(f"{account}/identity", answer(token.encode(), headers=FLAVOR))
+        yield server
+
+
+@pytest.fixture
+def environment(
+    certs_url: str, ingest: RecordingIngest, bucket: Any, metadata: ScriptedOrigin, storage_emulator: Storage
+) -> dict[str, str]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    return {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}",
+        "PORT": str(port),
+        "GOOGLE_CLOUD_PROJECT": "pressroom",
+        "GOOGLE_CLOUD_LOCATION": "europe-west1",
+        "INGEST_URL": ingest.server.url("").rstrip("/"),
+        "COMPRESSOR_URL": AUDIENCE,
+        "TASKS_SERVICE_ACCOUNT": TASKS_ACCOUNT,
+        "IMAGES_BUCKET": bucket.name,
+        "EGRESS_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "AUTH_CERTS_URL": certs_url,
+        "STORAGE_EMULATOR_HOST": storage_emulator.base_url,
+        "GCE_METADATA_HOST": f"127.0.0.1:{metadata.port}",
+        "GCE_METADATA_IP": f"127.0.0.1:{metadata.port}",
+    }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import images
 from compressor.codec import compress
-from compressor.model import CodecError, Options, OutputFormat, Rendition
+from compressor.model import Animated, CodecError, Metadata, Options, OutputFormat, Rendition
 from compressor.sniff import is_cut_off, sniff
 from compressor.stripping import stripped
 
@@ -19,8 +19,20 @@ SOURCES = {
     "CMYK": images.cmyk_jpeg((10, 20, 30, 40)),
     "16 bit": images.sixteen_bit_png(32, 8),
     "APNG": images.animation("PNG"),
+    "animated GIF": images.animation("GIF"),
+    "animated WebP": images.animation("WEBP"),
 }
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+OPTIONS = st.builds(
+    Options,
+    quality=st.integers(1, 95),
+    output=st.sampled_from(OutputFormat),
+    max_width=st.none() | st.integers(1, 60),
+    target_bytes=st.none() | st.integers(500, 5000),
+    metadata=st.sampled_from(Metadata),
+    background=st.sampled_from(["#ffffff", "#102030"]),
+    animated=st.sampled_from(Animated),
+)
 DAMAGE = st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4), st.integers(0, 4)), min_size=1, max_size=4)
 
 
@@ -35,13 +47,13 @@ def damaged(data: bytes, damage: list[tuple[float, bytes, int]]) -> bytes:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", SOURCES)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(damage=DAMAGE, output=st.sampled_from(OutputFormat))
+@given(damage=DAMAGE, options=OPTIONS)
 def test_no_damage_escapes_the_mapping_of_errors(
-    name: str, damage: list[tuple[float, bytes, int]], output: OutputFormat
+    name: str, damage: list[tuple[float, bytes, int]], options: Options
 ) -> None:
     """Only these two things can come out of the codec."""
     try:
-        result: object = compress(damaged(SOURCES[name], damage), Options(output=output))
+        result: object = compress(damaged(SOURCES[name], damage), options)
     except CodecError as error:
         result = error
 

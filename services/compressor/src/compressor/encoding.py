@@ -19,6 +19,7 @@ _REDUCED_QUALITIES = (0.7, 0.45)  # of the quality asked for
 _LOWEST_QUALITY = 5  # below, pictures only get uglier
 _MAX_TRIES = 6  # of a quality for `target_bytes`: enough to find one of 90 by halving
 _THOROUGH_PNG_PIXELS = 4_000_000  # above, zlib's best effort would take seconds for a few percent
+_THOROUGH_WEBP_PIXELS = 8_000_000  # above, method 4 could take 16 s for 50 MP with alpha; 2 takes 6, a tenth more bytes
 _FEW_COLOURS = 256
 # Pixels that may be encoded over and over for `target_bytes`: some three seconds of processor time each.
 _TRIED_PIXELS = {OutputFormat.JPEG: 300_000_000, OutputFormat.WEBP: 40_000_000, OutputFormat.AVIF: 50_000_000}
@@ -121,7 +122,8 @@ def _encoded(picture: Picture, output: OutputFormat, quality: int, *, thorough: 
         case OutputFormat.WEBP if picture.animation is not None:
             _save_animation(buffer, picture, quality)
         case OutputFormat.WEBP:
-            image.save(buffer, "WEBP", quality=quality, method=4, exif=exif)
+            method = 4 if image.width * image.height <= _THOROUGH_WEBP_PIXELS else 2
+            image.save(buffer, "WEBP", quality=quality, method=method, exif=exif)
         case OutputFormat.AVIF:
             # One thread: the other processor has an image of its own.
             image.save(buffer, "AVIF", quality=quality, speed=_AVIF_SPEED, max_threads=1, exif=exif)

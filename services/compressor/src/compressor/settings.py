@@ -73,7 +73,7 @@ class CompressorSettings(Settings):
     )
 
     codec_memory_bytes: int = Field(
-        1024 * 1024 * 1024,
+        1408 * 1024 * 1024,
         alias="CODEC_MEMORY_BYTES",
         ge=64 * 1024 * 1024,
         description="Memory one image may take in the codec's process",
