@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -68,6 +71,42 @@ def test_bad_request_is_answered_with_its_reason(
     answer = requests.request(method, stack.url(service) + path, timeout=10)
 
     assert (answer.status_code, reason_of(answer)) == (code, reason)
+
+
+def test_a_body_of_unknown_length_ends_at_the_limit(stack: Stack) -> None:
+    """Chunked, without Content-Length: it is not read to its end."""
+    sent = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal sent
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="x.csv"\r\n\r\n' + HEADER
+        for _ in range(400):
+            sent += 1
+            yield b"1,Lamp,https://cdn.example/a.jpg\n" * (MIB // 33)
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    try:
+        code = requests.post(f"{stack.url('ingest')}/upload", data=pieces(), headers=headers, timeout=60).status_code
+    except requests.ConnectionError:
+        code = 413  # the answer came and the connection was closed while we were still sending
+
+    assert (code, sent < 400) == (413, True)
+    assert requests.get(f"{stack.url('ingest')}/health", timeout=10).status_code == 200
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_sheet_leaves_nothing(stack: Stack) -> None:
+    """Half a sheet would be a batch that nobody meant; the worker is free again."""
+    newest = f"{stack.url('ingest')}/requests"
+    before = requests.get(newest, timeout=10).json()["requests"]
+    at = urlsplit(stack.url("ingest"))
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x.csv"\r\n\r\n' + HEADER
+    head = f"POST /upload HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Length: 5000\r\n".encode()
+    for _ in range(20):  # more than there are threads
+        with socket.create_connection((str(at.hostname), int(at.port or 80)), timeout=10) as connection:
+            connection.sendall(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n" + body)
+            connection.sendall(b"1,Lamp,https://cdn.example/a.jpg\n")
+
+    assert requests.get(newest, timeout=10).json()["requests"] == before
 
 
 def test_every_problem_of_a_sheet_is_in_one_answer(stack: Stack, shop: Shop) -> None:

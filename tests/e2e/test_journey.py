@@ -127,6 +127,8 @@ def test_an_endpoint_is_told_the_whole_story(shop: Shop, origin: Origin, stack: 
 
         assert told == ["batch.accepted", "batch.completed", "batch.started"]
         assert all(item.verified for item in receiver.received)
+        [end] = [item.event for item in receiver.received if item.event["type"] == "batch.completed"]
+        assert requests.get(end["data"]["download_url"], timeout=10).status_code == 200
         for item in receiver.received:
             assert_matches("webhook_event", item.event)
 

@@ -174,6 +174,9 @@ def test_a_report_that_the_reporter_cannot_write_is_asked_for_again(lab: Any) ->
     second = lab.sweep()
 
     assert (first["supervised"], second["supervised"]) == (0, 1)
+    # The end was told when there was a report, not before.
+    assert (first["notified"], second["notified"]) == (0, 1)
+    assert lab.reporter.notified[-1]["download_url"]
     assert lab.batch_row(request_id)["status"] == "COMPLETED"
 
 

@@ -384,6 +384,30 @@ def test_slow_subscribers_do_not_take_every_thread(
     assert world.deliveries(request_id)[0]["attempts"] == []
 
 
+def test_one_hanging_subscriber_delays_none_of_fifty(make_world: Callable[..., World], subscriber: Subscriber) -> None:
+    """While it is being waited for, all the others are told, each at its first attempt."""
+    world = make_world(WEBHOOK_TIMEOUT_S="15")
+    arrived, leave = threading.Event(), threading.Event()
+
+    def hang(_got: object) -> Answer:
+        arrived.set()
+        leave.wait(15)
+        return Answer(200)
+
+    with loopback(hang) as dead, ThreadPoolExecutor(1) as pool:
+        world.notify(webhook_url=dead)
+        healthy = [world.notify(webhook_url=subscriber.url) for _ in range(50)]
+        hanging, *others = world.queue.hints
+        waiting = pool.submit(world.deliver, hanging)
+        assert arrived.wait(5)
+        states = [world.deliver(hint)["state"] for hint in others]
+        was_still_waiting = not waiting.done()
+        leave.set()
+
+    assert was_still_waiting
+    assert states == ["DELIVERED"] * len(healthy)
+
+
 class TestSweep:
     """The sweeper finds what no task will move."""
 
