@@ -40,6 +40,8 @@ class Tap:
     def __init__(self, target: Callable[[], str], *, twice: bool = False) -> None:
         self.crossings: list[Crossing] = []
         self.doubled = 0
+        self.before_answer: Callable[[str], None] | None = None
+        """Called with the route when a request has had its effect and its sender has no answer yet."""
         tap = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -74,6 +76,8 @@ class Tap:
                         _decoded(answer.content, answer.headers.get("Content-Type", "")),
                     )
                 )
+                if tap.before_answer is not None:
+                    tap.before_answer(route)
                 self.send_response(answer.status_code)
                 for name, value in answer.headers.items():
                     if name.lower() not in {"transfer-encoding", "content-length", "connection", "content-encoding"}:
