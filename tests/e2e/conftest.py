@@ -12,6 +12,7 @@ import pytest
 from samples.demo import STACK_FILE, without_samples
 from samples.receiver import Receiver
 
+from e2e.crash_bench import IMAGES, Bench, Result, running_bench
 from e2e.shop import Shop
 from localcloud.stack.blocking import Stack
 from localcloud.stack.config import StackConfig, load_stack_config
@@ -56,3 +57,17 @@ def _shop(stack: Stack) -> Shop:
 def _receiver(stack: Stack) -> Iterator[Receiver]:
     with Receiver(stack.exports["WEBHOOK_SIGNING_SECRET"]) as receiver:
         yield receiver
+
+
+@pytest.fixture(name="bench", scope="session")
+def _bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with running_bench(tmp_path_factory.mktemp("bench"), running_stack) as bench:
+        yield bench
+
+
+@pytest.fixture(name="undisturbed", scope="session")
+def _undisturbed(bench: Bench) -> Result:
+    result = bench.run()[1]
+    assert result.counts == {"total": IMAGES + 2, "pending": 0, "succeeded": IMAGES + 1, "failed": 1}
+    assert len(result.objects) == IMAGES
+    return result

@@ -41,7 +41,10 @@ class Tap:
         self.crossings: list[Crossing] = []
         self.doubled = 0
         self.before_answer: Callable[[str], None] | None = None
-        """Called with the route when a request has had its effect and its sender has no answer yet."""
+        """Called with the route when a request has had its effect and its sender has no answer yet; what it raises
+        loses the answer."""
+        self.instead: Callable[[str], int | None] | None = None
+        """Gives for a route the status that is answered without asking the service; None asks it."""
         tap = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,6 +56,13 @@ class Tap:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
                 url = target() + self.path
+                route = f"{self.command} {_UUID.sub('{id}', self.path.split('?', 1)[0])}"
+                refused = None if tap.instead is None else tap.instead(route)
+                if refused is not None:
+                    self.send_response(refused)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
 
                 def send() -> requests.Response:
                     return requests.request(
@@ -67,7 +77,6 @@ class Tap:
                 answer = send()
                 if second is not None:
                     second.join()
-                route = f"{self.command} {_UUID.sub('{id}', self.path.split('?', 1)[0])}"
                 tap.crossings.append(
                     Crossing(
                         route,

@@ -64,3 +64,16 @@ def test_a_read_only_database_is_unavailable(lab: Lab) -> None:
         lab.change("SET TRANSACTION READ WRITE; " + f'ALTER DATABASE "{database}" RESET default_transaction_read_only')
         lab.engine.dispose()
     assert (answer.code, answer.reason) == (503, "DATABASE_UNAVAILABLE")
+
+
+def test_a_queue_that_is_paused_for_ten_minutes_loses_nothing(lab: Lab) -> None:
+    """The default lease outlasts the pause: no image is taken for lost, none gets a second task."""
+    request_id = lab.submit(A)
+    execution = lab.start(request_id)
+    (payload,) = lab.claim(request_id, execution)
+    lab.change("UPDATE images SET lease_until = lease_until - interval '10 minutes' WHERE status = 'DISPATCHED'")
+
+    lab.sweep()
+
+    assert lab.claim(request_id, execution) == []
+    assert lab.report(payload).json["applied"] is True

@@ -24,17 +24,25 @@ _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})  # serialization failure, d
 _LOCK_SQLSTATES = frozenset({"55P03", "57014"})  # lock_timeout, statement_timeout
 
 
-def new_engine(url: str, *, pool_size: int, statement_timeout_s: float = 30.0, application_name: str = "") -> Engine:
+def new_engine(
+    url: str,
+    *,
+    pool_size: int,
+    statement_timeout_s: float = 30.0,
+    lock_timeout_s: float = 5.0,
+    application_name: str = "",
+) -> Engine:
     """Return an engine for a `postgresql://` URL; the driver is always psycopg2.
 
     Args:
         url: the database; on Cloud Run its host is the `/cloudsql/INSTANCE` socket folder.
         pool_size: connections per process, no overflow; a full pool answers 503 after 2 s instead of hanging.
         statement_timeout_s: seconds after which the server ends a statement.
+        lock_timeout_s: seconds after which the server ends the wait for a lock.
         application_name: shown in pg_stat_activity.
     """
     options = (
-        f"-c statement_timeout={int(statement_timeout_s * 1000)} -c lock_timeout=5000"
+        f"-c statement_timeout={int(statement_timeout_s * 1000)} -c lock_timeout={int(lock_timeout_s * 1000)}"
         " -c idle_in_transaction_session_timeout=30000 -c timezone=UTC"
     )
     parsed = make_url(url)

@@ -1,0 +1,178 @@
+"""What surrounds the services misbehaves, one thing at a time; what comes out is what an undisturbed run gives.
+
+Queue, engine, storage and database do what production does rarely. The row of docs and specifications that a case
+stands for is in its id.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+from e2e.crash_bench import Bench, Result, check
+from e2e.shop import eventually
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+OUTAGE_S = 10.0
+ANSWER_WITHIN_S = 5.0
+QUEUE = "v2/projects/demo/locations/us-central1/queues/images"
+
+FAULTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "A3-dispatched-twice": ("tasks", [{"route": "tasks.dispatch", "fault": "deliver-twice", "count": 5}]),
+    "A5-dispatch-answer-lost": ("tasks", [{"route": "tasks.dispatch", "fault": "drop-response", "count": 3}]),
+    "A9-created-answer-lost": ("tasks", [{"route": "tasks.create", "fault": "drop-response", "count": 3}]),
+    "A11-first-tasks-come-last": ("tasks", [{"queue": "images", "fault": "delay", "delay_s": 1.5, "count": 3}]),
+    "A12-execution-answer-lost": ("workflows", [{"route": "executions.create", "fault": "drop-response"}]),
+    "A12-execution-doubled": ("workflows", [{"route": "executions.create", "fault": "deliver-twice"}]),
+    "A14-executions-refused": ("workflows", [{"route": "executions.create", "fault": "fail", "code": 429, "count": 2}]),
+    "A16-callback-lost": ("workflows", [{"route": "callbacks.send", "fault": "lose"}]),
+    "A17-callback-answer-lost": ("workflows", [{"route": "callbacks.send", "fault": "drop-response"}]),
+    "A17-callback-twice": ("workflows", [{"route": "callbacks.send", "fault": "deliver-twice"}]),
+    "A17-callback-after-the-end": ("workflows", [{"route": "callbacks.send", "fault": "fail", "code": 404}]),
+    "A17-callback-slot-busy": ("workflows", [{"route": "callbacks.send", "fault": "fail", "code": 429}]),
+}
+"""Case -> emulated server and its orders."""
+
+UPLOAD = "POST /upload/storage/v1/b/pressroom-images/o"
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_a_faulty_platform_changes_nothing(case: str, bench: Bench, undisturbed: Result) -> None:
+    """Tasks, executions and callbacks are lost, doubled, late or refused."""
+    server, orders = FAULTS[case]
+    for order in orders:
+        bench.order(server, **order)
+
+    request_id, result = bench.run()
+    fired = bench.fired(server)
+    bench.calm()
+
+    assert fired >= 1
+    check(bench, request_id, result, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [pytest.param(503, 3, id="C1-503"), pytest.param(429, 3, id="C1-429"), pytest.param(403, 1, id="C5-403")],
+)
+def test_a_refusing_storage_changes_nothing(code: int, count: int, bench: Bench, undisturbed: Result) -> None:
+    """An image is never blamed for what Cloud Storage refuses: its task comes again."""
+    refusals: list[str] = []
+    lock = threading.Lock()
+
+    def refuse(route: str) -> int | None:
+        with lock:
+            if route != UPLOAD or len(refusals) == count:
+                return None
+            refusals.append(route)
+            return code
+
+    bench.taps["storage"].instead = refuse
+
+    request_id, result = bench.run()
+    bench.calm()
+
+    assert len(refusals) == count
+    check(bench, request_id, result, undisturbed)
+
+
+def test_a_storage_whose_answers_get_lost_changes_nothing(bench: Bench, undisturbed: Result) -> None:
+    """C2: the object was created; the repeated upload meets 412 and takes what lies there."""
+    losses: list[str] = []
+
+    def lose(route: str) -> None:
+        if route == UPLOAD and len(losses) < 3:
+            losses.append(route)
+            raise ConnectionAbortedError
+
+    bench.taps["storage"].before_answer = lose
+
+    request_id, result = bench.run()
+    bench.calm()
+
+    assert len(losses) == 3
+    check(bench, request_id, result, undisturbed)
+
+
+def test_a_purged_queue_changes_nothing(bench: Bench, undisturbed: Result) -> None:
+    """A7: every task of the batch vanishes; the leases end and the images are dispatched again."""
+    queue = f"{bench.stack.url('tasks')}/{QUEUE}"
+    requests.post(f"{queue}:pause", json={}, timeout=10).raise_for_status()
+
+    def purge(_request_id: str) -> None:
+        eventually(
+            lambda: requests.get(f"{queue}/tasks", timeout=10).json().get("tasks"), within_s=30, what="tasks wait"
+        )
+        for verb in ("purge", "resume"):
+            requests.post(f"{queue}:{verb}", json={}, timeout=10).raise_for_status()
+
+    request_id, result = bench.run(after_upload=purge)
+
+    check(bench, request_id, result, undisturbed)
+
+
+def test_a_cancelled_execution_changes_nothing(bench: Bench, undisturbed: Result) -> None:
+    """A14: the sweeper finds the batch without a living execution and starts another."""
+    parent = f"{bench.stack.url('workflows')}/v1/projects/demo/locations/us-central1/workflows/batch/executions"
+
+    def cancel(request_id: str) -> None:
+        def running() -> str | None:
+            found = requests.get(parent, params={"filter": 'state="ACTIVE"'}, timeout=10).json()
+            return next((str(execution["name"]) for execution in found.get("executions", [])), None)
+
+        name = eventually(running, within_s=30, what="an execution runs")
+        requests.post(f"{bench.stack.url('workflows')}/v1/{name}:cancel", timeout=10)
+
+    request_id, result = bench.run(after_upload=cancel)
+
+    check(bench, request_id, result, undisturbed)
+
+
+def test_a_database_that_is_away_for_ten_seconds_changes_nothing(bench: Bench, undisturbed: Result) -> None:
+    """B1: uploads and reads are 503 with Retry-After within seconds, the processes stay healthy, and all goes on."""
+    answers: list[tuple[int, bool, float]] = []
+    ingest = bench.stack.url("ingest")
+
+    def ask(call: Callable[[], requests.Response]) -> None:
+        began = time.monotonic()
+        answer = call()
+        answers.append((answer.status_code, "Retry-After" in answer.headers, time.monotonic() - began))
+
+    def outage(request_id: str) -> None:
+        bench.stack.stop_one("postgres")
+        over = time.monotonic() + OUTAGE_S
+        while time.monotonic() < over:
+            ask(lambda: requests.post(f"{ingest}/upload", files={"file": ("s.csv", bench.sheet)}, timeout=30))
+            ask(lambda: requests.get(f"{ingest}/status/{request_id}", timeout=30))
+            assert requests.get(f"{ingest}/health", timeout=10).status_code == 200
+            time.sleep(0.5)
+        bench.stack.start_one("postgres")
+
+    request_id, result = bench.run(after_upload=outage)
+
+    assert {(code, says_when) for code, says_when, _ in answers} == {(503, True)}
+    assert max(seconds for *_, seconds in answers) < ANSWER_WITHIN_S
+    check(bench, request_id, result, undisturbed)
+
+
+def test_a_database_that_cuts_every_connection_changes_nothing(bench: Bench, undisturbed: Result) -> None:
+    """B2, B4: all sessions are ended again and again while the batch runs."""
+    cuts = 0
+
+    def cut(_request_id: str) -> None:
+        nonlocal cuts
+        for _ in range(10):
+            for database in ("pressroom_ingest", "pressroom_reporter"):
+                cuts += bench.cut_connections(database)
+            time.sleep(0.1)
+
+    request_id, result = bench.run(after_upload=cut)
+
+    assert cuts >= 10
+    check(bench, request_id, result, undisturbed)
