@@ -1,7 +1,6 @@
 """What surrounds the services misbehaves, one thing at a time; what comes out is what an undisturbed run gives.
 
-Queue, engine, storage and database do what production does rarely. The row of docs and specifications that a case
-stands for is in its id.
+Queue, engine, storage and database do what production does rarely. docs/failures.md says what is expected.
 """
 
 from __future__ import annotations
@@ -24,18 +23,19 @@ ANSWER_WITHIN_S = 5.0
 QUEUE = "v2/projects/demo/locations/us-central1/queues/images"
 
 FAULTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
-    "A3-dispatched-twice": ("tasks", [{"route": "tasks.dispatch", "fault": "deliver-twice", "count": 5}]),
-    "A5-dispatch-answer-lost": ("tasks", [{"route": "tasks.dispatch", "fault": "drop-response", "count": 3}]),
-    "A9-created-answer-lost": ("tasks", [{"route": "tasks.create", "fault": "drop-response", "count": 3}]),
-    "A11-first-tasks-come-last": ("tasks", [{"queue": "images", "fault": "delay", "delay_s": 1.5, "count": 3}]),
-    "A12-execution-answer-lost": ("workflows", [{"route": "executions.create", "fault": "drop-response"}]),
-    "A12-execution-doubled": ("workflows", [{"route": "executions.create", "fault": "deliver-twice"}]),
-    "A14-executions-refused": ("workflows", [{"route": "executions.create", "fault": "fail", "code": 429, "count": 2}]),
-    "A16-callback-lost": ("workflows", [{"route": "callbacks.send", "fault": "lose"}]),
-    "A17-callback-answer-lost": ("workflows", [{"route": "callbacks.send", "fault": "drop-response"}]),
-    "A17-callback-twice": ("workflows", [{"route": "callbacks.send", "fault": "deliver-twice"}]),
-    "A17-callback-after-the-end": ("workflows", [{"route": "callbacks.send", "fault": "fail", "code": 404}]),
-    "A17-callback-slot-busy": ("workflows", [{"route": "callbacks.send", "fault": "fail", "code": 429}]),
+    "dispatched-twice": ("tasks", [{"route": "tasks.dispatch", "fault": "deliver-twice", "count": 5}]),
+    "dispatch-answer-lost": ("tasks", [{"route": "tasks.dispatch", "fault": "drop-response", "count": 3}]),
+    "created-answer-lost": (
+        "tasks",
+        [{"route": "tasks.create", "queue": "images", "fault": "drop-response", "count": 3}],
+    ),
+    "first-tasks-come-last": ("tasks", [{"queue": "images", "fault": "delay", "delay_s": 1.5, "count": 3}]),
+    "execution-answer-lost": ("workflows", [{"route": "executions.create", "fault": "drop-response"}]),
+    "execution-doubled": ("workflows", [{"route": "executions.create", "fault": "deliver-twice"}]),
+    "executions-refused": ("workflows", [{"route": "executions.create", "fault": "fail", "code": 429, "count": 2}]),
+    "callback-lost": ("workflows", [{"route": "callbacks.send", "fault": "lose"}]),
+    "callback-answer-lost": ("workflows", [{"route": "callbacks.send", "fault": "drop-response"}]),
+    "callback-twice": ("workflows", [{"route": "callbacks.send", "fault": "deliver-twice"}]),
 }
 """Case -> emulated server and its orders."""
 
@@ -59,7 +59,7 @@ def test_a_faulty_platform_changes_nothing(case: str, bench: Bench, undisturbed:
 
 @pytest.mark.parametrize(
     ("code", "count"),
-    [pytest.param(503, 3, id="C1-503"), pytest.param(429, 3, id="C1-429"), pytest.param(403, 1, id="C5-403")],
+    [pytest.param(503, 3, id="503"), pytest.param(429, 3, id="429"), pytest.param(403, 1, id="403")],
 )
 def test_a_refusing_storage_changes_nothing(code: int, count: int, bench: Bench, undisturbed: Result) -> None:
     """An image is never blamed for what Cloud Storage refuses: its task comes again."""
@@ -83,7 +83,7 @@ def test_a_refusing_storage_changes_nothing(code: int, count: int, bench: Bench,
 
 
 def test_a_storage_whose_answers_get_lost_changes_nothing(bench: Bench, undisturbed: Result) -> None:
-    """C2: the object was created; the repeated upload meets 412 and takes what lies there."""
+    """The object was created; the repeated upload meets 412 and takes what lies there."""
     losses: list[str] = []
 
     def lose(route: str) -> None:
@@ -101,7 +101,7 @@ def test_a_storage_whose_answers_get_lost_changes_nothing(bench: Bench, undistur
 
 
 def test_a_purged_queue_changes_nothing(bench: Bench, undisturbed: Result) -> None:
-    """A7: every task of the batch vanishes; the leases end and the images are dispatched again."""
+    """Every task of the batch vanishes; the leases end and the images are dispatched again."""
     queue = f"{bench.stack.url('tasks')}/{QUEUE}"
     requests.post(f"{queue}:pause", json={}, timeout=10).raise_for_status()
 
@@ -118,7 +118,7 @@ def test_a_purged_queue_changes_nothing(bench: Bench, undisturbed: Result) -> No
 
 
 def test_a_cancelled_execution_changes_nothing(bench: Bench, undisturbed: Result) -> None:
-    """A14: the sweeper finds the batch without a living execution and starts another."""
+    """The sweeper finds the batch without a living execution and starts another."""
     parent = f"{bench.stack.url('workflows')}/v1/projects/demo/locations/us-central1/workflows/batch/executions"
 
     def cancel(request_id: str) -> None:
@@ -135,7 +135,7 @@ def test_a_cancelled_execution_changes_nothing(bench: Bench, undisturbed: Result
 
 
 def test_a_database_that_is_away_for_ten_seconds_changes_nothing(bench: Bench, undisturbed: Result) -> None:
-    """B1: uploads and reads are 503 with Retry-After within seconds, the processes stay healthy, and all goes on."""
+    """Uploads and reads are 503 with Retry-After within seconds, the processes stay healthy, and all goes on."""
     answers: list[tuple[int, bool, float]] = []
     ingest = bench.stack.url("ingest")
 
@@ -162,7 +162,7 @@ def test_a_database_that_is_away_for_ten_seconds_changes_nothing(bench: Bench, u
 
 
 def test_a_database_that_cuts_every_connection_changes_nothing(bench: Bench, undisturbed: Result) -> None:
-    """B2, B4: all sessions are ended again and again while the batch runs."""
+    """All sessions are ended again and again while the batch runs."""
     cuts = 0
 
     def cut(_request_id: str) -> None:

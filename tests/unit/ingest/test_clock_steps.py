@@ -1,4 +1,4 @@
-"""J3: ingest's own clock steps by five minutes; leases, waits and deadlines are the database's, durations monotonic."""
+"""Ingest's own clock steps by five minutes; leases, waits and deadlines are the database's, durations monotonic."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def lab(engine_through: Engine, certs_url: str, issuer: Any) -> Lab:
 
 
 def test_an_upload_whose_commit_was_not_answered_is_stored_once(lab: Lab, proxy: PostgresProxy) -> None:
-    """B3: the unit runs again, finds its own batch, and the sender gets the id that is in the table."""
+    """The unit runs again, finds its own batch, and the sender gets the id that is in the table."""
     lab.rows("SELECT 1")
     proxy.lose_commits = 1
 
@@ -51,7 +51,7 @@ def test_an_upload_whose_commit_was_not_answered_is_stored_once(lab: Lab, proxy:
 
 
 def test_an_upload_without_a_key_is_stored_once_too(lab: Lab, proxy: PostgresProxy) -> None:
-    """B3: the request id is chosen before the transaction, so it is the key of its own repetition."""
+    """The request id is chosen before the transaction, so it is the key of its own repetition."""
     lab.rows("SELECT 1")
     proxy.lose_commits = 1
 
@@ -62,7 +62,7 @@ def test_an_upload_without_a_key_is_stored_once_too(lab: Lab, proxy: PostgresPro
 
 
 def test_an_outcome_whose_commit_was_not_answered_counts_once(lab: Lab, proxy: PostgresProxy) -> None:
-    """B3: the repetition meets its own terminal image; the counters are exact and the batch is sealed."""
+    """The repetition meets its own terminal image; the counters are exact and the batch is sealed."""
     request_id = lab.submit(A)
     execution = lab.start(request_id)
     (payload,) = lab.claim(request_id, execution)
@@ -76,7 +76,7 @@ def test_an_outcome_whose_commit_was_not_answered_counts_once(lab: Lab, proxy: P
 
 
 def test_a_claim_whose_commit_was_not_answered_loses_no_image(lab: Lab, proxy: PostgresProxy) -> None:
-    """B3: the page of the lost answer is leased by nobody; its images come back when the leases end."""
+    """The page of the lost answer is leased by nobody; its images come back when the leases end."""
     request_id = lab.submit(A, B)
     execution = lab.start(request_id)
     proxy.lose_commits = 1
@@ -90,7 +90,7 @@ def test_a_claim_whose_commit_was_not_answered_loses_no_image(lab: Lab, proxy: P
 
 
 def test_a_finish_whose_commit_was_not_answered_is_announced_once(lab: Lab, proxy: PostgresProxy) -> None:
-    """B3: one final status, one entry in the outbox."""
+    """One final status, one entry in the outbox."""
     request_id = lab.submit(A)
     execution = lab.start(request_id)
     (payload,) = lab.claim(request_id, execution)
@@ -104,7 +104,7 @@ def test_a_finish_whose_commit_was_not_answered_is_announced_once(lab: Lab, prox
 
 
 def test_a_database_that_cuts_off_is_tried_again(lab: Lab, proxy: PostgresProxy) -> None:
-    """B2, B4: broken connections cost no request."""
+    """Broken connections cost no request."""
     request_id = lab.submit(A)
     for _ in range(3):
         proxy.cut()
@@ -112,7 +112,7 @@ def test_a_database_that_cuts_off_is_tried_again(lab: Lab, proxy: PostgresProxy)
 
 
 def test_a_pool_that_waits_for_a_stalled_database_is_503_in_time(lab: Lab, proxy: PostgresProxy) -> None:
-    """B5: two requests hold both connections; the third is told after two seconds, and all is well afterwards."""
+    """Two requests hold both connections; the third is told after two seconds, and all is well afterwards."""
     request_id = lab.submit(A)
     # Both connections are open and checked before the database stops answering.
     with lab.engine.connect() as one, lab.engine.connect() as two:
@@ -141,7 +141,7 @@ def test_a_pool_that_waits_for_a_stalled_database_is_503_in_time(lab: Lab, proxy
 def test_a_batch_that_somebody_holds_locked_is_503_and_unharmed(
     engine: Engine, proxy: PostgresProxy, empty_database: Engine, certs_url: str, issuer: Any
 ) -> None:
-    """B6: the wait for a lock ends and the workflow asks again; reading waits for nobody."""
+    """The wait for a lock ends and the workflow asks again; reading waits for nobody."""
     impatient = new_engine(proxy.url("ingest"), pool_size=2, lock_timeout_s=0.3)
     lab = Lab(impatient, certs_url, issuer, {})
     request_id = lab.submit(A)

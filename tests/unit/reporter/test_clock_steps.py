@@ -1,4 +1,4 @@
-"""J3: the reporter's clock steps by five minutes while it tells a subscriber; the event is neither lost nor new."""
+"""The reporter's clock steps by five minutes while it tells a subscriber; the event is neither lost nor new."""
 
 from __future__ import annotations
 
