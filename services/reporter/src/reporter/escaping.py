@@ -20,7 +20,7 @@ MAX_CELL_CHARS = 4 * 1024 * 1024
 
 _PIECE_CHARS = 64 * 1024
 
-# The module's own bound of 131,072 is below what a report may hold; nothing else in this service reads CSV.
+# The bound belongs to the process; its 131,072 are below what a report may hold. Nothing else here reads CSV.
 csv.field_size_limit(MAX_CELL_CHARS)
 
 

@@ -22,7 +22,7 @@ DELIMITERS = (",", ";", "\t", "|")
 """The characters that may part cells; the first one wins where all fit equally."""
 
 MAX_FIELD_CHARS = 131_072
-"""The limit of Python's `csv` module, which belongs to the process and is left as it is."""
+"""Most characters of one cell; that of Python's `csv` module, which belongs to the process and may be higher."""
 
 MAX_RECORD_CHARS = 1_048_576
 """Most characters of one row: a file that is one endless row would become a list of millions of cells."""
@@ -154,6 +154,9 @@ def _csv_records(stream: TextIO, delimiter: str, problems: ProblemList) -> Itera
         except csv.Error as error:
             problems.add(_syntax_problem(number, reader.line_num, str(error)))
             return
+        if lines.taken_chars > MAX_FIELD_CHARS and any(len(cell) > MAX_FIELD_CHARS for cell in cells):
+            problems.add(_field_too_long(number))
+            return
         yield Record(number, cells)
 
 
@@ -171,6 +174,11 @@ class _Lines:
     def begin_record(self) -> None:
         """Give the next record the whole room."""
         self._room = MAX_RECORD_CHARS
+
+    @property
+    def taken_chars(self) -> int:
+        """Return how many characters the present record has had so far."""
+        return MAX_RECORD_CHARS - self._room
 
     def __iter__(self) -> Iterator[str]:
         """Return itself."""
@@ -213,9 +221,13 @@ def _too_long(number: int) -> Problem:
     return Problem(number, None, ProblemCode.ROW_TOO_LONG, f"The row has more than {MAX_RECORD_CHARS} characters.")
 
 
+def _field_too_long(number: int) -> Problem:
+    return Problem(number, None, ProblemCode.FIELD_TOO_LONG, f"A cell has more than {MAX_FIELD_CHARS} characters.")
+
+
 def _syntax_problem(number: int, line: int, error: str) -> Problem:
     if "field larger" in error:
-        return Problem(number, None, ProblemCode.FIELD_TOO_LONG, f"A cell has more than {MAX_FIELD_CHARS} characters.")
+        return _field_too_long(number)
     if "end of data" in error:
         message = "A double quote is opened in this row and never closed."
     elif "expected after" in error:
