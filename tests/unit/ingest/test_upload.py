@@ -296,6 +296,15 @@ def test_bad_json_is_refused(lab: Any, body: str) -> None:
     assert response.status_code == 400, json.dumps(response.json)
 
 
+def test_a_key_twice_in_json_is_refused(lab: Any) -> None:
+    """Nobody has to guess which value counts, at any depth."""
+    for body in ('{"items": [], "items": [{"urls": []}]}', '{"items": [{"urls": [], "name": "a", "name": "b"}]}'):
+        answer = lab.client().post("/upload", data=body, content_type="application/json")
+        error = answer.get_json()["error"]
+        assert (answer.status_code, error["details"][0]["reason"]) == (400, "JSON_INVALID")
+        assert "twice" in error["message"]
+
+
 def test_a_large_json_body_is_refused(lab: Any) -> None:
     """JSON routes take 256 KiB."""
     response = lab.client().post("/cancel", data=b" " * 300_000, content_type="application/json")

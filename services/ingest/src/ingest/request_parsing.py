@@ -63,6 +63,20 @@ class Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
+class _NamedTwiceError(Exception):
+    """A JSON object has a key twice; the message is the key."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; Python would silently keep the last of two values."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _value in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _NamedTwiceError(repr(twice[:100].encode("utf-8", "replace").decode()))
+    return made
+
+
 def parse_json(model: type[M], *, max_bytes: int = MAX_JSON_BYTES) -> M:
     """Return the body as a model.
 
@@ -79,7 +93,9 @@ def parse_json(model: type[M], *, max_bytes: int = MAX_JSON_BYTES) -> M:
             http_code=415,
         )
     try:
-        decoded = json.loads(request.get_data().decode("utf-8"))
+        decoded = json.loads(request.get_data().decode("utf-8"), object_pairs_hook=_object)
+    except _NamedTwiceError as error:
+        raise invalid_argument(Reason.JSON_INVALID, f"The body has an object with the key {error} twice.") from error
     except (ValueError, RecursionError) as error:
         raise invalid_argument(Reason.JSON_INVALID, "The body is not valid JSON in UTF-8.") from error
     if not isinstance(decoded, dict):
