@@ -7,7 +7,7 @@ from chassis.limits import Limit
 from ingest.bulk_insert import MAX_ROW_PROBLEMS
 from ingest.doctor import MAX_HOSTS
 from ingest.hosts import MAX_LISTED_HOSTS
-from ingest.options import MAX_SIDE_PX
+from ingest.options import MAX_SIDE_PX, MAX_TARGET_BYTES
 from ingest.public_models import MAX_PAGE_SIZE, MAX_PAGE_TOKEN_CHARS
 from ingest.quotas import Use
 from ingest.request_parsing import MAX_IDEMPOTENCY_KEY_CHARS, MAX_JSON_BYTES
@@ -54,6 +54,7 @@ _SETTINGS = (
 _CONSTANTS = (
     Limit("max_form_field_bytes", MAX_FORM_FIELD_BYTES, "bytes", "Largest field of a form that is not a file"),
     Limit("max_form_parts", MAX_FORM_PARTS, "parts", "Most fields and files of a form"),
+    Limit("max_target_bytes", MAX_TARGET_BYTES, "bytes", "Highest `target_bytes` of an image"),
     Limit("max_items", MAX_ITEMS, "items", "Most items of a JSON upload"),
     Limit("max_items_bytes", MAX_ITEMS_BYTES, "bytes", "Largest JSON body of an upload"),
     Limit("max_item_id_characters", MAX_ITEM_ID_CHARS, "characters", "Longest id of an item"),
