@@ -176,6 +176,18 @@ def test_display_p3_is_converted_to_srgb() -> None:
     assert "icc_profile" not in result.info
 
 
+def test_adobe_rgb_is_converted_to_srgb() -> None:
+    """Likewise for Adobe RGB (1998): a gamma of 563/256 and its colorants under D50."""
+    profile = images.matrix_profile(
+        red=(0.60974, 0.31111, 0.01947), green=(0.20528, 0.62567, 0.06087), blue=(0.14919, 0.06322, 0.74457)
+    )
+    source = images.encoded(Image.new("RGB", (32, 32), (200, 100, 60)), "PNG", icc_profile=profile)
+    result = opened(compress(source, Options(quality=95)))
+
+    # By hand, as above: (227.1, 100.1, 54.7).
+    assert distance(mean(result), (227, 100, 55)) <= 2
+
+
 def test_an_srgb_profile_changes_no_pixel() -> None:
     """A picture that says it is sRGB is encoded as it is."""
     photo = images.photo(160, 120)
