@@ -11,9 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, NoReturn, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import PydanticUndefined
 
+from chassis.address_policy import parse_networks
 from chassis.api_keys import ApiKey, parse_api_keys
 
 
@@ -33,6 +43,18 @@ def _split_commas(value: object) -> object:
 
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 """A setting written as `a,b,c`; empty means none."""
+
+
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    parse_networks(value)
+    return value
+
+
+NetworkList = Annotated[CommaList, AfterValidator(_networks)]
+"""Networks that guarded calls may reach although they are not public: `10.0.0.0/8,::1/128`."""
+
+PortList = Annotated[tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(_split_commas)]
+"""Ports that guarded calls may use on public addresses: `80,443`."""
 
 
 class Settings(BaseModel):

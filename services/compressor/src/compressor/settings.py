@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from chassis.address_policy import parse_networks
-from chassis.settings import CommaList, Settings
+from chassis.settings import NetworkList, PortList, Settings
 from compressor.robots import RobotsPolicy
 
 
@@ -25,13 +24,13 @@ class CompressorSettings(Settings):
         alias="PUBLIC_URL_BASE",
         description="Output URLs are BASE/BUCKET/NAME",
     )
-    egress_allowed_networks: CommaList = Field(
+    egress_allowed_networks: NetworkList = Field(
         (),
         alias="EGRESS_ALLOWED_NETWORKS",
         description="Networks (CIDR) that may be fetched from although they are not public; empty in production",
     )
-    egress_allowed_ports: CommaList = Field(
-        ("80", "443", "8080", "8443"),
+    egress_allowed_ports: PortList = Field(
+        (80, 443, 8080, 8443),
         alias="EGRESS_ALLOWED_PORTS",
         description="Ports of public addresses that may be fetched from",
     )
@@ -89,18 +88,3 @@ class CompressorSettings(Settings):
     def full_user_agent(self) -> str:
         """Return e.g. `Pressroom/0.1 (+https://shop.example/about-our-fetches)`."""
         return f"{self.user_agent} (+{self.contact_url})" if self.contact_url else self.user_agent
-
-    @field_validator("egress_allowed_networks")
-    @classmethod
-    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        parse_networks(networks)
-        return networks
-
-    @field_validator("egress_allowed_ports")
-    @classmethod
-    def _are_ports(cls, ports: tuple[str, ...]) -> tuple[str, ...]:
-        for port in ports:
-            if not port.isdecimal() or not 1 <= int(port) <= 65535:
-                message = f"{port} is no port"
-                raise ValueError(message)
-        return ports

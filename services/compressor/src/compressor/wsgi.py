@@ -62,7 +62,7 @@ def assemble(
     """Return the application made of these outside parts; all else follows from the settings."""
     policy = EgressPolicy(
         allowed_networks=parse_networks(settings.egress_allowed_networks),
-        ports=frozenset(int(port) for port in settings.egress_allowed_ports),
+        ports=frozenset(settings.egress_allowed_ports),
         max_redirects=settings.fetch_max_redirects,
         connect_timeout_s=settings.fetch_connect_timeout_s,
         read_timeout_s=settings.fetch_read_timeout_s,

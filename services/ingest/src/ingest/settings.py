@@ -8,8 +8,7 @@ from functools import cached_property
 
 from pydantic import Field, SecretStr, field_validator
 
-from chassis.address_policy import parse_networks
-from chassis.settings import CommaList, PublicSettings
+from chassis.settings import CommaList, NetworkList, PortList, PublicSettings
 
 _PORT = re.compile(r":[0-9]+$")
 _HOST_LIMIT = re.compile(r"(?P<host>[^=/]+)=(?P<concurrency>[1-9][0-9]{0,3})/(?P<rate>[0-9]{1,4}(?:\.[0-9]+)?)")
@@ -138,11 +137,11 @@ class IngestSettings(PublicSettings):
         gt=0,
         description="Seconds an image waits for a host whose breaker is open before it fails with HOST_UNREACHABLE",
     )
-    egress_allowed_networks: CommaList = Field(
+    egress_allowed_networks: NetworkList = Field(
         (), alias="EGRESS_ALLOWED_NETWORKS", description="Networks that webhooks may reach although they are not public"
     )
-    egress_allowed_ports: CommaList = Field(
-        ("80", "443", "8080", "8443"),
+    egress_allowed_ports: PortList = Field(
+        (80, 443, 8080, 8443),
         alias="EGRESS_ALLOWED_PORTS",
         description="Ports that webhooks may use on public addresses",
     )
@@ -195,21 +194,6 @@ class IngestSettings(PublicSettings):
         ge=1,
         description="Seconds the oldest batch may wait for its first image to be handed out before uploads are refused",
     )
-
-    @field_validator("egress_allowed_networks")
-    @classmethod
-    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        parse_networks(networks)
-        return networks
-
-    @field_validator("egress_allowed_ports")
-    @classmethod
-    def _are_ports(cls, ports: tuple[str, ...]) -> tuple[str, ...]:
-        for port in ports:
-            if not port.isdecimal() or not 1 <= int(port) <= 65535:
-                message = f"{port} is no port"
-                raise ValueError(message)
-        return ports
 
     @field_validator("host_limits")
     @classmethod

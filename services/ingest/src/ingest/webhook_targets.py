@@ -31,7 +31,7 @@ class WebhookTargets:
     def __init__(self, settings: IngestSettings, clock: Clock, *, resolve: Any = socket.getaddrinfo) -> None:
         policy = EgressPolicy(
             allowed_networks=parse_networks(settings.egress_allowed_networks),
-            ports=frozenset(int(port) for port in settings.egress_allowed_ports),
+            ports=frozenset(settings.egress_allowed_ports),
             connect_timeout_s=_LOOKUP_S,
         )
         self._egress = Egress(policy, user_agent="", clock=clock, resolve=resolve)

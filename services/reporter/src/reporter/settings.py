@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
-from chassis.address_policy import parse_networks
-from chassis.settings import CommaList, PublicSettings
+from chassis.settings import NetworkList, PortList, PublicSettings
 from reporter.endpoint_secrets import split_keys
 from reporter.signature import check_secret
 
@@ -134,10 +133,10 @@ class ReporterSettings(PublicSettings):
         le=36_500,
         description="Days for which reports and ended deliveries are kept; 0 keeps them for ever",
     )
-    egress_allowed_networks: CommaList = Field(
+    egress_allowed_networks: NetworkList = Field(
         (), alias="EGRESS_ALLOWED_NETWORKS", description="Networks that webhooks may reach although they are not public"
     )
-    egress_allowed_ports: NumberList = Field(
+    egress_allowed_ports: PortList = Field(
         (80, 443, 8080, 8443),
         alias="EGRESS_ALLOWED_PORTS",
         description="Ports that webhooks may use on public addresses",
@@ -161,12 +160,6 @@ class ReporterSettings(PublicSettings):
         if any(not 0 < delay_s <= MAX_SCHEDULED_S // 2 for delay_s in value):
             message = f"every delay must be between 1 and {MAX_SCHEDULED_S // 2} seconds"
             raise ValueError(message)
-        return value
-
-    @field_validator("egress_allowed_networks", mode="after")
-    @classmethod
-    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        parse_networks(value)
         return value
 
     @field_validator("reporter_url", "ingest_url", mode="after")
