@@ -17,18 +17,22 @@ from typing import Any, Self
 
 from samples.catalogue import SampleFile, make_catalogue
 
+NO_SUCH_FILE = SampleFile("text/plain", b"no such file\n", status=404)
+NOT_YET_DRAWN = SampleFile("text/plain", b"the catalogue is being drawn, try again in some seconds\n", status=503)
+
 
 class Origin:
     """A running server; a context manager.
 
     Args:
-        files: path to file; may be replaced while it runs.
+        files: path to file; may be replaced while it runs. Any other path is answered with `absent`.
         port: 0 picks a free one.
         delay_s: waited before every answer, as a distant supplier would make one wait.
     """
 
     def __init__(self, files: Mapping[str, SampleFile], *, port: int = 0, delay_s: float = 0.0) -> None:
         self.files = files
+        self.absent = NO_SUCH_FILE
         self.hits: Counter[str] = Counter()
         origin = self
 
@@ -43,7 +47,7 @@ class Origin:
                 origin.hits[path] += 1
                 if delay_s:
                     time.sleep(delay_s)
-                file = origin.files.get(path) or SampleFile("text/plain", b"no such file\n", status=404)
+                file = origin.files.get(path) or origin.absent
                 self.send_response(file.status)
                 self.send_header("Content-Type", file.content_type)
                 self.send_header("Content-Length", str(len(file.body)))
@@ -97,9 +101,11 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     # Up at once, so that a stack need not wait for the drawing.
     with Origin({"/health": SampleFile("application/json", b'{"status": "ok"}')}, port=port) as origin:
+        origin.absent = NOT_YET_DRAWN
         catalogue = make_catalogue(origin.base_url)
         sheet = SampleFile("text/csv; charset=utf-8", catalogue.sheet)
         origin.files = {**origin.files, **catalogue.files, "/catalogue.csv": sheet}
+        origin.absent = NO_SUCH_FILE
         print(f"sample images at {origin.base_url}, sheet at {origin.base_url}/catalogue.csv", flush=True)
         stop.wait()
 
