@@ -31,26 +31,29 @@ def eventually(probe: Callable[[], T | None], *, within_s: float, what: str) -> 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A caller of the public routes, and of the internal ones with the accounts of the local platform."""
+    """A caller of the public routes, and of the internal ones with the accounts of the local platform.
+
+    `key` is an API key, where the stack has some.
+    """
 
     stack: Stack
+    key: str = ""
+
+    def call(self, service: str, method: str, path: str, **arguments: Any) -> requests.Response:
+        """Call a public route."""
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return requests.request(method, self.stack.url(service) + path, headers=headers, timeout=60, **arguments)
 
     def upload(self, sheet: bytes, **form: str) -> str:
         """Upload a sheet and return the request id."""
-        answer = requests.post(
-            f"{self.stack.url('ingest')}/upload",
-            files={"file": ("sheet.csv", sheet, "text/csv")},
-            data=form,
-            timeout=60,
-        )
+        files = {"file": ("sheet.csv", sheet, "text/csv")}
+        answer = self.call("ingest", "POST", "/upload", files=files, data=form)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["request_id"])
 
     def status(self, request_id: str, **query: Any) -> dict[str, Any]:
         """Return the body of GET /status."""
-        answer = requests.get(
-            f"{self.stack.url('ingest')}/status", params={"request_id": request_id, **query}, timeout=30
-        )
+        answer = self.call("ingest", "GET", "/status", params={"request_id": request_id, **query})
         assert answer.status_code == 200, answer.text
         body: dict[str, Any] = answer.json()
         return body
@@ -74,9 +77,7 @@ class Shop:
 
     def sheet(self, request_id: str, name: str = "output.csv") -> bytes:
         """Download a report of a finished batch through its expiring link."""
-        answer = requests.get(
-            f"{self.stack.url('reporter')}/download_csv", params={"request_id": request_id}, timeout=30
-        )
+        answer = self.call("reporter", "GET", "/download_csv", params={"request_id": request_id})
         assert answer.status_code == 200, answer.text
         download = requests.get(answer.json()["download_url"].replace("output.csv", name), timeout=30)
         assert download.status_code == 200, download.text
