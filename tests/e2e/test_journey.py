@@ -161,7 +161,8 @@ def test_sheet_in_cloud_storage_is_a_second_door(shop: Shop, origin: Origin, sta
     result = json.loads(execution["result"])
     assert_matches("batch_result", result)
     assert result["counts"] == {"total": 2, "pending": 0, "succeeded": 2, "failed": 0}
-    assert requests.get(result["download_url"], timeout=10).status_code == 200
+    link = requests.get(result["download_url"], timeout=10).json()["download_url"]
+    assert requests.get(link, timeout=10).status_code == 200
 
 
 def test_second_execution_of_a_batch_changes_nothing(shop: Shop, origin: Origin, stack: Stack) -> None:
