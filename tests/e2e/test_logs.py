@@ -35,7 +35,9 @@ def _logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             # The workflow's own record of the run has ended too.
             platform = stack.state_dir / "logs/localcloud.log"
             eventually(
-                lambda: '"state":"SUCCEEDED"' in platform.read_text("utf-8") or None, within_s=10, what="the execution ends"
+                lambda: '"state":"SUCCEEDED"' in platform.read_text("utf-8") or None,
+                within_s=10,
+                what="the execution ends",
             )
             requests.get(f"{stack.url('ingest')}/status?request_id=sentinel-nonsense%0aline", timeout=10)
             shop.sweep()
