@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+import psycopg2
 from sqlalchemy import Connection, Engine, create_engine, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from chassis.errors import ApiError, Status, unavailable
@@ -75,9 +76,12 @@ def transact(engine: Engine, work: Callable[[Connection], T], *, attempts: int =
                 return work(connection)
         except PoolTimeoutError as error:
             raise unavailable("DATABASE_BUSY", "All database connections are in use.", retry_after_s=2) from error
-        except DBAPIError as error:
-            sqlstate = getattr(error.orig, "pgcode", None)
-            lost = error.connection_invalidated or (isinstance(error, OperationalError) and sqlstate is None)
+        except (DBAPIError, psycopg2.Error) as error:
+            # COPY goes through the driver's own cursor, whose errors SQLAlchemy does not wrap.
+            driver_error = error.orig if isinstance(error, DBAPIError) else error
+            sqlstate = getattr(driver_error, "pgcode", None)
+            lost = isinstance(driver_error, psycopg2.OperationalError) and sqlstate is None
+            lost = lost or (isinstance(error, DBAPIError) and error.connection_invalidated)
             if sqlstate in _LOCK_SQLSTATES:
                 raise unavailable("DATABASE_BUSY", "The database did not answer in time.", retry_after_s=2) from error
             shutting_down = sqlstate is not None and sqlstate.startswith(("57P", "53", "08", "25006"))
