@@ -1,0 +1,22 @@
+"""What a large upload costs before it is answered."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from unit.ingest.lab import sheet_of
+
+ROWS = 10_000
+BOUND_S = 2.0
+
+
+def test_ten_thousand_rows_are_answered_within_two_seconds_of_processor_time(lab: Any) -> None:
+    """Ingest's own time, from the first byte to the answer; the clock on the wall would measure the test machine."""
+    sheet = sheet_of(*(f"https://cdn.example/{number}.jpg" for number in range(ROWS)))
+    begun = time.process_time()
+
+    answer = lab.upload(sheet)
+
+    assert (answer.code, answer.json["total_images"]) == (202, ROWS)
+    assert time.process_time() - begun < BOUND_S
