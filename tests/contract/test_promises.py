@@ -12,16 +12,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
 DOCUMENTS = ("threats.md", "faults.md", "features.md")
+FAULTS = {"A": 22, "B": 13, "C": 10, "D": 20, "E": 19, "F": 24, "G": 11, "H": 16, "I": 10, "J": 9}
+"""Rows of each table of the catalogue."""
+
 ROWS = {
     "threats.md": [f"T{number}" for number in range(1, 20)],
-    "faults.md": [
-        f"{table}{number}"
-        for table, count in {
-            **{"A": 22, "B": 13, "C": 10, "D": 20, "E": 19},
-            **{"F": 24, "G": 11, "H": 16, "I": 10, "J": 9},
-        }.items()
-        for number in range(1, count + 1)
-    ],
+    "faults.md": [f"{table}{number}" for table, count in FAULTS.items() for number in range(1, count + 1)],
     "features.md": [str(number) for number in range(1, 63)],
 }
 """The rows of each document, in order."""
