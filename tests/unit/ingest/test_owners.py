@@ -87,14 +87,15 @@ def test_what_had_no_owner_is_an_admins_to_see_once_there_are_keys(lab: Any, mak
         assert answer.status_code == code
 
 
-def test_the_announcement_of_an_end_says_whose_it_is(lab: Any) -> None:
-    """Also the one that the sweeper sends: the reporter tells nobody else."""
+def test_every_announcement_says_whose_batch_it_is(lab: Any) -> None:
+    """Those that the sweeper sends: the reporter tells nobody else."""
     request_id = upload(lab, ALICE.key, json={"items": [{"urls": [A]}]}).json["request_id"]
     lab.finish_all(request_id)
     lab.change("UPDATE outbox SET next_at = now()")
     lab.sweep()
 
-    assert [(told["request_id"], told["owner"]) for told in lab.reporter.notified] == [(request_id, "alice")]
+    assert [told["status"] for told in lab.reporter.notified][-1] == "COMPLETED"
+    assert {(told["request_id"], told["owner"]) for told in lab.reporter.notified} == {(request_id, "alice")}
 
 
 def test_pages_of_a_list_hold_one_owners_batches(lab: Any) -> None:
