@@ -1,6 +1,6 @@
 """What surrounds the services misbehaves, one thing at a time; what comes out is what an undisturbed run gives.
 
-Queue, engine, storage and database do what production does rarely. docs/failures.md says what is expected.
+Queue, engine, storage and database do what production does rarely. docs/faults.md says what is expected.
 """
 
 from __future__ import annotations
