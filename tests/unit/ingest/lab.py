@@ -39,6 +39,18 @@ def look_up(host: str, port: int, *_rest: object) -> list[Any]:
     return socket.getaddrinfo(known, port, 0, socket.SOCK_STREAM)
 
 
+class ClosingClient(FlaskClient):
+    """A client that closes the file in which werkzeug keeps a large form; itself it does so after redirects only."""
+
+    def open(self, *args: Any, **kwargs: Any) -> Any:
+        """Make a request and return its answer, read to the end."""
+        response = super().open(*args, **kwargs)
+        response.get_data()
+        response.close()
+        response.request.input_stream.close()
+        return response
+
+
 class Answered:
     """An answer of ingest, with its JSON checked where a contract is known."""
 
@@ -98,6 +110,7 @@ class Lab:
             webhook_targets=WebhookTargets(self.settings, clock, resolve=look_up),
         )
         self.app: Flask = create_app(self.dependencies)
+        self.app.test_client_class = ClosingClient
         self._tokens: dict[str, str] = {}
 
     def client(self) -> FlaskClient:

@@ -20,6 +20,8 @@ from unit.ingest.lab import Lab
 
 A, B = "https://a.example", "https://b.example"
 TROUBLE = {"outcome": "FAILED", "code": "HTTP_5XX", "detail": "HTTP 503", "transient": True}
+# The wait after trouble is a random part of this: none is over while a test runs.
+NO_RETRY_SOON = {"INGEST_RETRY_BASE_S": "1e9", "INGEST_RETRY_MAX_S": "1e9"}
 GONE = {"outcome": "FAILED", "code": "HTTP_4XX", "detail": "HTTP 404"}
 
 
@@ -208,7 +210,7 @@ def test_a_sweep_alone_respects_the_places_and_primes_them(make_lab: Any) -> Non
 
 def test_ten_thousand_images_of_a_dead_host_keep_nobody_waiting(make_lab: Any) -> None:
     """They come first in the sheet and fail one after the other; the good host's 150 images are done meanwhile."""
-    lab = make_lab(INGEST_HOST_CONCURRENCY="4", INGEST_MAX_IN_FLIGHT="100")
+    lab = make_lab(INGEST_HOST_CONCURRENCY="4", INGEST_MAX_IN_FLIGHT="100", **NO_RETRY_SOON)
     request_id, execution = started(lab, *urls("https://dead.example", 10_000), *urls(B, 150))
     worked = 0
     open_tasks = lab.claim(request_id, execution)
@@ -320,7 +322,7 @@ def opened(lab: Lab) -> tuple[str, str, list[dict[str, Any]]]:
 
 def test_ten_failures_in_a_row_open_the_breaker(make_lab: Any) -> None:
     """No further image of the host is due, the status says so, another batch sees it too and counts for itself."""
-    lab = make_lab()
+    lab = make_lab(**NO_RETRY_SOON)
     request_id, execution, _ = opened(lab)
     other, other_execution = started(lab, *urls(A, 1))
 
@@ -352,7 +354,7 @@ def test_any_answer_starts_the_count_again(make_lab: Any, answer: dict[str, Any]
 
 def test_failures_that_began_before_it_opened_do_not_keep_it_open_longer(make_lab: Any) -> None:
     """Images under way when the breaker opens are no news."""
-    lab = make_lab(INGEST_HOST_CONCURRENCY="20")
+    lab = make_lab(INGEST_HOST_CONCURRENCY="20", **NO_RETRY_SOON)
     _, _, payloads = opened(lab)
     before = lab.rows("SELECT * FROM hosts")
 
@@ -376,7 +378,7 @@ def half_open(lab: Lab) -> tuple[str, str, list[dict[str, Any]]]:
 
 def test_one_image_tries_an_open_host_and_closes_it(make_lab: Any) -> None:
     """When it succeeds, the other places are handed out at once."""
-    lab = make_lab(INGEST_HOST_CONCURRENCY="12")
+    lab = make_lab(INGEST_HOST_CONCURRENCY="12", **NO_RETRY_SOON)
     request_id, execution, claimed = half_open(lab)
     assert len(claimed) == 1
     assert lab.claim(request_id, execution) == []
@@ -390,7 +392,7 @@ def test_one_image_tries_an_open_host_and_closes_it(make_lab: Any) -> None:
 
 def test_an_image_that_finds_the_host_still_dead_doubles_the_pause(make_lab: Any) -> None:
     """30 s, 60 s, ...: and nobody else was sent."""
-    lab = make_lab(INGEST_HOST_CONCURRENCY="12")
+    lab = make_lab(INGEST_HOST_CONCURRENCY="12", **NO_RETRY_SOON)
     request_id, execution, [payload] = half_open(lab)
     before = len(handed_on(lab))
 
@@ -422,7 +424,7 @@ def test_images_do_not_wait_for_a_dead_host_for_ever(make_lab: Any) -> None:
 
 def test_a_batch_that_comes_later_has_its_own_patience(make_lab: Any) -> None:
     """Its images wait for the next try instead of failing at once for what happened before."""
-    lab = make_lab(INGEST_HOST_CONCURRENCY="12")
+    lab = make_lab(INGEST_HOST_CONCURRENCY="12", **NO_RETRY_SOON)
     opened(lab)
     lab.change("UPDATE hosts SET opened_at = now() - interval '1 day'")
     request_id, execution = started(lab, *urls(A, 1))

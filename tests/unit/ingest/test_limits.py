@@ -87,7 +87,6 @@ _FIELD = b'--b\r\nContent-Disposition: form-data; name="csv_text"\r\n\r\n%s\r\n'
 
 
 def _form(lab: Any, body: bytes) -> Answered:
-    # As bytes: the test client would keep a large form in a file that it does not close.
     return Answered(lab.client().post("/upload", data=body, content_type="multipart/form-data; boundary=b"))
 
 

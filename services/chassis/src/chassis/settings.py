@@ -25,6 +25,7 @@ from pydantic_core import PydanticUndefined
 
 from chassis.address_policy import parse_networks
 from chassis.api_keys import ApiKey, parse_api_keys
+from chassis.request_body import BODY_TIMEOUT_S
 
 
 class SettingsError(Exception):
@@ -85,6 +86,13 @@ class Settings(BaseModel):
         "", alias="WORKFLOWS_EMULATOR_HOST", description="host:port (gRPC) of a Workflows emulator; empty: Google's"
     )
 
+    body_timeout_s: float = Field(
+        BODY_TIMEOUT_S,
+        alias="BODY_TIMEOUT_S",
+        gt=0,
+        le=3600,
+        description="Seconds a request's body may take to arrive; slow ones are cut off sooner, see docs/limits.md",
+    )
     failpoints: CommaList = Field(
         (),
         alias="FAILPOINTS",

@@ -15,6 +15,14 @@ from chassis.errors import ApiError, Status
 from chassis.key_guard import open_to_all
 from chassis.limits import over_limit_facts
 from chassis.logs import get_logger
+from chassis.request_body import (
+    BODY_GRACE_S,
+    BODY_MIN_BYTES_PER_S,
+    BODY_TIMEOUT_S,
+    BodyPace,
+    ClosingRequest,
+    TimedBodies,
+)
 from chassis.tracing import begin_trace
 
 log = get_logger(__name__)
@@ -25,20 +33,24 @@ _HTTP_REASONS: dict[int, tuple[Status, str]] = {
     400: (Status.INVALID_ARGUMENT, "BAD_REQUEST"),
     404: (Status.NOT_FOUND, "ROUTE_NOT_FOUND"),
     405: (Status.UNIMPLEMENTED, "METHOD_NOT_ALLOWED"),
+    408: (Status.DEADLINE_EXCEEDED, "BODY_TIMEOUT"),
     413: (Status.INVALID_ARGUMENT, "BODY_TOO_LARGE"),
     415: (Status.INVALID_ARGUMENT, "UNSUPPORTED_MEDIA_TYPE"),
 }
 
 
-def new_app(name: str, clock: Clock, *, max_body_bytes: int) -> Flask:
+def new_app(name: str, clock: Clock, *, max_body_bytes: int, body_timeout_s: float = BODY_TIMEOUT_S) -> Flask:
     """Return a Flask app for the service `name`.
 
     Args:
         name: the service; the `domain` of its errors.
         clock: measures the time of each request.
         max_body_bytes: larger bodies are answered 413 before they are read.
+        body_timeout_s: bodies that take longer are answered 408; slow ones sooner (chassis.request_body).
     """
     app = Flask(name, static_folder=None)
+    app.request_class = ClosingRequest
+    app.wsgi_app = TimedBodies(app.wsgi_app, BodyPace(timeout_s=body_timeout_s), clock)  # type: ignore[method-assign]
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     # Flask would answer OPTIONS itself, past the guard of every route, with the methods that it has.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -96,6 +108,8 @@ def new_app(name: str, clock: Clock, *, max_body_bytes: int) -> Flask:
         message = error.description or error.name
         if code == 413:
             message, metadata = _too_large(max_body_bytes)
+        elif code == 408:
+            message, metadata = _too_slow(body_timeout_s)
         elif code == 405:
             metadata = {"method": request.method}
             message = f"{request.method} is not allowed on {request.path}."
@@ -136,3 +150,16 @@ def _too_large(max_body_bytes: int) -> tuple[str, dict[str, str]]:
         return f"The request body is larger than {limit} bytes.", facts | {"limit_name": "max_body_bytes"}
     facts |= over_limit_facts("max_body_bytes", limit=limit, value=size)
     return f"The request body has {size} bytes; the limit is {limit} bytes.", facts
+
+
+def _too_slow(body_timeout_s: float) -> tuple[str, dict[str, str]]:
+    facts = {
+        "limit_name": "body_timeout_s",
+        "limit": f"{body_timeout_s:g}",
+        "limit_bytes_per_s": str(BODY_MIN_BYTES_PER_S),
+    }
+    message = (
+        f"The request body came too slowly: it has {body_timeout_s:g} s, and after the first {BODY_GRACE_S:g} s must"
+        f" have come at {BODY_MIN_BYTES_PER_S} bytes a second. Send the request again."
+    )
+    return message, facts

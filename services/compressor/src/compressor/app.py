@@ -17,6 +17,6 @@ MAX_BODY_BYTES = 64 * 1024
 
 def create_app(settings: CompressorSettings, *, guard: CallerGuard, compressor: Compressor, clock: Clock) -> Flask:
     """Return the application."""
-    app = new_app("compressor", clock, max_body_bytes=MAX_BODY_BYTES)
+    app = new_app("compressor", clock, max_body_bytes=MAX_BODY_BYTES, body_timeout_s=settings.body_timeout_s)
     add_routes(app, guard, compressor, tasks_service_account=settings.tasks_service_account)
     return app

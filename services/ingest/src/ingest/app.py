@@ -14,7 +14,13 @@ from ingest.public_routes import public_routes
 
 def create_app(dependencies: Dependencies) -> Flask:
     """Return the ingest service as a WSGI application."""
-    app = new_app("ingest", dependencies.clock, max_body_bytes=max_body_bytes(dependencies.settings))
+    settings = dependencies.settings
+    app = new_app(
+        "ingest",
+        dependencies.clock,
+        max_body_bytes=max_body_bytes(settings),
+        body_timeout_s=settings.body_timeout_s,
+    )
     app.config.update(MAX_FORM_MEMORY_SIZE=MAX_FORM_FIELD_BYTES, MAX_FORM_PARTS=MAX_FORM_PARTS)
     app.register_blueprint(public_routes(dependencies))
     app.register_blueprint(internal_routes(dependencies))

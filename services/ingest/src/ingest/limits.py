@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chassis.api_keys import MAX_KEY_CHARS
 from chassis.limits import Limit
+from chassis.request_body import BODY_GRACE_S, BODY_MIN_BYTES_PER_S
 from ingest.bulk_insert import MAX_ROW_PROBLEMS
 from ingest.doctor import MAX_HOSTS
 from ingest.hosts import MAX_LISTED_HOSTS
@@ -31,6 +32,7 @@ MAX_FORM_PARTS = 1000
 _SETTINGS = (
     # setting, unit, meaning
     ("max_sheet_bytes", "bytes", "Largest sheet"),
+    ("body_timeout_s", "seconds", "Time in which a request's body must have come"),
     ("max_rows", "rows", "Most rows of a sheet, header not counted"),
     ("max_images", "images", "Most images of a sheet"),
     ("max_urls_per_cell", "URLs", "Most URLs in one cell"),
@@ -52,6 +54,8 @@ _SETTINGS = (
     ("max_start_delay_s", "seconds", "Wait of the oldest batch for its start, above which uploads are refused"),
 )
 _CONSTANTS = (
+    Limit("body_grace_s", BODY_GRACE_S, "seconds", "Time after which a body must come at `body_min_bytes_per_s`"),
+    Limit("body_min_bytes_per_s", BODY_MIN_BYTES_PER_S, "bytes per second", "Slowest body after the grace"),
     Limit("max_form_field_bytes", MAX_FORM_FIELD_BYTES, "bytes", "Largest field of a form that is not a file"),
     Limit("max_form_parts", MAX_FORM_PARTS, "parts", "Most fields and files of a form"),
     Limit("max_target_bytes", MAX_TARGET_BYTES, "bytes", "Highest `target_bytes` of an image"),

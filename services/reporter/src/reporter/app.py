@@ -41,7 +41,7 @@ class Parts:
 
 def create_app(settings: ReporterSettings, parts: Parts) -> Flask:
     """Return the application."""
-    app = new_app("reporter", parts.clock, max_body_bytes=MAX_BODY_BYTES)
+    app = new_app("reporter", parts.clock, max_body_bytes=MAX_BODY_BYTES, body_timeout_s=settings.body_timeout_s)
     add_internal_routes(
         app,
         settings,

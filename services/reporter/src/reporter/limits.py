@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chassis.api_keys import MAX_KEY_CHARS
 from chassis.limits import Limit
+from chassis.request_body import BODY_GRACE_S, BODY_MIN_BYTES_PER_S
 from reporter.deliveries import MAX_READ_BYTES
 from reporter.delivery_store import MAX_ANSWER_BYTES
 from reporter.endpoint_models import MAX_DESCRIPTION_CHARS, MAX_PAGE_SIZE, MAX_URL_CHARS
@@ -16,6 +17,7 @@ MAX_BODY_BYTES = 64 * 1024
 
 _SETTINGS = (
     # setting, unit, meaning
+    ("body_timeout_s", "seconds", "Time in which a request's body must have come"),
     ("download_ttl_s", "seconds", "How long a download link works"),
     ("webhook_timeout_s", "seconds", "Time for one whole delivery"),
     ("webhook_disable_after_s", "seconds", "Nothing but failures for this long disables an endpoint"),
@@ -24,6 +26,8 @@ _SETTINGS = (
     ("webhook_concurrency", "deliveries", "Deliveries under way at once in a process"),
 )
 _CONSTANTS = (
+    Limit("body_grace_s", BODY_GRACE_S, "seconds", "Time after which a body must come at `body_min_bytes_per_s`"),
+    Limit("body_min_bytes_per_s", BODY_MIN_BYTES_PER_S, "bytes per second", "Slowest body after the grace"),
     Limit("max_body_bytes", MAX_BODY_BYTES, "bytes", "Largest body of a request"),
     Limit("max_url_characters", MAX_URL_CHARS, "characters", "Longest URL of an endpoint"),
     Limit("max_description_characters", MAX_DESCRIPTION_CHARS, "characters", "Longest description of an endpoint"),

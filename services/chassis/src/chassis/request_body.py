@@ -1,0 +1,179 @@
+"""Request bodies: a client that sends one too slowly is cut off, and what a form spooled to disk is always closed.
+
+A thread that reads a body is gone for all others until the body is there, and gunicorn's threads read without any
+time limit. The rule is that of Apache's mod_reqtimeout (https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html): a
+body has a time of grace, every piece received earns more, up to an end that nothing moves. Headers are not bounded
+here: gunicorn reads them before it calls the application.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import IO, Any
+
+from flask import Request
+from werkzeug.exceptions import RequestTimeout
+
+from chassis.clock import Clock
+
+BODY_GRACE_S = 10.0
+"""Seconds that every body has, however few of its bytes have come."""
+
+BODY_MIN_BYTES_PER_S = 8192
+"""A body that is slower than this, after the time of grace, is not waited for."""
+
+BODY_TIMEOUT_S = 300.0
+"""Default of the setting `BODY_TIMEOUT_S`: no body is waited for longer, seconds."""
+
+_PIECE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BodyPace:
+    """How slow a body may be: `timeout_s` for all of it, and after `grace_s` at least `min_bytes_per_s`."""
+
+    timeout_s: float = BODY_TIMEOUT_S
+    grace_s: float = BODY_GRACE_S
+    min_bytes_per_s: float = BODY_MIN_BYTES_PER_S
+
+    def allowed_s(self, received: int) -> float:
+        """Return how many seconds may have passed since the begin when so many bytes are here."""
+        return min(self.timeout_s, self.grace_s + received / self.min_bytes_per_s)
+
+
+class TimedBody:
+    """A `wsgi.input` that ends with 408 when the client is slower than its pace.
+
+    A read that waits for the client cannot be interrupted, so a watcher shuts the receiving half of the socket; the
+    answer still goes out on the other half.
+
+    Args:
+        body: gunicorn's body.
+        sock: the connection it comes from.
+        pace: how slow it may be.
+        clock: its monotonic time is the one that counts.
+    """
+
+    def __init__(self, body: IO[bytes], sock: socket.socket, pace: BodyPace, clock: Clock) -> None:
+        self._body = body
+        self._sock = sock
+        self._pace = pace
+        self._clock = clock
+        self._received = 0
+        self._begun = 0.0
+        self._watcher: threading.Thread | None = None
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._expired = False
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return at most `size` bytes, all there are when it is negative or None.
+
+        Raises:
+            RequestTimeout: the client was too slow.
+        """
+        wanted = None if size is None or size < 0 else size
+        pieces = bytearray()
+        while wanted is None or len(pieces) < wanted:
+            asked = _PIECE_BYTES if wanted is None else min(_PIECE_BYTES, wanted - len(pieces))
+            piece = self._timed(partial(self._body.read, asked))
+            pieces += piece
+            if len(piece) < asked:
+                self.stop()
+                break
+        return bytes(pieces)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Return the next line.
+
+        Raises:
+            RequestTimeout: the client was too slow.
+        """
+        return self._timed(partial(self._body.readline, -1 if size is None else size))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def stop(self) -> None:
+        """End the watch; what is not read by now is not waited for."""
+        with self._lock:
+            self._ended.set()
+
+    def _timed(self, read: Callable[[], bytes]) -> bytes:
+        if self._watcher is None:
+            self._begun = self._clock.monotonic()
+            self._watcher = threading.Thread(target=self._watch, name="body-watcher", daemon=True)
+            self._watcher.start()
+        try:
+            piece = read()
+        except Exception:
+            # The watcher's cut looks like a client that went away; whose doing it was decides the answer.
+            if not self._expired:
+                raise
+            piece = b""
+        if self._expired:
+            raise RequestTimeout
+        self._received += len(piece)
+        return piece
+
+    def _watch(self) -> None:
+        left = self._left_s()
+        while left > 0 and not self._ended.wait(left):
+            left = self._left_s()
+        with self._lock:
+            # The connection may serve another request once the watch has ended.
+            if self._ended.is_set():
+                return
+            self._expired = True
+            with suppress(OSError):  # the client has gone: nothing left to cut
+                self._sock.shutdown(socket.SHUT_RD)
+
+    def _left_s(self) -> float:
+        return self._begun + self._pace.allowed_s(self._received) - self._clock.monotonic()
+
+
+class TimedBodies:
+    """WSGI middleware that times the bodies of a gunicorn server; other servers do not say what their socket is."""
+
+    def __init__(self, wsgi_app: Any, pace: BodyPace, clock: Clock) -> None:
+        self._wsgi_app = wsgi_app
+        self._pace = pace
+        self._clock = clock
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Serve one request."""
+        sock = environ.get("gunicorn.socket")
+        if sock is None:
+            served: Iterable[bytes] = self._wsgi_app(environ, start_response)
+            return served
+        body = environ["wsgi.input"] = TimedBody(environ["wsgi.input"], sock, self._pace, self._clock)
+        try:
+            # Our routes read what they need before they answer.
+            served = self._wsgi_app(environ, start_response)
+        finally:
+            body.stop()
+        return served
+
+
+class ClosingRequest(Request):
+    """A request that closes the temporary files of its form, also those of a form that broke off half-way."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._spooled: list[IO[bytes]] = []
+
+    def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
+        stream = super()._get_file_stream(*args, **kwargs)
+        self._spooled.append(stream)
+        return stream
+
+    def close(self) -> None:
+        """Close every file; Flask calls this at the end of each request."""
+        super().close()
+        for stream in self._spooled:
+            stream.close()
