@@ -19,6 +19,7 @@ _REDUCED_QUALITIES = (0.7, 0.45)  # of the quality asked for
 _LOWEST_QUALITY = 5  # below, pictures only get uglier
 _MAX_TRIES = 6  # of a quality for `target_bytes`: enough to find one of 90 by halving
 _THOROUGH_PNG_PIXELS = 4_000_000  # above, zlib's best effort would take seconds for a few percent
+_BRIEF_PNG_PIXELS = 20_000_000  # above, zlib's usual effort could take 19 s for 50 MP of faint noise
 _THOROUGH_WEBP_PIXELS = 8_000_000  # above, method 4 could take 16 s for 50 MP with alpha; 2 takes 6, a tenth more bytes
 _FEW_COLOURS = 256
 # Pixels that may be encoded over and over for `target_bytes`: some three seconds of processor time each.
@@ -128,7 +129,9 @@ def _encoded(picture: Picture, output: OutputFormat, quality: int, *, thorough: 
             # One thread: the other processor has an image of its own.
             image.save(buffer, "AVIF", quality=quality, speed=_AVIF_SPEED, max_threads=1, exif=exif)
         case _:
-            image.save(buffer, "PNG", optimize=image.width * image.height <= _THOROUGH_PNG_PIXELS, exif=exif)
+            pixels = image.width * image.height
+            level = 1 if pixels > _BRIEF_PNG_PIXELS else 6
+            image.save(buffer, "PNG", optimize=pixels <= _THOROUGH_PNG_PIXELS, compress_level=level, exif=exif)
             return _Encoded(buffer.getvalue(), OutputFormat.PNG, None)
     return _Encoded(buffer.getvalue(), output, quality)
 
