@@ -596,7 +596,7 @@ def test_short_memory_is_not_the_images_fault(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(("side", "flags"), [(300, b"\x78\xda"), (4600, b"\x78\x01")], ids=["small", "above 20 MP"])
 def test_a_large_png_is_compressed_with_little_effort(side: int, flags: bytes) -> None:
-    """zlib's usual effort took longer than a picture may take; the head of the stream tells which one it was."""
+    """The usual effort of zlib took longer than a picture may take; the head of the stream tells which one it was."""
     source = images.encoded(Image.new("RGB", (side, side), (10, 20, 30)), "JPEG")
 
     data = compress(source, Options(output=OutputFormat.PNG)).data
