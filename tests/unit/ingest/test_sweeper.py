@@ -5,7 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from contract.schemas import assert_matches
+from unit.awkward_plans import plan_awkwardly
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
 SILENT = "UPDATE batches SET heartbeat_at = now() - interval '1 hour'"
@@ -200,6 +203,17 @@ def test_expired_keys_are_forgotten(lab: Any) -> None:
     lab.upload("Product Name,Input Image Urls\nx,\n", headers={"Idempotency-Key": "k"})
     lab.change("UPDATE idempotency_keys SET expires_at = now()")
     assert lab.sweep()["keys_expired"] == 1
+
+
+def test_expired_keys_are_forgotten_page_by_page(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the database plans it: a backlog is worked off sweep by sweep and never in one long statement."""
+    monkeypatch.setattr("ingest.sweeper._MAX_KEYS", 2)
+    for number in range(3):
+        lab.upload("Product Name,Input Image Urls\nx,\n", headers={"Idempotency-Key": f"k{number}"})
+    lab.change("UPDATE idempotency_keys SET expires_at = now()")
+    plan_awkwardly(lab.engine)
+
+    assert [lab.sweep()["keys_expired"] for _ in range(3)] == [2, 1, 0]
 
 
 def test_two_sweeps_at_once_do_each_thing_once(lab: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from reporter import tables
+from unit.awkward_plans import plan_awkwardly
 from unit.reporter.world import SCHEDULER, Subscriber, World
 
 DAY_S = 86_400
@@ -87,6 +88,7 @@ def test_a_sweep_forgets_one_page(world: World, monkeypatch: pytest.MonkeyPatch)
     for _ in range(3):
         world.publish()
     world.clock.advance(30 * DAY_S)
+    plan_awkwardly(world.parts.engine)
 
     assert [sweep(world)["reports"] for _ in range(3)] == [2, 1, 0]
 

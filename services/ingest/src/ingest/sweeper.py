@@ -47,12 +47,15 @@ _OVERDUE = text(
     """
 )
 # Rule E of the last-image race: the counter seals; should it ever have failed to, this does.
+# Materialized: as a plain subquery a page may be looked up anew for each row, and is another one each time.
 _SEAL = text(
     """
+    WITH page AS MATERIALIZED (
+        SELECT request_id FROM batches
+        WHERE finished_at IS NULL AND status <> 'SEALING' AND pending = 0
+        LIMIT :limit FOR UPDATE SKIP LOCKED)
     UPDATE batches SET status = 'SEALING', sealed_at = clock_timestamp()
-    WHERE request_id IN (SELECT request_id FROM batches
-                         WHERE finished_at IS NULL AND status <> 'SEALING' AND pending = 0
-                         LIMIT :limit FOR UPDATE SKIP LOCKED)
+    WHERE request_id IN (SELECT request_id FROM page)
     """
 )
 # In random order, so that batches that stay silent cannot keep others from their turn.
@@ -66,8 +69,10 @@ _SILENT = text(
 )
 _EXPIRED_KEYS = text(
     """
-    DELETE FROM idempotency_keys WHERE ctid IN (
-        SELECT ctid FROM idempotency_keys WHERE expires_at <= now() LIMIT :limit FOR UPDATE SKIP LOCKED)
+    WITH page AS MATERIALIZED (
+        SELECT owner, endpoint, key FROM idempotency_keys
+        WHERE expires_at <= now() LIMIT :limit FOR UPDATE SKIP LOCKED)
+    DELETE FROM idempotency_keys WHERE (owner, endpoint, key) IN (SELECT owner, endpoint, key FROM page)
     """
 )
 

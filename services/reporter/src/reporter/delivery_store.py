@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 from reporter.endpoint_secrets import SecretSeed
 from reporter.endpoint_store import end_reason, ended_as, endpoint_of_delivery, live_secrets
 from reporter.retry_policy import Answered, Delivered, GivenUp, Outcome, TryAgain, Unanswered, Verdict
-from reporter.tables import attempts, deliveries
+from reporter.tables import attempts, deliveries, page_of
 
 MAX_ANSWER_BYTES = 2048
 """How much of a receiver's answer is kept."""
@@ -236,12 +236,10 @@ def take_lost(connection: Connection, *, now: datetime, sweep_time: datetime, li
         sa.select(columns.id)
         .where(columns.state == "PENDING", columns.sweep_time <= now, columns.lease_until.is_(None))
         .order_by(columns.sweep_time)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
     )
     taken = connection.execute(
         sa.update(deliveries)
-        .where(columns.id.in_(lost.scalar_subquery()))
+        .where(columns.id.in_(page_of(lost, limit=limit)))
         .values(resends=columns.resends + 1, sweep_time=sweep_time)
         .returning(columns.id, columns.attempts, columns.resends)
     )

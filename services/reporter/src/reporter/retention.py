@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 
 from chassis.clock import Clock
 from chassis.database import transact
-from reporter.tables import deliveries, endpoint_secrets, endpoints, reports
+from reporter.tables import deliveries, endpoint_secrets, endpoints, page_of, reports
 
 PAGE_SIZE = 500
 """Most rows of a kind that one sweep deletes; at one sweep a minute 720,000 a day."""
@@ -47,17 +47,14 @@ def _forget(connection: Connection, before: datetime) -> dict[str, int]:
     old_endpoints = sa.select(endpoints.c.id).where(endpoints.c.delete_time <= before, unused)
     key = sa.tuple_(reports.c.request_id, reports.c.generation)
     found = {
-        "reports_expired": connection.execute(sa.delete(reports).where(key.in_(_page(old_reports)))).rowcount,
+        "reports_expired": connection.execute(
+            sa.delete(reports).where(key.in_(page_of(old_reports, limit=PAGE_SIZE)))
+        ).rowcount,
         "deliveries_expired": connection.execute(
-            sa.delete(deliveries).where(deliveries.c.id.in_(_page(old_deliveries)))
+            sa.delete(deliveries).where(deliveries.c.id.in_(page_of(old_deliveries, limit=PAGE_SIZE)))
         ).rowcount,
     }
-    gone = connection.execute(_page(old_endpoints)).scalars().all()
+    gone = connection.execute(page_of(old_endpoints, limit=PAGE_SIZE)).scalars().all()
     connection.execute(sa.delete(endpoint_secrets).where(endpoint_secrets.c.endpoint_id.in_(gone)))
     connection.execute(sa.delete(endpoints).where(endpoints.c.id.in_(gone)))
     return {**found, "endpoints_expired": len(gone)}
-
-
-def _page(query: sa.Select[tuple[object, ...]]) -> sa.Select[tuple[object, ...]]:
-    # Two sweeps at once take different rows.
-    return query.limit(PAGE_SIZE).with_for_update(skip_locked=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 
@@ -119,3 +121,13 @@ attempts = sa.Table(
     sa.CheckConstraint("(status_code IS NULL) <> (failure IS NULL)", name="delivery_attempts_one_outcome"),
     comment="One row per finished attempt: an HTTP status, or the code of the failure that prevented one.",
 )
+
+
+def page_of(query: sa.Select[Any], *, limit: int) -> sa.Select[Any]:
+    """Return the first rows of a query, locked; rows that others hold are passed over.
+
+    To be used in `IN (...)`. As a plain subquery it could be run once for each row of the outer table, as the planner
+    likes, and would bring another page each time; a materialized one is run once.
+    """
+    page = query.limit(limit).with_for_update(skip_locked=True).cte("page")
+    return sa.select(page.prefix_with("MATERIALIZED"))
