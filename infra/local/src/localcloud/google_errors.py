@@ -95,8 +95,3 @@ def unimplemented(message: str) -> GoogleError:
 def unavailable(message: str) -> GoogleError:
     """Return a 503 UNAVAILABLE error."""
     return GoogleError("UNAVAILABLE", message)
-
-
-def unauthenticated(message: str) -> GoogleError:
-    """Return a 401 UNAUTHENTICATED error."""
-    return GoogleError("UNAUTHENTICATED", message)

@@ -29,19 +29,10 @@ from localcloud.workflows.expr.nodes import (
 )
 from localcloud.workflows.values import Value
 
-
-class Environment(Protocol):
-    """Where variables are found while an expression runs."""
-
-    def lookup(self, name: str) -> Value:
-        """Return the variable's value."""
-        ...
-
-
 RunNow = Callable[[Any], Value]
-"""Evaluates in an environment without waiting."""
+"""Evaluates without waiting; its argument looks variables up (`lookup(name)`), None where there are none."""
 RunLater = Callable[[Any], Awaitable[Value]]
-"""Evaluates in an environment and may wait."""
+"""The same, and may wait."""
 
 
 @dataclass(frozen=True, slots=True)
