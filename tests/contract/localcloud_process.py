@@ -83,8 +83,11 @@ class Served:
         assert self.process.poll() is None, self.log.read_text()
 
 
-def gcloud_environment(served: Served, home: Path) -> dict[str, str]:
-    """Return an environment in which gcloud knows nothing but this server, and keeps its files in `home`."""
+def lonely_gcloud(home: Path, **endpoints: str) -> dict[str, str]:
+    """Return an environment in which gcloud knows nothing but these endpoints, and keeps its files in `home`.
+
+    `endpoints` are root URLs by the name of the API as gcloud spells it in capitals, e.g. `CLOUDTASKS`.
+    """
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -95,9 +98,16 @@ def gcloud_environment(served: Served, home: Path) -> dict[str, str]:
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
         "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
+        **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}": f"{url}/" for api, url in endpoints.items()},
+    }
+
+
+def gcloud_environment(served: Served, home: Path) -> dict[str, str]:
+    """Return an environment in which gcloud knows nothing but this server, and keeps its files in `home`."""
+    workflows = served.url("workflows")
+    return {
+        **lonely_gcloud(home, WORKFLOWS=workflows, WORKFLOWEXECUTIONS=workflows),
         "CLOUDSDK_WORKFLOWS_LOCATION": "us-central1",
-        "CLOUDSDK_API_ENDPOINT_OVERRIDES_WORKFLOWS": f"{served.url('workflows')}/",
-        "CLOUDSDK_API_ENDPOINT_OVERRIDES_WORKFLOWEXECUTIONS": f"{served.url('workflows')}/",
     }
 
 

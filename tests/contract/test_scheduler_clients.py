@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from contract.localcloud_process import lonely_gcloud
 from localcloud.clock import ManualClock
 from localcloud.faults import FaultPlan
 from localcloud.scheduler.jobs import Scheduler
@@ -62,18 +62,7 @@ def gcloud(url: str, home: Path, *words: str) -> Any:
     assert GCLOUD is not None
     done = subprocess.run(
         [GCLOUD, "scheduler", "jobs", *words, "--location=us-central1", "--format=json"],
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "CLOUDSDK_CONFIG": str(home / "gcloud"),
-            "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
-            "CLOUDSDK_CORE_PROJECT": "demo",
-            "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
-            "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
-            "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
-            "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
-            "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDSCHEDULER": f"{url}/",
-        },
+        env=lonely_gcloud(home, CLOUDSCHEDULER=url),
         capture_output=True,
         text=True,
         check=False,
