@@ -157,7 +157,7 @@ def main() -> int:
     parser.add_argument("--highly-available", action="store_true", help="with a standby of the database")
     given = parser.parse_args()
     month = Month(given.images, given.batches, given.images_per_row, given.views, given.highly_available)
-    print(table([Month(0, 0, highly_available=given.highly_available), month]))  # noqa: T201
+    print(table([Month(0, 0, highly_available=given.highly_available), month]))  # noqa: T201 - a command line's answer
     return 0
 
 

@@ -80,7 +80,7 @@ class PlatformConfig:
             project_number=fields.text("project_number"),
             location=fields.text("location"),
             accounts=fields.text_mapping("accounts"),
-            metadata_ports={name: ports.integer(name, most=65535) for name in ports.keys()},  # noqa: SIM118
+            metadata_ports={name: ports.integer(name, most=65535) for name in ports.keys()},  # noqa: SIM118 - not a dict
             workflows_account=fields.text("workflows_account"),
             workflows_port=fields.integer("workflows_port", most=65535),
             workflows_grpc_port=fields.integer("workflows_grpc_port", most=65535),

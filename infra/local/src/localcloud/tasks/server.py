@@ -149,7 +149,7 @@ async def start_tasks_server(
 def _no_redirect_to_google() -> aiohttp.TraceConfig:
     """Fail an attempt whose target sends it on to a Google API: localcloud sends nothing there."""
 
-    async def refuse(session: object, context: object, redirect: aiohttp.TraceRequestRedirectParams) -> None:  # noqa: ARG001
+    async def refuse(session: object, context: object, redirect: aiohttp.TraceRequestRedirectParams) -> None:  # noqa: ARG001 - aiohttp's signature
         address = redirect.response.headers.get("Location", "")
         if google_service(address) is not None:
             raise ValueError(f"redirected to {address}, and localcloud sends nothing to Google")
