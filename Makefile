@@ -49,7 +49,7 @@ soak: setup ## Load and break the stack for MINUTES (10), then check that nothin
 	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
 
 conformance: setup ## Run the conformance cases of localcloud and count them by how they are known
-	@cd tests && ../$(BIN)/python -m contract.conformance_report
+	@$(BIN)/python infra/local/tests/harness/conformance_report.py
 
 lint: setup ## Check style, types and the dependency rules
 	@$(BIN)/ruff check .

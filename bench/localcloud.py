@@ -23,11 +23,11 @@ from typing import Any
 
 import requests
 
-from localcloud.clock import SystemClock
+from localcloud.core.clock import SystemClock
 from localcloud.stack.free_ports import is_port_taken
+from localcloud.workflows.loader import load_program
 from localcloud.workflows.runtime.interpreter import run_program
-from localcloud.workflows.runtime.testing import make_host
-from localcloud.workflows.source.loader import load_program
+from localcloud.workflows.runtime.scripted_host import make_host
 
 RESULTS = Path(__file__).resolve().parent / "results" / "localcloud.json"
 PEER = "workflows-emulator"

@@ -17,7 +17,7 @@ from google.cloud import storage
 from jsonschema import Draft202012Validator
 
 from compressor.settings import CompressorSettings
-from localcloud.identity.issuer import TokenIssuer
+from localcloud.identity.engine.issuer import TokenIssuer
 from scripted_origin import Exchange, Received, ScriptedOrigin, answer
 
 CONTRACTS = Path(__file__).parents[1] / "workflows" / "contracts"

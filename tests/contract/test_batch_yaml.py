@@ -15,11 +15,11 @@ import yaml
 
 from contract.schemas import assert_matches
 from localcloud.workflows.connectors.registry import connector_methods
+from localcloud.workflows.loader import load_program
 from localcloud.workflows.runtime.failure import ExecutionFailedError
 from localcloud.workflows.runtime.host import Host, HttpRequest, HttpResponse
 from localcloud.workflows.runtime.interpreter import run_program
-from localcloud.workflows.runtime.testing import LeapingClock, make_host
-from localcloud.workflows.source.loader import load_program
+from localcloud.workflows.runtime.scripted_host import LeapingClock, make_host
 
 SOURCE = Path(__file__).resolve().parents[2] / "workflows/batch.yaml"
 REQUEST_ID = "0b0f2a52-5e0e-4a53-9d1f-6a4a9f6f2f10"
@@ -319,7 +319,7 @@ def test_steps_stay_below_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run needs no more steps than `steps_used` adds for its pages and polls, so the hand-over comes in time."""
     page = [{"row_number": row, "images": [image(row * 3 + n) for n in range(3)]} for row in range(60)]
     begin_and_end, per_page, per_poll = 60, 16 + 3 * 60 + 9 * 180, 16
-    monkeypatch.setattr("localcloud.workflows.runtime.execution.MAX_STEPS", begin_and_end + 10 * per_page + per_poll)
+    monkeypatch.setattr("localcloud.workflows.runtime.run.MAX_STEPS", begin_and_end + 10 * per_page + per_poll)
 
     result, _ = run(Services([page] * 10))
 

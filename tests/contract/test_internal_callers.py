@@ -22,9 +22,9 @@ from chassis.settings import SettingsError
 from contract import deployment as d
 from contract.service_apps import SETTINGS, app_of
 from contract.test_deployment import SECRET_VALUES
-from localcloud.clock import SystemClock as IssuerClock
-from localcloud.identity.issuer import TokenIssuer
-from localcloud.identity.keys import generate_signing_key
+from localcloud.core.clock import SystemClock as IssuerClock
+from localcloud.identity.engine.issuer import TokenIssuer
+from localcloud.identity.engine.keys import generate_signing_key
 from scripted_origin import ScriptedOrigin, answer
 
 ADMIN = new_key(owner="root", scopes=["admin"])

@@ -21,8 +21,8 @@ from chassis.clock import SystemClock
 from chassis.database import new_engine, transact
 from ingest.migrate import upgrade
 from ingest.operations import OPERATIONS as INGEST_OPERATIONS
-from localcloud.clock import SystemClock as IssuerClock
-from localcloud.identity.issuer import TokenIssuer
+from localcloud.core.clock import SystemClock as IssuerClock
+from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.stack.postgres import Postgres
 from reporter.api_document import OPERATIONS as REPORTER_OPERATIONS
 from reporter.app import create_app

@@ -21,7 +21,7 @@ from contract.test_batch_yaml import (
     image,
 )
 from localcloud.workflows.runtime.interpreter import run_program
-from localcloud.workflows.runtime.testing import RememberedSteps, make_host
+from localcloud.workflows.runtime.scripted_host import RememberedSteps, make_host
 
 EXTERNAL_CALLS = {"await_signal"}
 """Waiting for a callback is billed as an external step (https://cloud.google.com/workflows/pricing)."""

@@ -27,8 +27,8 @@ from compressor.model import Animated, CodecError, Metadata, Options, OutputForm
 from ingest.doctor import corrected_csv
 from ingest.sheets.intake import SheetRequest, read_sheet
 from ingest.sheets.model import OnInvalid, SheetError, SheetLimits
+from localcloud.workflows.loader import load_program
 from localcloud.workflows.source.errors import SourceError
-from localcloud.workflows.source.loader import load_program
 
 _SHEET_LIMITS = SheetLimits(max_bytes=100_000, max_rows=1000, max_images=1000, max_urls_per_cell=100, max_columns=200)
 

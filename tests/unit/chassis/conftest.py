@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from localcloud.clock import SystemClock as IssuerClock
-from localcloud.identity.issuer import TokenIssuer
+from localcloud.core.clock import SystemClock as IssuerClock
+from localcloud.identity.engine.issuer import TokenIssuer
 from scripted_origin import ScriptedOrigin, answer
 
 

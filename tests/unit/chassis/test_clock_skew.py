@@ -7,7 +7,7 @@ import time
 import pytest
 from flask import Flask
 
-from localcloud.identity.issuer import TokenIssuer
+from localcloud.identity.engine.issuer import TokenIssuer
 from scripted_origin import ScriptedOrigin
 from unit.chassis.test_identity import call, make_app, minted
 

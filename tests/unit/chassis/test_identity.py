@@ -13,8 +13,8 @@ from flask import Flask
 from chassis.clock import Clock, SystemClock
 from chassis.identity import CallerGuard
 from chassis.web import new_app
-from localcloud.identity.issuer import TokenIssuer
-from localcloud.identity.keys import generate_signing_key
+from localcloud.identity.engine.issuer import TokenIssuer
+from localcloud.identity.engine.keys import generate_signing_key
 from scripted_origin import ScriptedOrigin, answer
 
 AUDIENCE = "https://service.example"

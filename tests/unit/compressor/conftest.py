@@ -27,8 +27,8 @@ from compressor_rig import (
     make_settings,
     storage_client,
 )
-from localcloud.clock import SystemClock as IssuerClock
-from localcloud.identity.issuer import TokenIssuer
+from localcloud.core.clock import SystemClock as IssuerClock
+from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.stack.storage import Storage
 from scripted_origin import ScriptedOrigin, answer
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from compressor_rig import AUDIENCE, COMPRESSOR_ACCOUNT, TASKS_ACCOUNT, Service, contract, task
-from localcloud.clock import SystemClock as IssuerClock
-from localcloud.identity.issuer import TokenIssuer
+from localcloud.core.clock import SystemClock as IssuerClock
+from localcloud.identity.engine.issuer import TokenIssuer
 from scripted_origin import ScriptedOrigin
 
 

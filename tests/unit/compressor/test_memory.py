@@ -17,7 +17,7 @@ from compressor.picture import MAX_PIXELS
 from compressor.settings import CompressorSettings
 from compressor_process import docker_command, wait_for_family, wait_until_healthy
 from compressor_rig import AUDIENCE, TASKS_ACCOUNT, RecordingIngest, make_settings, task
-from localcloud.identity.issuer import TokenIssuer
+from localcloud.identity.engine.issuer import TokenIssuer
 from scripted_origin import ScriptedOrigin, answer
 
 MANIFEST = Path(__file__).parents[3] / "infra" / "cloudrun" / "compressor.yaml"

@@ -15,7 +15,7 @@ import requests
 import images
 from compressor_process import docker_command, wait_for_family, wait_until_healthy
 from compressor_rig import AUDIENCE, TASKS_ACCOUNT, RecordingIngest, task
-from localcloud.identity.issuer import TokenIssuer
+from localcloud.identity.engine.issuer import TokenIssuer
 from scripted_origin import Exchange, ScriptedOrigin, answer
 
 

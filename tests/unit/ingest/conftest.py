@@ -15,8 +15,8 @@ from sqlalchemy import Engine
 
 from chassis.database import new_engine
 from ingest.migrate import upgrade
-from localcloud.clock import SystemClock as IssuerClock
-from localcloud.identity.issuer import TokenIssuer
+from localcloud.core.clock import SystemClock as IssuerClock
+from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.stack.postgres import Postgres
 from unit.ingest.lab import Lab
 

@@ -19,7 +19,7 @@ from ingest.app import create_app
 from ingest.dependencies import Dependencies
 from ingest.settings import IngestSettings
 from ingest.webhook_targets import WebhookTargets
-from localcloud.identity.issuer import TokenIssuer
+from localcloud.identity.engine.issuer import TokenIssuer
 from unit.ingest.fakes import WORKFLOW, FakeCallbacks, FakeExecutions, FakeReporter, FakeStorage, FakeTasks
 
 ACCOUNTS = {name: f"{name}@demo.iam.gserviceaccount.com" for name in ("workflow", "tasks", "scheduler", "compressor")}

@@ -24,8 +24,8 @@ from ingest.executions import WorkflowExecutions
 from ingest.imports import CloudSheetStorage
 from ingest.settings import IngestSettings
 from ingest.task_queue import CloudTasksQueue
-from localcloud.clock import SystemClock
-from localcloud.identity.issuer import AccountTokens, TokenIssuer
+from localcloud.core.clock import SystemClock
+from localcloud.identity.engine.issuer import AccountTokens, TokenIssuer
 from localcloud.stack.storage import Storage
 from localcloud.tasks.model import Queue, RateLimits, RetryConfig
 from localcloud.tasks.server import TasksServer, start_tasks_server

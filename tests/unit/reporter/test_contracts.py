@@ -12,8 +12,8 @@ import jwt
 import pytest
 from jsonschema import Draft202012Validator
 
-from localcloud.clock import SystemClock
-from localcloud.identity.issuer import TokenIssuer
+from localcloud.core.clock import SystemClock
+from localcloud.identity.engine.issuer import TokenIssuer
 from reporter.events import EVENT_TYPES
 from unit.reporter.subscriptions import subscribe
 from unit.reporter.world import (

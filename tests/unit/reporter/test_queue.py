@@ -18,7 +18,7 @@ from werkzeug.serving import make_server
 
 from chassis.errors import ApiError
 from chassis.google_clients import new_tasks_client
-from localcloud.clock import SystemClock
+from localcloud.core.clock import SystemClock
 from localcloud.tasks.model import Queue, RateLimits, RetryConfig
 from localcloud.tasks.server import TasksServer, start_tasks_server
 from reporter.delivery_queue import CloudTasksQueue

@@ -18,8 +18,8 @@ from flask.testing import FlaskClient
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from werkzeug.test import TestResponse
 
-from localcloud.clock import SystemClock as IssuerClock
-from localcloud.identity.issuer import TokenIssuer
+from localcloud.core.clock import SystemClock as IssuerClock
+from localcloud.identity.engine.issuer import TokenIssuer
 from reporter.app import Parts
 from reporter.delivery_queue import task_id
 from reporter.delivery_store import Hint

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from localcloud.clock import Clock, ManualClock, SystemClock
-from localcloud.fields import ConfigError
+from localcloud.core.clock import Clock, ManualClock, SystemClock
+from localcloud.core.config_fields import ConfigError
 from localcloud.platform_config import PlatformConfig
 
 _DOWN_WITHIN_S = 60.0

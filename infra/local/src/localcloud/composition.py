@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-from localcloud.clock import Clock, SystemClock
-from localcloud.faults import FaultPlan
-from localcloud.identity.issuer import TokenIssuer
-from localcloud.identity.keys import kept_signing_key
+from localcloud.core.clock import Clock, SystemClock
+from localcloud.core.faults import FaultPlan
+from localcloud.identity.engine.issuer import TokenIssuer
+from localcloud.identity.engine.keys import kept_signing_key
 from localcloud.identity.server import IdentityServer, start_identity_server
 from localcloud.platform_config import PlatformConfig
-from localcloud.scheduler.jobs import DISPATCH, Scheduler
-from localcloud.scheduler.schedules import load_schedules
-from localcloud.scheduler.server import ROUTES as SCHEDULER_ROUTES
-from localcloud.scheduler.server import SchedulerServer
+from localcloud.scheduler.api.rest import ROUTES as SCHEDULER_ROUTES
+from localcloud.scheduler.api.rest import SchedulerServer
+from localcloud.scheduler.engine.jobs import DISPATCH, Scheduler
+from localcloud.scheduler.schedules_file import load_schedules
 from localcloud.tasks.queues_file import load_queues
 from localcloud.tasks.server import TasksServer, start_tasks_server
 from localcloud.workflows.server import WorkflowsServer, start_workflows_server

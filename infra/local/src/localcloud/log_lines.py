@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from localcloud.workflows.execution_log import ENTRIES
+from localcloud.workflows.engine.execution_log import ENTRIES
 
 
 class LineFormatter(logging.Formatter):

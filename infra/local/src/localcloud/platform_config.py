@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from localcloud.fields import Fields
+from localcloud.core.config_fields import Fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from localcloud.check.report import Checked, Refused, check_source, report
-from localcloud.fields import ConfigError
+from localcloud.core.config_fields import ConfigError
 
 
 def check_files(files: Sequence[Path], assumptions: Sequence[str], write: Callable[[str], None]) -> int:

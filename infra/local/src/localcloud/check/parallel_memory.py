@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from localcloud.check.sizes import Bound, largest, size_of_result, size_of_template
 from localcloud.check.step_costs import known_count
 from localcloud.check.walk import blocks_of, loop_template, steps_of
-from localcloud.workflows.runtime.limits import MAX_CONCURRENT_THREADS
+from localcloud.workflows.limits import MAX_CONCURRENT_THREADS
 from localcloud.workflows.source.steps import (
     Assign,
     Block,

@@ -10,9 +10,9 @@ from localcloud.check.parallel_memory import ParallelMemory, parallel_memory
 from localcloud.check.shape import Shape, shape
 from localcloud.check.step_costs import Repetition, StepCosts, step_costs
 from localcloud.workflows.connectors.registry import connector_methods
-from localcloud.workflows.runtime.limits import MAX_MEMORY_BYTES, MAX_SOURCE_BYTES, MAX_STEPS
+from localcloud.workflows.limits import MAX_MEMORY_BYTES, MAX_SOURCE_BYTES, MAX_STEPS
+from localcloud.workflows.loader import load_program
 from localcloud.workflows.source.errors import SourceError
-from localcloud.workflows.source.loader import load_program
 
 _SHOWN_LINES = 8
 

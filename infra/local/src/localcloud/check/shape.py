@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from localcloud.check.walk import blocks_of, routines_called, steps_of
-from localcloud.workflows.runtime.limits import MAX_CALL_DEPTH, MAX_PARALLEL_DEPTH
+from localcloud.workflows.limits import MAX_CALL_DEPTH, MAX_PARALLEL_DEPTH
 from localcloud.workflows.source.steps import Block, Parallel, Program
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from localcloud.check.walk import blocks_of, calls_in, jumps_of, loop_template, retry_templates, templates_of
 from localcloud.workflows.connectors.executions import METHODS
 from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, Waiting
+from localcloud.workflows.functions.signatures import PureFunction
+from localcloud.workflows.library import standard_library
 from localcloud.workflows.source.steps import (
     Assign,
     Block,
@@ -34,8 +36,6 @@ from localcloud.workflows.source.steps import (
     Try,
 )
 from localcloud.workflows.source.templates import Template
-from localcloud.workflows.stdlib.library import standard_library
-from localcloud.workflows.stdlib.registry import PureFunction
 
 
 @dataclass(frozen=True, slots=True)

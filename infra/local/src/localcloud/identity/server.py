@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from localcloud.clock import Clock
-from localcloud.identity.issuer import AccountTokens, TokenIssuer
-from localcloud.identity.metadata import MetadataProject, metadata_app
+from localcloud.core.clock import Clock
+from localcloud.identity.api.rest import MetadataProject, metadata_app
+from localcloud.identity.engine.issuer import AccountTokens, TokenIssuer
 
 
 class IdentityServer:

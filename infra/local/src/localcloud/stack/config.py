@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.fields import ConfigError, Fields, read_yaml
+from localcloud.core.config_fields import ConfigError, Fields, read_yaml
 from localcloud.stack.dockerfile import command_from_dockerfile
 
 BUILT_IN_PORTS = ("postgres", "storage", "workflows", "workflows-grpc", "tasks", "tasks-grpc", "metadata")

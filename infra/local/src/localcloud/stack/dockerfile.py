@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from localcloud.fields import ConfigError
+from localcloud.core.config_fields import ConfigError
 
 _CONTINUATION = re.compile(r"\\[ \t]*\n")
 _COMMENT = re.compile(r"^\s*#.*\n?", re.MULTILINE)

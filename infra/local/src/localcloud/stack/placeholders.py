@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from localcloud.fields import ConfigError
+from localcloud.core.config_fields import ConfigError
 
 _PLACEHOLDER = re.compile(r"\$?\$\{([^}]*)\}")
 

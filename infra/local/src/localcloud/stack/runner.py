@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from localcloud.fields import ConfigError
+from localcloud.core.config_fields import ConfigError
 from localcloud.platform_config import PlatformConfig
 from localcloud.stack.config import (
     ProcessSetting,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from localcloud.fields import ConfigError
+from localcloud.core.config_fields import ConfigError
 
 STACK = "stack"
 """Name of the running stack itself in `pids.json`."""

@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from localcloud.fields import ConfigError, Fields, read_yaml
-from localcloud.google_errors import GoogleError
+from localcloud.core.config_fields import ConfigError, Fields, read_yaml
+from localcloud.core.google_errors import GoogleError
+from localcloud.tasks.api.names import check_queue_name
+from localcloud.tasks.api.queue_resource import queue_from_json
 from localcloud.tasks.model import MAX_BURST_SIZE, Queue
-from localcloud.tasks.names import check_queue_name
-from localcloud.tasks.queue_json import queue_from_json
 
 _RATE_FIELDS = {
     "max_dispatches_per_second": "maxDispatchesPerSecond",

@@ -8,18 +8,18 @@ import aiohttp
 import grpc
 from aiohttp import web
 
-from localcloud.clock import Clock
-from localcloud.control import Control
-from localcloud.faults import FaultPlan
-from localcloud.google_hosts import google_service
-from localcloud.tasks.core import CloudTasksApi
-from localcloud.tasks.dispatcher import Dispatcher
-from localcloud.tasks.grpc_api import add_cloud_tasks
+from localcloud.core.clock import Clock
+from localcloud.core.control import Control
+from localcloud.core.faults import FaultPlan
+from localcloud.core.google_hosts import google_service
+from localcloud.tasks.api.grpc import add_cloud_tasks
+from localcloud.tasks.api.methods import CloudTasksApi
+from localcloud.tasks.api.rest import RestApi
+from localcloud.tasks.api.routes import DISPATCH, ROUTES
+from localcloud.tasks.engine.dispatcher import Dispatcher
+from localcloud.tasks.engine.target_request import MintAccessToken, MintIdToken, RequestFactory
 from localcloud.tasks.model import TOMBSTONE_S, Queue
-from localcloud.tasks.rest import RestApi
-from localcloud.tasks.routes import DISPATCH, ROUTES
 from localcloud.tasks.store import TaskStore
-from localcloud.tasks.target_request import MintAccessToken, MintIdToken, RequestFactory
 
 _KEEP_ALIVE_S = 75.0
 # gunicorn closes idle connections after 2 s by default; a connection given up earlier is never found half-closed.

@@ -11,8 +11,8 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from localcloud.clock import Clock
-from localcloud.google_errors import already_exists, failed_precondition, not_found
+from localcloud.core.clock import Clock
+from localcloud.core.google_errors import already_exists, failed_precondition, not_found
 from localcloud.tasks.model import TOMBSTONE_S, Queue, Task
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TypeVar
 
-from localcloud.google_errors import invalid_argument
+from localcloud.core.google_errors import invalid_argument
 
 E = TypeVar("E", bound=IntEnum)
 

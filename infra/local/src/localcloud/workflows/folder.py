@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from localcloud.clock import Clock
-from localcloud.google_errors import GoogleError
-from localcloud.workflows.api_json import Json
-from localcloud.workflows.api_workflows import WorkflowsApi
+from localcloud.core.clock import Clock
+from localcloud.core.google_errors import GoogleError
+from localcloud.workflows.api.resources import Json
+from localcloud.workflows.api.workflows import WorkflowsApi
 
 _LOG = logging.getLogger("localcloud.workflows")
 

@@ -11,24 +11,24 @@ from pathlib import Path
 import grpc
 from aiohttp import web
 
-from localcloud.clock import Clock
-from localcloud.control import Control
-from localcloud.faults import FaultPlan
-from localcloud.workflows.api_executions import ExecutionsApi
-from localcloud.workflows.api_routes import routes
-from localcloud.workflows.api_secrets import SecretsApi
-from localcloud.workflows.api_server import rest_app
-from localcloud.workflows.api_workflows import WorkflowsApi
-from localcloud.workflows.callbacks import Callbacks
+from localcloud.core.clock import Clock
+from localcloud.core.control import Control
+from localcloud.core.faults import FaultPlan
+from localcloud.workflows.api.executions import ExecutionsApi
+from localcloud.workflows.api.grpc import add_services
+from localcloud.workflows.api.rest import rest_app
+from localcloud.workflows.api.routes import routes
+from localcloud.workflows.api.secrets import SecretsApi
+from localcloud.workflows.api.workflows import WorkflowsApi
 from localcloud.workflows.connectors.registry import connector_methods
-from localcloud.workflows.executor import Executor
+from localcloud.workflows.engine.callbacks import Callbacks
+from localcloud.workflows.engine.executor import Executor
+from localcloud.workflows.engine.http_client import AiohttpCaller, Endpoints
 from localcloud.workflows.folder import WorkflowFolder
-from localcloud.workflows.grpc_server import add_services
-from localcloud.workflows.http_client import AiohttpCaller, Endpoints
+from localcloud.workflows.loader import load_program
 from localcloud.workflows.pages.handlers import Pages
 from localcloud.workflows.runtime.host import TokenSource
 from localcloud.workflows.runtime.interpreter import run_program
-from localcloud.workflows.source.loader import load_program
 from localcloud.workflows.store import Store
 
 _LOG = logging.getLogger("localcloud.workflows")

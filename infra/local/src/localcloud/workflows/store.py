@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from localcloud.google_errors import GoogleError, not_found
+from localcloud.core.google_errors import GoogleError, not_found
 from localcloud.workflows.enums import LIVE_STATES, CallLogLevel, ExecutionState, HistoryLevel
 from localcloud.workflows.errors import StackFrame
-from localcloud.workflows.history import History
 from localcloud.workflows.source.steps import Program
+from localcloud.workflows.step_history import History
 
 MAX_FINISHED_EXECUTIONS = 5_000
 """Finished executions kept; the oldest goes first. Google keeps them 90 days, a laptop's memory is shorter."""

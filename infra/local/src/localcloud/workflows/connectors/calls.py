@@ -23,6 +23,7 @@ from localcloud.workflows.errors import (
     value_error,
 )
 from localcloud.workflows.http_bodies import value_from_body
+from localcloud.workflows.limits import MAX_HTTP_RESPONSE_BYTES
 from localcloud.workflows.runtime.host import (
     ConnectorMethod,
     Host,
@@ -32,7 +33,6 @@ from localcloud.workflows.runtime.host import (
     HttpTimedOut,
     Value,
 )
-from localcloud.workflows.runtime.limits import MAX_HTTP_RESPONSE_BYTES
 
 USER_AGENT = "GoogleCloudWorkflows; (+https://cloud.google.com/workflows/docs)"
 

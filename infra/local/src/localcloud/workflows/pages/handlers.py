@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from localcloud.clock import Clock
-from localcloud.google_errors import GoogleError, failed_precondition, invalid_argument, not_found
-from localcloud.workflows.api_executions import ExecutionsApi
-from localcloud.workflows.api_lists import ListQuery
+from localcloud.core.clock import Clock
+from localcloud.core.google_errors import GoogleError, failed_precondition, invalid_argument, not_found
+from localcloud.workflows.api.executions import ExecutionsApi
+from localcloud.workflows.api.lists import ListQuery
 from localcloud.workflows.folder import WorkflowFolder
 from localcloud.workflows.pages.execution_page import execution_page
 from localcloud.workflows.pages.layout import CONTENT_SECURITY_POLICY, ROOT, page, page_url

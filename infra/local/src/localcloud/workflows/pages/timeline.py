@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from localcloud.workflows.enums import StepState, StepType
-from localcloud.workflows.history import StepEntry
+from localcloud.workflows.step_history import StepEntry
 
 _THREADS = frozenset({StepType.STEP_FOR_ITERATION, StepType.STEP_PARALLEL_BRANCH_ENTRY})
 _NUMBERED = _THREADS | {StepType.STEP_CONDITION, StepType.STEP_TRY, StepType.STEP_RETRY}

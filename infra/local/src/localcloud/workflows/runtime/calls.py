@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from localcloud.workflows.errors import WorkflowError
+from localcloud.workflows.functions.signatures import BlockingFunction, HostFunction, PureFunction
 from localcloud.workflows.runtime.evaluation import evaluate_all
-from localcloud.workflows.runtime.execution import Activation
+from localcloud.workflows.runtime.run import Activation
 from localcloud.workflows.runtime.scope import Scope
 from localcloud.workflows.source.steps import Call, Callee, ConnectorCallee, FunctionCallee, RoutineCallee, Step
-from localcloud.workflows.stdlib.registry import BlockingFunction, HostFunction, PureFunction
 from localcloud.workflows.values import Value
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from localcloud.clock import Clock
+from localcloud.core.clock import Clock
 from localcloud.workflows.errors import WorkflowError
 
 Value = Any

@@ -13,7 +13,6 @@ from localcloud.workflows.errors import Position, StackFrame, WorkflowError, val
 from localcloud.workflows.jsontext import JsonEncodeError, encode_json
 from localcloud.workflows.runtime.calls import run_call
 from localcloud.workflows.runtime.evaluation import evaluate, evaluate_all
-from localcloud.workflows.runtime.execution import Activation, Execution
 from localcloud.workflows.runtime.failure import ExecutionFailedError, execution_failure
 from localcloud.workflows.runtime.flow import (
     BREAK_LOOP,
@@ -27,7 +26,9 @@ from localcloud.workflows.runtime.flow import (
     Proceed,
     ReturnValue,
 )
-from localcloud.workflows.runtime.history import (
+from localcloud.workflows.runtime.host import Host, Progress, Value
+from localcloud.workflows.runtime.iteration import loop_values
+from localcloud.workflows.runtime.observation import (
     BRANCH,
     CONDITION,
     EXCEPT,
@@ -41,10 +42,9 @@ from localcloud.workflows.runtime.history import (
     observed,
     step_type,
 )
-from localcloud.workflows.runtime.host import Host, Progress, Value
-from localcloud.workflows.runtime.iteration import loop_values
 from localcloud.workflows.runtime.parallel import Thread, run_parallel
 from localcloud.workflows.runtime.retry import RetryBudget
+from localcloud.workflows.runtime.run import Activation, Execution
 from localcloud.workflows.runtime.scope import Scope
 from localcloud.workflows.source.steps import (
     Assign,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from localcloud.workflows.errors import resource_limit_error
 from localcloud.workflows.jsontext import MAX_DEPTH
-from localcloud.workflows.runtime.limits import MAX_MEMORY_BYTES, MAX_STRING_BYTES
+from localcloud.workflows.limits import MAX_MEMORY_BYTES, MAX_STRING_BYTES
 from localcloud.workflows.values import Value
 
 _BASE_BYTES = 8

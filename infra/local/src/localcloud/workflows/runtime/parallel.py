@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.workflows.errors import WorkflowError, type_error, unhandled_branch_error, value_error
+from localcloud.workflows.limits import MAX_CONCURRENT_THREADS
 from localcloud.workflows.runtime.evaluation import evaluate
-from localcloud.workflows.runtime.execution import Execution
 from localcloud.workflows.runtime.failure import failure_context, failure_payload
-from localcloud.workflows.runtime.history import PARALLEL_BRANCH_PROGRESS, PARALLEL_FOR_PROGRESS
 from localcloud.workflows.runtime.host import Progress
 from localcloud.workflows.runtime.iteration import LoopValues, loop_values
-from localcloud.workflows.runtime.limits import MAX_CONCURRENT_THREADS
+from localcloud.workflows.runtime.observation import PARALLEL_BRANCH_PROGRESS, PARALLEL_FOR_PROGRESS
+from localcloud.workflows.runtime.run import Execution
 from localcloud.workflows.runtime.scope import Scope
 from localcloud.workflows.source.steps import Block, For, Parallel, Step
 from localcloud.workflows.source.templates import Template

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 
 from localcloud.workflows.errors import WorkflowError, type_error, value_error
+from localcloud.workflows.functions.signatures import Backoff
 from localcloud.workflows.runtime.evaluation import evaluate
 from localcloud.workflows.runtime.scope import Scope
 from localcloud.workflows.source.steps import BackoffTemplate, LibraryPredicate, Retry, RoutinePredicate
 from localcloud.workflows.source.templates import Template
-from localcloud.workflows.stdlib.registry import Backoff
 from localcloud.workflows.values import is_number, message_type_name
 
 

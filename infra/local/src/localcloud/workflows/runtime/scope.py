@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from localcloud.workflows.errors import key_error, type_error
-from localcloud.workflows.runtime.execution import Activation
 from localcloud.workflows.runtime.host import Host
 from localcloud.workflows.runtime.memory import size_after, size_of
+from localcloud.workflows.runtime.run import Activation
 from localcloud.workflows.values import Value, checked_list_index, checked_map_key, message_type_name
 
 CallRoutine = Callable[["Scope", str, Sequence[Value]], Awaitable[Value]]

@@ -10,7 +10,8 @@ from localcloud.workflows.expr.evaluator import compile_expression
 from localcloud.workflows.expr.nodes import Index, Literal, Member, Name, Node, dotted_name
 from localcloud.workflows.expr.parser import parse_expression, parse_reference
 from localcloud.workflows.expr.tokens import ExpressionError
-from localcloud.workflows.runtime.limits import MAX_ASSIGNMENTS, MAX_EXPRESSION_CHARACTERS
+from localcloud.workflows.functions.signatures import Backoff, Parameter
+from localcloud.workflows.limits import MAX_ASSIGNMENTS, MAX_EXPRESSION_CHARACTERS
 from localcloud.workflows.source.document import DocumentNode, Mapping, Scalar
 from localcloud.workflows.source.linker import LinkError, check_emulated, missing_defaults
 from localcloud.workflows.source.place import Place
@@ -28,7 +29,6 @@ from localcloud.workflows.source.steps import (
     RoutinePredicate,
 )
 from localcloud.workflows.source.templates import PlacedExpression, Template, constant, expression_text, is_expression
-from localcloud.workflows.stdlib.registry import Backoff, Parameter
 
 DEFAULT_MAX_RETRIES = 5
 """`max_retries` of a retry map without one (assumed: that of the ready-made policies)."""

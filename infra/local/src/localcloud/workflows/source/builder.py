@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from localcloud.workflows.runtime.limits import MAX_BRANCHES, MAX_CONDITIONS
+from localcloud.workflows.limits import MAX_BRANCHES, MAX_CONDITIONS
 from localcloud.workflows.source.actions import build_assign, build_call, build_retry
 from localcloud.workflows.source.document import DocumentNode, Entry, Mapping, Sequence
 from localcloud.workflows.source.place import Place

@@ -12,18 +12,18 @@ from typing import Any
 from localcloud.workflows.expr.evaluator import FunctionLink, RoutineLink
 from localcloud.workflows.expr.nodes import Call
 from localcloud.workflows.expr.tokens import ExpressionError
+from localcloud.workflows.functions.signatures import (
+    HostFunction,
+    Library,
+    Parameter,
+    PureFunction,
+)
 from localcloud.workflows.source.steps import (
     Callee,
     ConnectorCallee,
     FunctionCallee,
     RoutineCallee,
     RoutineParameter,
-)
-from localcloud.workflows.stdlib.registry import (
-    HostFunction,
-    Library,
-    Parameter,
-    PureFunction,
 )
 from localcloud.workflows.values import Value
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from localcloud.workflows.errors import Position
+from localcloud.workflows.functions.signatures import Backoff, Function
 from localcloud.workflows.source.templates import Template
-from localcloud.workflows.stdlib.registry import Backoff, Function
 from localcloud.workflows.values import Value
 
 

@@ -15,7 +15,7 @@ from localcloud.workflows.expr.evaluator import Code, Linker, RunLater, RunNow, 
 from localcloud.workflows.expr.nodes import Node
 from localcloud.workflows.expr.parser import parse_expression
 from localcloud.workflows.expr.tokens import ExpressionError
-from localcloud.workflows.runtime.limits import MAX_EXPRESSION_CHARACTERS
+from localcloud.workflows.limits import MAX_EXPRESSION_CHARACTERS
 from localcloud.workflows.source.document import DocumentNode, Entry, Mapping, Scalar, Sequence
 from localcloud.workflows.values import Value
 

@@ -9,8 +9,8 @@ import base64
 import binascii
 
 from localcloud.workflows.errors import value_error
-from localcloud.workflows.stdlib.arguments import boolean_of, bytes_of, text_of
-from localcloud.workflows.stdlib.registry import Function, PureFunction, parameters
+from localcloud.workflows.functions.arguments import boolean_of, bytes_of, text_of
+from localcloud.workflows.functions.signatures import Function, PureFunction, parameters
 from localcloud.workflows.values import Value
 
 _GROUP = 4

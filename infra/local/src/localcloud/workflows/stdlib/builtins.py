@@ -12,9 +12,9 @@ import math
 
 from localcloud.workflows import values
 from localcloud.workflows.errors import type_error, value_error
+from localcloud.workflows.functions.arguments import map_of
+from localcloud.workflows.functions.signatures import Function, PureFunction, parameters
 from localcloud.workflows.jsontext import format_double
-from localcloud.workflows.stdlib.arguments import map_of
-from localcloud.workflows.stdlib.registry import Function, PureFunction, parameters
 from localcloud.workflows.values import Value, message_type_name
 
 

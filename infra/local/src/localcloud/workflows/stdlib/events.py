@@ -6,10 +6,10 @@ Source: https://cloud.google.com/workflows/docs/reference/stdlib/events
 from __future__ import annotations
 
 from localcloud.workflows.errors import timeout_error, value_error
+from localcloud.workflows.functions.arguments import map_of, number_of, text_of
+from localcloud.workflows.functions.signatures import BlockingFunction, Function, HostFunction, parameters
+from localcloud.workflows.limits import DEFAULT_CALLBACK_TIMEOUT_S
 from localcloud.workflows.runtime.host import Host
-from localcloud.workflows.runtime.limits import DEFAULT_CALLBACK_TIMEOUT_S
-from localcloud.workflows.stdlib.arguments import map_of, number_of, text_of
-from localcloud.workflows.stdlib.registry import BlockingFunction, Function, HostFunction, parameters
 from localcloud.workflows.values import Value
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")

@@ -9,8 +9,8 @@ import hashlib
 import hmac
 
 from localcloud.workflows.errors import value_error
-from localcloud.workflows.stdlib.arguments import bytes_of, text_of
-from localcloud.workflows.stdlib.registry import Function, PureFunction, parameters
+from localcloud.workflows.functions.arguments import bytes_of, text_of
+from localcloud.workflows.functions.signatures import Function, PureFunction, parameters
 from localcloud.workflows.values import Value
 
 _ALGORITHMS = ("MD5", "SHA1", "SHA224", "SHA256", "SHA384", "SHA512")

@@ -16,7 +16,9 @@ from localcloud.workflows.errors import (
     resource_limit_error,
     timeout_error,
 )
+from localcloud.workflows.functions.signatures import BlockingFunction, Function, Parameter
 from localcloud.workflows.http_bodies import value_from_body
+from localcloud.workflows.limits import MAX_HTTP_RESPONSE_BYTES
 from localcloud.workflows.runtime.host import (
     Host,
     HttpConnectionBroken,
@@ -25,9 +27,7 @@ from localcloud.workflows.runtime.host import (
     HttpResponse,
     HttpTimedOut,
 )
-from localcloud.workflows.runtime.limits import MAX_HTTP_RESPONSE_BYTES
 from localcloud.workflows.stdlib.http_encoding import HttpArguments, build_request
-from localcloud.workflows.stdlib.registry import BlockingFunction, Function, Parameter
 from localcloud.workflows.values import Value
 
 _FIRST_ERROR_CODE = 400

@@ -16,10 +16,10 @@ from typing import TypeVar
 from urllib.parse import SplitResult, quote, urlencode, urlsplit, urlunsplit
 
 from localcloud.workflows.errors import auth_error, value_error
+from localcloud.workflows.functions.arguments import map_of, number_of, text_of, wrong_type
 from localcloud.workflows.jsontext import JsonEncodeError, encode_json
+from localcloud.workflows.limits import DEFAULT_HTTP_TIMEOUT_S, MAX_HTTP_TIMEOUT_S
 from localcloud.workflows.runtime.host import Host, HttpRequest
-from localcloud.workflows.runtime.limits import DEFAULT_HTTP_TIMEOUT_S, MAX_HTTP_TIMEOUT_S
-from localcloud.workflows.stdlib.arguments import map_of, number_of, text_of, wrong_type
 from localcloud.workflows.values import Value, to_text
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")

@@ -6,6 +6,8 @@ Source: https://cloud.google.com/workflows/docs/reference/stdlib/json
 from __future__ import annotations
 
 from localcloud.workflows.errors import value_error
+from localcloud.workflows.functions.arguments import text_of, wrong_type
+from localcloud.workflows.functions.signatures import Function, PureFunction, parameters
 from localcloud.workflows.jsontext import (
     JsonDecodeError,
     JsonEncodeError,
@@ -13,8 +15,6 @@ from localcloud.workflows.jsontext import (
     encode_json,
     encode_json_indented,
 )
-from localcloud.workflows.stdlib.arguments import text_of, wrong_type
-from localcloud.workflows.stdlib.registry import Function, PureFunction, parameters
 from localcloud.workflows.values import Value
 
 _DEFAULT_INDENT = "    "

@@ -5,8 +5,8 @@ Source: https://cloud.google.com/workflows/docs/reference/stdlib/list
 
 from __future__ import annotations
 
-from localcloud.workflows.stdlib.arguments import list_of
-from localcloud.workflows.stdlib.registry import Function, PureFunction, parameters
+from localcloud.workflows.functions.arguments import list_of
+from localcloud.workflows.functions.signatures import Function, PureFunction, parameters
 from localcloud.workflows.values import Value
 
 

@@ -5,8 +5,8 @@ Source: https://cloud.google.com/workflows/docs/reference/stdlib/map
 
 from __future__ import annotations
 
-from localcloud.workflows.stdlib.arguments import map_of, text_of, wrong_type
-from localcloud.workflows.stdlib.registry import Function, PureFunction, parameters
+from localcloud.workflows.functions.arguments import map_of, text_of, wrong_type
+from localcloud.workflows.functions.signatures import Function, PureFunction, parameters
 from localcloud.workflows.values import Value
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 
 from localcloud.workflows.errors import value_error
-from localcloud.workflows.stdlib.arguments import number_of
-from localcloud.workflows.stdlib.registry import Function, PureFunction, parameters
+from localcloud.workflows.functions.arguments import number_of
+from localcloud.workflows.functions.signatures import Function, PureFunction, parameters
 from localcloud.workflows.values import Value, checked_integer
 
 

@@ -6,7 +6,7 @@ The figures of `retry.default_backoff` are assumed.
 
 from __future__ import annotations
 
-from localcloud.workflows.stdlib.registry import Backoff, Function, PureFunction, RetryPolicy, parameters
+from localcloud.workflows.functions.signatures import Backoff, Function, PureFunction, RetryPolicy, parameters
 from localcloud.workflows.values import Value
 
 DEFAULT_BACKOFF = Backoff(initial_delay=1.0, max_delay=60.0, multiplier=1.25)

@@ -6,11 +6,11 @@ Source: https://cloud.google.com/workflows/docs/reference/stdlib/sys
 from __future__ import annotations
 
 from localcloud.workflows.errors import type_error, value_error
+from localcloud.workflows.functions.arguments import map_of, number_of, text_of, wrong_type
+from localcloud.workflows.functions.signatures import BlockingFunction, Function, HostFunction, parameters
 from localcloud.workflows.jsontext import encode_json_leniently
+from localcloud.workflows.limits import MAX_SLEEP_S
 from localcloud.workflows.runtime.host import Host
-from localcloud.workflows.runtime.limits import MAX_SLEEP_S
-from localcloud.workflows.stdlib.arguments import map_of, number_of, text_of, wrong_type
-from localcloud.workflows.stdlib.registry import BlockingFunction, Function, HostFunction, parameters
 from localcloud.workflows.stdlib.time import seconds_of_rfc3339
 from localcloud.workflows.values import Value
 

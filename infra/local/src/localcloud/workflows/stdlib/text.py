@@ -16,9 +16,9 @@ from urllib.parse import quote, unquote_to_bytes
 import re2
 
 from localcloud.workflows.errors import resource_limit_error, value_error
-from localcloud.workflows.runtime.limits import MAX_MEMORY_BYTES
-from localcloud.workflows.stdlib.arguments import bytes_of, integer_of, text_of
-from localcloud.workflows.stdlib.registry import Function, PureFunction, parameters
+from localcloud.workflows.functions.arguments import bytes_of, integer_of, text_of
+from localcloud.workflows.functions.signatures import Function, PureFunction, parameters
+from localcloud.workflows.limits import MAX_MEMORY_BYTES
 from localcloud.workflows.values import Value
 
 _ONLY_PYTHON = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from localcloud.workflows.errors import value_error
-from localcloud.workflows.stdlib.arguments import number_of, text_of
-from localcloud.workflows.stdlib.registry import Function, PureFunction, parameters
+from localcloud.workflows.functions.arguments import number_of, text_of
+from localcloud.workflows.functions.signatures import Function, PureFunction, parameters
 from localcloud.workflows.values import Value
 
 _RFC3339 = re.compile(

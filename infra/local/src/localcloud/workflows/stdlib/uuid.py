@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 
-from localcloud.workflows.stdlib.registry import Function, PureFunction
+from localcloud.workflows.functions.signatures import Function, PureFunction
 
 
 def _generate() -> str:

@@ -1,0 +1,1 @@
+"""The signing key and the tokens signed with it."""

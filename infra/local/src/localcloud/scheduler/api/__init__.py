@@ -1,0 +1,1 @@
+"""The Cloud Scheduler v1 API over REST."""

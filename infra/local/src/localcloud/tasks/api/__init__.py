@@ -1,0 +1,1 @@
+"""The Cloud Tasks v2 API: REST, gRPC and the resources they show."""

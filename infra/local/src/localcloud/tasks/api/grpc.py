@@ -1,0 +1,165 @@
+"""Cloud Tasks v2 over gRPC: Google's own message types around the methods of `CloudTasksApi`.
+
+No generated servicer is needed: a generic handler per method turns the message into its JSON form, calls the same
+method as REST does, and turns the answer back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.cloud import tasks_v2
+from google.cloud.location import locations_pb2
+from google.cloud.tasks_v2.types import (
+    BatchCreateTasksRequest,
+    BatchDeleteTasksRequest,
+    CmekConfig,
+    GetCmekConfigRequest,
+    UpdateCmekConfigRequest,
+)
+from google.iam.v1 import iam_policy_pb2, policy_pb2  # type: ignore[import-untyped]
+from google.longrunning import operations_pb2
+from google.protobuf import empty_pb2, json_format
+
+from localcloud.core.faults import ConnectionLostError, FaultPlan
+from localcloud.core.google_errors import GoogleError
+from localcloud.core.hang_up import hang_up_rpc
+from localcloud.tasks.api.methods import CloudTasksApi, Json
+from localcloud.tasks.api.routes import RPC_ROUTES
+
+log = logging.getLogger("localcloud.tasks")
+
+_SERVICE = "google.cloud.tasks.v2.CloudTasks"
+_LOCATIONS = "google.cloud.location.Locations"
+_STATUS = {code.value[0]: code for code in grpc.StatusCode}
+
+Call = Callable[[Json], Json]
+FaultyCall = Callable[[Json], Awaitable[Json]]
+
+
+def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, faults: FaultPlan) -> None:
+    """Register the services CloudTasks and Locations on a gRPC server, with what is ordered for them."""
+    queue, task = tasks_v2.Queue.pb(), tasks_v2.Task.pb()
+    empty = empty_pb2.Empty
+    methods: dict[str, tuple[Any, Any, Call]] = {
+        "ListQueues": (
+            tasks_v2.ListQueuesRequest.pb(),
+            tasks_v2.ListQueuesResponse.pb(),
+            lambda r: api.list_queues(
+                r.get("parent", ""),
+                filter_text=r.get("filter", ""),
+                page_size=r.get("pageSize", 0),
+                page_token=r.get("pageToken", ""),
+            ),
+        ),
+        "GetQueue": (tasks_v2.GetQueueRequest.pb(), queue, lambda r: api.get_queue(r.get("name", ""))),
+        "CreateQueue": (
+            tasks_v2.CreateQueueRequest.pb(),
+            queue,
+            lambda r: api.create_queue(r.get("parent", ""), r.get("queue", {})),
+        ),
+        "UpdateQueue": (
+            tasks_v2.UpdateQueueRequest.pb(),
+            queue,
+            lambda r: api.update_queue(
+                r.get("queue", {}).get("name", ""), r.get("queue", {}), mask=r.get("updateMask", "")
+            ),
+        ),
+        "DeleteQueue": (tasks_v2.DeleteQueueRequest.pb(), empty, lambda r: api.delete_queue(r.get("name", ""))),
+        "PurgeQueue": (tasks_v2.PurgeQueueRequest.pb(), queue, lambda r: api.purge_queue(r.get("name", ""))),
+        "PauseQueue": (tasks_v2.PauseQueueRequest.pb(), queue, lambda r: api.pause_queue(r.get("name", ""))),
+        "ResumeQueue": (tasks_v2.ResumeQueueRequest.pb(), queue, lambda r: api.resume_queue(r.get("name", ""))),
+        "ListTasks": (
+            tasks_v2.ListTasksRequest.pb(),
+            tasks_v2.ListTasksResponse.pb(),
+            lambda r: api.list_tasks(
+                r.get("parent", ""),
+                view=r.get("responseView"),
+                page_size=r.get("pageSize", 0),
+                page_token=r.get("pageToken", ""),
+            ),
+        ),
+        "GetTask": (
+            tasks_v2.GetTaskRequest.pb(),
+            task,
+            lambda r: api.get_task(r.get("name", ""), view=r.get("responseView")),
+        ),
+        "CreateTask": (tasks_v2.CreateTaskRequest.pb(), task, lambda r: api.create_task(r.get("parent", ""), r)),
+        "DeleteTask": (tasks_v2.DeleteTaskRequest.pb(), empty, lambda r: api.delete_task(r.get("name", ""))),
+        "RunTask": (
+            tasks_v2.RunTaskRequest.pb(),
+            task,
+            lambda r: api.run_task(r.get("name", ""), view=r.get("responseView")),
+        ),
+    }
+    refused = {
+        "GetIamPolicy": (iam_policy_pb2.GetIamPolicyRequest, policy_pb2.Policy),
+        "SetIamPolicy": (iam_policy_pb2.SetIamPolicyRequest, policy_pb2.Policy),
+        "TestIamPermissions": (iam_policy_pb2.TestIamPermissionsRequest, iam_policy_pb2.TestIamPermissionsResponse),
+        "BatchCreateTasks": (BatchCreateTasksRequest.pb(), operations_pb2.Operation),
+        "BatchDeleteTasks": (BatchDeleteTasksRequest.pb(), operations_pb2.Operation),
+        "GetCmekConfig": (GetCmekConfigRequest.pb(), CmekConfig.pb()),
+        "UpdateCmekConfig": (UpdateCmekConfigRequest.pb(), CmekConfig.pb()),
+    }
+    for name, (request, response) in refused.items():
+        methods[name] = (request, response, _refusal(api, name))
+    locations: dict[str, tuple[Any, Any, Call]] = {
+        "ListLocations": (
+            locations_pb2.ListLocationsRequest,
+            locations_pb2.ListLocationsResponse,
+            lambda r: api.list_locations(r.get("name", "")),
+        ),
+        "GetLocation": (
+            locations_pb2.GetLocationRequest,
+            locations_pb2.Location,
+            lambda r: api.get_location(r.get("name", "")),
+        ),
+    }
+    for service, table in ((_SERVICE, methods), (_LOCATIONS, locations)):
+        handlers = {
+            name: _handler(request, response, _faulty(call, RPC_ROUTES[name], faults))
+            for name, (request, response, call) in table.items()
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+
+
+def _refusal(api: CloudTasksApi, method: str) -> Call:
+    def refuse(_: Json) -> Json:
+        raise api.refuse(method)
+
+    return refuse
+
+
+def _faulty(call: Call, route: str, faults: FaultPlan) -> FaultyCall:
+    def answer(request: Json) -> Awaitable[Json]:
+        name = request.get("name") or request.get("parent") or request.get("queue", {}).get("name", "")
+        return faults.run(route, name, "grpc", lambda: call(request))
+
+    return answer
+
+
+def _handler(request_type: Any, response_type: Any, call: FaultyCall) -> Any:
+    return grpc.unary_unary_rpc_method_handler(
+        _unary(response_type, call),
+        request_deserializer=request_type.FromString,
+        response_serializer=response_type.SerializeToString,
+    )
+
+
+def _unary(response_type: Any, call: FaultyCall) -> Callable[[Any, Any], Awaitable[Any]]:
+    async def answer(message: Any, context: Any) -> Any:
+        try:
+            answered = await call(json_format.MessageToDict(message))
+            return json_format.ParseDict(answered, response_type())
+        except ConnectionLostError:
+            await hang_up_rpc(context)
+        except GoogleError as error:
+            await context.abort(_STATUS[error.grpc_code], error.message)
+        except Exception:
+            log.exception("a gRPC call failed")
+            await context.abort(grpc.StatusCode.INTERNAL, "The emulator failed; its log holds the cause.")
+
+    return answer

@@ -1,0 +1,59 @@
+"""Resource names of Cloud Tasks, parsed with anchored patterns.
+
+Source: https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues.tasks#Task (field `name`)
+"""
+
+from __future__ import annotations
+
+import re
+
+from localcloud.core.google_errors import invalid_argument
+
+_LOCATION = r"projects/(?P<project>[A-Za-z0-9-][A-Za-z0-9:.-]*)/locations/(?P<location>[A-Za-z0-9-]+)"
+_QUEUE = _LOCATION + r"/queues/(?P<queue>[A-Za-z0-9-]{1,100})"
+_LOCATION_NAME = re.compile(_LOCATION)
+_QUEUE_NAME = re.compile(_QUEUE)
+_TASK_NAME = re.compile(_QUEUE + r"/tasks/(?P<task>[A-Za-z0-9_-]{1,500})")
+
+
+def check_location_name(name: str) -> str:
+    """Return the location id of `projects/P/locations/L`.
+
+    Raises:
+        GoogleError: INVALID_ARGUMENT, the name has another form.
+    """
+    match = _LOCATION_NAME.fullmatch(name)
+    if match is None:
+        raise invalid_argument(
+            f'Location name "{name}" must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION>".'
+        )
+    return match["location"]
+
+
+def check_queue_name(name: str) -> str:
+    """Return the location id of `projects/P/locations/L/queues/Q`.
+
+    Raises:
+        GoogleError: INVALID_ARGUMENT, the name has another form.
+    """
+    match = _QUEUE_NAME.fullmatch(name)
+    if match is None:
+        raise invalid_argument(
+            f'Queue name "{name}" must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION>/queues/<QUEUE_ID>", '
+            "the id with letters, digits and hyphens, at most 100 characters."
+        )
+    return match["location"]
+
+
+def check_task_name(name: str) -> None:
+    """Accept `projects/P/locations/L/queues/Q/tasks/T`.
+
+    Raises:
+        GoogleError: INVALID_ARGUMENT, the name has another form.
+    """
+    if _TASK_NAME.fullmatch(name) is None:
+        raise invalid_argument(
+            f'Task name "{name}" must be formatted: '
+            '"projects/<PROJECT_ID>/locations/<LOCATION>/queues/<QUEUE_ID>/tasks/<TASK_ID>", '
+            "the id with letters, digits, hyphens and underscores, at most 500 characters."
+        )

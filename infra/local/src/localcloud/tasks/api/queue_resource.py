@@ -1,0 +1,176 @@
+"""Queues from and to the JSON of the Cloud Tasks API, with the limits of rates and retries."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from localcloud.core.google_errors import invalid_argument, unimplemented
+from localcloud.core.json_values import (
+    duration_from_json,
+    duration_to_json,
+    integer_from_json,
+    number_from_json,
+    object_from_json,
+    timestamp_to_json,
+)
+from localcloud.tasks.model import (
+    DEFAULT_CONCURRENT_DISPATCHES,
+    MAX_CONCURRENT_DISPATCHES,
+    MAX_DISPATCHES_PER_SECOND,
+    UNLIMITED_ATTEMPTS,
+    Queue,
+    RateLimits,
+    RetryConfig,
+    burst_size_from_rate,
+)
+
+_NOT_EMULATED = ("appEngineRoutingOverride", "httpTarget", "stackdriverLoggingConfig")
+_FIELDS = ("name", "rateLimits", "retryConfig", "state", "purgeTime", *_NOT_EMULATED)
+_RATE_FIELDS = ("maxDispatchesPerSecond", "maxBurstSize", "maxConcurrentDispatches")
+_RETRY_FIELDS = ("maxAttempts", "maxRetryDuration", "minBackoff", "maxBackoff", "maxDoublings")
+_DEFAULT_RETRY = RetryConfig()
+
+
+def queue_from_json(value: Any, *, name: str) -> Queue:
+    """Return the queue `name` that a request body describes; state and purge time are output only.
+
+    Raises:
+        GoogleError: INVALID_ARGUMENT, or UNIMPLEMENTED for a field localcloud does not emulate.
+    """
+    body = _checked_body(value)
+    return Queue(
+        name=name,
+        rate_limits=_rate_limits_from_json(body.get("rateLimits", {})),
+        retry_config=retry_config_from_json(body.get("retryConfig", {}), place="queue.retry_config"),
+    )
+
+
+def merge_queue(old: Queue, value: Any, mask: str) -> Queue:
+    """Return `old` with the fields that `mask` names taken from the body; an empty mask names all.
+
+    A named field that the body lacks falls back to its default. The state cannot be changed here.
+
+    Raises:
+        GoogleError: INVALID_ARGUMENT, or UNIMPLEMENTED for a field localcloud does not emulate.
+    """
+    body = _checked_body(value)
+    if not mask:
+        fresh = queue_from_json(body, name=old.name)
+        return replace(old, rate_limits=fresh.rate_limits, retry_config=fresh.retry_config)
+    old_json = queue_to_json(old)
+    merged: dict[str, Any] = {"rateLimits": old_json["rateLimits"], "retryConfig": old_json["retryConfig"]}
+    for path in mask.split(","):
+        _merge_path(merged, body, _camel_case(path.strip()))
+    fresh = queue_from_json(merged, name=old.name)
+    return replace(old, rate_limits=fresh.rate_limits, retry_config=fresh.retry_config)
+
+
+def queue_to_json(queue: Queue) -> dict[str, Any]:
+    """Return e.g. `{"name": "projects/...", "rateLimits": {...}, "retryConfig": {...}, "state": "RUNNING"}`."""
+    answer: dict[str, Any] = {
+        "name": queue.name,
+        "rateLimits": {
+            "maxDispatchesPerSecond": queue.rate_limits.max_dispatches_per_second,
+            "maxBurstSize": queue.rate_limits.max_burst_size,
+            "maxConcurrentDispatches": queue.rate_limits.max_concurrent_dispatches,
+        },
+        "retryConfig": retry_config_to_json(queue.retry_config),
+        "state": queue.state.value,
+    }
+    if queue.purge_time is not None:
+        answer["purgeTime"] = timestamp_to_json(queue.purge_time)
+    return answer
+
+
+def retry_config_from_json(value: Any, *, place: str) -> RetryConfig:
+    """Return a retry config; a missing or zero field is its default.
+
+    Backoffs keep their fractions although the documentation says "truncated to the nearest second": its own default
+    is 0.100s.
+
+    Raises:
+        GoogleError: INVALID_ARGUMENT.
+    """
+    body = object_from_json(value, place=place, allowed=_RETRY_FIELDS)
+    durations = {
+        field: duration_from_json(body[field], place=f"{place}.{field}")
+        for field in ("maxRetryDuration", "minBackoff", "maxBackoff")
+        if field in body
+    }
+    for field, seconds in durations.items():
+        if seconds < 0:
+            raise invalid_argument(f"{place}.{field} must not be negative.")
+    max_attempts = integer_from_json(body.get("maxAttempts", 0), place=f"{place}.maxAttempts")
+    if max_attempts < UNLIMITED_ATTEMPTS:
+        raise invalid_argument(f"{place}.maxAttempts must be -1 (unlimited) or more.")
+    max_doublings = integer_from_json(body.get("maxDoublings", 0), place=f"{place}.maxDoublings")
+    if max_doublings < 0:
+        raise invalid_argument(f"{place}.maxDoublings must not be negative.")
+    config = RetryConfig(
+        max_attempts=max_attempts or _DEFAULT_RETRY.max_attempts,
+        max_retry_duration_s=float(int(durations.get("maxRetryDuration", 0.0))),
+        min_backoff_s=durations.get("minBackoff", 0.0) or _DEFAULT_RETRY.min_backoff_s,
+        max_backoff_s=durations.get("maxBackoff", 0.0) or _DEFAULT_RETRY.max_backoff_s,
+        max_doublings=max_doublings or _DEFAULT_RETRY.max_doublings,
+    )
+    if config.min_backoff_s > config.max_backoff_s:
+        raise invalid_argument(f"{place}.minBackoff must not be greater than maxBackoff.")
+    return config
+
+
+def retry_config_to_json(config: RetryConfig) -> dict[str, Any]:
+    """Return e.g. `{"maxAttempts": 100, "minBackoff": "0.100s", "maxBackoff": "3600s", "maxDoublings": 16}`."""
+    answer: dict[str, Any] = {
+        "maxAttempts": config.max_attempts,
+        "minBackoff": duration_to_json(config.min_backoff_s),
+        "maxBackoff": duration_to_json(config.max_backoff_s),
+        "maxDoublings": config.max_doublings,
+    }
+    if config.max_retry_duration_s:
+        answer["maxRetryDuration"] = duration_to_json(config.max_retry_duration_s)
+    return answer
+
+
+def _checked_body(value: Any) -> dict[str, Any]:
+    body = object_from_json(value, place="queue", allowed=_FIELDS)
+    for field in _NOT_EMULATED:
+        if field in body:
+            raise unimplemented(f"localcloud does not emulate queue.{field}.")
+    return body
+
+
+def _rate_limits_from_json(value: Any) -> RateLimits:
+    place = "queue.rate_limits"
+    body = object_from_json(value, place=place, allowed=_RATE_FIELDS)
+    rate = number_from_json(body.get("maxDispatchesPerSecond", 0), place=f"{place}.maxDispatchesPerSecond")
+    rate = rate or MAX_DISPATCHES_PER_SECOND
+    if not 0 < rate <= MAX_DISPATCHES_PER_SECOND:
+        raise invalid_argument(f"{place}.maxDispatchesPerSecond must be between 0 and 500.")
+    concurrent = integer_from_json(body.get("maxConcurrentDispatches", 0), place=f"{place}.maxConcurrentDispatches")
+    concurrent = concurrent or DEFAULT_CONCURRENT_DISPATCHES
+    if not 0 < concurrent <= MAX_CONCURRENT_DISPATCHES:
+        raise invalid_argument(f"{place}.maxConcurrentDispatches must be between 1 and 5000.")
+    return RateLimits(rate, burst_size_from_rate(rate), concurrent)
+
+
+def _merge_path(merged: dict[str, Any], body: dict[str, Any], path: str) -> None:
+    section, _, field = path.partition(".")
+    if section in _NOT_EMULATED:
+        raise unimplemented(f"localcloud does not emulate queue.{section}.")
+    known: Collection[str] = {"rateLimits": _RATE_FIELDS, "retryConfig": _RETRY_FIELDS}.get(section, ())
+    if not known or (field and field not in known):
+        raise invalid_argument(f"update_mask path '{path}' is not a field that can be updated.")
+    if not field:
+        merged[section] = body.get(section, {})
+        return
+    merged[section] = {name: value for name, value in merged[section].items() if name != field}
+    given = object_from_json(body.get(section, {}), place=f"queue.{section}", allowed=known)
+    if field in given:
+        merged[section][field] = given[field]
+
+
+def _camel_case(path: str) -> str:
+    head, *tail = path.split("_")
+    return head + "".join(word[:1].upper() + word[1:] for word in tail)

@@ -1,0 +1,247 @@
+"""Tasks from and to the JSON of the Cloud Tasks API, with every documented limit on a task."""
+
+from __future__ import annotations
+
+import base64
+import enum
+import secrets
+from typing import Any
+from urllib.parse import urlsplit
+
+from localcloud.core.google_errors import invalid_argument, unimplemented
+from localcloud.core.json_values import (
+    bytes_from_json,
+    duration_from_json,
+    duration_to_json,
+    enum_from_json,
+    object_from_json,
+    text_from_json,
+    timestamp_from_json,
+    timestamp_to_json,
+)
+from localcloud.tasks.api.names import check_task_name
+from localcloud.tasks.api.queue_resource import retry_config_from_json, retry_config_to_json
+from localcloud.tasks.model import (
+    DEFAULT_DISPATCH_DEADLINE_S,
+    MAX_DISPATCH_DEADLINE_S,
+    MAX_HEADERS_BYTES,
+    MAX_TASK_BYTES,
+    MAX_URL_CHARACTERS,
+    METHODS_WITH_BODY,
+    MIN_DISPATCH_DEADLINE_S,
+    SCHEDULE_HORIZON_S,
+    Attempt,
+    HttpMethod,
+    HttpTarget,
+    OAuthToken,
+    OidcToken,
+    Task,
+)
+
+_OUTPUT_FIELDS = ("createTime", "dispatchCount", "responseCount", "firstAttempt", "lastAttempt", "view")
+_FIELDS = (
+    "name",
+    "httpRequest",
+    "appEngineHttpRequest",
+    "scheduleTime",
+    "dispatchDeadline",
+    "retryConfig",
+    *_OUTPUT_FIELDS,
+)
+_REQUEST_FIELDS = ("url", "httpMethod", "headers", "body", "oidcToken", "oauthToken")
+_DEFAULT_OAUTH_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+
+
+class View(enum.IntEnum):
+    """How much of a task an answer holds: BASIC leaves out the body."""
+
+    BASIC = 1
+    FULL = 2
+
+
+def view_from_json(value: Any) -> View:
+    """Return the response view; missing or unspecified is BASIC."""
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    return enum_from_json(value if value is not None else 0, View, place="response_view") or View.BASIC
+
+
+def task_from_json(value: Any, *, queue_name: str, serial: int, now: float) -> Task:
+    """Return the new task of queue `queue_name` that a request body describes, named at random if it has no name.
+
+    Raises:
+        GoogleError: INVALID_ARGUMENT, or UNIMPLEMENTED for App Engine targets.
+    """
+    body = object_from_json(value, place="task", allowed=_FIELDS)
+    if "appEngineHttpRequest" in body:
+        raise unimplemented("localcloud does not emulate App Engine targets; give the task an http_request.")
+    if "httpRequest" not in body:
+        raise invalid_argument("Task.http_request must be set.")
+    target = _target_from_json(body["httpRequest"])
+    name = _name_from_json(body.get("name", ""), queue_name)
+    _check_size(name, target)
+    return Task(
+        name=name,
+        target=target,
+        serial=serial,
+        create_time=float(int(now)),
+        schedule_time=_schedule_time_from_json(body.get("scheduleTime"), now),
+        dispatch_deadline_s=_deadline_from_json(body.get("dispatchDeadline")),
+        retry_config=(
+            retry_config_from_json(body["retryConfig"], place="task.retry_config") if "retryConfig" in body else None
+        ),
+    )
+
+
+def task_to_json(task: Task, view: View) -> dict[str, Any]:
+    """Return the task as the API shows it."""
+    answer: dict[str, Any] = {
+        "name": task.name,
+        "httpRequest": _target_to_json(task.target, view),
+        "scheduleTime": timestamp_to_json(task.schedule_time),
+        "createTime": timestamp_to_json(task.create_time),
+        "dispatchDeadline": duration_to_json(task.dispatch_deadline_s),
+        "view": view.name,
+    }
+    if task.dispatch_count:
+        answer["dispatchCount"] = task.dispatch_count
+    if task.response_count:
+        answer["responseCount"] = task.response_count
+    if task.first_dispatch_time is not None:
+        answer["firstAttempt"] = {"dispatchTime": timestamp_to_json(task.first_dispatch_time)}
+    if task.last_attempt is not None:
+        answer["lastAttempt"] = _attempt_to_json(task.last_attempt)
+    if task.retry_config is not None:
+        answer["retryConfig"] = retry_config_to_json(task.retry_config)
+    return answer
+
+
+def _name_from_json(value: Any, queue_name: str) -> str:
+    name = text_from_json(value, place="task.name")
+    if not name:
+        # 64 random bits; production's generated ids are decimal too.
+        return f"{queue_name}/tasks/{secrets.randbits(64):020d}"
+    check_task_name(name)
+    if not name.startswith(f"{queue_name}/tasks/"):
+        raise invalid_argument(
+            f"The queue name from request ('{queue_name}') must be the same as the queue name "
+            f"in the named task ('{name}')."
+        )
+    return name
+
+
+def _schedule_time_from_json(value: Any, now: float) -> float:
+    if value is None:
+        return now
+    time = timestamp_from_json(value, place="task.schedule_time")
+    if time > now + SCHEDULE_HORIZON_S:
+        raise invalid_argument("The Task.scheduleTime is too far in the future: at most 30 days.")
+    return max(now, time)
+
+
+def _deadline_from_json(value: Any) -> float:
+    if value is None:
+        return DEFAULT_DISPATCH_DEADLINE_S
+    seconds = duration_from_json(value, place="task.dispatch_deadline")
+    if not MIN_DISPATCH_DEADLINE_S <= seconds <= MAX_DISPATCH_DEADLINE_S:
+        raise invalid_argument("Task.dispatchDeadline must be between [15s, 30m] for HTTP targets.")
+    return int(seconds * 1000) / 1000
+
+
+def _target_from_json(value: Any) -> HttpTarget:
+    place = "task.http_request"
+    body = object_from_json(value, place=place, allowed=_REQUEST_FIELDS)
+    method = enum_from_json(body.get("httpMethod", 0), HttpMethod, place=f"{place}.http_method") or HttpMethod.POST
+    payload = bytes_from_json(body.get("body", ""), place=f"{place}.body")
+    if payload and method not in METHODS_WITH_BODY:
+        raise invalid_argument(f"HttpRequest.body is not allowed with method {method.name}: only POST, PUT and PATCH.")
+    return HttpTarget(
+        url=_url_from_json(body.get("url", ""), f"{place}.url"),
+        method=method,
+        headers=_headers_from_json(body.get("headers", {}), f"{place}.headers"),
+        body=payload,
+        token=_token_from_json(body, place),
+    )
+
+
+def _url_from_json(value: Any, place: str) -> str:
+    url = text_from_json(value, place=place)
+    if len(url) > MAX_URL_CHARACTERS:
+        raise invalid_argument(f"HttpRequest.url is longer than {MAX_URL_CHARACTERS} characters.")
+    try:
+        parts = urlsplit(url)
+        is_absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or True)
+    except ValueError:
+        is_absolute = False
+    if not is_absolute or any(character.isspace() for character in url):
+        raise invalid_argument(f"HttpRequest.url must start with 'http://' or 'https://' and name a host: {url!r}")
+    return url
+
+
+def _headers_from_json(value: Any, place: str) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise invalid_argument(f"Invalid value at '{place}': expected a JSON object.")
+    headers: dict[str, str] = {}
+    for name, content in value.items():
+        text = text_from_json(content, place=f"{place}[{name}]")
+        if not name or any(mark in name + text for mark in "\r\n\0") or not name.isascii() or " " in name:
+            raise invalid_argument(f"HttpRequest.headers holds an invalid header: {name!r}")
+        headers[name] = text
+    if sum(len(name) + len(text.encode()) for name, text in headers.items()) >= MAX_HEADERS_BYTES:
+        raise invalid_argument("HttpRequest.headers must be smaller than 80KB.")
+    return headers
+
+
+def _token_from_json(body: dict[str, Any], place: str) -> OidcToken | OAuthToken | None:
+    if "oidcToken" in body and "oauthToken" in body:
+        raise invalid_argument("HttpRequest.authorization_header is a oneof: set oidc_token or oauth_token.")
+    if "oidcToken" in body:
+        token = object_from_json(
+            body["oidcToken"], place=f"{place}.oidc_token", allowed=("serviceAccountEmail", "audience")
+        )
+        return OidcToken(_email_from_json(token), text_from_json(token.get("audience", ""), place=f"{place}.audience"))
+    if "oauthToken" in body:
+        token = object_from_json(
+            body["oauthToken"], place=f"{place}.oauth_token", allowed=("serviceAccountEmail", "scope")
+        )
+        scope = text_from_json(token.get("scope", ""), place=f"{place}.scope")
+        return OAuthToken(_email_from_json(token), scope or _DEFAULT_OAUTH_SCOPE)
+    return None
+
+
+def _email_from_json(token: dict[str, Any]) -> str:
+    email = text_from_json(token.get("serviceAccountEmail", ""), place="service_account_email")
+    if "@" not in email:
+        raise invalid_argument(f"The service account email of the token is not valid: {email!r}")
+    return email
+
+
+def _check_size(name: str, target: HttpTarget) -> None:
+    headers_bytes = sum(len(key) + len(text.encode()) for key, text in target.headers.items())
+    if len(name) + len(target.url) + len(target.body) + headers_bytes > MAX_TASK_BYTES:
+        raise invalid_argument("Task size too large: at most 1 MiB.")
+
+
+def _target_to_json(target: HttpTarget, view: View) -> dict[str, Any]:
+    answer: dict[str, Any] = {"url": target.url, "httpMethod": target.method.name, "headers": dict(target.headers)}
+    if view is View.FULL and target.body:
+        answer["body"] = base64.b64encode(target.body).decode()
+    match target.token:
+        case OidcToken(email, audience):
+            answer["oidcToken"] = {"serviceAccountEmail": email} | ({"audience": audience} if audience else {})
+        case OAuthToken(email, scope):
+            answer["oauthToken"] = {"serviceAccountEmail": email, "scope": scope}
+        case None:
+            pass
+    return answer
+
+
+def _attempt_to_json(attempt: Attempt) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "scheduleTime": timestamp_to_json(attempt.schedule_time),
+        "dispatchTime": timestamp_to_json(attempt.dispatch_time),
+        "responseStatus": {"code": attempt.rpc_code, "message": attempt.message},
+    }
+    if attempt.http_code is not None:
+        answer["responseTime"] = timestamp_to_json(attempt.response_time)
+    return answer

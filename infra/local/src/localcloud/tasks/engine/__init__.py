@@ -1,0 +1,1 @@
+"""The dispatch of tasks: when, how fast and what is sent."""

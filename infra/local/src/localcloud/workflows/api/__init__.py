@@ -1,0 +1,1 @@
+"""The Workflows and Executions APIs: REST, gRPC and the resources they show."""

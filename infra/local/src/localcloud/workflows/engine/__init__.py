@@ -1,0 +1,1 @@
+"""The running executions: their start and end, callbacks, HTTP requests and logs."""

@@ -1,0 +1,70 @@
+"""What an execution writes to the log: entries in the form in which production hands them to Cloud Logging.
+
+One entry is one line of JSON, a `LogEntry` with log name, resource and labels, whatever else the process prints:
+https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry. Log ids, resource, labels and severities:
+https://cloud.google.com/logging/docs/api/platform-logs#workflows.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from localcloud.core.clock import Clock
+from localcloud.workflows.api.resources import timestamp
+from localcloud.workflows.jsontext import JsonEncodeError, encode_json_leniently
+from localcloud.workflows.runtime.host import Value
+
+ENTRIES = "localcloud.workflows.entries"
+"""Name of the logger that gets the entries, ready as JSON text and all at one level: severity is the entry's own."""
+
+SYS_LOG_ID = "Workflows"
+"""Log of `sys.log`."""
+
+_LOG = logging.getLogger(ENTRIES)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionLog:
+    """The `LogSink` of one execution.
+
+    Attributes:
+        execution_name: full resource name.
+        revision_id: of the workflow, a label of every entry.
+        clock: gives the time of an entry.
+    """
+
+    execution_name: str
+    revision_id: str
+    clock: Clock
+
+    def write(self, severity: str, payload: Value) -> None:
+        """Write what `sys.log` was given; a map is `jsonPayload`, the rest `textPayload`."""
+        self.enter(SYS_LOG_ID, severity, payload)
+
+    def enter(self, log_id: str, severity: str, payload: Value) -> None:
+        """Write one entry to the log `log_id`, whose slash the log name has encoded."""
+        _, project, _, location, _, workflow_id, _, execution_id = self.execution_name.split("/")
+        kind = "jsonPayload" if isinstance(payload, dict) else "textPayload"
+        entry: dict[str, Any] = {
+            "logName": f"projects/{project}/logs/{quote(log_id, safe='')}",
+            "timestamp": timestamp(self.clock.now()),
+            "severity": severity,
+            "resource": {
+                "type": "workflows.googleapis.com/Workflow",
+                "labels": {"resource_container": project, "location": location, "workflow_id": workflow_id},
+            },
+            "labels": {
+                "workflows.googleapis.com/execution_id": execution_id,
+                "workflows.googleapis.com/revision_id": self.revision_id,
+            },
+            kind: payload,
+        }
+        try:
+            text = encode_json_leniently(entry)
+        except JsonEncodeError as error:
+            # A log entry must not fail the execution whose value it shows.
+            text = encode_json_leniently({**entry, kind: f"(a value that cannot be written: {error})"})
+        _LOG.info("%s", text)

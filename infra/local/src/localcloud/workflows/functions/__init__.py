@@ -1,0 +1,1 @@
+"""What functions of a program are: their signatures and the checks of their arguments."""

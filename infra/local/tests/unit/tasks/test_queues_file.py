@@ -1,0 +1,50 @@
+"""The file of queues shared with Terraform."""
+
+from __future__ import annotations
+
+import pytest
+
+from localcloud.core.config_fields import ConfigError
+from localcloud.tasks.model import Queue, RateLimits, RetryConfig
+from localcloud.tasks.queues_file import load_queues
+
+
+def _load(tmp_path, text):
+    (tmp_path / "queues.yaml").write_text(text)
+    return load_queues(tmp_path / "queues.yaml", project="demo", location="us-central1")
+
+
+def test_queue_takes_its_limits_from_the_file(tmp_path):
+    """Terraform's names become the queue's fields; what is missing is Google's default."""
+    text = """
+queues:
+  - name: images
+    rate_limits: {max_dispatches_per_second: 100, max_burst_size: 3, max_concurrent_dispatches: 32}
+    retry_config: {max_attempts: 5, min_backoff: 2s, max_backoff: 60s, max_doublings: 4, max_retry_duration: 90s}
+  - name: plain
+"""
+    location = "projects/demo/locations/us-central1"
+
+    assert _load(tmp_path, text) == [
+        Queue(f"{location}/queues/images", RateLimits(100.0, 3, 32), RetryConfig(5, 90.0, 2.0, 60.0, 4)),
+        Queue(f"{location}/queues/plain", RateLimits(500.0, 500, 1000), RetryConfig(100, 0.0, 0.1, 3600.0, 16)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("queues: [{name: a b}]", r'queues\.yaml\.queues\[0\]: Queue name .*"'),
+        ("queues: [{}]", r"queues\[0\]\.name: is missing"),
+        ("queues: [{name: a}, {name: a}]", "the queue 'a' is defined twice"),
+        ("queues: [{name: a, rate_limits: {max_dispatches_per_second: 501}}]", r"queues\[0\]: .*between 0 and 500"),
+        ("queues: [{name: a, rate_limits: {rate: 1}}]", r"rate_limits: unknown 'rate'; known are max_burst_size"),
+        ("queues: [{name: a, retry_config: {min_backoff: 2}}]", r"queues\[0\]: .*minBackoff.*expected seconds"),
+        ("- a", r"expected a mapping, found a list"),
+    ],
+    ids=["name", "no-name", "twice", "rate", "unknown", "duration", "list"],
+)
+def test_fault_in_the_file_is_named_with_its_place(tmp_path, text, fault):
+    """A wrong queue stops the start with file, index and reason."""
+    with pytest.raises(ConfigError, match=fault):
+        _load(tmp_path, text)

@@ -1,0 +1,141 @@
+"""The APIs around scripted programs: a source is the name of a Python coroutine instead of YAML."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from localcloud.core.clock import ManualClock
+from localcloud.workflows.api.executions import ExecutionsApi
+from localcloud.workflows.api.rest import rest_app
+from localcloud.workflows.api.routes import routes
+from localcloud.workflows.api.secrets import SecretsApi
+from localcloud.workflows.api.workflows import WorkflowsApi
+from localcloud.workflows.engine.callbacks import Callbacks
+from localcloud.workflows.engine.executor import Executor
+from localcloud.workflows.engine.http_client import AiohttpCaller
+from localcloud.workflows.runtime.host import Host, Value
+from localcloud.workflows.source.errors import SourceError
+from localcloud.workflows.store import Store
+
+PARENT = "projects/demo/locations/us-central1"
+WORKFLOW = f"{PARENT}/workflows/w"
+ACCOUNT = "123456789012-compute@developer.gserviceaccount.com"
+
+Program = Callable[[Value, Host], Awaitable[Value]]
+
+
+class PlainTokens:
+    """Tokens that say what they are."""
+
+    def __init__(self, email: str) -> None:
+        self.email = email
+
+    def oidc_token(self, audience: str) -> str:
+        """Return a token that names account and audience."""
+        return f"id:{self.email}:{audience}"
+
+    def access_token(self, scopes: list[str]) -> str:
+        """Return a token that names account and scopes."""
+        return f"access:{self.email}:{','.join(scopes)}"
+
+
+class Emulator:
+    """The wired APIs; `programs` maps a source text to what it does."""
+
+    def __init__(
+        self, *, max_concurrent: int = 100, max_backlog: int = 100, max_finished: int = 100, max_entries: int = 100
+    ) -> None:
+        self.clock = ManualClock()
+        self.programs: dict[str, Program] = {"echo": _echo, "wait": _wait, "broken": _broken}
+        self.store = Store(max_finished_executions=max_finished, max_finished_step_entries=max_entries)
+        self.callbacks = Callbacks(self.clock, lambda: "http://emulator")
+        self.executor = Executor(
+            store=self.store,
+            clock=self.clock,
+            callbacks=self.callbacks,
+            http=AiohttpCaller({}, self.clock),
+            token_source=PlainTokens,
+            connectors={},
+            project_number="123456789012",
+            run=self._run,
+            max_concurrent=max_concurrent,
+            max_backlog=max_backlog,
+        )
+        self.workflows = WorkflowsApi(
+            store=self.store,
+            clock=self.clock,
+            executor=self.executor,
+            load=self._load,
+            connectors=(),
+            default_account=ACCOUNT,
+            home=("demo", "us-central1"),
+        )
+        self.executions = ExecutionsApi(
+            store=self.store, clock=self.clock, executor=self.executor, callbacks=self.callbacks
+        )
+        self.secrets_file: Path | None = None
+
+    def deploy(self, source: str = "echo", **fields: Any) -> dict[str, Any]:
+        """Create workflow `w` and return the operation."""
+        return self.workflows.create(PARENT, "w", {"sourceContents": source, **fields})
+
+    def start(self, **fields: Any) -> str:
+        """Start an execution of `w` and return its name."""
+        return str(self.executions.create(WORKFLOW, fields)["name"])
+
+    async def finish(self, name: str) -> dict[str, Any]:
+        """Return the execution once it has ended."""
+        async with asyncio.timeout(5):
+            while self.store.execution(name).is_live:  # noqa: ASYNC110 - a turn of the loop is enough
+                await asyncio.sleep(0)
+        return self.executions.get(name)
+
+    @contextlib.asynccontextmanager
+    async def rest(self) -> AsyncIterator[TestClient[Any, Any]]:
+        """Serve the REST surface on loopback."""
+        table = routes(self.workflows, self.executions, SecretsApi(self.secrets_file))
+        app = rest_app(table, {"123456789012": "demo"})
+        async with TestClient(TestServer(app)) as client:
+            yield client
+        await self.executor.stop()
+
+    def _load(self, source: str, *, connectors: Collection[str]) -> Any:
+        assert connectors == ()
+        if source not in self.programs:
+            raise SourceError(f"no such program: {source}", line=1, column=1, source=source)
+        return self.programs[source]
+
+    async def _run(self, program: Any, argument: Value, host: Host) -> Value:
+        return await program(argument, host)
+
+
+@pytest.fixture
+def emulator() -> Emulator:
+    return Emulator()
+
+
+@pytest.fixture
+def make_emulator() -> type[Emulator]:
+    return Emulator
+
+
+async def _echo(argument: Value, host: Host) -> Value:
+    return argument
+
+
+async def _wait(argument: Value, host: Host) -> Value:
+    entry = host.observer.step_started(routine="main", step="doze", step_type="STEP_STD_LIB_CALL", line=3, thread="")
+    await host.clock.sleep(60)
+    host.observer.step_ended(entry, failed=False)
+    return "slept"
+
+
+async def _broken(argument: Value, host: Host) -> Value:
+    raise ZeroDivisionError("the emulator divided by zero")

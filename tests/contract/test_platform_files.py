@@ -1,0 +1,68 @@
+"""The files of Pressroom that the local platform reads are right for it: queues, schedules, the workflow of a batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from localcloud.__main__ import main
+from localcloud.check.report import Checked, check_source
+from localcloud.scheduler.schedules_file import load_schedules
+from localcloud.tasks.queues_file import load_queues
+
+ROOT = Path(__file__).parents[2]
+BATCH = ROOT / "workflows" / "batch.yaml"
+
+
+def checked(source: str, **assumed: int) -> Checked:
+    """Return what is known about a source that can be deployed."""
+    result = check_source(source, assumed)
+    assert isinstance(result, Checked), result
+    return result
+
+
+def test_queues_of_the_repository_are_valid() -> None:
+    """The three queues of the product."""
+    queues = load_queues(ROOT / "infra" / "queues.yaml", project="demo", location="us-central1")
+
+    assert [queue.queue_id for queue in queues] == ["batches", "images", "webhooks"]
+
+
+def test_schedules_of_the_repository_are_valid() -> None:
+    """Both sweepers run every minute."""
+    schedules = load_schedules(ROOT / "infra" / "schedules.yaml")
+
+    assert [(s.name, s.service, s.cron) for s in schedules] == [
+        ("ingest-sweep", "ingest", "* * * * *"),
+        ("reporter-sweep", "reporter", "* * * * *"),
+    ]
+
+
+def test_batch_workflow_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    """The product's own workflow is clean, and its loops are listed with their figures."""
+    status = main(["check", str(BATCH), "--assume", "page=65536"])
+    said = capsys.readouterr().out
+
+    assert status == 0
+    assert f"{BATCH}: ok" in said
+    assert "iteration of each_image" in said
+    assert "retry of call_service.call" in said
+
+
+def test_batch_workflow_fits_its_own_budget_of_steps() -> None:
+    """The file adds 9 steps per image, 3 per row and 16 per page or poll: from above, while nothing fails."""
+    costs = checked(BATCH.read_text()).costs
+    each = {(r.what, r.step): r.each.clean for r in costs.repetitions}
+
+    assert each["iteration", "each_image"] <= 9
+    assert each["iteration", "dispatch_page"] <= 3
+    assert each["jump back to claim", "budget_or_page"] <= 16
+    assert each["jump back to await_signal", "decide"] <= 16
+
+
+def test_page_of_the_batch_workflow_stays_below_its_memory() -> None:
+    """A page of 64 KiB is held by its rows and their images: twice, far below the limit."""
+    [memory] = checked(BATCH.read_text(), page=65536).memory
+
+    assert (memory.bytes_at_most, memory.unknown) == (2 * 65536, ())

@@ -1,3 +1,0 @@
-"""Coroutine tests."""
-
-from async_tests import pytest_pyfunc_call  # noqa: F401
