@@ -19,9 +19,9 @@ from bench.bare import bare_rate, compress_bare, seed_rate
 from bench.pictures import SIZE_PX, photos
 from bench.stack import fresh_stack, stack_rate
 from chassis.clock import SystemClock
-from compressor.codec import compress
-from compressor.model import Options
-from compressor.sandbox import CodecPool, Limits
+from compressor.images.codec import compress
+from compressor.images.model import Options
+from compressor.sandbox.pool import CodecPool, Limits
 
 RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
 

@@ -1,7 +1,7 @@
 """A codec's process that some pictures are poison to: `python poisoned_codec.py SOCKET_FD MEMORY_BYTES CPU_S`.
 
 The poison is in what comes behind a JPEG's end; all other pictures are compressed as usual. Tests put it in the place
-of `compressor.codec_child`, at the border between the two processes.
+of `compressor.sandbox.child`, at the border between the two processes.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import os
 import sys
 import threading
 
-from compressor import codec_child
-from compressor.codec import compress
-from compressor.model import Options, Rendition
+from compressor.images.codec import compress
+from compressor.images.model import Options, Rendition
+from compressor.sandbox import child as codec_child
 
 _pictures = 0
 

@@ -11,20 +11,20 @@ from google.cloud import storage
 import compressor.wsgi
 import reporter.app
 import reporter.wsgi
+from chassis.auth.oidc import CallerGuard, MetadataTokens
 from chassis.clock import SystemClock
-from chassis.database import new_engine
-from chassis.identity import CallerGuard, MetadataTokens
+from chassis.db.engine import new_engine
 from chassis.settings import Settings
 from compressor.settings import CompressorSettings
 from ingest.app import create_app as create_ingest
-from ingest.callbacks import WorkflowCallbacks
+from ingest.batches.import_sheet import CloudSheetStorage
+from ingest.clients.callbacks import WorkflowCallbacks
+from ingest.clients.executions import WorkflowExecutions
+from ingest.clients.reporter import ReporterService
+from ingest.clients.task_queue import CloudTasksQueue
+from ingest.clients.webhook_targets import WebhookTargets
 from ingest.dependencies import Dependencies
-from ingest.executions import WorkflowExecutions
-from ingest.imports import CloudSheetStorage
-from ingest.reporter import ReporterService
 from ingest.settings import IngestSettings
-from ingest.task_queue import CloudTasksQueue
-from ingest.webhook_targets import WebhookTargets
 from reporter.settings import ReporterSettings
 
 SETTINGS: dict[str, type[Settings]] = {

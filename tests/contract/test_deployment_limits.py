@@ -31,7 +31,7 @@ def max_instances(service: str) -> int:
 
 
 def pool_size(service: str) -> int:
-    """Return the connections of one process; there is no overflow (chassis.database)."""
+    """Return the connections of one process; there is no overflow (chassis.db.engine)."""
     return int(d.environment(service)["DATABASE_POOL_SIZE"])
 
 

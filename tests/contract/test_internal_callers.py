@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flask import Flask
 
-from chassis.api_keys import new_key
+from chassis.auth.api_keys import new_key
 from chassis.settings import SettingsError
 from contract import deployment as d
 from contract.service_apps import SETTINGS, app_of

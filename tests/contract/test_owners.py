@@ -16,19 +16,19 @@ from flask import Flask
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as gcs
 
-from chassis.api_keys import Scope, new_key
+from chassis.auth.api_keys import Scope, new_key
 from chassis.clock import SystemClock
-from chassis.database import new_engine, transact
+from chassis.db.engine import new_engine, transact
+from ingest.http.openapi import OPERATIONS as INGEST_OPERATIONS
 from ingest.migrate import upgrade
-from ingest.operations import OPERATIONS as INGEST_OPERATIONS
 from localcloud.core.clock import SystemClock as IssuerClock
 from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.stack.postgres import Postgres
-from reporter.api_document import OPERATIONS as REPORTER_OPERATIONS
 from reporter.app import create_app
+from reporter.http.openapi import OPERATIONS as REPORTER_OPERATIONS
 from reporter.migrate import migrate
-from reporter.report_store import Report, record_report
 from reporter.settings import ReporterSettings
+from reporter.state.reports import Report, record_report
 from reporter.wsgi import assemble
 from scripted_origin import ScriptedOrigin, answer
 from unit.ingest.lab import Lab, sheet_of

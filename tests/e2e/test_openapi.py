@@ -17,10 +17,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from chassis.openapi import Operation
-from ingest.operations import OPERATIONS as INGEST
+from chassis.http.openapi import Operation
+from ingest.http.openapi import OPERATIONS as INGEST
 from localcloud.stack.blocking import Stack
-from reporter.api_document import OPERATIONS as REPORTER
+from reporter.http.openapi import OPERATIONS as REPORTER
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

@@ -14,7 +14,7 @@ from samples.origin import Origin
 from samples.photos import encoded, photo
 from samples.receiver import Receiver
 
-from chassis.api_keys import new_key
+from chassis.auth.api_keys import new_key
 from e2e.conftest import running_stack
 from e2e.shop import Shop, eventually, sheet_of
 from localcloud.stack.blocking import Stack

@@ -19,12 +19,12 @@ from typing import Any
 from PIL import Image
 
 import images
-from chassis.address_policy import is_public
 from chassis.clock import SystemClock
-from chassis.egress import Egress, EgressError, EgressFault, EgressPolicy
-from compressor.codec import compress
-from compressor.model import Animated, CodecError, Metadata, Options, OutputFormat
-from ingest.doctor import corrected_csv
+from chassis.egress.address_policy import is_public
+from chassis.egress.client import Egress, EgressError, EgressFault, EgressPolicy
+from compressor.images.codec import compress
+from compressor.images.model import Animated, CodecError, Metadata, Options, OutputFormat
+from ingest.sheets.corrected import corrected_csv
 from ingest.sheets.intake import SheetRequest, read_sheet
 from ingest.sheets.model import OnInvalid, SheetError, SheetLimits
 from localcloud.workflows.loader import load_program
@@ -224,8 +224,8 @@ def url_seeds() -> Sequence[bytes]:
 
 
 TARGETS: dict[str, Target] = {
-    "sheet": Target(check_sheet, sheet_seeds, ("ingest.sheets", "ingest.doctor")),
+    "sheet": Target(check_sheet, sheet_seeds, ("ingest.sheets", "ingest.sheets.corrected")),
     "image": Target(check_image, image_seeds, ("compressor",)),
     "workflow": Target(check_workflow, workflow_seeds, ("localcloud.workflows.source", "localcloud.workflows.expr")),
-    "url": Target(check_url, url_seeds, ("chassis.egress", "chassis.address_policy")),
+    "url": Target(check_url, url_seeds, ("chassis.egress.client", "chassis.egress.address_policy")),
 }

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from chassis.clock import SystemClock
-from compressor.sandbox import CodecPool
+from compressor.sandbox.pool import CodecPool
 from compressor.wsgi import assemble, new_codec
 from compressor_rig import (
     AUDIENCE,

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from chassis.egress import EgressFault
+from chassis.egress.client import EgressFault
 from chassis.settings import SettingsError, settings_rows
 from compressor.errors import Reason
-from compressor.model import Animated, Metadata, Note, Options, OutcomeCode, OutputFormat
-from compressor.routes import CompressOptions, CompressRequest
+from compressor.http.routes import CompressOptions, CompressRequest
+from compressor.images.model import Animated, Metadata, Note, Options, OutcomeCode, OutputFormat
 from compressor.settings import CompressorSettings
 from compressor_rig import CONTRACTS, Service, make_settings
 

@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 from sqlalchemy import Engine
 
-from chassis.database import new_engine
+from chassis.db.engine import new_engine
 from ingest.migrate import upgrade
 from localcloud.core.clock import SystemClock as IssuerClock
 from localcloud.identity.engine.issuer import TokenIssuer

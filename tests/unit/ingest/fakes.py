@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ingest.batches import Batch
+from ingest.clients.reporter import Report
 from ingest.errors import Reason, not_found, unavailable
-from ingest.reporter import Report
+from ingest.state.batch import Batch
 
 WORKFLOW = "projects/demo/locations/us-central1/workflows/batch"
 

@@ -12,13 +12,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 
+from chassis.auth.oidc import CallerGuard
 from chassis.clock import SystemClock
-from chassis.identity import CallerGuard
 from contract.schemas import assert_matches
 from ingest.app import create_app
+from ingest.clients.webhook_targets import WebhookTargets
 from ingest.dependencies import Dependencies
 from ingest.settings import IngestSettings
-from ingest.webhook_targets import WebhookTargets
 from localcloud.identity.engine.issuer import TokenIssuer
 from unit.ingest.fakes import WORKFLOW, FakeCallbacks, FakeExecutions, FakeReporter, FakeStorage, FakeTasks
 

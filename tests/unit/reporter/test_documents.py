@@ -18,15 +18,15 @@ import requests
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from chassis.database import new_engine
+from chassis.db.engine import new_engine
 from chassis.settings import SettingsError, settings_rows
 from localcloud.stack.dockerfile import command_from_dockerfile
 from localcloud.stack.postgres import Postgres
-from reporter.api_document import OPERATIONS, document
 from reporter.errors import Reason
+from reporter.http.openapi import OPERATIONS, document
 from reporter.migrate import migrate
 from reporter.settings import ReporterSettings
-from reporter.tables import metadata
+from reporter.state.tables import metadata
 from reporter.wsgi import build
 from unit.reporter.world import World
 

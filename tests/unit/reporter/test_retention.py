@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from reporter import tables
+from reporter.state import tables
 from unit.awkward_plans import plan_awkwardly
 from unit.reporter.world import SCHEDULER, Subscriber, World
 

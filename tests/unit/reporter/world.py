@@ -21,9 +21,9 @@ from werkzeug.test import TestResponse
 from localcloud.core.clock import SystemClock as IssuerClock
 from localcloud.identity.engine.issuer import TokenIssuer
 from reporter.app import Parts
-from reporter.delivery_queue import task_id
-from reporter.delivery_store import Hint
+from reporter.clients.task_queue import task_id
 from reporter.settings import ReporterSettings
+from reporter.state.deliveries import Hint
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ROOT_URL = "http://reporter.test"

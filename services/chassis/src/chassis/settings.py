@@ -23,9 +23,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticUndefined
 
-from chassis.address_policy import parse_networks
-from chassis.api_keys import ApiKey, parse_api_keys
-from chassis.request_body import BODY_TIMEOUT_S
+from chassis.auth.api_keys import ApiKey, parse_api_keys
+from chassis.egress.address_policy import parse_networks
+from chassis.http.body_pace import BODY_TIMEOUT_S
 
 
 class SettingsError(Exception):
@@ -143,7 +143,7 @@ class PublicSettings(Settings):
     api_keys: SecretStr = Field(
         SecretStr(""),
         alias="API_KEYS",
-        description="Who may call public routes: one JSON entry per line (chassis.api_keys); empty or off: everybody",
+        description="API keys of public routes, one JSON entry a line (chassis.auth.api_keys); empty or off: open",
     )
 
     @field_validator("api_keys")

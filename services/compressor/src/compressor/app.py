@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Flask
 
+from chassis.auth.oidc import CallerGuard
 from chassis.clock import Clock
-from chassis.identity import CallerGuard
-from chassis.web import new_app
-from compressor.routes import add_routes
+from chassis.http.app import new_app
+from compressor.http.routes import add_routes
 from compressor.service import Compressor
 from compressor.settings import CompressorSettings
 

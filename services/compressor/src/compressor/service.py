@@ -17,15 +17,15 @@ from typing import Any
 from chassis.clock import Clock
 from chassis.errors import ApiError
 from chassis.failpoints import reach
-from chassis.internal_calls import InternalService
 from chassis.logs import get_logger, safe_url
-from compressor.codec import output_format
+from chassis.peer_service import InternalService
+from compressor.clients.store import ImageStore, ObjectKey, StoredImage
 from compressor.errors import out_of_memory, outcome_not_recorded
 from compressor.failpoints import Failpoint
-from compressor.fetch import ImageFetcher
-from compressor.model import ImageError, Note, Options, OutcomeCode
-from compressor.sandbox import CodecPool
-from compressor.store import ImageStore, ObjectKey, StoredImage
+from compressor.images.codec import output_format
+from compressor.images.model import ImageError, Note, Options, OutcomeCode
+from compressor.origin.fetch import ImageFetcher
+from compressor.sandbox.pool import CodecPool
 
 log = get_logger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from chassis.settings import NetworkList, PortList, Settings
-from compressor.robots import RobotsPolicy
+from compressor.origin.robots import RobotsPolicy
 
 
 class CompressorSettings(Settings):

@@ -8,22 +8,22 @@ from typing import Any
 
 from flask import Flask
 
-from chassis.address_policy import parse_networks
+from chassis.auth.oidc import CallerGuard, MetadataTokens, TokenSource
 from chassis.clock import Clock, SystemClock
-from chassis.egress import Egress, EgressPolicy
+from chassis.egress.address_policy import parse_networks
+from chassis.egress.client import Egress, EgressPolicy
 from chassis.failpoints import arm_failpoints
-from chassis.google_clients import new_storage_client
-from chassis.identity import CallerGuard, MetadataTokens, TokenSource
-from chassis.internal_calls import InternalService
+from chassis.google.clients import new_storage_client
 from chassis.logs import configure_logs
+from chassis.peer_service import InternalService
 from chassis.settings import SettingsError, exit_with_faults
 from compressor.app import create_app
+from compressor.clients.store import ImageStore
 from compressor.failpoints import Failpoint
-from compressor.fetch import ImageFetcher
-from compressor.sandbox import CHILD_COMMAND, CodecPool, Limits
+from compressor.origin.fetch import ImageFetcher
+from compressor.sandbox.pool import CHILD_COMMAND, CodecPool, Limits
 from compressor.service import Compressor
 from compressor.settings import CompressorSettings
-from compressor.store import ImageStore
 
 
 def build() -> Flask:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flask import Flask
 
-from chassis.web import new_app
+from chassis.http.app import new_app
 from ingest.dependencies import Dependencies
-from ingest.internal_routes import internal_routes
-from ingest.limits import MAX_FORM_FIELD_BYTES, MAX_FORM_PARTS, max_body_bytes
-from ingest.page_routes import page_routes
-from ingest.public_routes import public_routes
+from ingest.http.internal_routes import internal_routes
+from ingest.http.limits import MAX_FORM_FIELD_BYTES, MAX_FORM_PARTS, max_body_bytes
+from ingest.http.page_routes import page_routes
+from ingest.http.public_routes import public_routes
 
 
 def create_app(dependencies: Dependencies) -> Flask:

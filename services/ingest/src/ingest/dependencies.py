@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from chassis.auth.oidc import CallerGuard
 from chassis.clock import Clock
-from chassis.identity import CallerGuard
-from chassis.key_guard import KeyGuard
-from ingest.callbacks import Callbacks
-from ingest.executions import Executions
-from ingest.imports import SheetStorage
-from ingest.reporter import Reporter
+from chassis.http.key_guard import KeyGuard
+from ingest.batches.import_sheet import SheetStorage
+from ingest.clients.callbacks import Callbacks
+from ingest.clients.executions import Executions
+from ingest.clients.reporter import Reporter
+from ingest.clients.task_queue import TaskQueue
+from ingest.clients.webhook_targets import WebhookTargets
 from ingest.settings import IngestSettings
-from ingest.task_queue import TaskQueue
-from ingest.webhook_targets import WebhookTargets
 
 
 @dataclass(frozen=True, slots=True)

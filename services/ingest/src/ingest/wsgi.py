@@ -6,29 +6,29 @@ import os
 
 from flask import Flask
 
+from chassis.auth.oidc import CallerGuard, MetadataTokens
 from chassis.clock import SystemClock
-from chassis.database import new_engine
+from chassis.db.engine import new_engine
 from chassis.failpoints import arm_failpoints
-from chassis.google_clients import (
+from chassis.google.clients import (
     new_authorized_session,
     new_executions_client,
     new_storage_client,
     new_tasks_client,
 )
-from chassis.identity import CallerGuard, MetadataTokens
-from chassis.internal_calls import InternalService
 from chassis.logs import configure_logs
+from chassis.peer_service import InternalService
 from chassis.settings import SettingsError, exit_with_faults
 from ingest.app import create_app
-from ingest.callbacks import WorkflowCallbacks
+from ingest.batches.import_sheet import CloudSheetStorage
+from ingest.clients.callbacks import WorkflowCallbacks
+from ingest.clients.executions import WorkflowExecutions
+from ingest.clients.reporter import ReporterService
+from ingest.clients.task_queue import CloudTasksQueue
+from ingest.clients.webhook_targets import WebhookTargets
 from ingest.dependencies import Dependencies
-from ingest.executions import WorkflowExecutions
 from ingest.failpoints import Failpoint
-from ingest.imports import CloudSheetStorage
-from ingest.reporter import ReporterService
 from ingest.settings import IngestSettings
-from ingest.task_queue import CloudTasksQueue
-from ingest.webhook_targets import WebhookTargets
 
 
 def build() -> Flask:

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from flask import Flask
 from sqlalchemy import Engine
 
+from chassis.auth.oidc import CallerGuard
 from chassis.clock import Clock
-from chassis.identity import CallerGuard
-from chassis.key_guard import KeyGuard
-from chassis.web import new_app
-from reporter.api_document import document
-from reporter.deliveries import Deliveries
-from reporter.endpoint_routes import add_endpoint_routes
-from reporter.endpoints import Endpoints
-from reporter.limits import MAX_BODY_BYTES
-from reporter.links import DownloadLinks
-from reporter.objects import ReportObjects
-from reporter.publication import ReportPublisher
+from chassis.http.app import new_app
+from chassis.http.key_guard import KeyGuard
+from reporter.http.endpoint_routes import add_endpoint_routes
+from reporter.http.limits import MAX_BODY_BYTES
+from reporter.http.openapi import document
+from reporter.http.report_routes import add_internal_routes, add_public_routes
+from reporter.reports.bucket import ReportObjects
+from reporter.reports.links import DownloadLinks
+from reporter.reports.publish import ReportPublisher
 from reporter.retention import Retention
-from reporter.routes import add_internal_routes, add_public_routes
 from reporter.settings import ReporterSettings
+from reporter.webhooks.deliver import Deliveries
+from reporter.webhooks.endpoints import Endpoints
 
 
 @dataclass(frozen=True, slots=True)

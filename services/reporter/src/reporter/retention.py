@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from chassis.clock import Clock
-from chassis.database import transact
-from reporter.tables import deliveries, endpoint_secrets, endpoints, page_of, reports
+from chassis.db.engine import transact
+from reporter.state.tables import deliveries, endpoint_secrets, endpoints, page_of, reports
 
 PAGE_SIZE = 500
 """Most rows of a kind that one sweep deletes; at one sweep a minute 720,000 a day."""

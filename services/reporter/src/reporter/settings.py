@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from chassis.settings import NetworkList, PortList, PublicSettings
-from reporter.endpoint_secrets import split_keys
-from reporter.signature import check_secret
+from reporter.webhooks.secrets import split_keys
+from reporter.webhooks.signature import check_secret
 
 MAX_DOWNLOAD_TTL_S = 7 * 24 * 3600
 """The longest life of a download link, as with Cloud Storage's own signed URLs."""

@@ -11,27 +11,27 @@ from typing import Any
 
 from flask import Flask
 
-from chassis.address_policy import parse_networks
+from chassis.auth.oidc import CallerGuard, MetadataTokens, TokenSource
 from chassis.clock import Clock, SystemClock
-from chassis.database import new_engine
-from chassis.egress import Egress, EgressPolicy
+from chassis.db.engine import new_engine
+from chassis.egress.address_policy import parse_networks
+from chassis.egress.client import Egress, EgressPolicy
 from chassis.failpoints import arm_failpoints
-from chassis.google_clients import new_storage_client, new_tasks_client
-from chassis.identity import CallerGuard, MetadataTokens, TokenSource
-from chassis.internal_calls import InternalService
+from chassis.google.clients import new_storage_client, new_tasks_client
 from chassis.logs import configure_logs
+from chassis.peer_service import InternalService
 from chassis.settings import SettingsError, exit_with_faults
 from reporter.app import Parts, create_app
-from reporter.deliveries import MAX_READ_BYTES, USER_AGENT, Deliveries, DeliveryPolicy
-from reporter.delivery_queue import CloudTasksQueue, DeliveryQueue
-from reporter.endpoint_secrets import EndpointSecrets, split_keys
-from reporter.endpoints import EndpointPolicy, Endpoints
+from reporter.clients.task_queue import CloudTasksQueue, DeliveryQueue
 from reporter.failpoints import Failpoint
-from reporter.links import DownloadLinks
-from reporter.objects import ReportObjects
-from reporter.publication import ReportPublisher
+from reporter.reports.bucket import ReportObjects
+from reporter.reports.links import DownloadLinks
+from reporter.reports.publish import ReportPublisher
 from reporter.retention import Retention
 from reporter.settings import ReporterSettings
+from reporter.webhooks.deliver import MAX_READ_BYTES, USER_AGENT, Deliveries, DeliveryPolicy
+from reporter.webhooks.endpoints import EndpointPolicy, Endpoints
+from reporter.webhooks.secrets import EndpointSecrets, split_keys
 
 
 def build() -> Flask:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from chassis.database import new_engine
+from chassis.db.engine import new_engine
 
 _LOCK_KEY = 7_301_936_402_118
 """Key of the advisory lock, unique to this service: two migrations at once run one after the other."""

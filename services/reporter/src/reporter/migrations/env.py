@@ -1,6 +1,6 @@
 from alembic import context
 
-from reporter.tables import metadata
+from reporter.state.tables import metadata
 
 # Only `reporter.migrate` runs this: it hands in the open connection and keeps the transaction.
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)

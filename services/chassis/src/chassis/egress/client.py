@@ -1,0 +1,369 @@
+"""HTTP to addresses that users chose: the only place that dials them.
+
+Guarantees: only http and https; no user info, no odd ports; a name is resolved once, refused when any of its addresses
+is not public, and the checked address is the one dialled (Host, SNI and certificate keep the name); redirects are
+followed by hand and each hop passes the same checks; one deadline spans name lookup, connect, headers and body, kept
+by shutting the socket down; the size limit counts decompressed bytes; proxies and .netrc of the environment are
+ignored; nothing is kept alive between two calls.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as LookupTimeoutError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urljoin
+
+import certifi
+import urllib3
+from urllib3.util import Url, parse_url
+from urllib3.util.ssl_ import create_urllib3_context
+
+from chassis.clock import Clock
+from chassis.egress.address_policy import Network, is_public, parse_address
+from chassis.egress.faults import TRANSIENT_FAULTS, EgressError, EgressFault
+
+__all__ = ["TRANSIENT_FAULTS", "Egress", "EgressError", "EgressFault", "EgressPolicy", "EgressResponse"]
+
+_REDIRECT_CODES = frozenset({301, 302, 303, 307, 308})
+_METADATA_NAMES = ("metadata", "metadata.google.internal", "metadata.goog")
+_FORBIDDEN_SUFFIXES = (".localhost", ".internal", ".local", ".metadata.goog")
+_CHUNK_BYTES = 65536
+_MAX_URL_CHARS = 2083
+_MAX_CONTENT_ENCODINGS = 2  # each may multiply a body by a thousand
+
+
+@dataclass(frozen=True, slots=True)
+class EgressPolicy:
+    """Where calls may go and how much they may take.
+
+    `allowed_networks` are admitted although they are not public, on any port; public addresses only on `ports`.
+    """
+
+    allowed_networks: tuple[Network, ...] = ()
+    ports: frozenset[int] = frozenset({80, 443, 8080, 8443})
+    max_redirects: int = 5
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 15.0
+    total_timeout_s: float = 60.0
+    max_body_bytes: int = 25 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class EgressResponse:
+    """What came back; `body` is decompressed, `truncated` says that it was cut at the limit asked for.
+
+    `headers` are looked up in any case.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+    truncated: bool = False
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call's deadline and sockets; shared by its connections."""
+
+    policy: EgressPolicy
+    deadline: float
+    clock: Clock
+    sockets: list[socket.socket] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    expired: bool = False
+
+    def remaining(self) -> float:
+        return self.deadline - self.clock.monotonic()
+
+    def expire(self) -> None:
+        with self.lock:
+            self.expired = True
+            for sock in self.sockets:
+                _shut_down(sock)
+
+    def watch(self, sock: socket.socket) -> None:
+        # A duplicate, because TLS takes the original's descriptor over.
+        twin = sock.dup()
+        with self.lock:
+            self.sockets.append(twin)
+            if self.expired:
+                _shut_down(twin)
+
+    def close(self) -> None:
+        with self.lock:
+            for sock in self.sockets:
+                sock.close()
+            self.sockets.clear()
+
+
+def _shut_down(sock: socket.socket) -> None:
+    # Already closed by the peer or by urllib3: nothing left to cut.
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+class Egress:
+    """Makes guarded calls; one per process.
+
+    Args:
+        policy: addresses, ports, limits and time-outs.
+        user_agent: how the calls name themselves.
+        clock: deadlines are kept on its monotonic time.
+        resolve: a `getaddrinfo`; injected by tests.
+    """
+
+    def __init__(
+        self, policy: EgressPolicy, *, user_agent: str, clock: Clock, resolve: Any = socket.getaddrinfo
+    ) -> None:
+        self._policy = policy
+        self._user_agent = user_agent
+        self._clock = clock
+        self._resolve = resolve
+        # getaddrinfo cannot be interrupted, so it runs where it can be waited for with a limit.
+        self._lookups = ThreadPoolExecutor(max_workers=16, thread_name_prefix="lookup")
+
+    def check_url(self, url: str) -> Url:
+        """Return the parsed URL if its form may be dialled; addresses are checked when dialling.
+
+        Raises:
+            EgressError: URL_INVALID or URL_FORBIDDEN.
+        """
+        if len(url) > _MAX_URL_CHARS:
+            raise EgressError(EgressFault.URL_INVALID, f"longer than {_MAX_URL_CHARS} characters")
+        if any(ord(char) <= 0x20 or ord(char) == 0x7F for char in url) or "\\" in url:
+            raise EgressError(EgressFault.URL_INVALID, "has blanks, control characters or backslashes")
+        try:
+            parsed = parse_url(url)
+        except urllib3.exceptions.LocationParseError as error:
+            raise EgressError(EgressFault.URL_INVALID, "cannot be parsed") from error
+        if parsed.scheme not in {"http", "https"}:
+            raise EgressError(EgressFault.URL_INVALID, "is not http or https")
+        if not parsed.host or parsed.port == 0:
+            raise EgressError(EgressFault.URL_INVALID, "has no host, or port 0")
+        if parsed.auth is not None:
+            raise EgressError(EgressFault.URL_FORBIDDEN, "carries user name or password")
+        name = parsed.host.lower().rstrip(".")
+        internal = name == "localhost" or name.endswith(_FORBIDDEN_SUFFIXES)
+        if name in _METADATA_NAMES or (internal and not self._policy.allowed_networks):
+            raise EgressError(EgressFault.URL_FORBIDDEN, "names an internal host")
+        return parsed
+
+    def check_target(self, url: str) -> None:
+        """Raise the EgressError with which `request` would refuse the URL, its addresses or its port; dial nothing."""
+        parsed = self.check_url(url)
+        call = _Call(self._policy, self._clock.monotonic() + self._policy.connect_timeout_s, self._clock)
+        port = parsed.port or (443 if parsed.scheme == "https" else 80)
+        self._checked_addresses(call, (parsed.host or "").strip("[]"), port)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        follow_redirects: bool = True,
+        truncate_at: int | None = None,
+        skip_error_bodies: bool = False,
+    ) -> EgressResponse:
+        """Make one call; any HTTP status is returned.
+
+        Args:
+            method: GET or POST.
+            url: the user's URL.
+            headers: further request headers.
+            body: sent as it is.
+            follow_redirects: False returns the 3xx itself.
+            truncate_at: cut the body there instead of refusing it; None: `max_body_bytes` is a hard limit.
+            skip_error_bodies: do not read the body of an answer outside 200-299; it is returned empty.
+
+        Raises:
+            EgressError: the call was refused or failed.
+        """
+        call = _Call(self._policy, self._clock.monotonic() + self._policy.total_timeout_s, self._clock)
+        watchdog = threading.Timer(self._policy.total_timeout_s, call.expire)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            for _hop in range(self._policy.max_redirects + 1):
+                parsed = self.check_url(url)
+                response = self._one_hop(call, method, parsed, headers or {}, body)
+                try:
+                    location = response.headers.get("Location")
+                    if not (follow_redirects and response.status in _REDIRECT_CODES and location):
+                        if skip_error_bodies and not 200 <= response.status < 300:
+                            return EgressResponse(response.status, response.headers, b"", url)
+                        return self._read(call, response, url, truncate_at)
+                    url = urljoin(url, location)
+                finally:
+                    response.close()
+            raise EgressError(EgressFault.REDIRECT_LIMIT, f"more than {self._policy.max_redirects} redirects")
+        finally:
+            watchdog.cancel()
+            call.close()
+
+    def _one_hop(
+        self, call: _Call, method: str, parsed: Url, headers: Mapping[str, str], body: bytes | None
+    ) -> urllib3.BaseHTTPResponse:
+        sent = {"User-Agent": self._user_agent, "Accept-Encoding": "identity", "Connection": "close", **headers}
+        timeout = urllib3.Timeout(connect=self._policy.connect_timeout_s, read=self._policy.read_timeout_s)
+        try:
+            # A pool of one connection for one hop. urllib3 and not requests: that would load the certificate
+            # authorities for every connection, which takes longer than compressing a picture.
+            return self._pool(call, parsed).urlopen(
+                method,
+                parsed.request_uri,
+                body=body,
+                headers=sent,
+                retries=False,
+                redirect=False,
+                timeout=timeout,
+                preload_content=False,
+                decode_content=False,
+            )
+        except EgressError:
+            raise
+        except Exception as error:
+            raise _fault_from(error, call) from error
+
+    def _pool(self, call: _Call, parsed: Url) -> urllib3.HTTPConnectionPool:
+        # The port is always given: http.client would look for one in an IPv6 address.
+        host = parsed.host or ""
+        if parsed.scheme == "https":
+            secure = urllib3.HTTPSConnectionPool(host, parsed.port or 443, ssl_context=_trusting_context())
+            secure.ConnectionCls = _pinned_https(self, call)
+            return secure
+        plain = urllib3.HTTPConnectionPool(host, parsed.port or 80)
+        plain.ConnectionCls = _pinned_http(self, call)
+        return plain
+
+    def _read(
+        self, call: _Call, response: urllib3.BaseHTTPResponse, url: str, truncate_at: int | None
+    ) -> EgressResponse:
+        limit = self._policy.max_body_bytes if truncate_at is None else truncate_at
+        declared = response.headers.get("Content-Length", "")[:20]
+        if truncate_at is None and declared.isascii() and declared.isdigit() and int(declared) > limit:
+            raise EgressError(EgressFault.TOO_LARGE, f"{declared} bytes, the limit is {limit}")
+        encodings = response.headers.get("Content-Encoding", "").count(",") + 1
+        if encodings > _MAX_CONTENT_ENCODINGS:
+            raise EgressError(EgressFault.TOO_LARGE, f"{encodings} encodings, the limit is {_MAX_CONTENT_ENCODINGS}")
+        body, truncated = bytearray(), False
+        try:
+            for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
+                body += chunk
+                if len(body) > limit:
+                    if truncate_at is None:
+                        raise EgressError(EgressFault.TOO_LARGE, f"more than {limit} bytes")
+                    truncated = True
+                    del body[limit:]
+                    break
+        except EgressError:
+            raise
+        except Exception as error:
+            raise _fault_from(error, call) from error
+        if call.expired:
+            raise EgressError(EgressFault.TIMEOUT, f"not finished after {self._policy.total_timeout_s:g} s")
+        return EgressResponse(response.status, response.headers, bytes(body), url, truncated)
+
+    def dial(self, call: _Call, host: str, port: int) -> socket.socket:
+        """Resolve once, check every address, connect to one of those checked.
+
+        Raises:
+            EgressError: URL_FORBIDDEN, DNS_FAILED, CONNECT_FAILED or TIMEOUT.
+        """
+        for family, kind, protocol, target in self._checked_addresses(call, host, port):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(max(0.001, min(self._policy.connect_timeout_s, call.remaining())))
+                sock.connect(target)
+            except OSError:
+                sock.close()
+                continue
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(max(0.001, min(self._policy.read_timeout_s, call.remaining())))
+            call.watch(sock)
+            return sock
+        if call.remaining() <= 0:
+            raise EgressError(EgressFault.TIMEOUT, "the connection was not made in time")
+        raise EgressError(EgressFault.CONNECT_FAILED, "the connection was refused or not answered")
+
+    def _checked_addresses(self, call: _Call, host: str, port: int) -> Sequence[tuple[Any, Any, int, Any]]:
+        lookup = self._lookups.submit(self._resolve, host, port, 0, socket.SOCK_STREAM)
+        try:
+            found = lookup.result(timeout=max(0.001, call.remaining()))
+        except LookupTimeoutError as error:
+            raise EgressError(EgressFault.TIMEOUT, "the name lookup took too long") from error
+        except (OSError, UnicodeError) as error:
+            raise EgressError(EgressFault.DNS_FAILED, "the host name cannot be resolved") from error
+        checked = []
+        for family, kind, protocol, _name, target in found:
+            address = parse_address(str(target[0]))
+            trusted = any(address in network for network in self._policy.allowed_networks)
+            if not trusted and (not is_public(address) or port not in self._policy.ports):
+                raise EgressError(EgressFault.URL_FORBIDDEN, "leads to an address or port that is not allowed")
+            checked.append((family, kind, protocol, target))
+        if not checked:
+            raise EgressError(EgressFault.DNS_FAILED, "the host name has no address")
+        return checked
+
+
+def _fault_from(error: Exception, call: _Call) -> EgressError:
+    """Classify an exception of urllib3; an EgressError inside it wins."""
+    inner: BaseException | None = error
+    seen = 0
+    while inner is not None and seen < 20:
+        if isinstance(inner, EgressError):
+            return inner
+        args = [arg for arg in getattr(inner, "args", ()) if isinstance(arg, BaseException)]
+        reason = getattr(inner, "reason", None)
+        inner = (
+            reason if isinstance(reason, BaseException) else (args[0] if args else inner.__cause__ or inner.__context__)
+        )
+        seen += 1
+    if call.expired or call.remaining() <= 0:
+        return EgressError(EgressFault.TIMEOUT, f"not finished after {call.policy.total_timeout_s:g} s")
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return EgressError(EgressFault.TIMEOUT, "the server did not answer in time")
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return EgressError(EgressFault.TLS_ERROR, "the TLS connection could not be trusted")
+    if isinstance(error, urllib3.exceptions.DecodeError):
+        return EgressError(EgressFault.INCOMPLETE, "the content encoding is broken")
+    if isinstance(error, urllib3.exceptions.LocationValueError):
+        return EgressError(EgressFault.URL_INVALID, "cannot be requested")
+    return EgressError(EgressFault.INCOMPLETE, "the answer broke off or is not HTTP")
+
+
+@lru_cache(maxsize=1)
+def _trusting_context() -> ssl.SSLContext:
+    """Return the one TLS context of this process: TLS 1.2 or later, the certificate authorities of `certifi`.
+
+    Loading those takes 30 to 40 ms of CPU, so it is done once and not per connection.
+    """
+    context = create_urllib3_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+def _pinned_http(egress: Egress, call: _Call) -> type[urllib3.connection.HTTPConnection]:
+    class PinnedHTTP(urllib3.connection.HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return egress.dial(call, self._dns_host, self.port)
+
+    return PinnedHTTP
+
+
+def _pinned_https(egress: Egress, call: _Call) -> type[urllib3.connection.HTTPSConnection]:
+    class PinnedHTTPS(urllib3.connection.HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return egress.dial(call, self._dns_host, self.port)
+
+    return PinnedHTTPS

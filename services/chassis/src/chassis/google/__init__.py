@@ -1,0 +1,1 @@
+"""Google's own client libraries."""

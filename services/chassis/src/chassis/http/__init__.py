@@ -1,0 +1,1 @@
+"""What every service's HTTP interface shares."""

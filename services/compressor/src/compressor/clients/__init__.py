@@ -1,0 +1,1 @@
+"""Cloud Storage, where renditions are kept."""

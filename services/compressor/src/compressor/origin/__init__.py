@@ -1,0 +1,1 @@
+"""An image's bytes from the server that has them."""

@@ -1,0 +1,104 @@
+"""An image's bytes from its origin: every answer an origin can give, as bytes or as a `FetchError`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from chassis.clock import Clock
+from chassis.egress.client import Egress, EgressError, EgressFault, EgressResponse
+from compressor.images.model import FetchError, Note, OutcomeCode
+from compressor.origin.robots import RobotsPolicy, refusal
+
+_ACCEPT = "image/jpeg,image/png,image/webp,image/gif,image/*;q=0.8,*/*;q=0.5"
+_TRANSIENT_4XX = frozenset({408, 425, 429})
+_MAX_RETRY_AFTER_S = 3600.0  # an origin must not park an image for a year
+_RECONNECT_WITHIN_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A source image, and what its origin had to say about it."""
+
+    body: bytes
+    notes: tuple[Note, ...] = ()
+
+
+class ImageFetcher:
+    """Fetches through the guarded egress; a refused connection is tried once more at once, nothing else is."""
+
+    def __init__(self, egress: Egress, clock: Clock, *, robots: RobotsPolicy = RobotsPolicy.WARN) -> None:
+        self._egress = egress
+        self._clock = clock
+        self._robots = robots
+
+    def fetch(self, url: str) -> Fetched:
+        """Return what is behind a customer's URL.
+
+        Raises:
+            FetchError: with the code, and whether and when another attempt may help.
+        """
+        response = self._get(url)
+        status = response.status
+        if status == 206 and not _is_whole(response):
+            raise FetchError(OutcomeCode.INCOMPLETE, "HTTP 206 with a part of the image", transient=True)
+        if 200 <= status < 300:
+            if not response.body:
+                raise FetchError(OutcomeCode.NOT_AN_IMAGE, f"HTTP {status} with an empty body")
+            return Fetched(response.body, self._notes(response))
+        retry_after_s = self._retry_after(response.headers)
+        if status == 429:
+            raise FetchError(
+                OutcomeCode.RATE_LIMITED, "HTTP 429, too many requests", transient=True, retry_after_s=retry_after_s
+            )
+        if status >= 500:
+            raise FetchError(OutcomeCode.HTTP_5XX, f"HTTP {status}", transient=True, retry_after_s=retry_after_s)
+        transient = status in _TRANSIENT_4XX
+        raise FetchError(
+            OutcomeCode.HTTP_4XX,
+            f"HTTP {status}",
+            transient=transient,
+            retry_after_s=retry_after_s if transient else None,
+        )
+
+    def _notes(self, response: EgressResponse) -> tuple[Note, ...]:
+        refused = refusal(response.headers.get("X-Robots-Tag", ""))
+        if refused is None or self._robots is RobotsPolicy.IGNORE:
+            return ()
+        if self._robots is RobotsPolicy.SKIP:
+            raise FetchError(OutcomeCode.ROBOTS_FORBIDDEN, f"the origin refuses copies: X-Robots-Tag {refused}")
+        return (Note.ROBOTS_TAG,)
+
+    def _get(self, url: str) -> EgressResponse:
+        begun = self._clock.monotonic()
+        for last in (False, True):
+            try:
+                return self._egress.request("GET", url, headers={"Accept": _ACCEPT}, skip_error_bodies=True)
+            except EgressError as error:
+                quick = self._clock.monotonic() - begun < _RECONNECT_WITHIN_S
+                if error.fault is EgressFault.CONNECT_FAILED and quick and not last:
+                    continue
+                raise FetchError(OutcomeCode(error.fault), error.detail, transient=error.transient) from error
+        raise FetchError(OutcomeCode.CONNECT_FAILED, "unreachable", transient=True)  # pragma: no cover
+
+    def _retry_after(self, headers: Mapping[str, str]) -> float | None:
+        """Read Retry-After, in seconds or as a date (RFC 9110, 10.2.3); nonsense and the past count as absent."""
+        text = headers.get("Retry-After", "").strip()
+        if text.isdecimal():
+            seconds = float(text)
+        else:
+            try:
+                at = parsedate_to_datetime(text)
+            except ValueError:
+                return None
+            seconds = (at.replace(tzinfo=at.tzinfo or UTC) - self._clock.now()).total_seconds()
+        return min(seconds, _MAX_RETRY_AFTER_S) if seconds > 0 else None
+
+
+def _is_whole(response: EgressResponse) -> bool:
+    """Return whether a 206 answer nobody asked for holds the whole image, e.g. `Content-Range: bytes 0-99/100`."""
+    size = len(response.body)
+    content_range = response.headers.get("Content-Range", "").replace(" ", "")
+    return size > 0 and content_range == f"bytes0-{size - 1}/{size}"

@@ -1,0 +1,1 @@
+"""The codec in processes of its own."""

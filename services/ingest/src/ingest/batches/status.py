@@ -1,0 +1,222 @@
+"""The read side of the public interface: a batch with a page of its products, and the list of batches."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, RowMapping, text
+
+from chassis.auth.callers import Caller
+from chassis.db.engine import transact
+from ingest.batches.export import image_json
+from ingest.batches.pace import pace_of
+from ingest.errors import Reason, invalid_argument
+from ingest.settings import IngestSettings
+from ingest.state.batch import Batch, BatchStatus, ImageStatus, batch_from_row, load_batch
+from ingest.state.hosts import list_hosts
+
+# Pages go by key, never by offset: the 100th page costs as much as the first.
+_ROWS = text(
+    """
+    SELECT page.row_number, page.serial, page.product_name, page.problems,
+           images.id, images.slot, images.input_url, images.status,
+           images.code, images.detail, images.output_url, images.bytes_in, images.bytes_out, images.width,
+           images.height, images.format, images.sha256, images.attempt, images.duration_ms, images.same_as
+    FROM (SELECT row_number, serial, product_name, problems FROM rows
+          WHERE batch = :batch AND row_number > :after ORDER BY row_number LIMIT :limit) AS page
+    LEFT JOIN images ON images.batch = :batch AND images.row_number = page.row_number
+    ORDER BY page.row_number, images.slot
+    LIMIT :image_limit
+    """
+)
+_NOW = text("SELECT now()")
+MAX_PAGE_IMAGES = 5000
+"""A page ends early, at a row's end, when its rows hold more images than this: about 3 MB of JSON."""
+
+_BATCHES = text(
+    """
+    SELECT * FROM batches
+    WHERE (:sees_all OR coalesce(owner, '') = :owner)
+      AND (CAST(:statuses AS text[]) IS NULL OR status = ANY(CAST(:statuses AS text[])))
+      AND (CAST(:before AS timestamptz) IS NULL OR (created_at, request_id) < (:before, CAST(:before_id AS uuid)))
+    ORDER BY created_at DESC, request_id DESC
+    LIMIT :limit
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProductPage:
+    """A batch with the hosts of its images, a page of its products, and the token of the next page."""
+
+    batch: Batch
+    hosts: dict[str, Any]
+    pace: dict[str, Any]
+    products: Sequence[dict[str, Any]]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage:
+    """A page of batches, newest first, and the token of the next page."""
+
+    batches: Sequence[Batch]
+    next_page_token: str
+
+
+def read_products(
+    engine: Engine, settings: IngestSettings, request_id: UUID, *, caller: Caller, page_size: int, page_token: str
+) -> ProductPage:
+    """Return a batch, its hosts and a page of its rows with their images.
+
+    Raises:
+        ApiError: 404 BATCH_NOT_FOUND, also when the caller may not see it; 400 PAGE_TOKEN_INVALID.
+    """
+    after = _decode(page_token, str(request_id)) if page_token else 0
+    if not isinstance(after, int):
+        raise _bad_token()
+
+    def work(connection: Connection) -> ProductPage:
+        batch = load_batch(connection, request_id, seen_by=caller)
+        values = {
+            "batch": request_id,
+            "after": after,
+            "limit": page_size + 1,
+            "image_limit": MAX_PAGE_IMAGES + 1,
+        }
+        found = connection.execute(_ROWS, values).mappings().all()
+        groups = [list(group) for _, group in groupby(found, key=_row_number)]
+        # A page that was cut may have been cut inside its last row: that row begins the next page.
+        cut = len(found) > MAX_PAGE_IMAGES and len(groups) > 1
+        more = cut or len(groups) > page_size
+        groups = groups[: min(page_size, len(groups) - 1 if cut else page_size)]
+        token = _encode(str(request_id), _row_number(groups[-1][0])) if more else ""
+        hosts = list_hosts(connection, settings, request_id)
+        pace = pace_of(batch, connection.execute(_NOW).scalar_one())
+        return ProductPage(batch, hosts, pace, [_product(group) for group in groups], token)
+
+    return transact(engine, work)
+
+
+def list_batches(engine: Engine, *, caller: Caller, status: str | None, page_size: int, page_token: str) -> BatchPage:
+    """Return the batches that the caller may see, newest first.
+
+    Args:
+        engine: the database.
+        caller: whose batches.
+        status: a public status; PROCESSING includes SEALING.
+        page_size: most batches of the page.
+        page_token: of the page before, with the same `status`.
+
+    Raises:
+        ApiError: 400 PAGE_TOKEN_INVALID.
+    """
+    scope = f"requests/{status or ''}"
+    before: datetime | None = None
+    before_id: str | None = None
+    if page_token:
+        match _decode(page_token, scope):
+            case [str(moment), str(request_id)]:
+                before, before_id = _moment(moment), str(_uuid(request_id))
+            case _:
+                raise _bad_token()
+    statuses = [found.value for found in BatchStatus if found.public == status] if status else None
+    values = {
+        "sees_all": caller.sees_all,
+        "owner": caller.owner or "",
+        "statuses": statuses,
+        "before": before,
+        "before_id": before_id,
+        "limit": page_size + 1,
+    }
+
+    def work(connection: Connection) -> BatchPage:
+        found = [batch_from_row(row) for row in connection.execute(_BATCHES, values).mappings()]
+        more, page = len(found) > page_size, found[:page_size]
+        token = _encode(scope, [page[-1].created_at.isoformat(), str(page[-1].request_id)]) if more else ""
+        return BatchPage(page, token)
+
+    return transact(engine, work)
+
+
+def product_status(statuses: Iterable[str]) -> str:
+    """Return a product's status, derived from those of its images; a product without images is COMPLETED."""
+    present = {ImageStatus(status) for status in statuses}
+    if present <= {ImageStatus.SUCCEEDED}:
+        return "COMPLETED"
+    if present == {ImageStatus.PENDING}:
+        return "PENDING"
+    if present & {ImageStatus.PENDING, ImageStatus.DISPATCHED}:
+        return "PROCESSING"
+    if ImageStatus.SUCCEEDED in present:
+        return "COMPLETED_WITH_ERRORS"
+    return "CANCELLED" if present == {ImageStatus.CANCELLED} else "FAILED"
+
+
+def _row_number(row: RowMapping) -> int:
+    return int(row["row_number"])
+
+
+def _product(group: list[RowMapping]) -> dict[str, Any]:
+    first = group[0]
+    images = [image_json(row) | {"id": str(row["id"])} for row in group if row["id"] is not None]
+    return {
+        # The row's number in the spreadsheet: unique in the batch, which serials are not.
+        "id": str(first["row_number"]),
+        "serial_number": first["serial"],
+        "product_name": first["product_name"],
+        # Slots are kept: an image without output leaves an empty place between its commas.
+        "input_images": ",".join(image["input_url"] for image in images),
+        "output_images": ",".join(image["output_url"] or "" for image in images),
+        "status": "FAILED" if first["problems"] else product_status(image["status"] for image in images),
+        "problems": first["problems"] or [],
+        "images": images,
+    }
+
+
+def _encode(scope: str, position: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps([scope, position]).encode()).decode().rstrip("=")
+
+
+def _decode(token: str, scope: str) -> Any:
+    try:
+        padded = token + "=" * (-len(token) % 4)
+        found_scope, position = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
+    except (ValueError, TypeError, binascii.Error, RecursionError) as error:
+        raise _bad_token() from error
+    if found_scope != scope or isinstance(position, bool):
+        raise _bad_token()
+    if isinstance(position, int) and not 0 <= position < 2**31:
+        raise _bad_token()
+    return position
+
+
+def _moment(value: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise _bad_token() from error
+    if moment.tzinfo is None:
+        raise _bad_token()
+    return moment
+
+
+def _uuid(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError as error:
+        raise _bad_token() from error
+
+
+def _bad_token() -> Exception:
+    return invalid_argument(
+        Reason.PAGE_TOKEN_INVALID, "The page_token is not one that this request, with these parameters, was given."
+    )

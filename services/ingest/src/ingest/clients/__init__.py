@@ -1,0 +1,1 @@
+"""The services and Google APIs that ingest calls."""

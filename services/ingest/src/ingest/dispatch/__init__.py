@@ -1,0 +1,1 @@
+"""Handing out images and taking their outcomes."""

@@ -1,0 +1,234 @@
+"""The report of one attempt: the first terminal outcome wins, the last image seals the batch, nothing counts twice.
+
+One transaction, in the lock order image, duplicates, batch, host. What makes an image terminal: the success of any
+attempt, the permanent failure of the current attempt, or transient trouble of the current attempt when the budget is
+spent.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, RowMapping, text
+
+from chassis.db.engine import transact
+from chassis.failpoints import reach
+from chassis.logs import get_logger
+from ingest.errors import ApiError, Reason, Status, not_found
+from ingest.failpoints import Failpoint
+from ingest.settings import IngestSettings
+from ingest.state.batch import Batch, BatchStatus, ImageStatus, load_batch, lock_batch
+from ingest.state.expiry import Settled, count_ended
+from ingest.state.hosts import note_answer, note_trouble
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a compressor says about one attempt; numbers are None where it did not get that far."""
+
+    request_id: UUID
+    attempt: int
+    succeeded: bool
+    transient: bool
+    code: str
+    detail: str
+    retry_after_s: float | None = None
+    output_url: str | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    sha256: str | None = None
+    duration_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Whether the report changed anything, and what holds now; `sealed` when it ended the batch's last image.
+
+    `free_host` names the host at which images wait for the place that became free; None when none do.
+    """
+
+    applied: bool
+    image_status: ImageStatus
+    batch: Batch
+    sealed: bool
+    free_host: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form of workflows/contracts/outcome_response.schema.json."""
+        return {
+            "applied": self.applied,
+            "image_status": self.image_status.value,
+            "batch_status": self.batch.status.value,
+        }
+
+
+_LOCK_IMAGE = text(
+    """
+    SELECT images.status, images.attempt, images.attempt_limit, images.host,
+           coalesce(hosts.waiting, false) AS host_waiting, coalesce(hosts.failures, 0) AS host_failures
+    FROM images LEFT JOIN hosts ON hosts.host = images.host
+    WHERE images.id = :image AND images.batch = :batch
+    FOR UPDATE OF images
+    """
+)
+# Duplicates of an image are written with it, so one download answers all equal URLs of a batch.
+_END = text(
+    """
+    UPDATE images SET
+        status = :status, code = :code, detail = :detail, output_url = :output_url, bytes_in = :bytes_in,
+        bytes_out = :bytes_out, width = :width, height = :height, format = :format, sha256 = :sha256,
+        duration_ms = :duration_ms, lease_until = NULL, finished_at = now()
+    WHERE (id = :image OR same_as = :image) AND status IN ('PENDING', 'DISPATCHED')
+    """
+)
+_POSTPONE = text(
+    """
+    UPDATE images SET status = 'PENDING', code = :code, detail = :detail, lease_until = NULL,
+                      next_at = now() + make_interval(secs => :delay_s)
+    WHERE id = :image
+    """
+)
+
+
+def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, outcome: Outcome) -> Recorded:
+    """Record the report of one attempt; a duplicate or stale report changes nothing and is no error.
+
+    Raises:
+        ApiError: 404 IMAGE_NOT_FOUND, 400 ATTEMPT_UNKNOWN when that attempt was never handed out.
+    """
+
+    def work(connection: Connection) -> Recorded:
+        values = {"image": image_id, "batch": outcome.request_id}
+        image = connection.execute(_LOCK_IMAGE, values).mappings().first()
+        if image is None:
+            raise not_found(
+                Reason.IMAGE_NOT_FOUND,
+                f"Batch {outcome.request_id} has no image {image_id}.",
+                request_id=str(outcome.request_id),
+                image_id=str(image_id),
+            )
+        if outcome.attempt > image["attempt"]:
+            raise ApiError(
+                Status.INVALID_ARGUMENT,
+                Reason.ATTEMPT_UNKNOWN,
+                f"Attempt {outcome.attempt} of image {image_id} was never handed out.",
+                metadata={"attempt": str(outcome.attempt), "current_attempt": str(image["attempt"])},
+            )
+        recorded = _decide(connection, settings, image_id, image, outcome)
+        if recorded.applied:
+            _note_host(connection, settings, image, outcome)
+        reach(Failpoint.OUTCOME_WRITTEN)
+        waiting = recorded.applied and image["host_waiting"]
+        return replace(recorded, free_host=image["host"] if waiting else None)
+
+    return transact(engine, work)
+
+
+def _note_host(connection: Connection, settings: IngestSettings, image: RowMapping, outcome: Outcome) -> None:
+    if outcome.transient and not outcome.succeeded:
+        note_trouble(connection, settings, outcome.request_id, image["host"], retry_after_s=outcome.retry_after_s)
+    else:
+        note_answer(
+            connection,
+            outcome.request_id,
+            image["host"],
+            succeeded=outcome.succeeded,
+            failures_before=image["host_failures"],
+        )
+
+
+def _decide(
+    connection: Connection, settings: IngestSettings, image_id: UUID, image: RowMapping, outcome: Outcome
+) -> Recorded:
+    present = ImageStatus(image["status"])
+    is_open = present in {ImageStatus.PENDING, ImageStatus.DISPATCHED}
+    is_current = outcome.attempt == image["attempt"]
+    if is_open and outcome.succeeded:
+        return _ended(_end(connection, image_id, outcome, ImageStatus.SUCCEEDED), ImageStatus.SUCCEEDED)
+    if is_open and is_current and not outcome.transient:
+        return _ended(_end(connection, image_id, outcome, ImageStatus.FAILED), ImageStatus.FAILED)
+    # Once an attempt's transient trouble is recorded the image waits; the same report again must not delay it further.
+    if present is ImageStatus.DISPATCHED and is_current:
+        return _trouble(connection, settings, image_id, image, outcome)
+    return Recorded(False, present, load_batch(connection, outcome.request_id), sealed=False)
+
+
+def _trouble(
+    connection: Connection, settings: IngestSettings, image_id: UUID, image: RowMapping, outcome: Outcome
+) -> Recorded:
+    # Waits for a cancellation that is being written: after one, no image may go back to PENDING.
+    batch = lock_batch(connection, outcome.request_id)
+    if batch.cancel_requested or batch.status.is_final or batch.status is BatchStatus.SEALING:
+        settled = _end(connection, image_id, outcome, ImageStatus.CANCELLED, code="CANCELLED")
+        return _ended(settled, ImageStatus.CANCELLED)
+    if image["attempt"] >= image["attempt_limit"]:
+        detail = f"{image['attempt']} attempts; the last one: {outcome.code}: {outcome.detail}"
+        settled = _end(connection, image_id, outcome, ImageStatus.FAILED, code="ATTEMPTS_EXHAUSTED", detail=detail)
+        return _ended(settled, ImageStatus.FAILED)
+    delay_s = retry_delay_s(settings, image["attempt"], outcome.retry_after_s)
+    connection.execute(
+        _POSTPONE, {"image": image_id, "code": outcome.code, "detail": outcome.detail, "delay_s": delay_s}
+    )
+    log.info("image.postponed", image=str(image_id), attempt=image["attempt"], code=outcome.code, delay_s=delay_s)
+    return Recorded(True, ImageStatus.PENDING, batch, sealed=False)
+
+
+def _end(
+    connection: Connection,
+    image_id: UUID,
+    outcome: Outcome,
+    status: ImageStatus,
+    *,
+    code: str | None = None,
+    detail: str | None = None,
+) -> Settled:
+    won = status is ImageStatus.SUCCEEDED
+    ended = connection.execute(
+        _END,
+        {
+            "image": image_id,
+            "status": status.value,
+            "code": code or outcome.code,
+            "detail": detail or outcome.detail,
+            # Only a success has an output; a failed attempt's object would be an orphan.
+            "output_url": outcome.output_url if won else None,
+            "bytes_in": outcome.bytes_in,
+            "bytes_out": outcome.bytes_out if won else None,
+            "width": outcome.width,
+            "height": outcome.height,
+            "format": outcome.format,
+            "sha256": outcome.sha256,
+            "duration_ms": outcome.duration_ms,
+        },
+    ).rowcount
+    return count_ended(
+        connection,
+        outcome.request_id,
+        succeeded=ended if won else 0,
+        failed=0 if won else ended,
+        bytes_in=(outcome.bytes_in or 0) * ended if won else 0,
+        bytes_out=(outcome.bytes_out or 0) * ended if won else 0,
+    )
+
+
+def _ended(settled: Settled, status: ImageStatus) -> Recorded:
+    return Recorded(True, status, settled.batch, settled.sealed)
+
+
+def retry_delay_s(settings: IngestSettings, attempt: int, retry_after_s: float | None) -> float:
+    """Return the wait after failed attempt `attempt` (>= 1), in seconds.
+
+    Exponential from `retry_base_s` with full jitter, so that an outage's images do not come back all at once; a
+    server's Retry-After is a lower bound and, like all waits, at most `retry_max_s`.
+    """
+    ceiling = min(settings.retry_max_s, settings.retry_base_s * 2 ** min(attempt - 1, 30))
+    jittered = random.uniform(0.0, ceiling)  # noqa: S311 - spreading load, not guarding anything
+    return min(settings.retry_max_s, max(jittered, retry_after_s or 0.0))

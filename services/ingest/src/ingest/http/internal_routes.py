@@ -1,0 +1,163 @@
+"""Routes for our own parts: Cloud Tasks, the workflow, the compressor, the reporter, the scheduler.
+
+Each names the one service account that may call it. All may be called twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from chassis.failpoints import reach
+from ingest.batches.export import export_batch
+from ingest.batches.import_sheet import import_sheet
+from ingest.dependencies import Dependencies
+from ingest.dispatch.claim import claim_page
+from ingest.dispatch.next_at_host import hand_on
+from ingest.dispatch.outcome import record_outcome
+from ingest.dispatch.progress import read_progress
+from ingest.events.relay import relay_announcements_now
+from ingest.failpoints import Failpoint
+from ingest.http.internal_schemas import (
+    ClaimRequest,
+    FailRequest,
+    FinishRequest,
+    ImportRequest,
+    OutcomeRequest,
+    ProgressQuery,
+    ReleaseRequest,
+    StartRequest,
+)
+from ingest.http.public_routes import process_answer
+from ingest.http.public_schemas import BatchReference
+from ingest.http.request_parsing import parse_image_id, parse_json, parse_query, parse_request_id
+from ingest.options import ImageOptions
+from ingest.supervision.finish import ending_payload, finish_batch
+from ingest.supervision.ownership import fail_batch, release_batch, start_batch
+from ingest.supervision.start import process_batch
+from ingest.supervision.sweep import Sweep
+
+
+def internal_routes(dependencies: Dependencies) -> Blueprint:
+    """Return the blueprint of the internal routes."""
+    bp = Blueprint("internal", __name__)
+    settings, engine, guard = dependencies.settings, dependencies.engine, dependencies.guard
+    workflow_only = guard.only(settings.workflow_service_account)
+
+    @bp.post("/process")
+    @guard.only(settings.tasks_service_account)
+    def process() -> dict[str, Any]:
+        request_id = parse_request_id(parse_json(BatchReference).request_id)
+        processed = process_batch(engine, dependencies.executions, request_id)
+        relay_announcements_now(engine, dependencies.reporter, request_id)
+        return process_answer(processed.batch, processed.message)
+
+    @bp.post("/internal/imports")
+    @workflow_only
+    def imports() -> dict[str, Any]:
+        body = parse_json(ImportRequest)
+        dependencies.webhook_targets.check(body.webhook_url)
+        batch = import_sheet(
+            engine,
+            settings,
+            dependencies.storage,
+            execution=body.execution,
+            csv_uri=body.csv_uri,
+            webhook_url=body.webhook_url,
+            options=body.options or ImageOptions(),
+            owner=body.owner,
+        )
+        return {"request_id": str(batch.request_id), "status": batch.status.value, "counts": batch.counts()}
+
+    @bp.post("/internal/batches/<request_id>/start")
+    @workflow_only
+    def start(request_id: str) -> dict[str, Any]:
+        body = parse_json(StartRequest)
+        started = start_batch(
+            engine,
+            dependencies.executions,
+            parse_request_id(request_id),
+            execution=body.execution,
+            callback_url=body.callback_url,
+        )
+        reach(Failpoint.OWNER_TAKEN)
+        relay_announcements_now(engine, dependencies.reporter, started.batch.request_id)
+        return {
+            "request_id": str(started.batch.request_id),
+            "owner": started.owner,
+            "status": started.batch.status.value,
+            "counts": started.batch.counts(),
+        }
+
+    @bp.post("/internal/batches/<request_id>/claim")
+    @workflow_only
+    def claim(request_id: str) -> dict[str, Any]:
+        body = parse_json(ClaimRequest)
+        page = claim_page(
+            engine, settings, parse_request_id(request_id), execution=body.execution, max_rows=body.max_rows
+        )
+        reach(Failpoint.PAGE_CLAIMED)
+        return page.to_json()
+
+    @bp.get("/internal/batches/<request_id>/progress")
+    @workflow_only
+    def progress(request_id: str) -> dict[str, Any]:
+        query = parse_query(ProgressQuery)
+        return read_progress(engine, settings, parse_request_id(request_id), execution=query.execution).to_json()
+
+    @bp.post("/internal/batches/<request_id>/finish")
+    @workflow_only
+    def finish(request_id: str) -> dict[str, Any]:
+        body = parse_json(FinishRequest)
+        batch = finish_batch(
+            engine, settings, parse_request_id(request_id), execution=body.execution, report_uri=body.report_uri
+        )
+        reach(Failpoint.FINISH_COMMITTED)
+        return ending_payload(batch)
+
+    @bp.post("/internal/batches/<request_id>/fail")
+    @workflow_only
+    def fail(request_id: str) -> dict[str, Any]:
+        body = parse_json(FailRequest)
+        failed = fail_batch(
+            engine,
+            settings,
+            parse_request_id(request_id),
+            execution=body.execution,
+            step=body.step,
+            error=body.error,
+        )
+        return ending_payload(failed.batch) | {"terminal": failed.terminal}
+
+    @bp.post("/internal/batches/<request_id>/release")
+    @workflow_only
+    def release(request_id: str) -> dict[str, Any]:
+        body = parse_json(ReleaseRequest)
+        batch = release_batch(engine, parse_request_id(request_id), execution=body.execution)
+        return {"request_id": str(batch.request_id), "status": batch.status.value}
+
+    @bp.get("/internal/batches/<request_id>/export")
+    @guard.only(settings.reporter_service_account)
+    def export(request_id: str) -> Response:
+        return Response(export_batch(engine, parse_request_id(request_id)), mimetype="application/x-ndjson")
+
+    @bp.put("/internal/images/<image_id>/outcome")
+    @guard.only(settings.compressor_service_account)
+    def outcome(image_id: str) -> dict[str, Any]:
+        reported = parse_json(OutcomeRequest).to_outcome()
+        recorded = record_outcome(engine, settings, parse_image_id(image_id), reported)
+        reach(Failpoint.OUTCOME_COMMITTED)
+        if recorded.sealed:
+            dependencies.callbacks.batch_sealed(recorded.batch)
+            reach(Failpoint.OWNER_WOKEN)
+        if recorded.free_host is not None:
+            hand_on(dependencies, recorded.free_host, recorded.batch.request_id)
+        return recorded.to_json()
+
+    @bp.post("/internal/sweep")
+    @guard.only(settings.scheduler_service_account)
+    def sweep() -> Response:
+        return jsonify({"swept": Sweep(dependencies).run()})
+
+    return bp

@@ -1,0 +1,136 @@
+"""Payloads of the internal routes, as fixed by workflows/contracts/*.schema.json."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from chassis.auth.api_keys import OWNER_PATTERN
+from ingest.dispatch.outcome import Outcome
+from ingest.http.request_parsing import Text, WebUrl, parse_request_id
+from ingest.options import ImageOptions
+
+MAX_ERROR_CHARS = 4000
+_EXECUTION_PATTERN = r"^projects/[^/\s]+/locations/[^/\s]+/workflows/[^/\s]+/executions/[^/\s]+$"
+
+ExecutionName = Annotated[Text, Field(pattern=_EXECUTION_PATTERN, max_length=500)]
+"""Full name of an execution."""
+
+Count = Annotated[int | None, Field(ge=0, lt=2**63)]
+Pixels = Annotated[int | None, Field(ge=0, lt=2**31)]
+
+
+def storable_json(value: Any) -> Any:
+    """Return JSON that jsonb can hold: strings cleaned and cut, depth and width bounded."""
+    return _cleaned(value, depth=4)
+
+
+def _cleaned(value: Any, *, depth: int) -> Any:
+    match value:
+        case str():
+            return value.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_ERROR_CHARS]
+        case dict() if depth:
+            items = list(value.items())[:20]
+            return {_cleaned(str(key), depth=0)[:100]: _cleaned(item, depth=depth - 1) for key, item in items}
+        case list() if depth:
+            return [_cleaned(item, depth=depth - 1) for item in value[:20]]
+        case dict() | list():
+            return "…"
+        case float() if not math.isfinite(value):
+            return str(value)
+        case _:
+            return value
+
+
+class Internal(BaseModel):
+    """Base of internal payloads: a tolerant reader, because the two sides are deployed one after the other."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class StartRequest(Internal):
+    """start_request.schema.json."""
+
+    execution: ExecutionName
+    callback_url: Text = Field(pattern=r"^https?://", max_length=2083)
+
+
+class ClaimRequest(Internal):
+    """claim_request.schema.json."""
+
+    execution: ExecutionName
+    max_rows: int = Field(ge=1, le=100)
+
+
+class ProgressQuery(Internal):
+    """The query of GET .../progress."""
+
+    execution: ExecutionName
+
+
+class FinishRequest(Internal):
+    """finish_request.schema.json."""
+
+    execution: ExecutionName
+    report_uri: Text = Field(pattern=r"^gs://[^/]+/.+$", max_length=2083)
+
+
+class ReleaseRequest(Internal):
+    """release_request.schema.json."""
+
+    execution: ExecutionName
+
+
+class FailRequest(Internal):
+    """fail_request.schema.json; `error` is whatever the workflow caught, made storable and small."""
+
+    execution: ExecutionName
+    step: Text = Field(max_length=200)
+    error: Annotated[Any, AfterValidator(storable_json)]
+
+
+class ImportRequest(Internal):
+    """import_request.schema.json."""
+
+    execution: ExecutionName
+    csv_uri: Text = Field(pattern=r"^gs://[^/]+/.+$", max_length=2083)
+    webhook_url: WebUrl | None
+    options: ImageOptions | None
+    owner: Text | None = Field(None, pattern=OWNER_PATTERN)
+
+
+class OutcomeRequest(Internal):
+    """outcome_request.schema.json."""
+
+    request_id: Text
+    attempt: int = Field(ge=1, lt=2**31)
+    outcome: Literal["SUCCEEDED", "FAILED"]
+    code: Text = Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=100)
+    detail: Text = Field(max_length=10_000)
+    transient: bool
+    retry_after_s: float | None = Field(ge=0, allow_inf_nan=False)
+    output_url: Text | None = Field(max_length=4000)
+    bytes_in: Count
+    bytes_out: Count
+    width: Pixels
+    height: Pixels
+    format: Text | None = Field(max_length=100)
+    sha256: Text | None = Field(max_length=100)
+    duration_ms: Count
+
+    @model_validator(mode="after")
+    def _success_has_an_output(self) -> Self:
+        if self.outcome == "SUCCEEDED" and not self.output_url:
+            raise ValueError("a success needs an output_url")
+        return self
+
+    def to_outcome(self) -> Outcome:
+        """Return the report as the use case takes it.
+
+        Raises:
+            ApiError: 400 REQUEST_ID_INVALID.
+        """
+        values = self.model_dump(exclude={"request_id", "outcome"})
+        return Outcome(request_id=parse_request_id(self.request_id), succeeded=self.outcome == "SUCCEEDED", **values)

@@ -1,0 +1,80 @@
+"""Pages for people: the upload form, the interface as a document and as a page. No foreign assets, no scripts."""
+
+from __future__ import annotations
+
+from functools import cache
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from chassis.auth.api_keys import Scope
+from chassis.http.key_guard import KeyGuard, open_to_all
+from chassis.http.openapi import openapi_document
+from ingest.http.openapi import OPERATIONS, VERSION
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+_DESCRIPTION = "A CSV of image links goes in, images are compressed, the CSV comes back with the new links."
+
+
+def page_routes(keys: KeyGuard) -> Blueprint:
+    """Return the blueprint of the pages."""
+    bp = Blueprint("pages", __name__)
+    form = files("ingest.http").joinpath("pages/upload.html").read_text(encoding="utf-8")
+    operations = _operations_page()
+
+    @bp.get("/")
+    @keys.needs(Scope.READ)
+    def home() -> Response:
+        return _page(form)
+
+    @bp.get("/docs")
+    @open_to_all
+    def docs() -> Response:
+        return _page(operations)
+
+    @bp.get("/openapi.json")
+    @open_to_all
+    def openapi() -> Response:
+        return jsonify(_document())
+
+    return bp
+
+
+@cache
+def _document() -> dict[str, Any]:
+    # The same for every application; making it takes a tenth of a second.
+    return openapi_document(title="Pressroom ingest", version=VERSION, description=_DESCRIPTION, operations=OPERATIONS)
+
+
+def _page(html: str) -> Response:
+    response = Response(html, mimetype="text/html")
+    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _operations_page() -> str:
+    rows = "\n".join(
+        f"<tr><td><code>{escape(operation.method)} {escape(operation.path)}</code></td>"
+        f"<td>{escape(operation.summary)}</td>"
+        f"<td>{', '.join(str(code) for code in (*operation.responses, *operation.errors))}</td></tr>"
+        for operation in OPERATIONS
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Pressroom: interface</title>
+<style>
+  body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 3rem auto; padding: 0 1rem; }}
+  table {{ border-collapse: collapse; }} td, th {{ border: 1px solid #ccc; padding: .3rem .6rem; text-align: left; }}
+</style></head>
+<body>
+<h1>Pressroom: interface</h1>
+<p>{escape(_DESCRIPTION)} The whole description is in <a href="openapi.json">openapi.json</a>.
+Errors are <a href="https://google.aip.dev/193">AIP-193</a> objects; programs switch on <code>reason</code>.</p>
+<table><tr><th>Operation</th><th>What it does</th><th>Answers</th></tr>
+{rows}
+</table>
+</body></html>
+"""

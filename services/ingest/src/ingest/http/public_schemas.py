@@ -1,0 +1,289 @@
+"""The public interface as models: what is parsed, and the shapes of the answers in `/openapi.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ingest.http.request_parsing import Request, Text
+from ingest.options import ImageOptions
+
+MAX_PAGE_SIZE = 1000
+MAX_PAGE_TOKEN_CHARS = 1000
+
+PublicStatus = Literal["PENDING", "PROCESSING", "COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED"]
+
+
+class BatchReference(Request):
+    """`{"request_id": "..."}`."""
+
+    request_id: Text = Field(description="The id that the upload answered")
+
+
+class PageQuery(Request):
+    """Which page of a batch's products."""
+
+    page_size: int = Field(100, ge=1, le=MAX_PAGE_SIZE, description="Most products of the page")
+    page_token: Text = Field("", max_length=MAX_PAGE_TOKEN_CHARS, description="next_page_token of the page before")
+
+
+class StatusQuery(PageQuery):
+    """The status of a batch by query parameter."""
+
+    request_id: Text = Field(description="The id that the upload answered")
+
+
+class ListQuery(Request):
+    """Which batches to list."""
+
+    status: PublicStatus | None = Field(None, description="Only batches with this status")
+    page_size: int = Field(100, ge=1, le=MAX_PAGE_SIZE, description="Most batches of the page")
+    page_token: Text = Field("", max_length=MAX_PAGE_TOKEN_CHARS, description="next_page_token of the page before")
+
+
+class Answer(BaseModel):
+    """Base of the answers; serialised by hand, described here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Counts(Answer):
+    """How many images are in which state; pending + succeeded + failed = total."""
+
+    total: int
+    pending: int
+    succeeded: int
+    failed: int
+
+
+class SheetWarning(Answer):
+    """Something about a row that its owner should know; nothing was refused."""
+
+    row: int | None
+    column: str | None
+    code: str
+    message: str
+    value: str | None
+
+
+class DialectAnswer(Answer):
+    """How the bytes of a sheet were read."""
+
+    encoding: str
+    bom: bool
+    delimiter: str
+    layout: Literal["csv", "quoted_lines", "pipe_table", "items"]
+
+
+class UploadAnswer(Answer):
+    """An accepted sheet."""
+
+    request_id: str
+    status: Literal["PENDING"]
+    total_images: int
+    total_rows: int
+    invalid_rows: int
+    dialect: DialectAnswer
+    problems: list[SheetWarning]
+    problem_count: int
+    problems_listed: int
+    warnings: list[SheetWarning]
+    warning_count: int
+    links: dict[str, str]
+
+
+class HostAnswer(Answer):
+    """How many images of a sheet come from one host."""
+
+    host: str
+    images: int
+
+
+class EstimateAnswer(Answer):
+    """What a batch will probably take; `learned` from the caller's recent batches, or else assumed."""
+
+    bytes_in: int
+    bytes_out: int
+    seconds: int
+    learned: bool
+
+
+class ValidationAnswer(Answer):
+    """What an upload of this sheet would make; nothing was stored."""
+
+    valid: bool
+    total_rows: int
+    invalid_rows: int
+    total_images: int
+    unique_images: int
+    unique_urls: int
+    hosts: list[HostAnswer]
+    host_count: int
+    estimate: EstimateAnswer
+    dialect: DialectAnswer
+    columns: dict[str, list[str]]
+    options: ImageOptions
+    problems: list[SheetWarning]
+    problem_count: int
+    problems_listed: int
+    warnings: list[SheetWarning]
+    warning_count: int
+
+
+class ImageAnswer(Answer):
+    """One image in its slot."""
+
+    id: str
+    slot: int
+    input_url: str
+    status: str
+    code: str | None
+    detail: str | None
+    output_url: str | None
+    bytes_in: int | None
+    bytes_out: int | None
+    width: int | None
+    height: int | None
+    format: str | None
+    sha256: str | None
+    attempts: int
+    duration_ms: int | None
+    duplicate_of: str | None
+
+
+class RowProblem(Answer):
+    """Why a row was skipped."""
+
+    column: str | None
+    code: str
+    message: str
+    value: str | None
+
+
+class ProductAnswer(Answer):
+    """One row of the sheet."""
+
+    id: str
+    serial_number: str
+    product_name: str
+    input_images: str
+    output_images: str
+    status: PublicStatus
+    problems: list[RowProblem]
+    images: list[ImageAnswer]
+
+
+class BatchAnswer(Answer):
+    """A batch without its products."""
+
+    request_id: str
+    owner: str | None
+    status: PublicStatus
+    source_name: str
+    counts: Counts
+    total_rows: int
+    invalid_rows: int
+    deduplicated: int = Field(description="Images that share the download of an equal URL with equal options")
+    progress_percent: float = Field(description="0 to 100; 100 only once the batch is finished")
+    generation: int
+    options: ImageOptions
+    dialect: DialectAnswer
+    bytes_in: int
+    bytes_out: int
+    error: dict[str, object] | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    expires_at: str = Field(description="When images that are still open fail with DEADLINE")
+    links: dict[str, str]
+
+
+class HostProgress(Answer):
+    """How a batch gets on at one host.
+
+    `requests` and `failures` are this batch's attempts there; the state is that of the host for everybody. CLOSED:
+    images are fetched. WAITING: it asked us to. OPEN: it failed too often in a row. HALF_OPEN: one image tries again.
+    """
+
+    host: str
+    state: Literal["CLOSED", "WAITING", "OPEN", "HALF_OPEN"]
+    images: int
+    requests: int
+    failures: int
+    until: str | None
+
+
+class StatusAnswer(BatchAnswer):
+    """A batch with its pace, its hosts (those in trouble first and 100 at most), and a page of its products."""
+
+    images_per_s: float | None = Field(description="Since the start; null before 20 images ended and after a retry")
+    eta_seconds: int | None = Field(description="Until the last image ends; null when unknown")
+
+    hosts: list[HostProgress]
+    host_count: int
+    products: list[ProductAnswer]
+    next_page_token: str
+
+
+class ListAnswer(Answer):
+    """A page of batches, newest first."""
+
+    requests: list[BatchAnswer]
+    next_page_token: str
+
+
+class ProcessAnswer(Answer):
+    """The present status of a batch and a sentence about it."""
+
+    request_id: str
+    status: PublicStatus
+    message: str
+
+
+class RetryAnswer(ProcessAnswer):
+    """A reopened batch."""
+
+    retried_images: int
+    generation: int
+
+
+class CancelAnswer(ProcessAnswer):
+    """A batch that is being cancelled."""
+
+    cancelled_images: int
+
+
+class LimitAnswer(Answer):
+    """One limit; `use` is the caller's present use of a quota."""
+
+    name: str
+    value: float
+    unit: str
+    meaning: str
+    setting: str | None
+    use: int | None
+
+
+class LimitsAnswer(Answer):
+    """The limits that hold here: all of them in `limits`, some as fields of their own too."""
+
+    max_sheet_bytes: int
+    max_rows: int
+    max_images: int
+    max_urls_per_cell: int
+    max_columns: int
+    max_field_characters: int
+    max_row_characters: int
+    max_url_characters: int
+    max_attempts: int
+    batch_deadline_s: int
+    idempotency_ttl_s: int
+    max_items: int
+    max_items_bytes: int
+    sheet_buckets: list[str]
+    encodings: list[str]
+    delimiters: list[str]
+    formats: list[str]
+    quality: dict[str, int]
+    limits: list[LimitAnswer]

@@ -1,0 +1,225 @@
+"""The doors of an upload: a multipart form with a file, or JSON with items; either may hold or name a sheet instead.
+
+All of them end in the same `Upload`. What is not understood is refused, because ignoring it would be silent.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from flask import request
+from werkzeug.datastructures import FileStorage
+
+from chassis.errors import FieldViolation
+from ingest.batches.import_sheet import SheetStorage
+from ingest.batches.sheet_errors import limits_from, sheet_invalid
+from ingest.errors import ApiError, Reason, Status, invalid_argument
+from ingest.http.request_parsing import parse_json, validate
+from ingest.http.upload_schemas import FILE_FIELDS, JsonUpload, UploadForm, UploadQuery
+from ingest.options import ImageOptions
+from ingest.settings import IngestSettings
+from ingest.sheets.intake import SheetRequest, read_items, read_sheet
+from ingest.sheets.items import Item
+from ingest.sheets.model import OnInvalid, Sheet, SheetError
+
+MAX_ITEMS_BYTES = 4 * 1024 * 1024
+"""Largest JSON body with items, bytes: JSON is held in memory as a whole, a file is not."""
+
+_MAX_NAME_CHARS = 200
+_DEFAULT_NAME = "sheet.csv"
+_ITEMS_NAME = "items.json"
+_PASTED_NAME = "pasted.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What a client sent, whichever door it took.
+
+    `fields` is everything beside `body` that makes two uploads differ.
+    """
+
+    body: bytes
+    source_name: str
+    items: tuple[Item, ...] | None
+    asked: SheetRequest
+    options: ImageOptions
+    webhook_url: str | None
+    validate_only: bool
+    fields: dict[str, str]
+
+
+def parse_upload(settings: IngestSettings, storage: SheetStorage) -> Upload:
+    """Return the upload of the present request. The content type of the sheet itself is never looked at.
+
+    Raises:
+        ApiError: 415 when the body is neither a multipart form nor JSON, 413 when it is too large, 400 FILE_MISSING,
+            FIELD_INVALID or JSON_INVALID, and for a sheet in Cloud Storage 403 BUCKET_NOT_ALLOWED or what reading it
+            raises.
+    """
+    query = _query()
+    match request.mimetype:
+        case "multipart/form-data":
+            return _from_form(query, settings, storage)
+        case "application/json":
+            return _from_json(query, settings, storage)
+    raise ApiError(
+        Status.INVALID_ARGUMENT,
+        "UNSUPPORTED_MEDIA_TYPE",
+        "The body must be multipart/form-data with the sheet in the field 'file', or application/json with items.",
+        metadata={"content_type": request.mimetype[:100]},
+        http_code=415,
+    )
+
+
+def read_upload(upload: Upload, settings: IngestSettings, asked: SheetRequest | None = None) -> Sheet:
+    """Return the sheet of an upload.
+
+    Raises:
+        ApiError: 400 SHEET_INVALID with every problem.
+    """
+    limits, asked = limits_from(settings), asked or upload.asked
+    try:
+        if upload.items is not None:
+            return read_items(upload.items, limits, asked)
+        return read_sheet(upload.body, limits, asked)
+    except SheetError as error:
+        raise sheet_invalid(error) from error
+
+
+def _query() -> dict[str, str]:
+    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        raise _twice(repeated[0])
+    query = request.args.to_dict()
+    validate(UploadQuery, query)
+    return query
+
+
+def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetStorage) -> Upload:
+    part = _sheet_part()
+    repeated = [name for name, values in request.form.lists() if len(values) > 1 or name in query]
+    if repeated:
+        raise _twice(repeated[0])
+    fields = request.form.to_dict() | query
+    form = validate(UploadForm, fields)
+    match part, form.csv_uri, form.csv_text:
+        case None, None, None:
+            raise _no_sheet()
+        case FileStorage(), None, None:
+            body, name = part.stream.read(), source_name(part)
+            # A large part lies in a temporary file; it need not wait for the garbage collector.
+            part.close()
+        case None, str(csv_uri), None:
+            body, name = _stored_sheet(csv_uri, settings, storage)
+        case None, None, str(csv_text):
+            body, name = csv_text.encode(), _PASTED_NAME
+        case _:
+            raise _one_too_many("csv_text" if form.csv_uri is None else "csv_uri")
+    options = form.options()
+    return Upload(
+        body=body,
+        source_name=name,
+        items=None,
+        asked=SheetRequest(form.columns, OnInvalid(form.on_invalid or OnInvalid.REJECT), options.model_dump()),
+        options=options,
+        webhook_url=form.webhook_url,
+        validate_only=bool(form.validate_only),
+        fields=fields,
+    )
+
+
+def _from_json(query: dict[str, str], settings: IngestSettings, storage: SheetStorage) -> Upload:
+    sent = parse_json(JsonUpload, max_bytes=MAX_ITEMS_BYTES)
+    named = query.keys() & sent.model_fields_set
+    if named:
+        raise _twice(min(named))
+    asked_by_query = validate(UploadQuery, query)
+    # The body of a JSON request was read and cached by its parser.
+    body, name, items = request.get_data(), _ITEMS_NAME, sent.sheet_items()
+    fields = dict(query)
+    options = sent.options or ImageOptions()
+    if sent.csv_uri is not None:
+        fields["json"] = body.decode()
+        body, name = _stored_sheet(sent.csv_uri, settings, storage)
+    elif sent.csv_text is not None:
+        fields["json"] = body.decode()
+        body, name = sent.csv_text.encode(), _PASTED_NAME
+    return Upload(
+        body=body,
+        source_name=name,
+        items=items,
+        asked=SheetRequest(sent.columns, OnInvalid(asked_by_query.on_invalid or sent.on_invalid), options.model_dump()),
+        options=options,
+        webhook_url=sent.webhook_url,
+        validate_only=sent.validate_only or bool(asked_by_query.validate_only),
+        fields=fields,
+    )
+
+
+def _sheet_part() -> FileStorage | None:
+    sheets = [(name, part) for name, parts in request.files.lists() for part in parts if name in FILE_FIELDS]
+    strangers = [name for name in request.files if name not in FILE_FIELDS]
+    # A browser sends an empty part without a name for a file field that was left empty.
+    if not sheets or (len(sheets) == 1 and not sheets[0][1].filename):
+        if strangers:
+            raise _no_sheet()
+        return None
+    if len(sheets) > 1 or strangers:
+        raise _one_too_many(_shown(strangers[0]) if strangers else sheets[1][0])
+    return sheets[0][1]
+
+
+def _stored_sheet(csv_uri: str, settings: IngestSettings, storage: SheetStorage) -> tuple[bytes, str]:
+    """Return the content and name of a sheet in a bucket that clients may name.
+
+    Whoever may upload could otherwise read, by way of our identity, every bucket that it may read.
+    """
+    bucket = csv_uri.removeprefix("gs://").partition("/")[0]
+    if bucket not in settings.sheet_buckets:
+        raise ApiError(
+            Status.PERMISSION_DENIED,
+            Reason.BUCKET_NOT_ALLOWED,
+            f"Sheets are not read from bucket {bucket} on a client's word; GET /limits lists the buckets.",
+            metadata={"bucket": bucket},
+        )
+    return storage.read(csv_uri, max_bytes=settings.max_sheet_bytes), csv_uri.rpartition("/")[2]
+
+
+def source_name(part: FileStorage) -> str:
+    """Return the sheet's file name without folders and control characters, at most 200 characters."""
+    base = re.split(r"[/\\]", part.filename or "")[-1].encode("utf-8", "replace").decode()
+    kept = "".join(char for char in base if unicodedata.category(char)[0] != "C").strip()
+    return kept[:_MAX_NAME_CHARS] or _DEFAULT_NAME
+
+
+def _no_sheet() -> ApiError:
+    found = ", ".join(_shown(name) for name in [*request.files, *request.form][:20]) or "none"
+    return invalid_argument(
+        Reason.FILE_MISSING,
+        f"There is no sheet: send it as a file in the field 'file' (also {', '.join(FILE_FIELDS[1:])}), or as text"
+        f" in 'csv_text', or name one in 'csv_uri'. Fields found: {found}.",
+    )
+
+
+def _one_too_many(name: str) -> ApiError:
+    return ApiError(
+        Status.INVALID_ARGUMENT,
+        Reason.FIELD_INVALID,
+        "One sheet is expected, and no other file.",
+        violations=[FieldViolation(name, "is one sheet or file too many")],
+    )
+
+
+def _twice(name: str) -> ApiError:
+    return ApiError(
+        Status.INVALID_ARGUMENT,
+        Reason.FIELD_INVALID,
+        f"The field {_shown(name)} is given more than once.",
+        violations=[FieldViolation(_shown(name), "is given more than once")],
+    )
+
+
+def _shown(name: str) -> str:
+    return name[:100].encode("utf-8", "replace").decode().replace("\x00", "")

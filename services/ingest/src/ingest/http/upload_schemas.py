@@ -1,0 +1,220 @@
+"""What an upload may say: the fields of the form, the JSON body, and which column is which."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, model_validator
+
+from ingest.http.request_parsing import Request, Text, WebUrl
+from ingest.options import (
+    ANIMATED_HELP,
+    BACKGROUND_HELP,
+    FORMAT_HELP,
+    MAX_SIDE_PX,
+    MAX_TARGET_BYTES,
+    METADATA_HELP,
+    MIN_TARGET_BYTES,
+    TARGET_HELP,
+    AnimatedPolicy,
+    Colour,
+    ImageOptions,
+    MetadataPolicy,
+    OutputFormat,
+)
+from ingest.sheets.header import CHOOSABLE, Role
+from ingest.sheets.items import Item
+from ingest.sheets.model import OnInvalid
+
+FILE_FIELDS = ("file", "csv", "csvFile", "csv_file", "input_data")
+WEBHOOK_FIELDS = ("webhook_url", "webhookUrl", "webHookUrl", "callbackUrl")
+
+MAX_ITEM_ID_CHARS = 1000
+MAX_ITEM_NAME_CHARS = 10_000
+MAX_ITEMS = 20_000
+"""Most items of a JSON upload; more go as a sheet, which is not held in memory."""
+
+MAX_CHOSEN_COLUMNS = 20
+
+
+def _none_if_empty(value: object) -> object:
+    # An HTML form sends its empty fields.
+    return None if value == "" else value
+
+
+def _chosen_columns(value: object) -> dict[str, tuple[str, ...]]:
+    """Return `{"urls": ("Bild",), "format": ()}` for `{"urls": "Bild", "format": null}`, or its JSON text."""
+    if value is None or value == "":
+        return {}
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError('must be a JSON object such as {"urls": "Picture links"}') from error
+    if not isinstance(value, dict):
+        raise ValueError('must be an object such as {"urls": "Picture links"}')
+    return {str(what): _titles(str(what), titles) for what, titles in value.items()}
+
+
+def _titles(what: str, titles: object) -> tuple[str, ...]:
+    if what not in CHOOSABLE:
+        raise ValueError(f"{what[:50]!r} is none of {', '.join(CHOOSABLE)}")
+    found = () if titles is None else tuple(titles) if isinstance(titles, list) else (titles,)
+    if not all(isinstance(title, str) and title.strip() for title in found):
+        raise ValueError(f"{what}: must be the title of a column, or null for none")
+    if not found and what in {Role.NAME.value, Role.URLS.value}:
+        raise ValueError(f"{what}: every sheet needs this column")
+    if len(found) > (MAX_CHOSEN_COLUMNS if what == Role.URLS.value else 1):
+        raise ValueError(f"{what}: too many columns")
+    return found
+
+
+ColumnsField = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_chosen_columns)]
+"""Which column plays which role, with the titles as tuples."""
+
+SheetUri = Annotated[Text, Field(pattern=r"^gs://[^/]+/.+$", max_length=2083)]
+"""The place of a sheet in Cloud Storage."""
+
+
+class UploadQuery(Request):
+    """What may be asked in the query string of an upload, instead of in its body."""
+
+    validate_only: Annotated[bool | None, BeforeValidator(_none_if_empty)] = Field(
+        None, description="Check everything, store nothing"
+    )
+    on_invalid: Annotated[Literal["reject", "skip"] | None, BeforeValidator(_none_if_empty)] = Field(
+        None, description="reject: one bad row refuses the sheet; skip: work on the good rows"
+    )
+
+
+class UploadForm(UploadQuery):
+    """The form fields beside the sheet."""
+
+    csv_uri: Annotated[SheetUri | None, BeforeValidator(_none_if_empty)] = Field(
+        None, description="gs://bucket/name of the sheet, instead of a file"
+    )
+    csv_text: Annotated[Text | None, BeforeValidator(_none_if_empty)] = Field(
+        None, description="The sheet itself as pasted text, instead of a file"
+    )
+    webhook_url: Annotated[WebUrl | None, BeforeValidator(_none_if_empty)] = Field(
+        None, validation_alias=AliasChoices(*WEBHOOK_FIELDS), description="Told when this batch ends"
+    )
+    columns: ColumnsField = Field(default_factory=dict, description="Which column is which, as a JSON object")
+    quality: Annotated[int | None, BeforeValidator(_none_if_empty)] = Field(
+        None, ge=1, le=95, description="Quality of the encoder, 1 to 95; 50 unless given"
+    )
+    max_width: Annotated[int | None, BeforeValidator(_none_if_empty)] = Field(
+        None, ge=1, le=MAX_SIDE_PX, description="Widest output in pixels"
+    )
+    max_height: Annotated[int | None, BeforeValidator(_none_if_empty)] = Field(
+        None, ge=1, le=MAX_SIDE_PX, description="Highest output in pixels"
+    )
+    format: Annotated[OutputFormat | None, BeforeValidator(_none_if_empty)] = Field(None, description=FORMAT_HELP)
+    target_bytes: Annotated[int | None, BeforeValidator(_none_if_empty)] = Field(
+        None, ge=MIN_TARGET_BYTES, le=MAX_TARGET_BYTES, description=TARGET_HELP
+    )
+    metadata: Annotated[MetadataPolicy | None, BeforeValidator(_none_if_empty)] = Field(None, description=METADATA_HELP)
+    background: Annotated[Colour | None, BeforeValidator(_none_if_empty)] = Field(None, description=BACKGROUND_HELP)
+    animated: Annotated[AnimatedPolicy | None, BeforeValidator(_none_if_empty)] = Field(None, description=ANIMATED_HELP)
+
+    def options(self) -> ImageOptions:
+        """Return the options of the batch, defaults filled in."""
+        given = self.model_dump(exclude_none=True, include=set(ImageOptions.model_fields))
+        return ImageOptions.model_validate(given)
+
+
+class ItemBody(Request):
+    """One product of a JSON upload."""
+
+    id: Annotated[Text, BeforeValidator(lambda value: str(value) if type(value) is int else value)] = Field(
+        "", max_length=MAX_ITEM_ID_CHARS, description="Opaque, kept as the serial"
+    )
+    name: Text = Field("", max_length=MAX_ITEM_NAME_CHARS, description="The product's name")
+    urls: list[Text] = Field(description="The image links, in the order of their slots")
+    options: ImageOptions | None = Field(None, description="What differs from the options of the batch")
+
+    def to_item(self) -> Item:
+        """Return the item; only options that were given count as its own."""
+        own = {} if self.options is None else self.options.model_dump(exclude_unset=True, exclude_none=True)
+        return Item(self.id, self.name, tuple(self.urls), own)
+
+
+class JsonUpload(Request):
+    """The JSON body of an upload: items, or the place of a sheet in Cloud Storage."""
+
+    items: list[ItemBody] | None = Field(None, max_length=MAX_ITEMS, description="The products, instead of a sheet")
+    csv_uri: SheetUri | None = Field(None, description="gs://bucket/name of the sheet, instead of items")
+    csv_text: Text | None = Field(None, min_length=1, description="The sheet itself as text, instead of items")
+    webhook_url: WebUrl | None = Field(None, description="Told when this batch ends")
+    options: ImageOptions | None = Field(None, description="The options of the batch")
+    columns: ColumnsField = Field(default_factory=dict, description="Which column of the sheet is which")
+    validate_only: bool = Field(False, description="Check everything, store nothing")
+    on_invalid: OnInvalid = Field(OnInvalid.REJECT, description="reject or skip bad rows")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if sum(source is not None for source in (self.items, self.csv_uri, self.csv_text)) != 1:
+            raise ValueError("give one of items, csv_uri and csv_text")
+        if self.items is not None and self.columns:
+            raise ValueError("columns are of sheets; items have none")
+        return self
+
+    def sheet_items(self) -> tuple[Item, ...] | None:
+        """Return the items, or None when the sheet is elsewhere."""
+        return None if self.items is None else tuple(item.to_item() for item in self.items)
+
+
+class ColumnsDocument(BaseModel):
+    """Which column plays which role: its title, or null for none."""
+
+    serial: str | None = None
+    name: str | None = None
+    urls: str | list[str] | None = None
+    output: str | None = None
+    errors: str | None = None
+    quality: str | None = None
+    format: str | None = None
+    max_width: str | None = None
+    max_height: str | None = None
+    target_bytes: str | None = None
+    metadata: str | None = None
+    background: str | None = None
+    animated: str | None = None
+
+
+class UploadDocument(BaseModel):
+    """The multipart form as the document of the interface shows it."""
+
+    file: str | None = Field(
+        None, description="The sheet, CSV in any usual dialect; also accepted as csv, csvFile, csv_file, input_data"
+    )
+    csv_uri: str | None = Field(None, description="gs://bucket/name of the sheet, instead of a file")
+    csv_text: str | None = Field(None, description="The sheet itself as pasted text, instead of a file")
+    webhook_url: str | None = Field(None, description="Told when this batch ends; also webhookUrl, callbackUrl")
+    quality: int | None = Field(None, ge=1, le=95)
+    max_width: int | None = Field(None, ge=1, le=MAX_SIDE_PX)
+    max_height: int | None = Field(None, ge=1, le=MAX_SIDE_PX)
+    format: OutputFormat | None = None
+    target_bytes: int | None = Field(None, ge=MIN_TARGET_BYTES, le=MAX_TARGET_BYTES, description=TARGET_HELP)
+    metadata: MetadataPolicy | None = Field(None, description=METADATA_HELP)
+    background: Colour | None = Field(None, description=BACKGROUND_HELP)
+    animated: AnimatedPolicy | None = Field(None, description=ANIMATED_HELP)
+    columns: str | None = Field(None, description='JSON such as {"urls": "Picture links", "format": null}')
+    validate_only: bool | None = Field(None, description="Check everything, store nothing")
+    on_invalid: OnInvalid | None = Field(None, description="reject (unless given) or skip bad rows")
+
+
+class JsonUploadDocument(BaseModel):
+    """The JSON body as the document of the interface shows it."""
+
+    items: list[dict[str, Any]] | None = Field(
+        None, description='Products such as {"id": "1", "name": "Lamp", "urls": ["https://..."], "options": {}}'
+    )
+    csv_uri: str | None = Field(None, description="gs://bucket/name of the sheet, instead of items")
+    csv_text: str | None = Field(None, description="The sheet itself as text, instead of items")
+    webhook_url: str | None = None
+    options: ImageOptions | None = None
+    columns: ColumnsDocument | None = None
+    validate_only: bool = False
+    on_invalid: OnInvalid = OnInvalid.REJECT

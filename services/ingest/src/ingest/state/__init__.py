@@ -1,0 +1,1 @@
+"""The tables of ingest: the only floor that writes them."""

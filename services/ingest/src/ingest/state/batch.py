@@ -1,0 +1,147 @@
+"""The row of a batch as a value, and the few ways to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, text
+
+from chassis.auth.callers import SYSTEM, Caller
+from ingest.errors import batch_not_found
+
+
+class BatchStatus(StrEnum):
+    """`PENDING → PROCESSING → SEALING →` one of the four ends; outside, SEALING is shown as PROCESSING."""
+
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    SEALING = "SEALING"
+    COMPLETED = "COMPLETED"
+    COMPLETED_WITH_ERRORS = "COMPLETED_WITH_ERRORS"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_final(self) -> bool:
+        """Return whether nothing but a retry changes the batch any more."""
+        return self not in {BatchStatus.PENDING, BatchStatus.PROCESSING, BatchStatus.SEALING}
+
+    @property
+    def public(self) -> str:
+        """Return the word for clients, who need not know of sealing."""
+        return BatchStatus.PROCESSING.value if self is BatchStatus.SEALING else self.value
+
+
+class ImageStatus(StrEnum):
+    """`PENDING → DISPATCHED → SUCCEEDED | FAILED | CANCELLED`; transient trouble leads back to PENDING."""
+
+    PENDING = "PENDING"
+    DISPATCHED = "DISPATCHED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A row of `batches` (without the long columns that only the export needs)."""
+
+    request_id: UUID
+    owner: str | None
+    status: BatchStatus
+    generation: int
+    cancel_requested: bool
+    options: Mapping[str, Any]
+    dialect: Mapping[str, Any]
+    source_name: str
+    webhook_url: str | None
+    row_count: int
+    invalid_rows: int
+    deduplicated: int
+    total: int
+    pending: int
+    succeeded: int
+    failed: int
+    bytes_in: int
+    bytes_out: int
+    execution: str | None
+    callback_url: str | None
+    failures: int
+    error: Mapping[str, Any] | None
+    report_uri: str | None
+    created_at: datetime
+    started_at: datetime | None
+    heartbeat_at: datetime
+    sealed_at: datetime | None
+    finished_at: datetime | None
+    deadline_at: datetime
+
+    def counts(self) -> dict[str, int]:
+        """Return e.g. `{"total": 3, "pending": 1, "succeeded": 2, "failed": 0}`."""
+        return {
+            "total": self.total,
+            "pending": self.pending,
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+        }
+
+
+_COLUMNS = tuple(field.name for field in fields(Batch))
+# What a caller may not see is not there for it: the same answer, in the same time, as for an unknown id.
+_SELECT = text(
+    """
+    SELECT * FROM batches
+    WHERE request_id = :request_id AND (:sees_all OR owner IS NOT DISTINCT FROM CAST(:owner AS text))
+    """
+)
+_SELECT_FOR_UPDATE = text(_SELECT.text + "FOR UPDATE")
+
+
+def batch_from_row(row: RowMapping) -> Batch:
+    """Return the batch of a database row; further columns are left out."""
+    values = {name: row[name] for name in _COLUMNS}
+    values["status"] = BatchStatus(values["status"])
+    return Batch(**values)
+
+
+def load_batch(connection: Connection, request_id: UUID, *, seen_by: Caller = SYSTEM) -> Batch:
+    """Return the batch as it is now.
+
+    Raises:
+        ApiError: 404 BATCH_NOT_FOUND, also when the caller may not see it.
+    """
+    return _found(connection.execute(_SELECT, _key(request_id, seen_by)).mappings().first(), request_id)
+
+
+def lock_batch(connection: Connection, request_id: UUID, *, seen_by: Caller = SYSTEM) -> Batch:
+    """Return the batch and keep others from changing it until the transaction ends.
+
+    Whoever holds this lock takes image rows only with SKIP LOCKED: an outcome holds its image while it waits for the
+    batch, and so neither ever waits for the other.
+
+    Raises:
+        ApiError: 404 BATCH_NOT_FOUND, also when the caller may not see it.
+    """
+    return _found(connection.execute(_SELECT_FOR_UPDATE, _key(request_id, seen_by)).mappings().first(), request_id)
+
+
+def _key(request_id: UUID, seen_by: Caller) -> dict[str, Any]:
+    return {"request_id": request_id, "sees_all": seen_by.sees_all, "owner": seen_by.owner}
+
+
+def _found(row: RowMapping | None, request_id: UUID) -> Batch:
+    if row is None:
+        raise batch_not_found(request_id)
+    return batch_from_row(row)
+
+
+def rfc3339(moment: datetime | None) -> str | None:
+    """Return e.g. `2026-11-22T10:42:00.123456Z`."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

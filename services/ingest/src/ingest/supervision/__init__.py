@@ -1,0 +1,1 @@
+"""Which execution looks after a batch, from its start to its end."""

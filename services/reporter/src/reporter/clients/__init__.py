@@ -1,0 +1,1 @@
+"""The Google APIs that the reporter calls."""

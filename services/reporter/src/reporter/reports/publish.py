@@ -1,0 +1,153 @@
+"""Publishes the report of a batch: reads the sealed rows once, writes three objects, then the row that names them.
+
+May be called any number of times, also at once: object names are made of ids, objects are create-only with content
+made of rows that cannot change any more, and the first row wins.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import IO, TextIO
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from chassis.clock import Clock
+from chassis.db.engine import transact
+from chassis.failpoints import reach
+from chassis.logs import get_logger
+from chassis.peer_service import InternalService
+from reporter.errors import batch_not_sealed, export_incomplete
+from reporter.failpoints import Failpoint
+from reporter.reports.bucket import ReportObjects
+from reporter.reports.export_reader import ExportBatch, ExportError, ExportRow, read_export
+from reporter.reports.links import CONTENT_TYPES, FAILED_CSV, OUTPUT_CSV, RESULTS_JSONL
+from reporter.reports.sheet import FailedSheet, OutputSheet, ResultLines
+from reporter.state.reports import Report, find_report, record_report
+
+log = get_logger(__name__)
+
+EXPORT_TIMEOUT_S = 120.0
+"""Seconds without a byte from ingest after which the export counts as broken."""
+
+SPOOL_BYTES = 8 * 1024 * 1024
+"""A file of a report is held in memory up to this size, then in the temporary folder."""
+
+_Writer = OutputSheet | FailedSheet | ResultLines
+
+_WRITERS: dict[str, Callable[[TextIO, ExportBatch], _Writer]] = {
+    OUTPUT_CSV: OutputSheet,
+    FAILED_CSV: FailedSheet,
+    RESULTS_JSONL: ResultLines,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The three files, complete, and what went into them."""
+
+    files: dict[str, IO[bytes]]
+    row_count: int
+    image_count: int
+
+
+class ReportPublisher:
+    """Makes reports of batches that ingest has sealed."""
+
+    def __init__(self, *, ingest: InternalService, objects: ReportObjects, engine: Engine, clock: Clock) -> None:
+        self._ingest = ingest
+        self._objects = objects
+        self._engine = engine
+        self._clock = clock
+
+    def publish(self, request_id: UUID) -> Report:
+        """Return the batch's report, published now or before.
+
+        Raises:
+            ApiError: BATCH_NOT_SEALED; EXPORT_INCOMPLETE when ingest's stream is cut or contradicts itself;
+                STORAGE_UNAVAILABLE; ingest's own error, such as an unknown batch.
+        """
+        started = self._clock.monotonic()
+        path = f"/internal/batches/{request_id}/export"
+        with ExitStack() as spools:
+            try:
+                with self._ingest.stream_lines(path, timeout_s=EXPORT_TIMEOUT_S) as lines:
+                    batch, rows = read_export(lines)
+                    self._check(batch, request_id)
+                    known = transact(self._engine, lambda c: find_report(c, request_id, generation=batch.generation))
+                    if known is not None:
+                        return known
+                    written = _write_files(batch, rows, spools)
+            except ExportError as error:
+                log.warning("export.refused", request_id=str(request_id), fault=str(error))
+                raise export_incomplete(str(request_id), str(error)) from error
+            reach(Failpoint.REPORT_WRITTEN)
+            names = {name: f"reports/{request_id}/{batch.generation}/{name}" for name in written.files}
+            for name, content in written.files.items():
+                self._objects.create(names[name], content, size_bytes=_size(content), content_type=CONTENT_TYPES[name])
+                reach(Failpoint.REPORT_OBJECT_STORED)
+        report = Report(
+            request_id=request_id,
+            generation=batch.generation,
+            owner=batch.owner,
+            source_name=batch.source_name,
+            output_csv=names[OUTPUT_CSV],
+            failed_csv=names[FAILED_CSV],
+            results_jsonl=names[RESULTS_JSONL],
+            row_count=written.row_count,
+            image_count=written.image_count,
+            create_time=self._clock.now(),
+        )
+        log.info(
+            "report.published",
+            request_id=str(request_id),
+            generation=batch.generation,
+            rows=written.row_count,
+            images=written.image_count,
+            elapsed_ms=round((self._clock.monotonic() - started) * 1000),
+        )
+        reach(Failpoint.REPORT_STORED)
+        recorded = transact(self._engine, lambda c: record_report(c, report))
+        reach(Failpoint.REPORT_RECORDED)
+        return recorded
+
+    def _check(self, batch: ExportBatch, request_id: UUID) -> None:
+        if batch.request_id != str(request_id):
+            raise ExportError(f"it is that of batch {batch.request_id}")
+        if not batch.is_frozen:
+            raise batch_not_sealed(str(request_id), batch.status)
+
+
+def _write_files(batch: ExportBatch, rows: Iterator[ExportRow], spools: ExitStack) -> _Written:
+    files: dict[str, IO[bytes]] = {}
+    texts = []
+    writers: list[_Writer] = []
+    for name, make in _WRITERS.items():
+        spool = spools.enter_context(tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 - the stack closes it
+        text = io.TextIOWrapper(spool, encoding="utf-8", newline="")
+        files[name] = spool
+        texts.append(text)
+        writers.append(make(text, batch))
+    row_count = image_count = 0
+    try:
+        for row in rows:
+            for writer in writers:
+                writer.write(row)
+            row_count += 1
+            image_count += len(row.images)
+    except UnicodeEncodeError as error:
+        raise ExportError(f"row {row.row_number} holds half a surrogate pair") from error
+    finally:
+        # Detached, because closing the text would close the file that is uploaded next.
+        for wrapper in texts:
+            wrapper.detach()
+    return _Written(files, row_count, image_count)
+
+
+def _size(content: IO[bytes]) -> int:
+    content.seek(0, io.SEEK_END)
+    return content.tell()

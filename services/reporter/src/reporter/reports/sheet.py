@@ -1,0 +1,153 @@
+"""The three files of a report, written row by row: output.csv, failed.csv and results.jsonl. Pure.
+
+output.csv is the sheet that came in, cell for cell, with two columns more (or filled in place, if the sheet had them):
+the compressed URLs and the errors. Within a cell slots are separated by commas and a slot without a value stays empty
+between its commas, so that slot i of the output is always slot i of the input.
+
+CSV is RFC 4180: comma, CRLF, quotes doubled. Cells of the user are written as they came; the cells made here never
+begin with a character that a spreadsheet takes for a formula (CWE-1236, OWASP ASVS 5 1.2.10).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import Any, TextIO
+
+from reporter.reports.escaping import harmless
+from reporter.reports.export_reader import ExportBatch, ExportImage, ExportRow
+
+BOM = "\ufeff"
+"""Excel takes a CSV file for UTF-8 only when it begins with this."""
+
+OUTPUT_HEADER = "Output Image Urls"
+ERRORS_HEADER = "Image Errors"
+
+_MAX_DETAIL_CHARS = 300
+
+
+class OutputSheet:
+    """output.csv: the user's sheet with the compressed URLs and the errors beside it.
+
+    A missing column is put where the header ends; should a row be longer than its header, its surplus cells follow.
+    """
+
+    def __init__(self, out: TextIO, batch: ExportBatch) -> None:
+        self._columns = batch.columns
+        self._width = len(batch.header)
+        out.write(BOM)
+        self._csv = csv.writer(out, lineterminator="\r\n")
+        added = [
+            name
+            for name, index in ((OUTPUT_HEADER, batch.columns.output), (ERRORS_HEADER, batch.columns.errors))
+            if index is None
+        ]
+        self._csv.writerow([*batch.header, *added])
+
+    def write(self, row: ExportRow) -> None:
+        """Write one row; a blank line stays blank."""
+        if not row.cells and not row.images:
+            self._csv.writerow([])
+            return
+        cells = [*row.cells, *[""] * (self._width - len(row.cells))]
+        added = []
+        for index, made in ((self._columns.output, output_cell(row)), (self._columns.errors, errors_cell(row))):
+            if index is None:
+                added.append(made)
+            else:
+                cells[index] = made
+        self._csv.writerow([*cells[: self._width], *added, *cells[self._width :]])
+
+
+class FailedSheet:
+    """failed.csv: the same header and only the rows with failed slots, each with only its failed URLs.
+
+    Uploading it again runs exactly those images. Cells beyond the header are dropped: they held further URLs. A row
+    that was left out for its problems stands as it came, to be mended.
+    """
+
+    def __init__(self, out: TextIO, batch: ExportBatch) -> None:
+        self._url_columns = batch.columns.urls
+        self._width = len(batch.header)
+        out.write(BOM)
+        self._csv = csv.writer(out, lineterminator="\r\n")
+        self._csv.writerow(batch.header)
+
+    def write(self, row: ExportRow) -> None:
+        """Write the row if any of its slots failed."""
+        if row.problems:
+            self._csv.writerow(row.cells)
+            return
+        failed = [image.input_url for image in _by_slot(row) if image is not None and image.failed]
+        if not failed or not self._url_columns:
+            return
+        cells = [*row.cells, *[""] * (self._width - len(row.cells))][: self._width]
+        for index in self._url_columns:
+            cells[index] = ""
+        cells[self._url_columns[0]] = ",".join(failed)
+        self._csv.writerow(cells)
+
+
+class ResultLines:
+    """results.jsonl: one object per image with everything the export holds of it.
+
+    `{"request_id": "...", "generation": 1, "row_number": 2, "serial": "1", "product_name": "...", "slot": 0, ...}`
+    """
+
+    def __init__(self, out: TextIO, batch: ExportBatch) -> None:
+        self._out = out
+        # Not the status: it moves on while the rows stand still, and a repeated report must be the same bytes.
+        self._batch = {"request_id": batch.request_id, "generation": batch.generation}
+
+    def write(self, row: ExportRow) -> None:
+        """Write one line per image, in the order of slots; one with the problems for a row that was left out."""
+        place = {"row_number": row.row_number, "serial": row.serial, "product_name": row.product_name}
+        if row.problems:
+            self._write({**self._batch, **place, "problems": [dict(problem.facts) for problem in row.problems]})
+        for image in _by_slot(row):
+            if image is not None:
+                self._write({**self._batch, **place, **image.facts})
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self._out.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def output_cell(row: ExportRow) -> str:
+    """Return the compressed URLs slot by slot, e.g. `https://.../a.jpg,,https://.../c.jpg`."""
+    slots = ["" if image is None or image.failed else _listed_url(image.output_url or "") for image in _by_slot(row)]
+    return harmless(",".join(slots))
+
+
+def errors_cell(row: ExportRow) -> str:
+    """Return the errors slot by slot, e.g. `,HTTP_4XX: HTTP 404,`; empty when no slot failed.
+
+    A row that was left out has no slots: its cell lists the problems, e.g. `ROW_SKIPPED: URL_INVALID: ...`.
+    """
+    if row.problems:
+        told = "; ".join(f"{problem.code}: {problem.message[:_MAX_DETAIL_CHARS]}" for problem in row.problems)
+        return harmless(_one_line(f"ROW_SKIPPED: {told}"))
+    slots = [_error_text(image) if image is not None and image.failed else "" for image in _by_slot(row)]
+    return harmless(",".join(slots)) if any(slots) else ""
+
+
+def _by_slot(row: ExportRow) -> list[ExportImage | None]:
+    places: list[ExportImage | None] = [None] * (max((image.slot for image in row.images), default=-1) + 1)
+    for image in row.images:
+        places[image.slot] = image
+    return places
+
+
+def _listed_url(url: str) -> str:
+    """Return the URL without commas, which separate slots."""
+    return url.replace(",", "%2C")
+
+
+def _error_text(image: ExportImage) -> str:
+    code = image.code or image.status
+    text = f"{code}: {image.detail[:_MAX_DETAIL_CHARS]}" if image.detail else code
+    return _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    # Commas separate slots; line breaks and the like would make the cell unreadable in a spreadsheet.
+    return "".join(char if char.isprintable() else " " for char in text.replace(",", ";")).strip()

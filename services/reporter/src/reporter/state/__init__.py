@@ -1,0 +1,1 @@
+"""The tables of the reporter: the only floor that writes them."""

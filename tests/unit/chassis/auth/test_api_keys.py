@@ -1,0 +1,193 @@
+"""API keys: the secret's lines, the command that makes them, and the guard of public routes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from chassis.auth.api_keys import MAX_KEY_CHARS, Scope, find_key, new_key, parse_api_keys
+from chassis.http.app import new_app
+from chassis.http.key_guard import KeyGuard, caller, open_to_all
+from chassis.settings import PublicSettings, SettingsError
+
+READER, WRITER, ADMIN, OLD = (
+    new_key(owner="shop", scopes=["read"], name="reader"),
+    new_key(owner="shop", scopes=["read", "write"]),
+    new_key(owner="root", scopes=["admin"]),
+    new_key(owner="shop", scopes=["read"], expires_at="2026-01-02T00:00:00Z"),
+)
+SECRET = "\n".join(key.line for key in (READER, WRITER, ADMIN, OLD))
+
+
+def make_app(clock: Any, secret: str = SECRET) -> Flask:
+    app = new_app("service", clock, max_body_bytes=1000)
+    keys = KeyGuard(parse_api_keys(secret), clock)
+
+    def who() -> dict[str, Any]:
+        return {"owner": caller().owner, "sees_all": caller().sees_all}
+
+    app.get("/things")(keys.needs(Scope.READ)(who))
+    app.post("/things", endpoint="make")(keys.needs(Scope.WRITE)(who))
+    app.get("/open", endpoint="open")(open_to_all(lambda: {"open": True}))
+    return app
+
+
+def call(app: Flask, key: str | None, method: str = "GET") -> tuple[int, Any]:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    response = app.test_client().open("/things", method=method, headers=headers)
+    return response.status_code, response.json if response.status_code == 200 else reason_of(response)
+
+
+def reason_of(response: Any) -> str:
+    return str(response.json["error"]["details"][0]["reason"])
+
+
+def test_a_key_says_who_calls(clock: Any) -> None:
+    """Each key acts for its owner; an admin's sees everybody's things."""
+    app = make_app(clock)
+
+    assert call(app, READER.key) == (200, {"owner": "shop", "sees_all": False})
+    assert call(app, WRITER.key, "POST") == (200, {"owner": "shop", "sees_all": False})
+    assert call(app, ADMIN.key, "POST") == (200, {"owner": "root", "sees_all": True})
+
+
+@pytest.mark.parametrize(
+    ("key", "method", "expected"),
+    [
+        (None, "GET", (401, "API_KEY_MISSING")),
+        ("", "GET", (401, "API_KEY_MISSING")),
+        ("prk_unknown", "GET", (401, "API_KEY_INVALID")),
+        ("prk_ünknown", "GET", (401, "API_KEY_INVALID")),
+        (READER.key[:-1], "GET", (401, "API_KEY_INVALID")),
+        (READER.key + "x", "GET", (401, "API_KEY_INVALID")),
+        (hashlib.sha256(READER.key.encode()).hexdigest(), "GET", (401, "API_KEY_INVALID")),
+        ("prk_" + "x" * MAX_KEY_CHARS, "GET", (401, "API_KEY_INVALID")),
+        (READER.key, "POST", (403, "SCOPE_MISSING")),
+    ],
+    ids=["none", "empty", "unknown", "not ascii", "cut", "longer", "hash", "too long", "scope"],
+)
+def test_a_request_without_the_right_key_is_refused(
+    clock: Any, key: str | None, method: str, expected: tuple[int, str]
+) -> None:
+    """401 when nobody is known, 403 when the key may not; the stored hash itself opens nothing."""
+    assert call(make_app(clock), key, method) == expected
+
+
+def test_a_key_works_until_it_expires(clock: Any) -> None:
+    """Its time is the service's."""
+    app = make_app(clock)
+    assert call(app, OLD.key)[0] == 200
+    clock.sleep(timedelta(days=1).total_seconds())
+    assert call(app, OLD.key) == (401, "API_KEY_EXPIRED")
+
+
+def test_a_key_whose_line_is_taken_out_is_revoked(clock: Any) -> None:
+    """The owner's other keys go on."""
+    app = make_app(clock, WRITER.line)
+    assert call(app, READER.key) == (401, "API_KEY_INVALID")
+    assert call(app, WRITER.key)[0] == 200
+
+
+def test_the_other_header_and_any_case_of_bearer_serve(clock: Any) -> None:
+    """X-API-Key goes before Authorization, which a proxy may need for itself."""
+    client = make_app(clock).test_client()
+    for headers in (
+        {"X-API-Key": READER.key},
+        {"X-API-Key": READER.key, "Authorization": "Bearer of-a-proxy"},
+        {"Authorization": f"bearer {READER.key}"},
+    ):
+        assert client.get("/things", headers=headers).status_code == 200
+    assert client.get("/things", headers={"Authorization": f"Basic {READER.key}"}).status_code == 401
+
+
+def test_a_refusal_says_what_would_help(clock: Any) -> None:
+    """RFC 9110 wants it in a header."""
+    response = make_app(clock).test_client().get("/things")
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("secret", ["", "off", "off\n"])
+def test_without_keys_everybody_is_the_anonymous_caller(clock: Any, secret: str) -> None:
+    """Who sees what nobody owns, and no more."""
+    assert call(make_app(clock, secret), None, "POST") == (200, {"owner": None, "sees_all": False})
+
+
+def test_what_is_open_needs_no_key(clock: Any) -> None:
+    """Also where there are keys."""
+    assert make_app(clock).test_client().get("/open").status_code == 200
+
+
+@pytest.mark.parametrize("named", ["/things", "/open", "/health", "/nowhere"])
+def test_options_are_answered_by_nobody(clock: Any, named: str) -> None:
+    """Flask's own answer would pass the guards by."""
+    assert make_app(clock).test_client().open(named, method="OPTIONS").status_code in {404, 405}
+
+
+@pytest.mark.parametrize(
+    ("secret", "fault"),
+    [
+        ("  \n\n", "there is no key"),
+        ("nonsense", "line 1: bad JSON"),
+        (f"{READER.line}\n{READER.line}", "line 2: the same key"),
+        ("off\n" + READER.line, "line 1: bad JSON"),
+        (json.dumps({"owner": "a b", "scopes": [], "sha256": "x"}), "line 1: bad owner, scopes, sha256"),
+        (json.dumps(json.loads(READER.line) | {"scope": "read"}), "line 1: bad scope"),
+        (json.dumps(json.loads(READER.line) | {"expires_at": "2027-01-01T00:00:00"}), "line 1: bad expires_at"),
+        (json.dumps(json.loads(READER.line) | {"scopes": ["delete"]}), "line 1: bad scopes"),
+    ],
+    ids=["blank", "nonsense", "twice", "off and more", "three faults", "unknown field", "no zone", "unknown scope"],
+)
+def test_a_bad_secret_keeps_the_service_from_starting(secret: str, fault: str) -> None:
+    """Every line is named, and none is shown: it might be a key."""
+    environ = {"GOOGLE_CLOUD_PROJECT": "demo", "GOOGLE_CLOUD_LOCATION": "us-central1", "API_KEYS": secret}
+    with pytest.raises(SettingsError, match=f"API_KEYS: .*{fault}") as caught:
+        PublicSettings.from_environ(environ)
+    assert all(json.loads(line)["sha256"] not in str(caught.value) for line in secret.splitlines() if "sha256" in line)
+
+
+def test_the_settings_never_show_the_secret() -> None:
+    """Neither in a repr nor in a dump."""
+    environ = {"GOOGLE_CLOUD_PROJECT": "demo", "GOOGLE_CLOUD_LOCATION": "us-central1", "API_KEYS": SECRET}
+    settings = PublicSettings.from_environ(environ)
+    assert "shop" not in repr(settings)
+    assert "shop" not in str(settings.model_dump())
+    assert len(settings.keys_of_callers) == 4
+
+
+def test_the_command_prints_the_key_once_and_the_line_to_store() -> None:
+    """The line alone is on standard output, so that it can be appended to a file."""
+    command = [sys.executable, "-m", "chassis.auth.api_keys", "--owner", "shop", "--scopes", "read", "--name", "ci"]
+    done = subprocess.run(
+        [*command, "--expires-at", "2030-01-01T00:00:00Z"], capture_output=True, text=True, check=True
+    )
+    (entry,) = parse_api_keys(done.stdout)
+    key = done.stderr.rstrip().rpartition(" ")[2]
+
+    assert find_key([entry], key) == entry
+    assert key not in done.stdout
+    assert (entry.owner, entry.scopes, entry.name) == ("shop", {Scope.READ}, "ci")
+    assert entry.expires_at == datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("wrong", [["--owner", "a b"], ["--owner", "a", "--scopes", "all"], ["--owner", ""]])
+def test_the_command_refuses_what_no_entry_may_hold(wrong: list[str]) -> None:
+    """It makes no key that the services would not accept."""
+    done = subprocess.run(
+        [sys.executable, "-m", "chassis.auth.api_keys", *wrong], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("api_keys: ")
+
+
+def test_every_new_key_is_another_one() -> None:
+    """43 characters of base64 hold 256 random bits."""
+    keys = {new_key(owner="a", scopes=["read"]).key for _ in range(20)}
+    assert len(keys) == 20
+    assert {len(key) for key in keys} == {len("prk_") + 43}

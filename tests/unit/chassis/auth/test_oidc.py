@@ -1,0 +1,261 @@
+"""Who may call an internal route: every way in which a token can be wrong, with real signatures."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import jwt
+import pytest
+from flask import Flask
+
+from chassis.auth.oidc import CallerGuard
+from chassis.clock import Clock, SystemClock
+from chassis.http.app import new_app
+from localcloud.identity.engine.issuer import TokenIssuer
+from localcloud.identity.engine.keys import generate_signing_key
+from scripted_origin import ScriptedOrigin, answer
+
+AUDIENCE = "https://service.example"
+TASKS = "tasks@pressroom.iam.gserviceaccount.com"
+NOW = SystemClock()
+
+
+def make_app(certs_url: str, *, clock: Clock = NOW, mode: str = "verify") -> Flask:
+    app = new_app("service", clock, max_body_bytes=1000)
+    guard = CallerGuard(audience=AUDIENCE, certs_url=certs_url, mode=mode, clock=clock)
+
+    @app.post("/internal")
+    @guard.only(TASKS, "")
+    def internal() -> dict[str, bool]:
+        return {"admitted": True}
+
+    return app
+
+
+def call(app: Flask, authorization: str | None) -> Any:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    return app.test_client().post("/internal", headers=headers)
+
+
+def reason(response: Any) -> tuple[int, str]:
+    return response.status_code, response.json["error"]["details"][0]["reason"]
+
+
+def minted(issuer: TokenIssuer, **changes: Any) -> str:
+    """Return a token signed by the issuer whose claims are changed; None removes a claim."""
+    claims = jwt.decode(issuer.mint_id_token(TASKS, AUDIENCE), options={"verify_signature": False}) | changes
+    kept = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(kept, issuer.key.private_key, algorithm="RS256", headers={"kid": issuer.key.key_id})
+
+
+@pytest.fixture
+def app(certificates: ScriptedOrigin) -> Flask:
+    return make_app(certificates.url("/certs"))
+
+
+def test_a_right_token_is_admitted(app: Flask, issuer: TokenIssuer) -> None:
+    """Signature, issuer, audience, expiry and account are right."""
+    response = call(app, f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}")
+
+    assert (response.status_code, response.json) == (200, {"admitted": True})
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Basic dXNlcjpwdw==", "token"])
+def test_no_token_is_401(app: Flask, authorization: str | None) -> None:
+    """Without a bearer token nobody gets in."""
+    assert reason(call(app, authorization)) == (401, "TOKEN_MISSING")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"aud": "https://other.example"},
+        {"aud": AUDIENCE + "/"},
+        {"aud": None},
+        {"exp": 1_600_000_000, "iat": 1_599_990_000},
+        {"iat": 4_000_000_000, "exp": 4_000_003_600},
+        {"iss": "https://evil.example"},
+        {"iss": None},
+        {"email": None},
+        {"email_verified": False},
+        {"email_verified": "true"},
+        {"email_verified": None},
+    ],
+    ids=str,
+)
+def test_a_token_with_one_wrong_claim_is_401(app: Flask, issuer: TokenIssuer, changes: dict[str, Any]) -> None:
+    """Each claim alone is enough to be refused, although the signature is right."""
+    assert reason(call(app, f"Bearer {minted(issuer, **changes)}")) == (401, "TOKEN_INVALID")
+
+
+def test_another_service_account_is_403(app: Flask, issuer: TokenIssuer) -> None:
+    """Known by Google is not allowed by us."""
+    token = issuer.mint_id_token("compressor@pressroom.iam.gserviceaccount.com", AUDIENCE)
+
+    assert reason(call(app, f"Bearer {token}")) == (403, "CALLER_NOT_ALLOWED")
+
+
+@pytest.mark.parametrize("token", ["x", "a.b", "a.b.c", "é.é.é", "..", "e30.e30.e30"])
+def test_a_malformed_token_is_401(app: Flask, token: str) -> None:
+    """Never a crash."""
+    assert reason(call(app, f"Bearer {token}")) == (401, "TOKEN_INVALID")
+
+
+def test_a_forged_signature_is_401(app: Flask, issuer: TokenIssuer) -> None:
+    """Signed by another key under the issuer's key id."""
+    stranger = generate_signing_key(NOW.now().timestamp())
+    claims = jwt.decode(issuer.mint_id_token(TASKS, AUDIENCE), options={"verify_signature": False})
+    token = jwt.encode(claims, stranger.private_key, algorithm="RS256", headers={"kid": issuer.key.key_id})
+
+    assert reason(call(app, f"Bearer {token}")) == (401, "TOKEN_INVALID")
+
+
+def test_a_token_without_a_signature_is_401(app: Flask, issuer: TokenIssuer) -> None:
+    """`alg: none` and a removed signature prove nothing."""
+    head, body, _ = issuer.mint_id_token(TASKS, AUDIENCE).split(".")
+    nothing = base64.urlsafe_b64encode(json.dumps({"alg": "none"}).encode()).decode().rstrip("=")
+
+    for token in (f"{nothing}.{body}.", f"{head}.{body}.", f"{head}.{body}.SIGNATURE_REMOVED_BY_GOOGLE"):
+        assert reason(call(app, f"Bearer {token}")) == (401, "TOKEN_INVALID")
+
+
+def test_a_changed_body_is_401(app: Flask, issuer: TokenIssuer) -> None:
+    """The claims are what was signed."""
+    head, body, signature = issuer.mint_id_token("nobody@example.com", AUDIENCE).split(".")
+    claims = json.loads(base64.urlsafe_b64decode(body + "=="))
+    forged = base64.urlsafe_b64encode(json.dumps(claims | {"email": TASKS}).encode()).decode().rstrip("=")
+
+    assert reason(call(app, f"Bearer {head}.{forged}.{signature}")) == (401, "TOKEN_INVALID")
+
+
+def test_certificates_are_fetched_once_for_many_calls(
+    app: Flask, issuer: TokenIssuer, certificates: ScriptedOrigin
+) -> None:
+    """An internet round trip per request would double the latency of every internal call."""
+    for _ in range(5):
+        assert call(app, f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}").status_code == 200
+
+    assert len(certificates.received) == 1
+
+
+def test_certificates_are_fetched_again_after_an_hour(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any
+) -> None:
+    """Aged on the service's clock."""
+    app = make_app(certificates.url("/certs"), clock=clock)
+    token = issuer.mint_id_token(TASKS, AUDIENCE)
+    call(app, f"Bearer {token}")
+    clock.sleep(3601)
+    call(app, f"Bearer {token}")
+
+    assert len(certificates.received) == 2
+
+
+def unknown_key(issuer: TokenIssuer) -> str:
+    """Return a token that is right but for the key it names, as one signed just after a rotation."""
+    claims = jwt.decode(issuer.mint_id_token(TASKS, AUDIENCE), options={"verify_signature": False})
+    return jwt.encode(claims, issuer.key.private_key, algorithm="RS256", headers={"kid": "tomorrow"})
+
+
+def test_a_rotated_key_is_found_without_a_restart(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any
+) -> None:
+    """An unknown key makes the verifier ask again, but forged tokens cannot make it ask more than once a minute."""
+    app = make_app(certificates.url("/certs"), clock=clock)
+    assert call(app, f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}").status_code == 200
+    for _ in range(10):
+        assert call(app, f"Bearer {unknown_key(issuer)}").status_code == 401
+    assert len(certificates.received) == 1
+
+    clock.sleep(61)
+    both = issuer.certificates() | {"tomorrow": issuer.certificates()[issuer.key.key_id]}
+    certificates.on("/certs", answer(json.dumps(both).encode(), headers=[("Content-Type", "application/json")]))
+    for _ in range(10):
+        assert call(app, f"Bearer {unknown_key(issuer)}").status_code == 200
+
+    assert len(certificates.received) == 2
+
+
+def test_tokens_that_name_a_known_key_or_none_never_make_us_ask_again(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any
+) -> None:
+    """Garbage costs the issuer nothing."""
+    app = make_app(certificates.url("/certs"), clock=clock)
+    call(app, f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}")
+    clock.sleep(61)
+    for token in ("a.b.c", minted(issuer, aud="https://other.example"), minted(issuer, exp=1, iat=0)):
+        assert call(app, f"Bearer {token}").status_code == 401
+
+    assert len(certificates.received) == 1
+
+
+def test_while_the_issuer_is_away_known_keys_serve_for_a_day(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any
+) -> None:
+    """A right token is admitted, a forged one refused, and of an unknown key nothing can be said: 503, not 401."""
+    app = make_app(certificates.url("/certs"), clock=clock)
+    right = f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}"
+    call(app, right)
+    certificates.on("/certs", answer(b"down", status=500))
+    clock.sleep(3700)
+
+    assert call(app, right).status_code == 200
+    assert reason(call(app, f"Bearer {unknown_key(issuer)}")) == (503, "CERTIFICATES_UNAVAILABLE")
+    assert reason(call(app, f"Bearer {minted(issuer, aud='https://other.example')}")) == (401, "TOKEN_INVALID")
+    assert call(app, right).status_code == 200  # the unknown key has not cost what was kept
+
+    clock.sleep(86_400)
+    assert reason(call(app, right)) == (503, "CERTIFICATES_UNAVAILABLE")
+
+
+def test_an_issuer_that_is_away_is_not_asked_for_every_token(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any
+) -> None:
+    """Each question may take its whole time-out, and a thread with it."""
+    certificates.on("/certs", answer(b"down", status=500))
+    app = make_app(certificates.url("/certs"), clock=clock)
+    for _ in range(10):
+        assert call(app, f"Bearer {unknown_key(issuer)}").status_code == 503
+    assert len(certificates.received) == 1
+
+    clock.sleep(6)
+    call(app, f"Bearer {unknown_key(issuer)}")
+    assert len(certificates.received) == 2
+
+
+def test_unreachable_certificates_are_503_not_401(issuer: TokenIssuer) -> None:
+    """The caller did nothing wrong and shall come again."""
+    with ScriptedOrigin() as gone:
+        url = gone.url("/certs")
+    response = call(make_app(url), f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}")
+
+    assert reason(response) == (503, "CERTIFICATES_UNAVAILABLE")
+
+
+def test_behind_the_platform_a_removed_signature_is_fine_and_claims_still_count(
+    certificates: ScriptedOrigin, issuer: TokenIssuer
+) -> None:
+    """Cloud Run IAM has verified the token and may have removed its signature; audience and account are still ours."""
+    app = make_app(certificates.url("/certs"), mode="platform")
+
+    def stripped(email: str, audience: str) -> str:
+        return issuer.mint_id_token(email, audience).rpartition(".")[0] + ".SIGNATURE_REMOVED_BY_GOOGLE"
+
+    assert call(app, f"Bearer {stripped(TASKS, AUDIENCE)}").status_code == 200
+    assert reason(call(app, f"Bearer {stripped(TASKS, 'https://other.example')}"))[0] == 401
+    assert reason(call(app, f"Bearer {stripped('nobody@example.com', AUDIENCE)}"))[0] == 403
+
+
+def test_an_empty_audience_or_caller_list_cannot_be_configured() -> None:
+    """Both would admit more than anybody wanted."""
+    with pytest.raises(ValueError, match="audience"):
+        CallerGuard(audience="", certs_url="http://x", mode="verify", clock=NOW)
+    with pytest.raises(ValueError, match="caller"):
+        CallerGuard(audience=AUDIENCE, certs_url="http://x", mode="verify", clock=NOW).only("")
+
+
+def test_a_guarded_view_names_its_callers(app: Flask) -> None:
+    """By this attribute a test can walk every internal route."""
+    assert app.view_functions["internal"].allowed_callers == {TASKS}  # type: ignore[attr-defined]

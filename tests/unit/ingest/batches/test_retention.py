@@ -1,0 +1,136 @@
+"""Batches past their retention are forgotten whole, and nothing else is."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from ingest.batches.retention import forget_oldest
+
+A = "https://a.example/1.jpg"
+OLD = "UPDATE batches SET finished_at = now() - interval '30 days' WHERE request_id = :id"
+TABLES = ("batches", "rows", "images", "outbox")
+
+
+def ended(lab: Any, *cells: str) -> str:
+    """Return the id of a batch that ended and whose end was announced."""
+    request_id: str = lab.submit(*cells)
+    lab.finish_all(request_id)
+    lab.change("DELETE FROM outbox WHERE batch = :id", id=request_id)
+    return request_id
+
+
+def left(lab: Any) -> dict[str, int]:
+    """Return how many rows each table has."""
+    return {table: lab.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in TABLES}
+
+
+def test_a_batch_past_its_retention_is_forgotten(lab: Any) -> None:
+    """Rows, images and all; whoever asks for it hears that there is no such batch."""
+    request_id = ended(lab, f"{A},{A}?2", f"{A}?3")
+    lab.change(OLD, id=request_id)
+
+    assert lab.sweep()["batches_expired"] == 1
+
+    assert left(lab) == dict.fromkeys(TABLES, 0)
+    assert lab.get(f"/status/{request_id}").reason == "BATCH_NOT_FOUND"
+    assert lab.sweep()["batches_expired"] == 0
+
+
+def test_younger_and_open_batches_are_kept(lab: Any) -> None:
+    """The day counts from the end: a batch that ended a minute later, and one that never ended, stay."""
+    young = ended(lab, A)
+    lab.change(OLD.replace("'30 days'", "'30 days' + interval '1 minute'"), id=young)
+    open_ = lab.submit(A)
+    lab.change("UPDATE batches SET created_at = now() - interval '99 days' WHERE request_id = :id", id=open_)
+    before = left(lab)
+
+    assert lab.sweep()["batches_expired"] == 0
+    assert left(lab)["images"] == before["images"] == 2
+
+
+def test_a_batch_whose_end_was_not_announced_is_kept(lab: Any) -> None:
+    """Its subscriber has not been told; after the announcement it goes."""
+    request_id = lab.submit(A)
+    lab.finish_all(request_id)
+    lab.change(OLD, id=request_id)
+    lab.change("UPDATE outbox SET next_at = now() + interval '1 hour'")
+
+    waiting = lab.sweep()["batches_expired"]
+    lab.change("UPDATE outbox SET next_at = now()")
+    told = lab.sweep()
+
+    assert (waiting, told["notified"], told["batches_expired"]) == (0, 1, 1)
+
+
+def test_retention_can_be_switched_off(make_lab: Any) -> None:
+    """0 keeps batches for ever."""
+    lab = make_lab(INGEST_RETENTION_DAYS="0")
+    lab.change(OLD, id=ended(lab, A))
+
+    assert lab.sweep()["batches_expired"] == 0
+    assert left(lab)["batches"] == 1
+
+
+def test_a_sweep_forgets_a_bounded_number(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oldest first; the next sweep goes on."""
+    monkeypatch.setattr("ingest.supervision.sweep._MAX_FORGOTTEN", 2)
+    ids = [ended(lab, A) for _ in range(3)]
+    for age, request_id in zip((50, 40, 60), ids, strict=True):
+        lab.change(OLD.replace("'30 days'", f"'{age} days'"), id=request_id)
+
+    first = lab.sweep()["batches_expired"]
+
+    assert first == 2
+    assert [str(row["request_id"]) for row in lab.rows("SELECT request_id FROM batches")] == [ids[1]]
+    assert lab.sweep()["batches_expired"] == 1
+
+
+def test_a_batch_in_somebody_elses_hands_is_passed_over(lab: Any) -> None:
+    """A retry holds the batch while it reopens it: retention neither waits for it nor takes it away."""
+    held, free = ended(lab, A), ended(lab, A)
+    lab.change(OLD.replace("'30 days'", "'31 days'"), id=held)
+    lab.change(OLD, id=free)
+    with lab.engine.begin() as retry:
+        retry.execute(text("SELECT 1 FROM batches WHERE request_id = :id FOR UPDATE"), {"id": held})
+        with lab.engine.begin() as sweep:
+            forgotten = forget_oldest(sweep, days=30)
+        retry.execute(text("UPDATE batches SET finished_at = now() WHERE request_id = :id"), {"id": held})
+
+    assert str(forgotten) == free
+    assert lab.sweep()["batches_expired"] == 0
+    assert left(lab)["images"] == 1
+
+
+def test_two_sweeps_at_once_forget_each_batch_once(lab: Any) -> None:
+    """They take different ones and get into nobody's way."""
+    for request_id in [ended(lab, A) for _ in range(6)]:
+        lab.change(OLD, id=request_id)
+
+    with ThreadPoolExecutor(2) as pool:
+        swept = list(pool.map(lambda _: lab.sweep(), range(2)))
+
+    assert sum(found["batches_expired"] for found in swept) == 6
+    assert left(lab) == dict.fromkeys(TABLES, 0)
+
+
+def test_hosts_are_forgotten_with_the_last_batch_that_names_them(lab: Any) -> None:
+    """The names of customers' servers are not kept for longer than their sheets."""
+    request_id = ended(lab, "https://a.example/1.jpg https://b.example/1.jpg")
+    lab.submit("https://b.example/2.jpg")
+    lab.change(OLD, id=request_id)
+
+    assert lab.sweep()["batches_expired"] == 1
+
+    assert lab.rows("SELECT host FROM hosts") == [{"host": "b.example"}]
+
+
+def test_a_host_forgotten_too_early_is_put_back(lab: Any) -> None:
+    """An upload that was not committed yet could not be seen; its first claim makes up for it."""
+    request_id = lab.submit("https://a.example/1.jpg https://b.example/1.jpg")
+    lab.change("DELETE FROM hosts WHERE host = 'b.example'")
+
+    assert len(lab.claim(request_id, lab.start(request_id))) == 2

@@ -1,0 +1,279 @@
+"""The adapters against the local platform: Google's own clients on one side, the emulators on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from google.api_core import client_options
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+
+from chassis.google.clients import new_executions_client, new_tasks_client
+from ingest.batches.import_sheet import CloudSheetStorage
+from ingest.clients.callbacks import WorkflowCallbacks
+from ingest.clients.executions import WorkflowExecutions
+from ingest.clients.task_queue import CloudTasksQueue
+from ingest.errors import ApiError
+from ingest.settings import IngestSettings
+from ingest.state.batch import batch_from_row
+from localcloud.core.clock import SystemClock
+from localcloud.identity.engine.issuer import AccountTokens, TokenIssuer
+from localcloud.stack.storage import Storage
+from localcloud.tasks.model import Queue, RateLimits, RetryConfig
+from localcloud.tasks.server import TasksServer, start_tasks_server
+from localcloud.workflows.server import WorkflowsServer, start_workflows_server
+
+QUEUE = "projects/demo/locations/us-central1/queues/images"
+ACCOUNT = "workflow@demo.iam.gserviceaccount.com"
+WORKFLOW = """
+main:
+  params: [args]
+  steps:
+    - wait_or_end:
+        switch:
+          - condition: ${args.request_id == "00000000-0000-4000-8000-000000000000"}
+            return: done
+    - wait:
+        call: sys.sleep
+        args: {seconds: 600}
+"""
+
+
+class Platform:
+    """A Cloud Tasks and a Workflows emulator in a thread with an event loop of its own."""
+
+    def __init__(self, folder: Path, issuer: TokenIssuer) -> None:
+        self.folder = folder
+        self.issuer = issuer
+        self.tasks: TasksServer
+        self.workflows: WorkflowsServer
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def start(self) -> None:
+        """Start both emulators."""
+        self._thread.start()
+        self._run(self._start())
+
+    async def _start(self) -> None:
+        clock = SystemClock()
+        self.tasks = await start_tasks_server(
+            port=0,
+            grpc_port=0,
+            clock=clock,
+            location="us-central1",
+            # One dispatch in a thousand seconds: tasks stay where they can be looked at.
+            queues=[Queue(QUEUE, RateLimits(0.001, 1, 1), RetryConfig())],
+            mint_id_token=self.issuer.mint_id_token,
+            mint_access_token=self.issuer.mint_access_token,
+        )
+        self.workflows = await start_workflows_server(
+            port=0,
+            grpc_port=0,
+            clock=clock,
+            project="demo",
+            project_number="123456789012",
+            location="us-central1",
+            service_account=ACCOUNT,
+            token_source=lambda email: AccountTokens(self.issuer, email),
+            endpoints={},
+            workflows_dir=self.folder,
+        )
+
+    def stop(self) -> None:
+        """Stop both and the thread."""
+
+        async def stop() -> None:
+            await self.workflows.stop()
+            await self.tasks.stop()
+
+        self._run(stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, work: Any) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory, issuer: TokenIssuer) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("workflows")
+    (folder / "batch.yaml").write_text(WORKFLOW)
+    running = Platform(folder, issuer)
+    running.start()
+    yield running
+    running.stop()
+
+
+def settings_for(platform: Platform) -> IngestSettings:
+    """Return settings that point at the emulators, enough for the clients."""
+    return IngestSettings.model_construct(
+        project="demo",
+        location="us-central1",
+        workflow_id="batch",
+        cloud_tasks_emulator_host=f"127.0.0.1:{platform.tasks.port}",
+        workflows_emulator_host=f"127.0.0.1:{platform.workflows.grpc_port}",
+    )
+
+
+def create(queue: CloudTasksQueue, task_id: str) -> None:
+    """Create a task with an id."""
+    queue.create(
+        QUEUE,
+        task_id,
+        url="http://compressor.test/compress",
+        audience="http://compressor.test",
+        body={"x": 1},
+        dispatch_deadline_s=120,
+    )
+
+
+def test_a_task_is_created_once_however_often_it_is_asked_for(platform: Platform) -> None:
+    """ALREADY_EXISTS is success."""
+    client = new_tasks_client(settings_for(platform))
+    queue = CloudTasksQueue(client, "tasks@demo.iam.gserviceaccount.com")
+    ids = {f"a{uuid.uuid4().hex}" for _ in range(3)}
+
+    for task_id in [*ids, *ids]:
+        create(queue, task_id)
+
+    listed = {task.name.rpartition("/")[2] for task in client.list_tasks(parent=QUEUE)}
+    # The first task of the queue may have been dispatched already.
+    assert len(ids & listed) >= 2
+
+
+def test_a_task_carries_url_body_and_identity(platform: Platform) -> None:
+    """What the compressor needs to trust and understand it."""
+    client = new_tasks_client(settings_for(platform))
+    queue = CloudTasksQueue(client, "tasks@demo.iam.gserviceaccount.com")
+    create(queue, "b1")
+    create(queue, "b2")
+
+    task = client.get_task(request={"name": f"{QUEUE}/tasks/b2", "response_view": "FULL"})
+
+    sent = task.http_request
+    assert (sent.url, sent.body, sent.headers["Content-Type"]) == (
+        "http://compressor.test/compress",
+        b'{"x": 1}',
+        "application/json",
+    )
+    assert sent.oidc_token.service_account_email == "tasks@demo.iam.gserviceaccount.com"
+    assert (sent.oidc_token.audience, task.dispatch_deadline.seconds) == ("http://compressor.test", 120)
+
+
+def test_a_queue_that_is_away_is_unavailable() -> None:
+    """503, so that the outbox keeps the hint."""
+    settings = IngestSettings.model_construct(cloud_tasks_emulator_host="127.0.0.1:9")
+    with pytest.raises(ApiError) as caught:
+        create(CloudTasksQueue(new_tasks_client(settings), "tasks@x"), "c1")
+    assert (caught.value.http_code, caught.value.reason) == (503, "TASKS_UNAVAILABLE")
+
+
+def test_an_execution_lives_from_its_creation(platform: Platform) -> None:
+    """And its name is a full one."""
+    executions = WorkflowExecutions(new_executions_client(settings := settings_for(platform)), settings.workflow_name)
+    name = executions.create(uuid.uuid4())
+    assert name.startswith(f"{settings.workflow_name}/executions/")
+    assert executions.is_live(name) is True
+
+
+def test_an_execution_that_ended_or_is_unknown_does_not_live(platform: Platform) -> None:
+    """Both free the batch for another one."""
+    executions = WorkflowExecutions(new_executions_client(settings := settings_for(platform)), settings.workflow_name)
+    ended = executions.create(uuid.UUID("00000000-0000-4000-8000-000000000000"))
+    deadline = threading.Event()
+    for _ in range(200):
+        if not executions.is_live(ended):
+            break
+        deadline.wait(0.02)
+    assert executions.is_live(ended) is False
+    assert executions.is_live(f"{settings.workflow_name}/executions/{uuid.uuid4()}") is False
+
+
+def test_workflows_that_are_away_are_unavailable() -> None:
+    """503 for both questions."""
+    settings = IngestSettings.model_construct(workflows_emulator_host="127.0.0.1:9")
+    executions = WorkflowExecutions(new_executions_client(settings), "projects/p/locations/l/workflows/batch")
+    with pytest.raises(ApiError) as caught:
+        executions.create(uuid.uuid4())
+    assert (caught.value.http_code, caught.value.reason) == (503, "EXECUTIONS_UNAVAILABLE")
+
+
+@pytest.fixture(scope="module")
+def gcs(tmp_path_factory: pytest.TempPathFactory, unused_port: int) -> Iterator[storage.Client]:
+    server = Storage(tmp_path_factory.mktemp("gcs"), unused_port)
+    server.start()
+    client = storage.Client(
+        project="demo",
+        credentials=AnonymousCredentials(),
+        client_options=client_options.ClientOptions(api_endpoint=server.base_url),
+    )
+    client.create_bucket("sheets")
+    yield client
+    client.close()
+    server.stop()
+
+
+def test_a_sheet_is_read_from_cloud_storage(gcs: storage.Client) -> None:
+    """Names with folders and blanks included."""
+    gcs.bucket("sheets").blob("in/my sheet.csv").upload_from_string(b"a,b\n")
+    assert CloudSheetStorage(gcs).read("gs://sheets/in/my sheet.csv", max_bytes=10) == b"a,b\n"
+
+
+def test_a_sheet_over_the_limit_is_not_read(gcs: storage.Client) -> None:
+    """413 with the sizes."""
+    gcs.bucket("sheets").blob("large.csv").upload_from_string(b"x" * 11)
+    with pytest.raises(ApiError) as caught:
+        CloudSheetStorage(gcs).read("gs://sheets/large.csv", max_bytes=10)
+    assert (caught.value.http_code, caught.value.reason) == (413, "SHEET_TOO_LARGE")
+
+
+def test_a_sheet_that_is_not_there_is_not_found(gcs: storage.Client) -> None:
+    """Bucket or object alike."""
+    for uri in ("gs://sheets/none.csv", "gs://nowhere/none.csv"):
+        with pytest.raises(ApiError) as caught:
+            CloudSheetStorage(gcs).read(uri, max_bytes=10)
+        assert (caught.value.http_code, caught.value.reason) == (404, "SHEET_NOT_FOUND")
+
+
+@pytest.mark.parametrize("status", [200, 404, 429], ids=["taken", "execution ended", "one waits already"])
+def test_a_callback_wakes_its_execution_and_a_lost_one_is_no_error(lab: Any, status: int) -> None:
+    """Best effort: whatever the answer, and a refused connection, is as good as success."""
+    seen: list[tuple[str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the library's
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    request_id = lab.submit("https://a.example/1.jpg")
+    lab.change("UPDATE batches SET callback_url = :url", url=f"http://127.0.0.1:{server.server_port}/cb")
+    batch = batch_from_row(lab.batch_row(request_id))
+    session = requests.Session()
+    callbacks = WorkflowCallbacks(lambda: session)
+
+    callbacks.batch_sealed(batch)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    callbacks.batch_sealed(batch)
+    session.close()
+
+    assert seen == [("/cb", b'{"request_id": "%s"}' % request_id.encode())]

@@ -1,0 +1,174 @@
+"""Handing out work: leases, pages, windows, budgets, owners."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ingest.dispatch.claim import MAX_PAGE_BYTES, claim_page
+
+A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
+
+
+def started(lab: Any, *cells: str) -> tuple[str, str]:
+    """Return a batch and the execution that owns it."""
+    request_id = lab.submit(*cells)
+    return request_id, lab.start(request_id)
+
+
+def test_a_claim_hands_out_rows_with_the_payloads_of_their_images(lab: Any) -> None:
+    """In the order of the sheet, with the options of the batch."""
+    request_id = lab.upload(f'Product Name,Input Image Urls\nx,"{A} {B}"\ny,{A}?2\n', quality="70").json["request_id"]
+    execution = lab.start(request_id)
+
+    page = lab.batch_call(request_id, "claim", execution=execution, max_rows=100).json
+
+    assert [row["row_number"] for row in page["rows"]] == [2, 3]
+    assert [image["payload"]["url"] for image in page["rows"][0]["images"]] == [A, B]
+    assert page["rows"][1]["images"][0]["payload"]["options"]["quality"] == 70
+    assert (page["image_count"], page["exhausted"]) == (3, True)
+
+
+def test_what_is_leased_is_not_handed_out_again(lab: Any) -> None:
+    """Until its lease ends."""
+    request_id, execution = started(lab, A)
+
+    first, second = lab.claim(request_id, execution), lab.claim(request_id, execution)
+
+    assert (len(first), second) == (1, [])
+
+
+def test_an_expired_lease_is_claimed_again_with_the_next_attempt(lab: Any) -> None:
+    """A worker that died silently costs time, not the image."""
+    request_id, execution = started(lab, A)
+    lab.claim(request_id, execution)
+    lab.change("UPDATE images SET lease_until = now() - interval '1 second'")
+
+    due = lab.progress(request_id, execution)["due"]
+    [again] = lab.claim(request_id, execution)
+
+    assert (due, again["attempt"]) == (1, 2)
+
+
+def test_an_image_whose_workers_all_got_lost_fails(make_lab: Any) -> None:
+    """With its duplicates, and the batch is sealed by the claim that finds out."""
+    lab = make_lab(INGEST_MAX_ATTEMPTS="1")
+    request_id, execution = started(lab, f"{A} {A}")
+    lab.claim(request_id, execution)
+    lab.change("UPDATE images SET lease_until = now() WHERE status = 'DISPATCHED'")
+
+    claimed = lab.claim(request_id, execution)
+
+    found = lab.rows("SELECT status, code, detail FROM images")
+    assert claimed == []
+    assert found == [{"status": "FAILED", "code": "WORKER_LOST", "detail": "No attempt of 1 reported back."}] * 2
+    assert lab.batch_row(request_id)["status"] == "SEALING"
+
+
+def test_the_deadline_ends_every_open_image(lab: Any) -> None:
+    """Pending and dispatched ones alike."""
+    request_id, execution = started(lab, A, B, f"{B}?3")
+    lab.claim(request_id, execution, max_rows=1)
+    lab.change("UPDATE batches SET deadline_at = now()")
+
+    due = lab.progress(request_id, execution)["due"]
+    claimed = lab.claim(request_id, execution)
+
+    assert (due, claimed) == (3, [])
+    assert lab.rows("SELECT DISTINCT status, code FROM images") == [{"status": "FAILED", "code": "DEADLINE"}]
+    assert lab.finish(request_id, execution).json["status"] == "FAILED"
+
+
+def test_a_page_ends_at_the_rows_asked_for(lab: Any) -> None:
+    """The next page goes on behind it."""
+    request_id, execution = started(lab, *[f"{A}?{n}" for n in range(5)])
+
+    pages = [lab.batch_call(request_id, "claim", execution=execution, max_rows=2).json for _ in range(3)]
+
+    assert [page["image_count"] for page in pages] == [2, 2, 1]
+    assert [page["exhausted"] for page in pages] == [False, False, True]
+
+
+def test_a_page_ends_at_64_kib_of_json(lab: Any) -> None:
+    """Long URLs, even of characters that JSON makes six times longer, never fill an execution's memory."""
+    url = "https://a.example/" + "ü" * 2000
+    request_id, execution = started(lab, *[f"{url}?{n}" for n in range(20)])
+
+    headers = {"Authorization": lab.token("workflow")}
+    sizes = []
+    for _ in range(10):
+        body = {"execution": execution, "max_rows": 100}
+        response = lab.client().post(f"/internal/batches/{request_id}/claim", json=body, headers=headers)
+        sizes.append((len(response.data), json.loads(response.data)["image_count"]))
+
+    assert max(size for size, _ in sizes) <= MAX_PAGE_BYTES
+    assert sum(count for _, count in sizes) == 20
+
+
+def test_no_more_than_the_window_is_in_flight(make_lab: Any) -> None:
+    """Tasks wait in the database, not in the queue, where their leases would run out."""
+    lab = make_lab(INGEST_MAX_IN_FLIGHT="4")
+    request_id, execution = started(lab, *[f"{A}?{n}" for n in range(10)])
+    first = lab.batch_call(request_id, "claim", execution=execution, max_rows=100).json
+    full = lab.progress(request_id, execution)
+    payload = first["rows"][0]["images"][0]["payload"]
+
+    lab.report(payload)
+    roomy = lab.progress(request_id, execution)
+    second = lab.claim(request_id, execution)
+
+    assert (first["image_count"], first["exhausted"]) == (4, True)
+    assert (full["due"], full["next_due_s"]) == (0, 5.0)
+    assert (roomy["due"], len(second)) == (1, 1)
+
+
+def test_parallel_claims_hand_out_each_image_once(lab: Any) -> None:
+    """The sweeper and an execution may claim at the same moment."""
+    request_id, _ = started(lab, *[f"{A}?{n}" for n in range(200)])
+
+    def claim(_: int) -> list[str]:
+        page = claim_page(lab.engine, lab.settings, UUID(request_id), execution=None, max_rows=20)
+        return [image.payload["image_id"] for image in page.images]
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed = [image for images in pool.map(claim, range(12)) for image in images]
+
+    assert (len(claimed), len(set(claimed))) == (200, 200)
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [
+        ("claim", {"max_rows": 10}),
+        ("finish", {"report_uri": "gs://b/o"}),
+        ("fail", {"step": "x", "error": None}),
+        ("release", {}),
+    ],
+)
+def test_only_the_owner_may_act(lab: Any, verb: str, body: dict[str, Any]) -> None:
+    """409 ABORTED NOT_OWNER for any other execution."""
+    request_id, _ = started(lab, A)
+
+    answer = lab.batch_call(request_id, verb, execution=lab.new_execution(), **body)
+
+    assert (answer.code, answer.json["error"]["status"], answer.reason) == (409, "ABORTED", "NOT_OWNER")
+
+
+def test_only_the_owner_may_ask_for_progress(lab: Any) -> None:
+    """The question counts as a sign of life, so it must come from the owner."""
+    request_id, _ = started(lab, A)
+    path = f"/internal/batches/{request_id}/progress"
+    answer = lab.internal("workflow", "GET", path, execution=lab.new_execution())
+    assert (answer.code, answer.reason) == (409, "NOT_OWNER")
+
+
+def test_claims_and_polls_are_signs_of_life(lab: Any) -> None:
+    """The sweeper leaves such a batch alone."""
+    request_id, execution = started(lab, A)
+    lab.change("UPDATE batches SET heartbeat_at = now() - interval '1 hour'")
+    lab.progress(request_id, execution)
+    assert lab.rows("SELECT heartbeat_at > now() - interval '1 minute' AS fresh FROM batches") == [{"fresh": True}]

@@ -1,0 +1,296 @@
+"""Reports of attempts: the first terminal one wins, nothing counts twice, the last image seals once."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from ingest.dispatch.claim import claim_page
+from ingest.dispatch.outcome import record_outcome, retry_delay_s
+from ingest.http.internal_schemas import OutcomeRequest
+
+A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
+TROUBLE = {"outcome": "FAILED", "code": "HTTP_503", "detail": "busy", "transient": True}
+GONE = {"outcome": "FAILED", "code": "HTTP_404", "detail": "not there"}
+
+
+def image(lab: Any, image_id: str) -> dict[str, Any]:
+    """Return the row of an image."""
+    return dict(lab.rows("SELECT * FROM images WHERE id = CAST(:id AS uuid)", id=image_id)[0])
+
+
+def in_progress(lab: Any, *cells: str) -> tuple[str, str, list[dict[str, Any]]]:
+    """Return a batch, its execution and the payloads of its first page."""
+    request_id = lab.submit(*cells)
+    execution = lab.start(request_id)
+    return request_id, execution, lab.claim(request_id, execution)
+
+
+def test_a_success_is_stored_with_its_measures(lab: Any) -> None:
+    """Everything the compressor says is kept and the batch adds the bytes up."""
+    request_id, _, [payload, _] = in_progress(lab, f"{A} {B}")
+
+    lab.report(payload)
+
+    row = image(lab, payload["image_id"])
+    assert (row["status"], row["width"], row["height"], row["bytes_out"]) == ("SUCCEEDED", 10, 20, 400)
+    batch = lab.batch_row(request_id)
+    assert (batch["pending"], batch["succeeded"], batch["bytes_in"], batch["bytes_out"]) == (1, 1, 1000, 400)
+
+
+def test_a_report_that_comes_twice_counts_once(lab: Any) -> None:
+    """The second is answered, changes nothing, and is no error."""
+    request_id, _, [payload, _] = in_progress(lab, f"{A} {B}")
+
+    first, second = lab.report(payload), lab.report(payload)
+
+    assert (first.json["applied"], second.json["applied"]) == (True, False)
+    assert second.json["image_status"] == "SUCCEEDED"
+    assert lab.batch_row(request_id)["pending"] == 1
+
+
+def test_a_failure_cannot_undo_a_success(lab: Any) -> None:
+    """The first terminal outcome wins."""
+    _, _, [payload, _] = in_progress(lab, f"{A} {B}")
+    lab.report(payload)
+
+    answer = lab.report(payload, **GONE)
+
+    assert answer.json == {"applied": False, "image_status": "SUCCEEDED", "batch_status": "PROCESSING"}
+
+
+def test_transient_trouble_brings_the_image_back_later(lab: Any) -> None:
+    """It is pending again, with a time, and the batch does not count it as failed."""
+    request_id, execution, [payload] = in_progress(lab, A)
+
+    answer = lab.report(payload, **TROUBLE, retry_after_s=100)
+
+    assert answer.json == {"applied": True, "image_status": "PENDING", "batch_status": "PROCESSING"}
+    progress = lab.progress(request_id, execution)
+    assert (progress["open"], progress["due"]) == (1, 0)
+    assert 95 < progress["next_due_s"] <= 100
+    assert lab.claim(request_id, execution) == []
+
+
+def test_the_same_trouble_told_twice_does_not_wait_longer(lab: Any) -> None:
+    """A redelivered report of an attempt that is already recorded is a no-op."""
+    _, _, [payload] = in_progress(lab, A)
+    lab.report(payload, **TROUBLE)
+    before = image(lab, payload["image_id"])
+
+    answer = lab.report(payload, **TROUBLE, retry_after_s=200)
+
+    assert answer.json["applied"] is False
+    assert image(lab, payload["image_id"]) == before
+
+
+def test_a_later_attempt_has_a_higher_number_and_another_task(lab: Any) -> None:
+    """So that Cloud Tasks' memory of names does not swallow it."""
+    request_id, execution, [payload] = in_progress(lab, A)
+    lab.report(payload, **TROUBLE)
+    lab.change("UPDATE images SET next_at = now()")
+
+    page = lab.batch_call(request_id, "claim", execution=execution, max_rows=100).json
+
+    again = page["rows"][0]["images"][0]
+    assert (payload["attempt"], again["payload"]["attempt"]) == (1, 2)
+    assert again["task_id"] not in {"", payload["image_id"]}
+
+
+def test_a_stale_failure_cannot_win(lab: Any) -> None:
+    """A permanent failure of an attempt that was given up says nothing about the present one."""
+    request_id, execution, [payload] = in_progress(lab, A)
+    lab.change("UPDATE images SET lease_until = now()")
+    [second] = lab.claim(request_id, execution)
+
+    stale = lab.report(payload, **GONE)
+    current = lab.report(second, **GONE)
+
+    assert (stale.json["applied"], stale.json["image_status"]) == (False, "DISPATCHED")
+    assert (current.json["applied"], current.json["image_status"]) == (True, "FAILED")
+
+
+def test_the_success_of_any_attempt_counts(lab: Any) -> None:
+    """Work that is done is done, whoever did it."""
+    request_id, execution, [payload] = in_progress(lab, A)
+    lab.change("UPDATE images SET lease_until = now()")
+    lab.claim(request_id, execution)
+
+    answer = lab.report(payload)
+
+    assert answer.json == {"applied": True, "image_status": "SUCCEEDED", "batch_status": "SEALING"}
+
+
+def test_an_attempt_that_was_never_handed_out_is_refused(lab: Any) -> None:
+    """It can only be a mistake or a forgery."""
+    _, _, [payload] = in_progress(lab, A)
+    answer = lab.report(payload, attempt=2)
+    assert (answer.code, answer.reason) == (400, "ATTEMPT_UNKNOWN")
+
+
+def test_an_image_of_another_batch_is_not_found(lab: Any) -> None:
+    """Both ids must belong together."""
+    _, _, [payload] = in_progress(lab, A)
+    answer = lab.report(payload, request_id=str(uuid.uuid4()))
+    assert (answer.code, answer.reason) == (404, "IMAGE_NOT_FOUND")
+
+
+def test_a_success_without_an_output_is_refused(lab: Any) -> None:
+    """The database would refuse it too."""
+    _, _, [payload] = in_progress(lab, A)
+    answer = lab.report(payload, output_url=None)
+    assert (answer.code, answer.reason) == (400, "FIELD_INVALID")
+
+
+def test_a_spent_budget_ends_the_image(make_lab: Any) -> None:
+    """The detail keeps what the last attempt said."""
+    lab = make_lab(INGEST_MAX_ATTEMPTS="1")
+    _, _, [payload] = in_progress(lab, A)
+
+    lab.report(payload, **TROUBLE)
+
+    row = image(lab, payload["image_id"])
+    assert (row["status"], row["code"]) == ("FAILED", "ATTEMPTS_EXHAUSTED")
+    assert row["detail"] == "1 attempts; the last one: HTTP_503: busy"
+
+
+def test_one_report_settles_all_equal_urls(lab: Any) -> None:
+    """The duplicates get the output, the counters count each slot, and the batch is sealed."""
+    request_id, _, payloads = in_progress(lab, f"{A} {A}", A)
+
+    answer = lab.report(payloads[0])
+
+    assert len(payloads) == 1
+    assert answer.json["batch_status"] == "SEALING"
+    status = lab.status(request_id)
+    output = f"http://storage.test/{payloads[0]['image_id']}.jpg"
+    assert [product["output_images"] for product in status["products"]] == [f"{output},{output}", output]
+    assert status["counts"] == {"total": 3, "pending": 0, "succeeded": 3, "failed": 0}
+
+
+def test_a_permanent_failure_settles_all_equal_urls(lab: Any) -> None:
+    """Slots are kept: each has its empty place."""
+    request_id, _, [payload] = in_progress(lab, f"{A} {A}")
+
+    lab.report(payload, **GONE)
+
+    status = lab.status(request_id)
+    assert status["products"][0]["output_images"] == ","
+    assert [found["code"] for found in status["products"][0]["images"]] == ["HTTP_404", "HTTP_404"]
+
+
+def test_the_owner_is_woken_once_when_the_last_image_ends(lab: Any) -> None:
+    """The callback is sent after the commit, by the report that sealed the batch."""
+    request_id, _, payloads = in_progress(lab, f"{A} {B}")
+    for payload in [*payloads, *payloads]:
+        lab.report(payload)
+    assert lab.callbacks.sealed == [uuid.UUID(request_id)]
+
+
+def test_rows_do_not_change_after_sealing(lab: Any) -> None:
+    """The report can never disagree with the rows."""
+    _, _, [payload] = in_progress(lab, A)
+    lab.report(payload, **GONE)
+    before = image(lab, payload["image_id"])
+
+    lab.report(payload)
+
+    assert image(lab, payload["image_id"]) == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attempt": 0},
+        {"outcome": "MAYBE"},
+        {"code": "lower"},
+        {"retry_after_s": -1},
+        {"bytes_in": -5},
+        {"width": 2**31},
+        {"detail": "nul\x00"},
+        {"request_id": "x"},
+    ],
+)
+def test_a_malformed_report_is_refused(lab: Any, changes: dict[str, Any]) -> None:
+    """400, and the image is as it was."""
+    _, _, [payload] = in_progress(lab, A)
+    path = f"/internal/images/{payload['image_id']}/outcome"
+    headers = {"Authorization": lab.token("compressor")}
+
+    response = lab.client().put(path, json=lab.outcome_of(payload, **changes), headers=headers)
+
+    assert response.status_code == 400
+    assert image(lab, payload["image_id"])["status"] == "DISPATCHED"
+
+
+def test_waits_grow_are_jittered_and_bounded(lab: Any) -> None:
+    """Exponential with full jitter; Retry-After is a lower bound and is clamped."""
+    delays = [retry_delay_s(lab.settings, attempt, None) for attempt in range(1, 40) for _ in range(20)]
+    assert max(delays) <= 300
+    assert len(set(delays)) > 100
+    assert retry_delay_s(lab.settings, 1, 60) == 60
+    assert retry_delay_s(lab.settings, 1, 1e9) == 300
+
+
+def test_a_hundred_batches_finished_by_two_at_once_are_sealed_once_each(lab: Any) -> None:
+    """The last-image race: two transactions end the two images of a batch at the same moment."""
+    payloads: list[dict[str, Any]] = []
+    for _ in range(100):
+        request_id = uuid.UUID(lab.submit(f"{A} {B}"))
+        page = claim_page(lab.engine, lab.settings, request_id, execution=None, max_rows=100)
+        payloads += [found.payload for found in page.images]
+
+    def report(payload: dict[str, Any]) -> bool:
+        outcome = OutcomeRequest.model_validate(lab.outcome_of(payload)).to_outcome()
+        return record_outcome(lab.engine, lab.settings, uuid.UUID(payload["image_id"]), outcome).sealed
+
+    with ThreadPoolExecutor(8) as pool:
+        sealed = list(pool.map(report, payloads))
+
+    assert sum(sealed) == 100
+    found = lab.rows("SELECT status, pending, succeeded FROM batches")
+    assert found == [{"status": "SEALING", "pending": 0, "succeeded": 2}] * 100
+    late = "SELECT 1 FROM images JOIN batches ON batch = request_id WHERE images.finished_at > batches.sealed_at"
+    assert lab.rows(late) == [], "an image ended after its batch was sealed"
+
+
+def test_shuffled_duplicate_stale_and_contradicting_reports_leave_exact_counters(make_lab: Any) -> None:
+    """Whatever order and however often: every image ends once, every batch is sealed once, and the sums are right."""
+    lab = make_lab(INGEST_MAX_ATTEMPTS="3", INGEST_RETRY_BASE_S="0")
+    chance = random.Random(7)  # a failure must be repeatable
+    ids = [lab.submit(f"{A}?{n} {B}?{n} {A}?{n}", f"{B}?x{n}") for n in range(12)]
+    payloads: list[dict[str, Any]] = []
+    for request_id in ids:
+        for _round in range(3):
+            page = claim_page(lab.engine, lab.settings, uuid.UUID(request_id), execution=None, max_rows=100)
+            payloads += [found.payload for found in page.images]
+            lab.change("UPDATE images SET lease_until = now() WHERE attempt < 3 AND status = 'DISPATCHED'")
+    reports = [
+        (payload, kind) for payload in payloads for kind in chance.choices([{}, GONE, TROUBLE], weights=[3, 1, 2], k=3)
+    ]
+    # Every image is sure to get one outcome of its last attempt.
+    reports += [(payload, TROUBLE) for payload in payloads if payload["attempt"] == 3]
+    chance.shuffle(reports)
+
+    def report(item: tuple[dict[str, Any], dict[str, Any]]) -> bool:
+        payload, kind = item
+        outcome = OutcomeRequest.model_validate(lab.outcome_of(payload, **kind)).to_outcome()
+        return record_outcome(lab.engine, lab.settings, uuid.UUID(payload["image_id"]), outcome).sealed
+
+    with ThreadPoolExecutor(8) as pool:
+        sealed = list(pool.map(report, reports))
+
+    wrong = lab.rows(
+        """
+        SELECT request_id FROM batches WHERE status <> 'SEALING' OR pending <> 0
+            OR succeeded <> (SELECT count(*) FROM images WHERE batch = request_id AND status = 'SUCCEEDED')
+            OR failed <> (SELECT count(*) FROM images WHERE batch = request_id AND status = 'FAILED')
+            OR bytes_in <> (SELECT coalesce(sum(bytes_in), 0) FROM images
+                            WHERE batch = request_id AND status = 'SUCCEEDED')
+        """
+    )
+    assert (wrong, sum(sealed)) == ([], 12)

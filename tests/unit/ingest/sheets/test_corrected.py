@@ -1,0 +1,158 @@
+"""Before anything runs: what a check answers, what a corrected sheet looks like, and that neither leaves a trace."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from unit.ingest.sheets.dialect_corpus import SAVED, WRITTEN, Dialect
+
+A, B = "https://a.example/1.jpg", "https://b.example/2.jpg"
+HEADER = "S. No.,Product Name,Input Image Urls"
+GOOD = f'{HEADER}\n1,Lamp,"{A}, {B}"\n2,Chair,{A}\n3,Desk,\n'
+BAD = f"{HEADER}\n1,Lamp,{A}\n2,Chair,ftp://x/y\n3,Desk,{A},red\n4\n"
+TABLES = ("batches", "rows", "images", "outbox", "idempotency_keys")
+
+
+def traces(lab: Any) -> int:
+    """Return how many rows all tables hold together, plus the tasks that were made."""
+    counted = [lab.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in TABLES]
+    return sum(counted) + lab.tasks.calls
+
+
+def corrected(lab: Any, sheet: str | bytes, **form: str) -> list[list[str]]:
+    """Return the cells of the corrected sheet."""
+    content = sheet.encode() if isinstance(sheet, str) else sheet
+    data = {**form, "file": (io.BytesIO(content), "x.csv")}
+    response = lab.client().post("/corrected_sheet", data=data)
+    assert response.status_code == 200, response.get_data(as_text=True)
+    return list(csv.reader(io.StringIO(response.get_data().decode("utf-8-sig"), newline=""), strict=True))
+
+
+def test_a_check_counts_what_an_upload_would_make(lab: Any) -> None:
+    """Rows, images, unique URLs, hosts, columns, dialect."""
+    answer = lab.upload(GOOD, validate_only="true", quality="70")
+
+    told = answer.json
+    assert (answer.code, told["valid"], told["total_rows"], told["total_images"]) == (200, True, 3, 3)
+    assert (told["unique_urls"], told["unique_images"], told["host_count"]) == (2, 2, 2)
+    assert told["hosts"] == [{"host": "a.example", "images": 2}, {"host": "b.example", "images": 1}]
+    assert told["columns"] == {"serial": ["S. No."], "name": ["Product Name"], "urls": ["Input Image Urls"]}
+    assert told["options"]["quality"] == 70
+    assert [(warning["row"], warning["code"]) for warning in told["warnings"]] == [(4, "NO_URLS")]
+
+
+def test_without_experience_an_estimate_is_an_assumption(make_lab: Any) -> None:
+    """Two images that differ; the busiest host sets the time."""
+    lab = make_lab(INGEST_HOST_RATE="0.5")
+    told = lab.upload(GOOD, validate_only="true").json["estimate"]
+    assert told == {"bytes_in": 1_000_000, "bytes_out": 400_000, "seconds": 4, "learned": False}
+
+
+def test_an_estimate_learns_from_what_the_batches_before_took(lab: Any) -> None:
+    """Bytes of a mean image, times the images that differ; a batch of somebody else teaches nothing."""
+    lab.finish_all(lab.submit(A))
+    other = lab.submit(B)
+    lab.finish_all(other)
+    lab.change("UPDATE batches SET owner = 'alice', bytes_in = 999999 WHERE request_id = :id", id=other)
+
+    told = lab.upload(GOOD, validate_only="true").json["estimate"]
+
+    assert told == {"bytes_in": 2000, "bytes_out": 800, "seconds": 1, "learned": True}
+
+
+def test_a_sheet_without_images_takes_nothing(lab: Any) -> None:
+    """No host, no time."""
+    told = lab.upload(f"{HEADER}\n1,Lamp,\n", validate_only="true").json["estimate"]
+    assert told == {"bytes_in": 0, "bytes_out": 0, "seconds": 0, "learned": False}
+
+
+def test_a_check_has_the_documented_shape(lab: Any) -> None:
+    """The model is closed."""
+    document = lab.get("/openapi.json").json
+    schema = document["paths"]["/upload"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    answer = lab.upload(BAD, validate_only="true", on_invalid="skip").json
+    Draft202012Validator(schema | {"components": document["components"]}).validate(answer)
+
+
+def test_a_check_answers_the_errors_of_the_real_call(lab: Any) -> None:
+    """Word for word, request id apart."""
+    checked, real = lab.upload(BAD, validate_only="1"), lab.upload(BAD)
+    for answer in (checked, real):
+        answer.json["error"]["details"] = [
+            detail for detail in answer.json["error"]["details"] if "RequestInfo" not in detail["@type"]
+        ]
+    assert (checked.code, checked.json) == (real.code, real.json)
+
+
+@pytest.mark.parametrize("sheet", [GOOD, BAD])
+def test_a_check_leaves_no_trace(lab: Any, sheet: str) -> None:
+    """No row, no task, and the Idempotency-Key stays free for the real call."""
+    lab.upload(sheet, validate_only="true", headers={"Idempotency-Key": "k"})
+    corrected(lab, sheet)
+    assert traces(lab) == 0
+
+
+def test_a_check_may_be_asked_for_in_the_query(lab: Any) -> None:
+    """Beside a form as beside JSON."""
+    data = {"file": (io.BytesIO(GOOD.encode()), "x.csv")}
+    form = lab.client().post("/upload?validate_only=true", data=data)
+    items = lab.client().post("/upload?validate_only=true", json={"items": [{"urls": [A]}]})
+    assert (form.status_code, items.status_code, traces(lab)) == (200, 200, 0)
+
+
+@pytest.mark.parametrize("query", ["?dry_run=true", "?validate_only=perhaps", "?validate_only=1&validate_only=0"])
+def test_a_bad_query_is_refused(lab: Any, query: str) -> None:
+    """A check that is misspelled must not become a batch."""
+    response = lab.client().post(f"/upload{query}", data={"file": (io.BytesIO(GOOD.encode()), "x.csv")})
+    assert (response.status_code, traces(lab)) == (400, 0)
+
+
+def test_a_field_in_body_and_query_is_refused(lab: Any) -> None:
+    """Nobody has to guess which one counts."""
+    data = {"file": (io.BytesIO(GOOD.encode()), "x.csv"), "validate_only": "false"}
+    form = lab.client().post("/upload?validate_only=true", data=data)
+    items = lab.client().post("/upload?on_invalid=skip", json={"items": [{"urls": [A]}], "on_invalid": "reject"})
+    assert (form.status_code, items.status_code, traces(lab)) == (400, 400, 0)
+
+
+def test_the_corrected_sheet_has_every_cell_and_what_is_wrong(lab: Any) -> None:
+    """The problems stand behind their rows, each with its code."""
+    header, *rows = corrected(lab, BAD)
+
+    assert header == ["S. No.", "Product Name", "Input Image Urls", "Problems"]
+    assert rows[0] == ["1", "Lamp", A, ""]
+    assert rows[1][:3] == ["2", "Chair", "ftp://x/y"]
+    assert rows[1][3].startswith("URL_INVALID: Input Image Urls: ")
+    assert rows[2][:3] == ["3", "Desk", f"{A},red"]
+    assert [row[3].partition(":")[0] for row in rows] == ["", "URL_INVALID", "LONG_ROW", "SHORT_ROW"]
+
+
+@pytest.mark.parametrize("case", [*SAVED, *WRITTEN], ids=lambda case: case.name)
+def test_a_corrected_sheet_means_the_same_and_needs_no_correction(lab: Any, case: Dialect) -> None:
+    """Whatever it was saved as: UTF-8 with commas, each list of URLs in one cell, nothing left to repair."""
+    client = lab.client()
+    first = client.post("/corrected_sheet", data={"file": (io.BytesIO(case.body), "x.csv")}).get_data()
+
+    checked = lab.upload(first, validate_only="true").json
+
+    urls = sum(len(row[3]) for row in case.rows)
+    assert (checked["total_rows"], checked["total_images"]) == (len(case.rows), urls)
+    assert {warning["code"] for warning in checked["warnings"]} <= {"NO_URLS", "AMBIGUOUS_URLS", "OUTPUT_REPLACED"}
+
+
+def test_correcting_twice_adds_one_column(lab: Any) -> None:
+    """The column of an earlier copy is filled anew."""
+    once = "\r\n".join(",".join(cells) for cells in corrected(lab, f"{HEADER}\n1,Lamp,{A}\n"))
+    assert corrected(lab, once) == [["S. No.", "Product Name", "Input Image Urls", "Problems"], ["1", "Lamp", A, ""]]
+
+
+def test_a_sheet_without_our_columns_cannot_be_corrected(lab: Any) -> None:
+    """What concerns the whole sheet is answered as it is for an upload."""
+    response = lab.client().post("/corrected_sheet", data={"file": (io.BytesIO(b"a,b\n1,2\n"), "x.csv")})
+    assert response.status_code == 400
+    assert response.json["error"]["details"][0]["reason"] == "SHEET_INVALID"

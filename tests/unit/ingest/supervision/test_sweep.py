@@ -1,0 +1,239 @@
+"""What the sweeper finds: lost hints, dead executions, silent workers, batches that nobody supervises."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from contract.schemas import assert_matches
+from unit.awkward_plans import plan_awkwardly
+
+A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
+SILENT = "UPDATE batches SET heartbeat_at = now() - interval '1 hour'"
+TROUBLE = {"outcome": "FAILED", "code": "HTTP_503", "detail": "busy", "transient": True}
+
+
+def test_a_sweep_of_a_tidy_house_finds_nothing(lab: Any) -> None:
+    """Every count is 0."""
+    lab.finish_all(lab.submit(A))
+    assert set(lab.sweep().values()) == {0}
+
+
+def test_a_start_hint_that_could_not_be_sent_is_sent_later(lab: Any) -> None:
+    """With a new task name, because the first may have arrived all the same."""
+    lab.tasks.down = True
+    request_id = lab.submit(A)
+    lab.tasks.down = False
+    lab.change("UPDATE outbox SET next_at = now()")
+
+    swept = lab.sweep()
+
+    assert swept["started"] == 1
+    assert lab.tasks.bodies("/process") == [{"request_id": request_id}]
+    assert lab.rows("SELECT * FROM outbox") == []
+
+
+def test_an_outbox_entry_waits_for_cloud_tasks(lab: Any) -> None:
+    """A sweep that cannot send leaves it for the next."""
+    lab.tasks.down = True
+    lab.submit(A)
+    lab.change("UPDATE outbox SET next_at = now()")
+
+    swept = lab.sweep()
+
+    assert (swept["started"], swept["postponed"]) == (0, 1)
+    assert [row["kind"] for row in lab.rows("SELECT kind FROM outbox")] == ["start"]
+
+
+def test_a_batch_without_execution_gets_one(lab: Any) -> None:
+    """When the start task was lost."""
+    request_id = lab.submit(A)
+    lab.change(SILENT)
+
+    assert lab.sweep()["restarted"] == 1
+    assert lab.batch_row(request_id)["execution"] == lab.executions.created[0][1]
+
+
+def test_a_young_batch_is_left_alone(lab: Any) -> None:
+    """Its task is probably on its way."""
+    lab.submit(A)
+    assert lab.sweep()["restarted"] == 0
+
+
+def test_a_dead_execution_is_replaced(lab: Any) -> None:
+    """Silent and not alive: the batch gets a new one, and the death counts as a failure."""
+    request_id = lab.submit(A)
+    lab.executions.live.remove(lab.start(request_id))
+    lab.change(SILENT)
+
+    assert lab.sweep()["restarted"] == 1
+    row = lab.batch_row(request_id)
+    assert (row["execution"], row["failures"]) == (lab.executions.created[0][1], 1)
+
+
+def test_a_silent_execution_that_lives_is_left_alone(lab: Any) -> None:
+    """A report may take half an hour."""
+    request_id = lab.submit(A)
+    execution = lab.start(request_id)
+    lab.report(lab.claim(request_id, execution)[0])
+    lab.change(SILENT)
+
+    swept = lab.sweep()
+
+    assert (swept["restarted"], swept["supervised"]) == (0, 0)
+    assert (lab.batch_row(request_id)["execution"], lab.reporter.published) == (execution, [])
+
+
+def test_without_workflows_the_sweeper_brings_a_batch_to_its_end(lab: Any) -> None:
+    """Claim, tasks, report, finish, notify: the same calls, the same task names."""
+    lab.executions.down = True
+    request_id = lab.submit(f"{A} {A}", B)
+    lab.change(SILENT)
+    first = lab.sweep()
+    payloads = lab.tasks.bodies("/compress")
+    outcomes = [lab.report(payload).json["batch_status"] for payload in payloads]
+    lab.change(SILENT)
+
+    second = lab.sweep()
+
+    assert (first["supervised"], second["supervised"], second["notified"]) == (1, 1, 1)
+    assert outcomes == ["PROCESSING", "SEALING"]
+    assert lab.status(request_id)["status"] == "COMPLETED"
+    assert [notice["status"] for notice in lab.reporter.notified] == ["PENDING", "PROCESSING", "COMPLETED"]
+    notified = lab.reporter.notified[-1]
+    assert (notified["status"], notified["message"]) == ("COMPLETED", "Compression done")
+    assert notified["download_url"] == f"http://reporter.test/reports/{request_id}/output.csv"
+
+
+def test_the_notification_of_the_sweeper_keeps_its_contract(lab: Any) -> None:
+    """It is what the workflow would have sent."""
+    lab.finish_all(lab.submit(A))
+    lab.change("UPDATE outbox SET next_at = now()")
+
+    lab.sweep()
+
+    assert_matches("notification_request", lab.reporter.notified[-1])
+
+
+def test_executions_that_keep_dying_are_done_without(make_lab: Any) -> None:
+    """After the budget of failures the sweeper supervises by itself."""
+    lab = make_lab(INGEST_MAX_EXECUTION_FAILURES="1")
+    request_id = lab.submit(A)
+    lab.executions.live.remove(lab.start(request_id))
+    lab.change(SILENT)
+
+    swept = lab.sweep()
+
+    assert (swept["restarted"], swept["supervised"]) == (0, 1)
+    assert len(lab.tasks.bodies("/compress")) == 1
+
+
+def test_an_image_whose_task_could_not_be_created_is_given_back(lab: Any) -> None:
+    """Soon, not only when its lease ends, and without using up its budget."""
+    lab.executions.down = True
+    lab.submit(A)
+    lab.tasks.down = True
+    lab.change(SILENT)
+
+    swept = lab.sweep()
+
+    assert swept["postponed"] >= 1
+    [row] = lab.rows("SELECT status, attempt, attempt_limit, next_at > now() AS later FROM images")
+    assert row == {"status": "PENDING", "attempt": 1, "attempt_limit": 6, "later": True}
+
+
+def test_a_batch_past_its_deadline_is_ended(lab: Any) -> None:
+    """Its owner is woken."""
+    request_id = lab.submit(A)
+    lab.start(request_id)
+    lab.change("UPDATE batches SET deadline_at = now()")
+
+    assert lab.sweep()["settled"] == 1
+    assert lab.batch_row(request_id)["status"] == "SEALING"
+    assert [str(found) for found in lab.callbacks.sealed] == [request_id]
+
+
+def test_expired_leases_are_returned(lab: Any) -> None:
+    """So that the next claim finds them."""
+    request_id = lab.submit(A)
+    lab.claim(request_id, lab.start(request_id))
+    lab.change("UPDATE images SET lease_until = now()")
+
+    assert lab.sweep()["settled"] == 1
+    assert lab.rows("SELECT status, attempt FROM images") == [{"status": "PENDING", "attempt": 1}]
+
+
+def test_a_report_that_the_reporter_cannot_write_is_asked_for_again(lab: Any) -> None:
+    """The batch stays SEALING meanwhile."""
+    lab.executions.down = True
+    request_id = lab.upload("Product Name,Input Image Urls\nx,\n").json["request_id"]
+    lab.reporter.down = True
+    lab.change(SILENT)
+    first = lab.sweep()
+    lab.reporter.down = False
+
+    second = lab.sweep()
+
+    assert (first["supervised"], second["supervised"]) == (0, 1)
+    # The end was told when there was a report, not before.
+    assert (first["notified"], second["notified"]) == (0, 1)
+    assert lab.reporter.notified[-1]["download_url"]
+    assert lab.batch_row(request_id)["status"] == "COMPLETED"
+
+
+def test_a_notification_waits_for_the_reporter(lab: Any) -> None:
+    """Nobody loses the news because the reporter was away."""
+    lab.finish_all(lab.submit(A))
+    lab.reporter.down = True
+    lab.change("UPDATE outbox SET next_at = now()")
+    first = lab.sweep()
+    lab.reporter.down = False
+    lab.change("UPDATE outbox SET next_at = now()")
+
+    second = lab.sweep()
+
+    assert (first["notified"], second["notified"]) == (0, 1)
+    assert [notice["status"] for notice in lab.reporter.notified] == ["PENDING", "PROCESSING", "COMPLETED"]
+
+
+def test_expired_keys_are_forgotten(lab: Any) -> None:
+    """Idempotency is promised for a day."""
+    lab.upload("Product Name,Input Image Urls\nx,\n", headers={"Idempotency-Key": "k"})
+    lab.change("UPDATE idempotency_keys SET expires_at = now()")
+    assert lab.sweep()["keys_expired"] == 1
+
+
+def test_expired_keys_are_forgotten_page_by_page(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the database plans it: a backlog is worked off sweep by sweep and never in one long statement."""
+    monkeypatch.setattr("ingest.supervision.sweep._MAX_KEYS", 2)
+    for number in range(3):
+        lab.upload("Product Name,Input Image Urls\nx,\n", headers={"Idempotency-Key": f"k{number}"})
+    lab.change("UPDATE idempotency_keys SET expires_at = now()")
+    plan_awkwardly(lab.engine)
+
+    assert [lab.sweep()["keys_expired"] for _ in range(3)] == [2, 1, 0]
+
+
+def test_two_sweeps_at_once_do_each_thing_once(lab: Any) -> None:
+    """Outbox entries are leased and tasks have names."""
+    lab.tasks.down = True
+    ids = [lab.submit(f"{A}?{n}") for n in range(10)]
+    lab.tasks.down = False
+    lab.change("UPDATE outbox SET next_at = now()")
+
+    with ThreadPoolExecutor(2) as pool:
+        swept = list(pool.map(lambda _: lab.sweep(), range(2)))
+
+    assert sum(found["started"] for found in swept) == 10
+    assert sorted(body["request_id"] for body in lab.tasks.bodies("/process")) == sorted(ids)
+
+
+def test_a_counter_that_failed_to_seal_is_repaired(lab: Any) -> None:
+    """Belt and braces: a batch without open images never stays open."""
+    request_id = lab.submit(A)
+    lab.change("UPDATE images SET status = 'FAILED', code = 'X'")
+    lab.change("UPDATE batches SET pending = 0, failed = 1")
+    assert lab.sweep()["sealed"] == 1
+    assert lab.batch_row(request_id)["status"] == "SEALING"
