@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contract import deployment as d
 from contract.test_deployment import container_environment
+from support import deployment_files as d
 
 USER = 10001
 STAND_IN = "localhost/pressroom-stand-in:bookworm"

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
-from contract.schemas import assert_matches
 from localcloud.workflows.connectors.registry import connector_methods
 from localcloud.workflows.loader import load_program
 from localcloud.workflows.runtime.failure import ExecutionFailedError
 from localcloud.workflows.runtime.host import Host, HttpRequest, HttpResponse
 from localcloud.workflows.runtime.interpreter import run_program
 from localcloud.workflows.runtime.scripted_host import LeapingClock, make_host
+from support.payload_schemas import assert_matches
 
 SOURCE = Path(__file__).resolve().parents[2] / "workflows/batch.yaml"
 REQUEST_ID = "0b0f2a52-5e0e-4a53-9d1f-6a4a9f6f2f10"

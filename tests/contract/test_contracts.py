@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from contract.schemas import CONTRACTS
+from support.payload_schemas import CONTRACTS
 
 SCHEMAS = sorted(CONTRACTS.glob("*.schema.json"))
 

@@ -15,9 +15,9 @@ import yaml
 from sqlalchemy import make_url
 
 from chassis.settings import settings_rows
-from contract import deployment as d
-from contract.hcl import Expression
-from contract.service_apps import SETTINGS, app_of, internal_routes, settings_from
+from support import deployment_files as d
+from support.service_apps import SETTINGS, app_of, internal_routes, settings_from
+from support.terraform_files import Expression
 
 SECRET_VALUES = {
     "ingest-database-url": f"postgresql://ingest:00ff@/pressroom_ingest?host=/cloudsql/{d.PROJECT}:{d.LOCATION}:pressroom",

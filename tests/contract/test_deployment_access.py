@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from contract import deployment as d
-from contract.hcl import Block, Expression
-from contract.service_apps import app_of, internal_routes, public_routes
 from contract.test_deployment import settings_of
+from support import deployment_files as d
+from support.service_apps import app_of, internal_routes, public_routes
+from support.terraform_files import Block, Expression
 
 EVERYONE = {"allUsers", "allAuthenticatedUsers"}
 

@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from contract import deployment as d
 from contract.test_deployment import container_environment
 from localcloud.stack.dockerfile import command_from_dockerfile
+from support import deployment_files as d
 
 CONTEXT = d.ROOT / "services"
 

@@ -11,8 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from contract import deployment as d
-from contract.workflow_steps import count_steps
+from support import deployment_files as d
+from support.workflow_steps import count_steps
 
 FOLDER = d.ROOT / "infra/cost"
 

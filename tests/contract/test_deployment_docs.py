@@ -13,8 +13,8 @@ import pytest
 
 import ingest.migrate
 import reporter.migrate
-from contract import deployment as d
 from localcloud.stack.postgres import Postgres
+from support import deployment_files as d
 
 DOCS = d.ROOT / "docs"
 PAGES = ("deploy.md", "operate.md", "cost.md", "scaling.md")

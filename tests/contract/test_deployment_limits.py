@@ -7,9 +7,9 @@ import re
 import pytest
 import yaml
 
-from contract import deployment as d
-from contract.hcl import Expression
-from contract.service_apps import SETTINGS
+from support import deployment_files as d
+from support.service_apps import SETTINGS
+from support.terraform_files import Expression
 
 RESERVED_CONNECTIONS = 3
 """PostgreSQL keeps them for superusers (superuser_reserved_connections)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contract.hcl import Block, Expression, HclError, read
+from support.terraform_files import Block, Expression, HclError, read
 
 
 def test_blocks_arguments_and_written_values_are_read() -> None:

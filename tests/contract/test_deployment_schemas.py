@@ -20,8 +20,8 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from contract import deployment as d
-from contract.hcl import Block
+from support import deployment_files as d
+from support.terraform_files import Block
 
 DATA = d.ROOT / "tests/data"
 META = {"count", "for_each", "depends_on", "provider"}

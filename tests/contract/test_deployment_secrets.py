@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from contract import deployment as d
-from contract.service_apps import SETTINGS, settings_from
+from support import deployment_files as d
+from support.service_apps import SETTINGS, settings_from
 
 _GCLOUD = """#!/bin/sh
 # Answers as gcloud does: a version or user is listed once it was added.

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from compressor.failpoints import Failpoint as CompressorFailpoint
-from contract import deployment as d
 from ingest.failpoints import Failpoint as IngestFailpoint
 from reporter.failpoints import Failpoint as ReporterFailpoint
+from support import deployment_files as d
 
 ROOT = Path(__file__).parents[2]
 DECLARED: dict[str, type[StrEnum]] = {

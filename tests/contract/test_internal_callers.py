@@ -19,13 +19,13 @@ from flask import Flask
 
 from chassis.auth.api_keys import new_key
 from chassis.settings import SettingsError
-from contract import deployment as d
-from contract.service_apps import SETTINGS, app_of
 from contract.test_deployment import SECRET_VALUES
 from localcloud.core.clock import SystemClock as IssuerClock
 from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.identity.engine.keys import generate_signing_key
-from scripted_origin import ScriptedOrigin, answer
+from support import deployment_files as d
+from support.scripted_origin import ScriptedOrigin, answer
+from support.service_apps import SETTINGS, app_of
 
 ADMIN = new_key(owner="root", scopes=["admin"])
 ANY_ID = "00000000-0000-4000-8000-000000000000"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.service_apps import SETTINGS
+from support.service_apps import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_LIMITS = {

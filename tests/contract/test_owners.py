@@ -30,9 +30,8 @@ from reporter.migrate import migrate
 from reporter.settings import ReporterSettings
 from reporter.state.reports import Report, record_report
 from reporter.wsgi import assemble
-from scripted_origin import ScriptedOrigin, answer
-from unit.ingest.lab import Lab, sheet_of
-from unit.reporter.world import (
+from support.ingest_service import Lab, sheet_of
+from support.reporter_service import (
     INGEST,
     ROOT_URL,
     SCHEDULER,
@@ -43,6 +42,7 @@ from unit.reporter.world import (
     NamedTokens,
     notification,
 )
+from support.scripted_origin import ScriptedOrigin, answer
 
 ALICE, BOB, ROOT = (
     new_key(owner="alice", scopes=["read", "write"]),

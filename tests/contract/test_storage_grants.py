@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contract import deployment as d
-from contract.hcl import Expression
+from support import deployment_files as d
+from support.terraform_files import Expression
 
 MAY = {
     # https://cloud.google.com/storage/docs/access-control/iam-roles; none of them has storage.objects.delete, which

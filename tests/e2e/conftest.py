@@ -12,11 +12,11 @@ import pytest
 from samples.demo import STACK_FILE, without_samples
 from samples.receiver import Receiver
 
-from e2e.crash_bench import IMAGES, Bench, Result, running_bench
-from e2e.shop import Shop
 from localcloud.stack.blocking import Stack
 from localcloud.stack.config import StackConfig, load_stack_config
 from localcloud.stack.free_ports import free_ports
+from support.killed_stack import IMAGES, Bench, Result, running_bench
+from support.shop import Shop
 
 IMPATIENT = {
     # Nothing but time limits differ from the defaults, so that lost hints are noticed in seconds.

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from contract.schemas import assert_matches
-from e2e.shop import Shop
 from localcloud.stack.blocking import Stack
+from support.payload_schemas import assert_matches
+from support.shop import Shop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

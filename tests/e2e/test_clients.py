@@ -20,8 +20,8 @@ from samples.demo import ROOT
 from samples.origin import Origin
 from samples.photos import encoded, photo
 
-from e2e.shop import Shop, eventually, sheet_of
 from localcloud.stack.blocking import Stack
+from support.shop import Shop, eventually, sheet_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

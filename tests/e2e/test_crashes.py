@@ -7,8 +7,8 @@ from samples.catalogue import SampleFile
 from samples.origin import Origin
 from samples.photos import encoded, photo
 
-from e2e.shop import FINAL, Shop, eventually, sheet_of
 from localcloud.stack.blocking import Stack
+from support.shop import FINAL, Shop, eventually, sheet_of
 
 IMAGES = 300
 PER_ROW = 3

@@ -12,9 +12,9 @@ from enum import StrEnum
 import pytest
 
 from compressor.failpoints import Failpoint as CompressorFailpoint
-from e2e.crash_bench import DECLARED, IMAGES, Bench, Result, check
 from ingest.failpoints import Failpoint as IngestFailpoint
 from reporter.failpoints import Failpoint as ReporterFailpoint
+from support.killed_stack import DECLARED, IMAGES, Bench, Result, check
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

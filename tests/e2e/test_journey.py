@@ -21,10 +21,10 @@ from samples.origin import Origin
 from samples.photos import encoded, photo
 from samples.receiver import Receiver
 
-from contract.schemas import assert_matches
 from e2e.conftest import running_stack
-from e2e.shop import FINAL, Shop, eventually, sheet_of
 from localcloud.stack.blocking import Stack
+from support.payload_schemas import assert_matches
+from support.shop import FINAL, Shop, eventually, sheet_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from e2e.crash_bench import Bench, Result, check
-from e2e.shop import eventually
+from support.killed_stack import Bench, Result, check
+from support.shop import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

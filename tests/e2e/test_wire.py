@@ -13,12 +13,12 @@ from samples.origin import Origin
 from samples.photos import encoded, photo
 from samples.receiver import Receiver
 
-from contract.schemas import assert_matches, validator
 from e2e.conftest import running_stack
-from e2e.shop import Shop, eventually, sheet_of
-from e2e.tap import Crossing, Tap
 from localcloud.stack.blocking import Stack
 from localcloud.stack.config import StackConfig
+from support.payload_schemas import assert_matches, validator
+from support.recording_proxy import Crossing, Tap
+from support.shop import Shop, eventually, sheet_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

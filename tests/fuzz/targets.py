@@ -18,7 +18,6 @@ from typing import Any
 
 from PIL import Image
 
-import images
 from chassis.clock import SystemClock
 from chassis.egress.address_policy import is_public
 from chassis.egress.client import Egress, EgressError, EgressFault, EgressPolicy
@@ -29,6 +28,7 @@ from ingest.sheets.intake import SheetRequest, read_sheet
 from ingest.sheets.model import OnInvalid, SheetError, SheetLimits
 from localcloud.workflows.loader import load_program
 from localcloud.workflows.source.errors import SourceError
+from support import pictures
 
 _SHEET_LIMITS = SheetLimits(max_bytes=100_000, max_rows=1000, max_images=1000, max_urls_per_cell=100, max_columns=200)
 
@@ -110,20 +110,20 @@ def check_image(data: bytes) -> None:
 
 def image_seeds() -> Sequence[bytes]:
     """Return small pictures of every format and colour type that is read."""
-    photo = images.photo(48, 32)
+    photo = pictures.photo(48, 32)
     return [
-        *(images.encoded(photo, name) for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")),
-        images.encoded(photo, "JPEG", progressive=True),
-        images.encoded(photo.convert("P"), "PNG"),
-        images.oriented_jpeg(6),
-        images.located_jpeg(images.quadrants(32, 16)),
-        images.cmyk_jpeg((10, 20, 30, 40), size=(16, 16)),
-        images.ycck_jpeg((10, 20, 30, 40), size=(16, 16)),
-        images.sixteen_bit_png(16, 4),
-        images.encoded(images.alpha_ramp(16, 4), "PNG"),
-        images.animation("GIF", size=(16, 8)),
-        images.animation("WEBP", size=(16, 8)),
-        images.polyglot_jpeg(),
+        *(pictures.encoded(photo, name) for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")),
+        pictures.encoded(photo, "JPEG", progressive=True),
+        pictures.encoded(photo.convert("P"), "PNG"),
+        pictures.oriented_jpeg(6),
+        pictures.located_jpeg(pictures.quadrants(32, 16)),
+        pictures.cmyk_jpeg((10, 20, 30, 40), size=(16, 16)),
+        pictures.ycck_jpeg((10, 20, 30, 40), size=(16, 16)),
+        pictures.sixteen_bit_png(16, 4),
+        pictures.encoded(pictures.alpha_ramp(16, 4), "PNG"),
+        pictures.animation("GIF", size=(16, 8)),
+        pictures.animation("WEBP", size=(16, 8)),
+        pictures.polyglot_jpeg(),
     ]
 
 

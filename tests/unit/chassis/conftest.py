@@ -11,7 +11,7 @@ import pytest
 
 from localcloud.core.clock import SystemClock as IssuerClock
 from localcloud.identity.engine.issuer import TokenIssuer
-from scripted_origin import ScriptedOrigin, answer
+from support.scripted_origin import ScriptedOrigin, answer
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import pytest
 
 from chassis.errors import ApiError, Status
 from chassis.peer_service import InternalService
-from scripted_origin import Exchange, ScriptedOrigin, answer, head, raw, redirect, silent
+from support.scripted_origin import Exchange, ScriptedOrigin, answer, head, raw, redirect, silent
 
 JSON = [("Content-Type", "application/json")]
 

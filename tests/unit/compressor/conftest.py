@@ -16,7 +16,10 @@ import pytest
 from chassis.clock import SystemClock
 from compressor.sandbox.pool import CodecPool
 from compressor.wsgi import assemble, new_codec
-from compressor_rig import (
+from localcloud.core.clock import SystemClock as IssuerClock
+from localcloud.identity.engine.issuer import TokenIssuer
+from localcloud.stack.storage import Storage
+from support.compressor_service import (
     AUDIENCE,
     COMPRESSOR_ACCOUNT,
     TASKS_ACCOUNT,
@@ -27,10 +30,7 @@ from compressor_rig import (
     make_settings,
     storage_client,
 )
-from localcloud.core.clock import SystemClock as IssuerClock
-from localcloud.identity.engine.issuer import TokenIssuer
-from localcloud.stack.storage import Storage
-from scripted_origin import ScriptedOrigin, answer
+from support.scripted_origin import ScriptedOrigin, answer
 
 FLAVOR = [("Metadata-Flavor", "Google"), ("Content-Type", "text/plain")]
 

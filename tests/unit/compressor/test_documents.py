@@ -15,7 +15,7 @@ from compressor.errors import Reason
 from compressor.http.routes import CompressOptions, CompressRequest
 from compressor.images.model import Animated, Metadata, Note, Options, OutcomeCode, OutputFormat
 from compressor.settings import CompressorSettings
-from compressor_rig import CONTRACTS, Service, make_settings
+from support.compressor_service import CONTRACTS, Service, make_settings
 
 FOLDER = Path(__file__).parents[3] / "services" / "compressor"
 README = (FOLDER / "README.md").read_text()

@@ -12,11 +12,11 @@ from typing import Any
 import psutil
 import requests
 
-import images
-from compressor_process import docker_command, wait_for_family, wait_until_healthy
-from compressor_rig import AUDIENCE, TASKS_ACCOUNT, RecordingIngest, task
 from localcloud.identity.engine.issuer import TokenIssuer
-from scripted_origin import Exchange, ScriptedOrigin, answer
+from support import pictures
+from support.compressor_process import docker_command, wait_for_family, wait_until_healthy
+from support.compressor_service import AUDIENCE, TASKS_ACCOUNT, RecordingIngest, task
+from support.scripted_origin import Exchange, ScriptedOrigin, answer
 
 
 def test_a_terminated_service_finishes_the_image_in_hand(
@@ -28,7 +28,7 @@ def test_a_terminated_service_finishes_the_image_in_hand(
     def held(exchange: Exchange) -> None:
         arrived.set()
         release.wait(10)
-        answer(images.photo_jpeg(64, 48))(exchange)
+        answer(pictures.photo_jpeg(64, 48))(exchange)
 
     body = task(origin.on("/a.jpg", held))
     url = f"http://127.0.0.1:{environment['PORT']}"

@@ -18,7 +18,7 @@ from ingest.migrate import upgrade
 from localcloud.core.clock import SystemClock as IssuerClock
 from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.stack.postgres import Postgres
-from unit.ingest.lab import Lab
+from support.ingest_service import Lab
 
 
 def free_port() -> int:

@@ -20,7 +20,7 @@ from reporter.app import create_app
 from reporter.migrate import migrate
 from reporter.settings import ReporterSettings
 from reporter.wsgi import assemble
-from unit.reporter.world import (
+from support.reporter_service import (
     INGEST,
     ROOT_URL,
     SCHEDULER,

@@ -28,7 +28,7 @@ from reporter.migrate import migrate
 from reporter.settings import ReporterSettings
 from reporter.state.tables import metadata
 from reporter.wsgi import build
-from unit.reporter.world import World
+from support.reporter_service import World
 
 DELIVERY_OF_THE_FIRST_RELEASE = """
     INSERT INTO deliveries (id, request_id, generation, type, url, url_sha256, message_id, body, state,

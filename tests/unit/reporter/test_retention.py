@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from reporter.state import tables
-from unit.awkward_plans import plan_awkwardly
-from unit.reporter.world import SCHEDULER, Subscriber, World
+from support.query_plans import plan_awkwardly
+from support.reporter_service import SCHEDULER, Subscriber, World
 
 DAY_S = 86_400
 

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from localcloud.identity.engine.issuer import TokenIssuer
-from scripted_origin import ScriptedOrigin
+from support.scripted_origin import ScriptedOrigin
 from unit.chassis.auth.test_oidc import call, make_app, minted
 
 

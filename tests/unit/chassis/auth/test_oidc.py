@@ -15,7 +15,7 @@ from chassis.clock import Clock, SystemClock
 from chassis.http.app import new_app
 from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.identity.engine.keys import generate_signing_key
-from scripted_origin import ScriptedOrigin, answer
+from support.scripted_origin import ScriptedOrigin, answer
 
 AUDIENCE = "https://service.example"
 TASKS = "tasks@pressroom.iam.gserviceaccount.com"

@@ -18,7 +18,7 @@ import chassis.egress.client
 from chassis.clock import SystemClock
 from chassis.egress.address_policy import parse_networks
 from chassis.egress.client import Egress, EgressError, EgressFault, EgressPolicy
-from scripted_origin import ScriptedOrigin, answer
+from support.scripted_origin import ScriptedOrigin, answer
 
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")  # the old ones are meant
 

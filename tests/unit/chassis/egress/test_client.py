@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from chassis.clock import SystemClock
 from chassis.egress.address_policy import parse_networks
 from chassis.egress.client import TRANSIENT_FAULTS, Egress, EgressError, EgressFault, EgressPolicy
-from scripted_origin import Exchange, ScriptedOrigin, answer, drip, endless, head, raw, redirect
+from support.scripted_origin import Exchange, ScriptedOrigin, answer, drip, endless, head, raw, redirect
 from unit.chassis.egress.test_address_policy import DENIED
 
 LOOPBACK = parse_networks(("127.0.0.1/32",))

@@ -18,7 +18,7 @@ import chassis.egress.client
 from chassis.clock import SystemClock
 from chassis.egress.address_policy import parse_networks
 from chassis.egress.client import Egress, EgressError, EgressFault, EgressPolicy
-from scripted_origin import ScriptedOrigin, answer
+from support.scripted_origin import ScriptedOrigin, answer
 
 
 def self_signed(folder: Path, name: str) -> ssl.SSLContext:

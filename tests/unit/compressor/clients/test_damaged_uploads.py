@@ -10,9 +10,9 @@ from typing import Any
 import google_crc32c
 import requests
 
-import images
-from compressor_rig import RecordingIngest, task
-from scripted_origin import Exchange, ScriptedOrigin, answer
+from support import pictures
+from support.compressor_service import RecordingIngest, task
+from support.scripted_origin import Exchange, ScriptedOrigin, answer
 
 JSON = [("Content-Type", "application/json")]
 
@@ -55,7 +55,7 @@ def test_a_damaged_upload_is_refused_by_its_checksum_and_the_task_comes_again(
     with ScriptedOrigin() as proxy:
         proxy.on("/", forward)
         service = make_service(api_endpoint=proxy.url("").rstrip("/"))
-        body = task(origin.on("/a.jpg", answer(images.photo_jpeg(64, 48))))
+        body = task(origin.on("/a.jpg", answer(pictures.photo_jpeg(64, 48))))
         first = service.post(body)
         objects = service.objects()
         second = service.post(body)
@@ -88,7 +88,7 @@ def test_an_upload_that_breaks_off_is_sent_again(
     with ScriptedOrigin() as proxy:
         proxy.on("/", forward)
         service = make_service(api_endpoint=proxy.url("").rstrip("/"))
-        response = service.post(task(origin.on("/a.jpg", answer(images.photo_jpeg(64, 48)))))
+        response = service.post(task(origin.on("/a.jpg", answer(pictures.photo_jpeg(64, 48)))))
 
     assert (len(broken), response.status_code) == (1, 200)
     assert len(service.objects()) == 1

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from compressor_rig import AUDIENCE, COMPRESSOR_ACCOUNT, TASKS_ACCOUNT, Service, contract, task
 from localcloud.core.clock import SystemClock as IssuerClock
 from localcloud.identity.engine.issuer import TokenIssuer
-from scripted_origin import ScriptedOrigin
+from support.compressor_service import AUDIENCE, COMPRESSOR_ACCOUNT, TASKS_ACCOUNT, Service, contract, task
+from support.scripted_origin import ScriptedOrigin
 
 
 def post(service: Service, origin: ScriptedOrigin, token: str | None) -> Any:

@@ -12,19 +12,19 @@ import pytest
 import requests
 from PIL import Image
 
-import images
 from chassis.settings import SettingsError
 from compressor.clients.store import ImageStore, ObjectKey
 from compressor.images.model import Options, OutputFormat, Rendition
-from compressor_rig import AUDIENCE, COMPRESSOR_ACCOUNT, RecordingIngest, Service, contract, task
-from scripted_origin import Exchange, ScriptedOrigin, answer, head
+from support import pictures
+from support.compressor_service import AUDIENCE, COMPRESSOR_ACCOUNT, RecordingIngest, Service, contract, task
+from support.scripted_origin import Exchange, ScriptedOrigin, answer, head
 
 
 def test_an_image_is_fetched_compressed_stored_and_reported(
     service: Service, origin: ScriptedOrigin, ingest: RecordingIngest
 ) -> None:
     """The plain case: 200, one object, one outcome that says where it is and what it cost."""
-    source = images.photo_jpeg(320, 240)
+    source = pictures.photo_jpeg(320, 240)
     body = task(origin.on("/a.jpg", answer(source)))
 
     response = service.post(body)
@@ -57,7 +57,7 @@ def test_an_image_is_fetched_compressed_stored_and_reported(
 
 def test_the_stored_object_is_immutable_and_says_what_it_is(service: Service, origin: ScriptedOrigin) -> None:
     """Name, type, caching and metadata are those the README promises."""
-    source = images.photo_jpeg(64, 48)
+    source = pictures.photo_jpeg(64, 48)
     service.post(task(origin.on("/a.jpg", answer(source))))
 
     (stored,) = service.objects()
@@ -75,7 +75,7 @@ def test_ingest_is_called_with_our_own_identity(
     service: Service, origin: ScriptedOrigin, ingest: RecordingIngest
 ) -> None:
     """The outcome travels with a token of the compressor's account for ingest's root URL."""
-    service.post(task(origin.on("/a.jpg", answer(images.photo_jpeg(64, 48)))))
+    service.post(task(origin.on("/a.jpg", answer(pictures.photo_jpeg(64, 48)))))
 
     token = ingest.callers[0].headers["authorization"].removeprefix("Bearer ")
 
@@ -93,7 +93,7 @@ def test_the_same_task_twice_makes_one_object(
     service: Service, origin: ScriptedOrigin, ingest: RecordingIngest
 ) -> None:
     """The second delivery meets 412, reads the object back and reports the same outcome."""
-    body = task(origin.on("/a.jpg", answer(images.photo_jpeg(200, 150))))
+    body = task(origin.on("/a.jpg", answer(pictures.photo_jpeg(200, 150))))
 
     first, second = service.post(body), service.post(body)
 
@@ -106,7 +106,7 @@ def test_the_same_task_twice_at_once_makes_one_object(
     service: Service, origin: ScriptedOrigin, ingest: RecordingIngest
 ) -> None:
     """Two overlapping deliveries both end well and report the same object."""
-    source = images.photo_jpeg(200, 150)
+    source = pictures.photo_jpeg(200, 150)
     together = threading.Barrier(2)
 
     def both_wait(exchange: Exchange) -> None:
@@ -129,7 +129,7 @@ def test_a_repetition_finds_the_object_before_encoding(
     service: Service, origin: ScriptedOrigin, ingest: RecordingIngest, repeat: dict[str, Any]
 ) -> None:
     """A later attempt reports what an earlier one stored, without encoding or uploading again."""
-    body = task(origin.on("/a.png", answer(images.encoded(images.quadrants(), "PNG"))))
+    body = task(origin.on("/a.png", answer(pictures.encoded(pictures.quadrants(), "PNG"))))
     body["options"]["format"] = "keep"
     service.post(body)
     (before,) = service.objects()
@@ -157,7 +157,7 @@ def test_a_rendition_of_more_than_8_mib_is_stored_too(service: Service) -> None:
 
 def test_equal_pictures_of_different_urls_share_one_object(service: Service, origin: ScriptedOrigin) -> None:
     """Objects are named by content, not by URL or batch."""
-    source = images.photo_jpeg(64, 48)
+    source = pictures.photo_jpeg(64, 48)
     service.post(task(origin.on("/a.jpg", answer(source))))
     service.post(task(origin.on("/b.jpg", answer(source))))
 
@@ -166,7 +166,7 @@ def test_equal_pictures_of_different_urls_share_one_object(service: Service, ori
 
 def test_other_options_make_another_object(service: Service, origin: ScriptedOrigin) -> None:
     """Quality, format and limits are part of the name."""
-    url = origin.on("/a.jpg", answer(images.photo_jpeg(64, 48)))
+    url = origin.on("/a.jpg", answer(pictures.photo_jpeg(64, 48)))
     for options in ({"quality": 50}, {"quality": 51}, {"format": "webp"}, {"max_width": 32}, {"max_height": 32}):
         service.post(task(url, options={"quality": 50, "format": "jpeg"} | options))
 
@@ -176,7 +176,7 @@ def test_other_options_make_another_object(service: Service, origin: ScriptedOri
 def test_limits_and_format_reach_the_codec(service: Service, origin: ScriptedOrigin, ingest: RecordingIngest) -> None:
     """A WebP of at most 100 px comes out when that was asked for."""
     options = {"quality": 60, "format": "webp", "max_width": 100, "max_height": None}
-    service.post(task(origin.on("/a.jpg", answer(images.photo_jpeg(400, 200))), options=options))
+    service.post(task(origin.on("/a.jpg", answer(pictures.photo_jpeg(400, 200))), options=options))
 
     (stored,) = service.objects()
     picture = Image.open(io.BytesIO(stored.download_as_bytes()))
@@ -193,7 +193,7 @@ def test_notes_of_the_codec_are_in_the_detail(
     service: Service, origin: ScriptedOrigin, ingest: RecordingIngest
 ) -> None:
     """What was done beyond the plain job can be read in the outcome."""
-    service.post(task(origin.on("/a.gif", answer(images.animation("GIF")))))
+    service.post(task(origin.on("/a.gif", answer(pictures.animation("GIF")))))
 
     assert (ingest.outcomes[0]["code"], ingest.outcomes[0]["detail"]) == ("OK", "FIRST_FRAME")
 
@@ -227,12 +227,12 @@ def test_a_page_served_as_an_image_is_told_what_it_is(
     service: Service, origin: ScriptedOrigin, ingest: RecordingIngest
 ) -> None:
     """HTML with status 200 and type image/jpeg is NOT_AN_IMAGE; what was fetched is still counted."""
-    url = origin.on("/a.jpg", answer(images.HTML_PAGE, headers=[("Content-Type", "image/jpeg")]))
+    url = origin.on("/a.jpg", answer(pictures.HTML_PAGE, headers=[("Content-Type", "image/jpeg")]))
     service.post(task(url))
 
     (outcome,) = ingest.outcomes
     assert (outcome["code"], outcome["detail"]) == ("NOT_AN_IMAGE", "it looks like an HTML page")
-    assert outcome["bytes_in"] == len(images.HTML_PAGE)
+    assert outcome["bytes_in"] == len(pictures.HTML_PAGE)
 
 
 def test_a_url_to_a_private_address_is_never_dialled(
@@ -254,7 +254,7 @@ def test_an_outcome_that_nobody_wants_ends_the_task(
 ) -> None:
     """Ingest's 404 and 409 leave nothing to retry: 200, applied false."""
     ingest.refuse(status, canonical, "IMAGE_NOT_FOUND")
-    response = service.post(task(origin.on("/a.jpg", answer(images.photo_jpeg(64, 48)))))
+    response = service.post(task(origin.on("/a.jpg", answer(pictures.photo_jpeg(64, 48)))))
 
     assert (response.status_code, response.json["applied"]) == (200, False)
 
@@ -268,7 +268,7 @@ def test_an_outcome_that_ingest_cannot_take_brings_the_task_again(
 ) -> None:
     """Ingest down or refusing us is our trouble: 503 with Retry-After; the stored object is found next time."""
     ingest.refuse(status, canonical, "TROUBLE")
-    url = origin.on("/a.jpg", answer(images.photo_jpeg(64, 48)))
+    url = origin.on("/a.jpg", answer(pictures.photo_jpeg(64, 48)))
     response = service.post(task(url))
 
     assert response.status_code == 503
@@ -299,7 +299,7 @@ def test_a_refusing_storage_is_503_and_never_the_images_fault(
     with ScriptedOrigin() as refusing:
         refusing.on("/", answer(b"{}", status=status, headers=[("Content-Type", "application/json")]))
         service = make_service(api_endpoint=refusing.url("").rstrip("/"))
-        response = service.post(task(origin.on("/a.jpg", answer(images.photo_jpeg(64, 48)))))
+        response = service.post(task(origin.on("/a.jpg", answer(pictures.photo_jpeg(64, 48)))))
 
     assert response.status_code == 503
     assert response.json["error"]["details"][0]["reason"] == reason
@@ -316,7 +316,7 @@ def test_a_failing_storage_is_503_within_its_deadline(
     with ScriptedOrigin() as failing:
         failing.on("/", answer(b"{}", status=503, headers=[("Content-Type", "application/json")]))
         service = make_service(api_endpoint=failing.url("").rstrip("/"))
-        response = service.post(task(origin.on("/a.jpg", answer(images.photo_jpeg(64, 48)))))
+        response = service.post(task(origin.on("/a.jpg", answer(pictures.photo_jpeg(64, 48)))))
         tries = len(failing.received)
 
     assert response.status_code == 503
@@ -349,7 +349,7 @@ def test_an_upload_whose_answer_was_lost_is_a_success(
 
         proxy.on("/", forward)
         service = make_service(api_endpoint=proxy.url("").rstrip("/"))
-        response = service.post(task(origin.on("/a.jpg", answer(images.photo_jpeg(64, 48)))))
+        response = service.post(task(origin.on("/a.jpg", answer(pictures.photo_jpeg(64, 48)))))
         uploads = [request for request in proxy.received if request.method == "POST"]
 
     assert response.status_code == 200, response.text
@@ -402,7 +402,7 @@ def test_fetches_run_while_another_image_is_decoded_one_at_a_time(make_service: 
     """A slow origin does not hold the codec: a second image passes it while the first is still being fetched."""
     service = make_service(CODEC_CONCURRENCY="1")
     release = threading.Event()
-    source = images.photo_jpeg(64, 48)
+    source = pictures.photo_jpeg(64, 48)
 
     def held(exchange: Exchange) -> None:
         exchange.send(head(200, [("Content-Length", str(len(source)))]) + source[:10])
@@ -411,7 +411,7 @@ def test_fetches_run_while_another_image_is_decoded_one_at_a_time(make_service: 
 
     slow = threading.Thread(target=service.post, args=(task(origin.on("/slow.jpg", held)),))
     slow.start()
-    response = service.post(task(origin.on("/fast.jpg", answer(images.photo_jpeg(80, 60)))))
+    response = service.post(task(origin.on("/fast.jpg", answer(pictures.photo_jpeg(80, 60)))))
     was_slow = slow.is_alive()
     release.set()
     slow.join(10)
@@ -428,7 +428,7 @@ def test_an_origins_refusal_stands_in_the_outcome(
     service: Service, origin: ScriptedOrigin, ingest: RecordingIngest
 ) -> None:
     """Beside the codec's own notes, and not with the object, which other origins may share."""
-    body = task(origin.on("/a.jpg", answer(images.photo_jpeg(64, 48), headers=REFUSING)))
+    body = task(origin.on("/a.jpg", answer(pictures.photo_jpeg(64, 48), headers=REFUSING)))
 
     service.post(body)
 
@@ -442,7 +442,7 @@ def test_an_operator_may_leave_refused_images_alone(
     """`ROBOTS_POLICY=skip`: a permanent outcome, and nothing is stored."""
     service = make_service(ROBOTS_POLICY="skip")
 
-    service.post(task(origin.on("/a.jpg", answer(images.photo_jpeg(64, 48), headers=REFUSING))))
+    service.post(task(origin.on("/a.jpg", answer(pictures.photo_jpeg(64, 48), headers=REFUSING))))
 
     assert (ingest.outcomes[0]["code"], ingest.outcomes[0]["transient"]) == ("ROBOTS_FORBIDDEN", False)
     assert list(service.objects()) == []
@@ -452,7 +452,7 @@ def test_an_origin_learns_whom_to_ask(make_service: Any, origin: ScriptedOrigin)
     """Product, version and the operator's contact are in the User-Agent."""
     service = make_service(CONTACT_URL="https://shop.example/fetches")
 
-    service.post(task(origin.on("/a.jpg", answer(images.photo_jpeg(64, 48)))))
+    service.post(task(origin.on("/a.jpg", answer(pictures.photo_jpeg(64, 48)))))
 
     assert origin.received[0].headers["user-agent"] == "Pressroom/0.1 (+https://shop.example/fetches)"
 

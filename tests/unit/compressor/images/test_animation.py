@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import pytest
 from PIL import Image, ImageSequence, ImageStat
 
-import images
 from compressor.images.codec import compress, output_format
 from compressor.images.model import Animated, Note, Options, OutputFormat, Rendition
 from compressor.images.picture import MAX_FRAMES
+from support import pictures
 
 KEPT = Options(quality=80, output=OutputFormat.WEBP, animated=Animated.KEEP)
 COLOURS = [(220, 20, 20), (20, 220, 20), (20, 20, 220), (220, 220, 20)]
@@ -26,7 +26,7 @@ def animation(
     frames = [Image.new("RGB", size, COLOURS[at % 4]) for at in range(len(durations_ms))]
     if image_format == "AVIF":
         options.pop("loop", None)
-    return images.encoded(
+    return pictures.encoded(
         frames[0], image_format, save_all=True, append_images=frames[1:], duration=list(durations_ms), **options
     )
 
@@ -69,7 +69,7 @@ def test_transparent_frames_stay_transparent() -> None:
     frames = [Image.new("RGBA", (32, 32), (*colour, 255)) for colour in COLOURS]
     for at, frame in enumerate(frames):
         frame.paste((0, 0, 0, 0), (8 * at, 0, 8 * at + 8, 32))
-    source = images.encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50, disposal=2)
+    source = pictures.encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50, disposal=2)
     result = Image.open(io.BytesIO(compress(source, KEPT).data))
 
     assert getattr(result, "n_frames", 1) == 4
@@ -116,8 +116,8 @@ def test_an_animation_that_cannot_be_made_smaller_is_kept_without_metadata() -> 
     """All frames byte for byte, EXIF gone."""
     exif = Image.Exif()
     exif[0x010F] = "SecretMaker"
-    frames = [images.photo(48, 32, seed=seed) for seed in range(3)]
-    source = images.encoded(
+    frames = [pictures.photo(48, 32, seed=seed) for seed in range(3)]
+    source = pictures.encoded(
         frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=40, quality=5, method=6, exif=exif
     )
     rendition = compress(source, Options(quality=95, output=OutputFormat.KEEP, animated=Animated.KEEP))
@@ -136,7 +136,7 @@ def test_the_pages_of_a_tiff_are_no_animation() -> None:
 @pytest.mark.timeout(20)
 def test_the_frames_of_an_endless_animation_are_not_counted_without_need() -> None:
     """10,000 frames cost the first frame nothing."""
-    source = images.animation("GIF", frames=3)
+    source = pictures.animation("GIF", frames=3)
     frame = source[source.index(b"!\xf9") : -1]
     rendition = compress(source[:-1] + frame * 3400 + b";", Options())
 

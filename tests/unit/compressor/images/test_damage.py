@@ -6,21 +6,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import images
 from compressor.images.codec import compress
 from compressor.images.model import Animated, CodecError, Metadata, Options, OutputFormat, Rendition
 from compressor.images.sniff import is_cut_off, sniff
 from compressor.images.stripping import stripped
+from support import pictures
 
-PHOTO = images.photo(48, 32)
+PHOTO = pictures.photo(48, 32)
 SOURCES = {
-    **{name: images.encoded(PHOTO, name) for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")},
-    "located": images.located_jpeg(PHOTO),
-    "CMYK": images.cmyk_jpeg((10, 20, 30, 40)),
-    "16 bit": images.sixteen_bit_png(32, 8),
-    "APNG": images.animation("PNG"),
-    "animated GIF": images.animation("GIF"),
-    "animated WebP": images.animation("WEBP"),
+    **{name: pictures.encoded(PHOTO, name) for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")},
+    "located": pictures.located_jpeg(PHOTO),
+    "CMYK": pictures.cmyk_jpeg((10, 20, 30, 40)),
+    "16 bit": pictures.sixteen_bit_png(32, 8),
+    "APNG": pictures.animation("PNG"),
+    "animated GIF": pictures.animation("GIF"),
+    "animated WebP": pictures.animation("WEBP"),
 }
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 OPTIONS = st.builds(
@@ -72,7 +72,7 @@ def test_sniffing_and_stripping_are_total(data: bytes) -> None:
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
 def test_stripping_twice_changes_nothing(image_format: str) -> None:
     """What is left holds nothing more to strip."""
-    once = stripped(image_format, images.encoded(PHOTO, image_format, exif=b"Exif\0\0" + bytes(40)))
+    once = stripped(image_format, pictures.encoded(PHOTO, image_format, exif=b"Exif\0\0" + bytes(40)))
 
     assert once is not None
     assert stripped(image_format, once) == once
@@ -80,5 +80,5 @@ def test_stripping_twice_changes_nothing(image_format: str) -> None:
 
 def test_generated_pictures_are_repeatable() -> None:
     """Equal arguments, equal bytes: tests and demo see the same pictures everywhere."""
-    assert images.photo_jpeg(64, 48, seed=7) == images.photo_jpeg(64, 48, seed=7)
-    assert images.photo_jpeg(64, 48, seed=7) != images.photo_jpeg(64, 48, seed=8)
+    assert pictures.photo_jpeg(64, 48, seed=7) == pictures.photo_jpeg(64, 48, seed=7)
+    assert pictures.photo_jpeg(64, 48, seed=7) != pictures.photo_jpeg(64, 48, seed=8)

@@ -11,11 +11,11 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-import images
 from chassis.clock import SystemClock
 from compressor.images.codec import compress
 from compressor.images.model import CodecError, Options, OutcomeCode, OutputFormat
 from compressor.sandbox.pool import CodecPool, Limits
+from support import pictures
 
 WITHOUT_PACKAGE = (
     "import sys; sys.modules['pi_heif'] = None; "
@@ -31,7 +31,7 @@ def heic(image: Image.Image, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-PHOTO = images.photo(160, 96)
+PHOTO = pictures.photo(160, 96)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_heic_becomes_every_output_format(output: OutputFormat) -> None:
 def test_a_turned_heic_comes_out_upright_once() -> None:
     """Its decoder turns it; EXIF must not turn it again."""
     exif = Image.Exif()
-    exif[images.ORIENTATION_TAG] = 6
+    exif[pictures.ORIENTATION_TAG] = 6
     stored = PHOTO.transpose(Image.Transpose.ROTATE_90)
     buffer = io.BytesIO()
     picture = pillow_heif.from_pillow(stored)
@@ -100,4 +100,4 @@ def test_without_the_package_heic_is_unsupported_with_a_hint(codec_without_packa
     assert caught.value.code is OutcomeCode.UNSUPPORTED_FORMAT
     for words in ("HEIC", "pi-heif", "as JPEG"):
         assert words in caught.value.detail
-    assert codec_without_package.compress(images.photo_jpeg(64, 48), Options()).width == 64
+    assert codec_without_package.compress(pictures.photo_jpeg(64, 48), Options()).width == 64

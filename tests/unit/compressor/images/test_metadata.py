@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-import images
 from compressor.images.codec import compress
 from compressor.images.model import Metadata, Note, Options, OutputFormat, Rendition
 from compressor.images.stripping import stripped
+from support import pictures
 
 COPYRIGHT, ARTIST, MAKER = 0x8298, 0x013B, 0x010F
 EXPOSURE_BLOCK, GPS_BLOCK, TAKEN, EXPOSURE_TIME, MAKER_NOTE, SERIAL = 0x8769, 0x8825, 0x9003, 0x829A, 0x927C, 0xA431
@@ -25,14 +25,14 @@ def talkative(image_format: str, image: Image.Image | None = None, **options: An
     exif[COPYRIGHT] = "(c) Somebody 2026"
     exif[ARTIST] = "Somebody"
     exif[MAKER] = "SomeMaker"
-    exif[images.ORIENTATION_TAG] = 1
+    exif[pictures.ORIENTATION_TAG] = 1
     exif.get_ifd(EXPOSURE_BLOCK).update(
         {TAKEN: "2026:01:02 03:04:05", EXPOSURE_TIME: 0.01, MAKER_NOTE: PLACE, SERIAL: "SecretSerial"}
     )
     exif.get_ifd(GPS_BLOCK).update({1: "N", 2: (52.0, 30.0, 59.0), 0x1B: PLACE})
     if image_format in {"JPEG", "WEBP", "AVIF", "PNG"}:
         options["xmp"] = b"<x:xmpmeta><exif:GPSLatitude>SecretPlace</exif:GPSLatitude></x:xmpmeta>"
-    return images.encoded(image or images.photo(96, 64), image_format, exif=exif, **options)
+    return pictures.encoded(image or pictures.photo(96, 64), image_format, exif=exif, **options)
 
 
 def exif_of(rendition: Rendition) -> tuple[dict[int, Any], dict[int, Any]]:
@@ -75,7 +75,7 @@ def test_keep_keeps_camera_and_exposure_but_no_place_and_no_serial_number(
 
     assert (main[COPYRIGHT], main[MAKER]) == ("(c) Somebody 2026", "SomeMaker")
     assert (exposure[TAKEN], float(exposure[EXPOSURE_TIME])) == ("2026:01:02 03:04:05", 0.01)
-    assert images.ORIENTATION_TAG not in main
+    assert pictures.ORIENTATION_TAG not in main
     assert b"Secret" not in rendition.data
 
 
@@ -84,7 +84,7 @@ def test_keep_keeps_camera_and_exposure_but_no_place_and_no_serial_number(
 def test_the_policy_holds_for_kept_originals_too(image_format: str, policy: Metadata) -> None:
     """Pixels equal, not bigger, rights as asked for, no place."""
     options = {"quality": 10, "method": 6} if image_format == "WEBP" else {"quality": 10}
-    image = images.photo(96, 64).quantize(16).convert("RGB")
+    image = pictures.photo(96, 64).quantize(16).convert("RGB")
     source = talkative(image_format, image, **(options if image_format != "PNG" else {"optimize": True}))
     rendition = compress(source, Options(quality=95, output=OutputFormat.KEEP, metadata=policy))
 
@@ -100,8 +100,8 @@ def test_the_policy_holds_for_kept_originals_too(image_format: str, policy: Meta
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_rights_are_added_to_a_plain_webp_without_harm(mode: str, lossless: bool) -> None:
     """A simple file becomes an extended one of the same pixels, alpha included."""
-    image = images.alpha_ramp(32, 8).convert(mode)
-    source = images.encoded(image, "WEBP", lossless=lossless, exact=True)
+    image = pictures.alpha_ramp(32, 8).convert(mode)
+    source = pictures.encoded(image, "WEBP", lossless=lossless, exact=True)
     exif = Image.Exif()
     exif[COPYRIGHT] = "x"
     data = stripped("WEBP", source, exif=exif.tobytes(), size=image.size)
@@ -117,7 +117,9 @@ def test_a_pngs_texts_count_as_rights() -> None:
     texts = PngImagePlugin.PngInfo()
     for key, value in (("Copyright", "(c) Somebody"), ("Author", "Somebody"), ("Comment", "SecretPlace")):
         texts.add_text(key, value)
-    rendition = compress(images.encoded(images.quadrants(), "PNG", pnginfo=texts), Options(output=OutputFormat.WEBP))
+    rendition = compress(
+        pictures.encoded(pictures.quadrants(), "PNG", pnginfo=texts), Options(output=OutputFormat.WEBP)
+    )
 
     assert exif_of(rendition)[0] == {COPYRIGHT: "(c) Somebody", ARTIST: "Somebody"}
     assert PLACE not in rendition.data
@@ -127,11 +129,11 @@ def test_endless_rights_are_cut() -> None:
     """A thousand characters of each; the rest is no claim but ballast."""
     exif = Image.Exif()
     exif[COPYRIGHT] = "x" * 30_000
-    rendition = compress(images.encoded(images.photo(96, 64), "JPEG", exif=exif), Options())
+    rendition = compress(pictures.encoded(pictures.photo(96, 64), "JPEG", exif=exif), Options())
 
     assert exif_of(rendition)[0] == {COPYRIGHT: "x" * 1000}
 
 
 def test_a_picture_without_rights_gets_no_exif() -> None:
     """Not even an empty block."""
-    assert b"Exif" not in compress(images.photo_jpeg(64, 48), Options(metadata=Metadata.KEEP)).data
+    assert b"Exif" not in compress(pictures.photo_jpeg(64, 48), Options(metadata=Metadata.KEEP)).data

@@ -7,11 +7,11 @@ import io
 import pytest
 from PIL import Image
 
-import images
 from compressor.images.codec import compress
 from compressor.images.model import Animated, Note, Options, OutputFormat
+from support import pictures
 
-PHOTO = images.photo_jpeg(640, 480)
+PHOTO = pictures.photo_jpeg(640, 480)
 LOSSY = [OutputFormat.JPEG, OutputFormat.WEBP, OutputFormat.AVIF]
 
 
@@ -55,7 +55,7 @@ def test_a_target_for_png_can_only_be_missed() -> None:
 
 def test_a_small_original_meets_the_target_as_it_is() -> None:
     """Kept rather than encoded at a lower quality than need be."""
-    source = images.photo_jpeg(320, 240, quality=20)
+    source = pictures.photo_jpeg(320, 240, quality=20)
     rendition = compress(source, Options(quality=95, target_bytes=len(source) + 100))
 
     assert rendition.notes == (Note.KEPT_ORIGINAL,)
@@ -64,8 +64,8 @@ def test_a_small_original_meets_the_target_as_it_is() -> None:
 
 def test_a_kept_animation_meets_its_target() -> None:
     """All frames at one quality."""
-    frames = [images.photo(96, 64, seed=seed) for seed in range(3)]
-    source = images.encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=40, quality=95)
+    frames = [pictures.photo(96, 64, seed=seed) for seed in range(3)]
+    source = pictures.encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=40, quality=95)
     options = Options(quality=90, output=OutputFormat.WEBP, animated=Animated.KEEP, target_bytes=len(source) // 3)
     rendition = compress(source, options)
 

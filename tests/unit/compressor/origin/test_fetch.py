@@ -11,14 +11,26 @@ from email.utils import format_datetime
 
 import pytest
 
-import images
 from chassis.clock import SystemClock
 from chassis.egress.address_policy import parse_networks
 from chassis.egress.client import Egress, EgressPolicy
 from compressor.images.model import FetchError, Note, OutcomeCode
 from compressor.origin.fetch import Fetched, ImageFetcher
 from compressor.origin.robots import RobotsPolicy, refusal
-from scripted_origin import Exchange, Script, ScriptedOrigin, answer, drip, endless, head, raw, redirect, reset, silent
+from support import pictures
+from support.scripted_origin import (
+    Exchange,
+    Script,
+    ScriptedOrigin,
+    answer,
+    drip,
+    endless,
+    head,
+    raw,
+    redirect,
+    reset,
+    silent,
+)
 
 LIMIT_BYTES = 200_000
 TOTAL_S = 0.6
@@ -55,7 +67,7 @@ def eightfold() -> bytes:
     return body
 
 
-PICTURE = images.photo_jpeg(64, 48)
+PICTURE = pictures.photo_jpeg(64, 48)
 OK = head(200, [("Content-Type", "image/jpeg")])
 
 

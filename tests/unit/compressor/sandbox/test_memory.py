@@ -12,13 +12,13 @@ import pytest
 import requests
 import yaml
 
-import images
 from compressor.images.picture import MAX_PIXELS
 from compressor.settings import CompressorSettings
-from compressor_process import docker_command, wait_for_family, wait_until_healthy
-from compressor_rig import AUDIENCE, TASKS_ACCOUNT, RecordingIngest, make_settings, task
 from localcloud.identity.engine.issuer import TokenIssuer
-from scripted_origin import ScriptedOrigin, answer
+from support import pictures
+from support.compressor_process import docker_command, wait_for_family, wait_until_healthy
+from support.compressor_service import AUDIENCE, TASKS_ACCOUNT, RecordingIngest, make_settings, task
+from support.scripted_origin import ScriptedOrigin, answer
 
 MANIFEST = Path(__file__).parents[4] / "infra" / "cloudrun" / "compressor.yaml"
 SIDES = (8000, 6250)
@@ -39,7 +39,7 @@ def transparent_png() -> bytes:
     """Return a PNG of 50 MP whose pixels and alpha differ from one to the next, in few bytes."""
     width, height = SIDES
     pattern = bytes((x * 7 + channel * 50) % 256 for x in range(width + 64) for channel in range(4))
-    return images.png(width, height, colour_type=6, rows=[pattern[y % 64 * 4 :][: width * 4] for y in range(height)])
+    return pictures.png(width, height, colour_type=6, rows=[pattern[y % 64 * 4 :][: width * 4] for y in range(height)])
 
 
 class Watch:

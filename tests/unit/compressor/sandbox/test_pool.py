@@ -1,6 +1,6 @@
 """The codec's processes: whatever a picture does to one, the next is compressed, and the outcome says what it was.
 
-The poison is plugged in at the border of the two processes (`tests/poisoned_codec.py`); the bombs are real pictures.
+The poison is plugged in at the border of the two processes (`support.poisoned_codec`); the bombs are real pictures.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ import psutil
 import pytest
 from PIL import Image
 
-import images
-import poisoned_codec
 from chassis.clock import SystemClock
 from chassis.errors import ApiError
 from compressor.images.codec import compress
 from compressor.images.model import CodecError, Options, OutputFormat
 from compressor.sandbox.child import LENGTHS
 from compressor.sandbox.pool import CHILD_COMMAND, CodecPool, Limits
-from compressor_rig import RecordingIngest, contract, task
-from scripted_origin import ScriptedOrigin, answer
+from support import pictures, poisoned_codec
+from support.compressor_service import RecordingIngest, contract, task
+from support.scripted_origin import ScriptedOrigin, answer
 
 POISONED = (sys.executable, "-I", "-B", poisoned_codec.__file__)
-PHOTO = images.photo_jpeg(64, 48)
+PHOTO = pictures.photo_jpeg(64, 48)
 MIB = 1024 * 1024
 
 MakePool = Callable[..., CodecPool]
@@ -82,10 +81,10 @@ def test_a_child_gives_what_the_codec_gives(make_pool: MakePool) -> None:
     """Bytes, size, format and notes pass the border; so do refusals."""
     pool = make_pool(CHILD_COMMAND)
     options = Options(quality=90, output=OutputFormat.WEBP, max_width=40)
-    animation = images.animation("GIF")
+    animation = pictures.animation("GIF")
 
     assert pool.compress(animation, options) == compress(animation, options)
-    assert code_of(pool, images.HTML_PAGE) == "NOT_AN_IMAGE"
+    assert code_of(pool, pictures.HTML_PAGE) == "NOT_AN_IMAGE"
 
 
 def test_pictures_share_a_child(make_pool: MakePool) -> None:
@@ -246,7 +245,7 @@ def test_a_worn_child_is_replaced(make_pool: MakePool, monkeypatch: pytest.Monke
 
 def test_a_picture_of_many_scans_is_cut_off_by_its_processor_time(make_pool: MakePool) -> None:
     """A progressive JPEG of noise whose last scan is repeated as often as is let through: some seconds, not one."""
-    source = images.encoded(Image.effect_noise((2000, 1500), 90), "JPEG", progressive=True, quality=95)
+    source = pictures.encoded(Image.effect_noise((2000, 1500), 90), "JPEG", progressive=True, quality=95)
     start = source.rindex(b"\xff\xda")
     bomb = source[:-2] + source[start:-2] * 250 + b"\xff\xd9"
 
@@ -257,11 +256,11 @@ def test_a_picture_that_takes_too_much_memory_is_refused_for_good(make_pool: Mak
     """20 MP of transparent pixels in 80 kB of PNG, with 64 MiB to decode them in; then a photo."""
     pool = make_pool(CHILD_COMMAND, memory_bytes=64 * MIB)
 
-    assert code_of(pool, images.png(5000, 4000, colour_type=6)) == "DECODE_OUT_OF_MEMORY"
+    assert code_of(pool, pictures.png(5000, 4000, colour_type=6)) == "DECODE_OUT_OF_MEMORY"
     assert pool.compress(PHOTO, Options()).width == 64
 
 
-@pytest.mark.parametrize("source", [images.bomb_png(), images.text_bomb_png()], ids=["pixels", "text"])
+@pytest.mark.parametrize("source", [pictures.bomb_png(), pictures.text_bomb_png()], ids=["pixels", "text"])
 def test_bombs_refused_by_the_codec_cost_a_child_nothing(make_pool: MakePool, source: bytes) -> None:
     """They are refused before their memory is taken: 64 MiB are enough, and the child lives on."""
     pool = make_pool(CHILD_COMMAND, memory_bytes=64 * MIB)

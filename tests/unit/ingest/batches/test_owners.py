@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chassis.auth.api_keys import new_key
-from unit.ingest.lab import Answered, sheet_of
+from support.ingest_service import Answered, sheet_of
 
 A = "https://a.example/1.jpg"
 ALICE, BOB, ROOT = (

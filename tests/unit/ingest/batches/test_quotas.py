@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from chassis.auth.api_keys import new_key
-from contract import deployment as d
 from ingest.settings import IngestSettings
-from unit.ingest.lab import Answered, sheet_of
+from support import deployment_files as d
+from support.ingest_service import Answered, sheet_of
 
 A, B, C = (f"https://a.example/{name}.jpg" for name in "abc")
 ALICE, BOB = new_key(owner="alice", scopes=["read", "write"]), new_key(owner="bob", scopes=["read", "write"])

@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 from chassis.auth.api_keys import new_key
-from unit.ingest.lab import Answered, sheet_of
+from support.ingest_service import Answered, sheet_of
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
 ALICE, BOB = (new_key(owner=owner, scopes=["read", "write"]) for owner in ("alice", "bob"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from contract.schemas import assert_matches
+from support.payload_schemas import assert_matches
 
 A = "https://a.example/1.jpg"
 SHEET = f"Product Name,Input Image Urls\nLamp,{A}\nChair,ftp://x/y\nDesk,{A}?2,red\nn\x00l,{A}\n\nShelf\n"

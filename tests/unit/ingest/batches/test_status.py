@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from contract.schemas import assert_matches
+from support.payload_schemas import assert_matches
 
 A = "https://a.example/1.jpg"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from unit.ingest.lab import sheet_of
+from support.ingest_service import sheet_of
 
 ROWS = 10_000
 BOUND_S = 2.0

@@ -16,7 +16,7 @@ from chassis.settings import SettingsError
 from ingest.dispatch.claim import claim_page
 from ingest.settings import HostLimits
 from ingest.sheets.links import host_of
-from unit.ingest.lab import Lab
+from support.ingest_service import Lab
 
 A, B = "https://a.example", "https://b.example"
 TROUBLE = {"outcome": "FAILED", "code": "HTTP_5XX", "detail": "HTTP 503", "transient": True}

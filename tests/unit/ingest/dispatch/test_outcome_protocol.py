@@ -27,7 +27,7 @@ from ingest.failpoints import Failpoint
 from ingest.http.internal_schemas import OutcomeRequest
 from ingest.state.batch import BatchStatus
 from ingest.supervision.finish import finish_batch
-from unit.ingest.lab import Lab, outcome_of
+from support.ingest_service import Lab, outcome_of
 
 URLS = [f"https://a.example/{n}.jpg" for n in range(4)]
 CELLS = (f"{URLS[0]} {URLS[1]}", f"{URLS[2]} {URLS[0]}", URLS[3])

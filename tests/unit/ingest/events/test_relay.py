@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from contract.schemas import assert_matches
 from ingest.events.relay import relay_announcements_now
-from unit.ingest.lab import sheet_of
+from support.ingest_service import sheet_of
+from support.payload_schemas import assert_matches
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
 SILENT = "UPDATE batches SET heartbeat_at = now() - interval '1 hour'"

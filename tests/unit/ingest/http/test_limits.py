@@ -13,7 +13,7 @@ import ingest
 import ingest.http.limits
 from contract.test_limits_document import NO_LIMITS
 from ingest.settings import IngestSettings
-from unit.ingest.lab import Answered, sheet_of
+from support.ingest_service import Answered, sheet_of
 
 A = "https://a.example/1.jpg"
 INTERNAL = {

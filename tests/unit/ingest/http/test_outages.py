@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chassis.db.engine import new_engine
-from unit.ingest.lab import Lab
+from support.ingest_service import Lab
 
 A = "https://a.example/1.jpg"
 

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, text
 
 from chassis.db.engine import new_engine
 from localcloud.stack.postgres import Postgres
-from postgres_proxy import PostgresProxy
-from unit.ingest.lab import Lab, sheet_of
+from support.ingest_service import Lab, sheet_of
+from support.postgres_proxy import PostgresProxy
 
 A = "https://a.example/1.jpg"
 B = "https://a.example/2.jpg"

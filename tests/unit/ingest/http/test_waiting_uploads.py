@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from chassis.db.engine import new_engine
-from unit.ingest.lab import Lab, sheet_of
+from support.ingest_service import Lab, sheet_of
 
 
 @pytest.mark.parametrize("table", ["batches", "images", "outbox"])

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from chassis.clock import SystemClock
 from ingest.app import create_app
-from unit.ingest.lab import Lab
+from support.ingest_service import Lab
 
 A = "https://a.example/1.jpg"
 STEPS_S = (300, -300)

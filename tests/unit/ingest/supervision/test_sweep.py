@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from contract.schemas import assert_matches
-from unit.awkward_plans import plan_awkwardly
+from support.payload_schemas import assert_matches
+from support.query_plans import plan_awkwardly
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
 SILENT = "UPDATE batches SET heartbeat_at = now() - interval '1 hour'"

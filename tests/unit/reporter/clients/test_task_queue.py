@@ -24,7 +24,7 @@ from localcloud.tasks.server import TasksServer, start_tasks_server
 from reporter.clients.task_queue import CloudTasksQueue
 from reporter.settings import ReporterSettings
 from reporter.state.deliveries import Hint
-from unit.reporter.world import ISSUER, ROOT_URL, TASKS, Answer, Got, Subscriber, World, loopback, notification
+from support.reporter_service import ISSUER, ROOT_URL, TASKS, Answer, Got, Subscriber, World, loopback, notification
 
 QUEUE = "projects/demo/locations/us-central1/queues/webhooks"
 

@@ -15,8 +15,7 @@ from jsonschema import Draft202012Validator
 from localcloud.core.clock import SystemClock
 from localcloud.identity.engine.issuer import TokenIssuer
 from reporter.webhooks.events import EVENT_TYPES
-from unit.reporter.subscriptions import subscribe
-from unit.reporter.world import (
+from support.reporter_service import (
     INGEST,
     ISSUER,
     ROOT_URL,
@@ -31,6 +30,7 @@ from unit.reporter.world import (
     notification,
     row,
 )
+from support.webhook_subscriptions import subscribe
 
 Check = Callable[[str, Any], None]
 

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from chassis.errors import ApiError
 from reporter.reports.bucket import ReportObjects
 from reporter.reports.links import content_disposition, saved_name
-from unit.reporter.world import ROOT_URL, Answer, Got, World, export, failed_image, loopback, row
+from support.reporter_service import ROOT_URL, Answer, Got, World, export, failed_image, loopback, row
 
 
 def reason(answer: TestResponse) -> tuple[int, str]:

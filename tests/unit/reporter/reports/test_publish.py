@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from unit.reporter.world import INGEST, World, batch_line, export, failed_image, image, ndjson, row
+from support.reporter_service import INGEST, World, batch_line, export, failed_image, image, ndjson, row
 
 
 def stored(world: World, answer: dict[str, Any], name: str) -> bytes:

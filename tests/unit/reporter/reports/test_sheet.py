@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from reporter.reports.export_reader import read_export
 from reporter.reports.sheet import FailedSheet, OutputSheet, ResultLines
-from unit.reporter.world import HEADER, export, failed_image, image, row
+from support.reporter_service import HEADER, export, failed_image, image, row
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 

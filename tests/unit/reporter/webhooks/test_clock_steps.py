@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unit.reporter.world import SCHEDULER, Answer, Got, Subscriber, World
+from support.reporter_service import SCHEDULER, Answer, Got, Subscriber, World
 
 
 @pytest.mark.parametrize("step_s", [300, -300])

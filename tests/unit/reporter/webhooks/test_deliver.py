@@ -18,7 +18,7 @@ import pytest
 from chassis.auth.api_keys import new_key
 from reporter.state.deliveries import Hint, claim
 from reporter.webhooks.deliver import LEASE
-from unit.reporter.world import SCHEDULER, SECRET, TASKS, Answer, Subscriber, World, loopback
+from support.reporter_service import SCHEDULER, SECRET, TASKS, Answer, Subscriber, World, loopback
 
 SCHEDULE_S = [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
 

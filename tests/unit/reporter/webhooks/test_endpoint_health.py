@@ -11,8 +11,8 @@ import pytest
 from reporter.state.deliveries import claim
 from reporter.webhooks.deliver import LEASE
 from reporter.webhooks.events import rfc3339
-from unit.reporter.subscriptions import deliver_until_over, endpoint, log_of, patch, reason, subscribe
-from unit.reporter.world import SCHEDULER, Answer, Subscriber, World
+from support.reporter_service import SCHEDULER, Answer, Subscriber, World
+from support.webhook_subscriptions import deliver_until_over, endpoint, log_of, patch, reason, subscribe
 
 DAY_S = 86400
 

@@ -14,8 +14,8 @@ import pytest
 
 from reporter.http.endpoint_schemas import EventType
 from reporter.webhooks.events import EVENT_TYPES
-from unit.reporter.subscriptions import endpoint, log_of, opens, patch, reason, subscribe
-from unit.reporter.world import Subscriber, World, export, notification, row
+from support.reporter_service import Subscriber, World, export, notification, row
+from support.webhook_subscriptions import endpoint, log_of, opens, patch, reason, subscribe
 
 STATUSES = list(EVENT_TYPES)
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

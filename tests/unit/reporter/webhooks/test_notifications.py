@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from reporter.errors import queue_unavailable
 from reporter.webhooks.events import rfc3339
-from unit.reporter.world import INGEST, Subscriber, World, notification
+from support.reporter_service import INGEST, Subscriber, World, notification
 
 
 @pytest.fixture(name="event_schema")

@@ -16,8 +16,8 @@ from reporter.state.deliveries import claim
 from reporter.webhooks.deliver import LEASE
 from reporter.webhooks.endpoints import HINTS_AT_ONCE
 from reporter.webhooks.events import rfc3339
-from unit.reporter.subscriptions import deliver_until_over, log_of, opens, patch, reason, subscribe
-from unit.reporter.world import SCHEDULER, Answer, Subscriber, World
+from support.reporter_service import SCHEDULER, Answer, Subscriber, World
+from support.webhook_subscriptions import deliver_until_over, log_of, opens, patch, reason, subscribe
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 

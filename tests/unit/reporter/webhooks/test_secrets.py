@@ -9,8 +9,8 @@ import pytest
 
 from reporter.webhooks.secrets import EndpointSecrets, SecretSeed, UnknownKeyError, split_keys
 from reporter.webhooks.signature import check_secret
-from unit.reporter.subscriptions import endpoint, log_of, opens, reason, subscribe
-from unit.reporter.world import Subscriber, World
+from support.reporter_service import Subscriber, World
+from support.webhook_subscriptions import endpoint, log_of, opens, reason, subscribe
 
 KEY = "k" * 32
 DAY_S = 86400

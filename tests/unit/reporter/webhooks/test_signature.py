@@ -14,7 +14,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from reporter.webhooks.signature import check_secret, signed_headers
-from unit.reporter.world import SECRET
+from support.reporter_service import SECRET
 
 BODY = b'{"test": 2432232314}'
 VECTOR = {

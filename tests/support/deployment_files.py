@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from contract.hcl import Block, Expression, read_folder
+from support.terraform_files import Block, Expression, read_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "infra/terraform"

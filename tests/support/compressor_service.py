@@ -18,9 +18,9 @@ from jsonschema import Draft202012Validator
 
 from compressor.settings import CompressorSettings
 from localcloud.identity.engine.issuer import TokenIssuer
-from scripted_origin import Exchange, Received, ScriptedOrigin, answer
+from support.scripted_origin import Exchange, Received, ScriptedOrigin, answer
 
-CONTRACTS = Path(__file__).parents[1] / "workflows" / "contracts"
+CONTRACTS = Path(__file__).parents[2] / "workflows" / "contracts"
 TASKS_ACCOUNT = "tasks@pressroom.iam.gserviceaccount.com"
 COMPRESSOR_ACCOUNT = "compressor@pressroom.iam.gserviceaccount.com"
 AUDIENCE = "https://compressor.example"

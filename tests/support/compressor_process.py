@@ -13,7 +13,7 @@ import psutil
 import pytest
 import requests
 
-DOCKERFILE = Path(__file__).parents[1] / "services" / "compressor" / "Dockerfile"
+DOCKERFILE = Path(__file__).parents[2] / "services" / "compressor" / "Dockerfile"
 
 
 def docker_command(port: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from werkzeug.test import TestResponse
 
-from unit.reporter.world import Got, World
+from support.reporter_service import Got, World
 
 
 def subscribe(world: World, url: str, **fields: Any) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from sqlalchemy import Engine, text
 
 from chassis.auth.oidc import CallerGuard
 from chassis.clock import SystemClock
-from contract.schemas import assert_matches
 from ingest.app import create_app
 from ingest.clients.webhook_targets import WebhookTargets
 from ingest.dependencies import Dependencies
 from ingest.settings import IngestSettings
 from localcloud.identity.engine.issuer import TokenIssuer
-from unit.ingest.fakes import WORKFLOW, FakeCallbacks, FakeExecutions, FakeReporter, FakeStorage, FakeTasks
+from support.ingest_neighbours import WORKFLOW, FakeCallbacks, FakeExecutions, FakeReporter, FakeStorage, FakeTasks
+from support.payload_schemas import assert_matches
 
 ACCOUNTS = {name: f"{name}@demo.iam.gserviceaccount.com" for name in ("workflow", "tasks", "scheduler", "compressor")}
 ACCOUNTS["reporter"] = "reporter@demo.iam.gserviceaccount.com"

@@ -19,12 +19,12 @@ from samples.photos import encoded, photo
 from samples.receiver import Receiver
 
 from compressor.failpoints import Failpoint as CompressorFailpoint
-from e2e.shop import FINAL, Shop, eventually, sheet_of
-from e2e.tap import Tap
 from ingest.failpoints import Failpoint as IngestFailpoint
 from localcloud.stack.blocking import Stack
 from localcloud.stack.config import ProcessSetting, StackConfig
 from reporter.failpoints import Failpoint as ReporterFailpoint
+from support.recording_proxy import Tap
+from support.shop import FINAL, Shop, eventually, sheet_of
 
 IMAGES = 5
 WITHIN_S = 60
