@@ -19,7 +19,7 @@ from ingest.http.public_schemas import (
 )
 from ingest.http.upload_schemas import JsonUploadDocument, UploadDocument, UploadQuery
 
-VERSION = "0.1.0"
+VERSION = "0.9.0"
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(

@@ -29,7 +29,7 @@ from reporter.http.schemas import (
     LimitsAnswer,
 )
 
-VERSION = "1"
+VERSION = "0.9.0"
 
 OPERATIONS = (
     Operation(
