@@ -14,9 +14,9 @@ from localcloud.identity.engine.keys import kept_signing_key
 from localcloud.identity.server import IdentityServer, start_identity_server
 from localcloud.platform_config import PlatformConfig
 from localcloud.scheduler.api.rest import ROUTES as SCHEDULER_ROUTES
-from localcloud.scheduler.api.rest import SchedulerServer
 from localcloud.scheduler.engine.jobs import DISPATCH, Scheduler
 from localcloud.scheduler.schedules_file import load_schedules
+from localcloud.scheduler.server import SchedulerServer
 from localcloud.tasks.queues_file import load_queues
 from localcloud.tasks.server import TasksServer, start_tasks_server
 from localcloud.workflows.server import WorkflowsServer, start_workflows_server

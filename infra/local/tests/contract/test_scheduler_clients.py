@@ -16,9 +16,10 @@ from aiohttp import web
 
 from localcloud.core.clock import ManualClock
 from localcloud.core.faults import FaultPlan
-from localcloud.scheduler.api.rest import ROUTES, SchedulerServer
+from localcloud.scheduler.api.rest import ROUTES
 from localcloud.scheduler.engine.jobs import Scheduler
-from localcloud.scheduler.schedules_file import Schedule
+from localcloud.scheduler.model import Schedule
+from localcloud.scheduler.server import SchedulerServer
 from localcloud_process import lonely_gcloud
 
 GCLOUD = shutil.which("gcloud")

@@ -12,7 +12,7 @@ import binascii
 import enum
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from localcloud.core.google_errors import invalid_argument
@@ -20,6 +20,9 @@ from localcloud.core.google_errors import invalid_argument
 _DURATION = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s")
 _BASE64_URL_TO_STANDARD = str.maketrans("-_", "+/")
 EnumT = TypeVar("EnumT", bound=enum.IntEnum)
+
+Json = dict[str, Any]
+"""A JSON object."""
 
 
 def object_from_json(value: Any, *, place: str, allowed: Collection[str]) -> dict[str, Any]:
@@ -77,11 +80,6 @@ def duration_from_json(value: Any, *, place: str) -> float:
     return (-1 if sign else 1) * float(f"{seconds}.{fraction or 0}")
 
 
-def duration_to_json(seconds: float) -> str:
-    """Return `"30s"` or `"0.100s"`, with millisecond digits where needed."""
-    return f"{int(seconds)}s" if seconds == int(seconds) else f"{seconds:.3f}s"
-
-
 def timestamp_from_json(value: Any, *, place: str) -> float:
     """Return the seconds since the epoch of an RFC 3339 time; raise INVALID_ARGUMENT for anything else."""
     if isinstance(value, str) and "T" in value.upper():
@@ -92,12 +90,6 @@ def timestamp_from_json(value: Any, *, place: str) -> float:
         except (ValueError, OverflowError):
             pass
     raise invalid_argument(f"Invalid value at '{place}' (google.protobuf.Timestamp), expected RFC 3339: {value!r}")
-
-
-def timestamp_to_json(time: float) -> str:
-    """Return an RFC 3339 time in UTC, with microseconds where there are any."""
-    moment = datetime.fromtimestamp(time, UTC)
-    return moment.isoformat(timespec="microseconds" if moment.microsecond else "seconds").replace("+00:00", "Z")
 
 
 def bytes_from_json(value: Any, *, place: str) -> bytes:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
-from aiohttp import web
-
 from localcloud.core.clock import Clock
-from localcloud.identity.api.rest import MetadataProject, metadata_app
+from localcloud.core.control import Control
+from localcloud.core.faults import FaultPlan
+from localcloud.core.rest import RestServer
+from localcloud.identity.api.rest import ROUTES, MetadataProject, MetadataRest
 from localcloud.identity.engine.issuer import AccountTokens, TokenIssuer
+
+log = logging.getLogger("localcloud.identity")
 
 
 class IdentityServer:
@@ -17,8 +21,8 @@ class IdentityServer:
     def __init__(self, issuer: TokenIssuer, host: str, clock: Clock | None = None) -> None:
         self.issuer = issuer
         self._host = host
-        self._clock = clock
-        self._runners: list[web.AppRunner] = []
+        self._clock = clock or issuer.clock
+        self._servers: list[RestServer] = []
         self.ports: dict[str, int] = {}
         """Service account email to the port that speaks for it; `GCE_METADATA_HOST` is `host:port`."""
 
@@ -40,23 +44,27 @@ class IdentityServer:
         """Return the token source of a service account: the `token_source` of `start_workflows_server`."""
         return AccountTokens(self.issuer, email)
 
-    async def add_account(self, place: MetadataProject, email: str, port: int) -> None:
+    async def add_account(self, project: MetadataProject, email: str, port: int) -> None:
         """Listen on `port` (0 picks a free one) as `email`.
 
         Raises:
             OSError: the port is taken.
         """
-        runner = web.AppRunner(metadata_app(self.issuer, place, email, self._clock), access_log=None)
-        await runner.setup()
-        self._runners.append(runner)
-        await web.TCPSite(runner, self._host, port).start()
-        self.ports[email] = int(runner.addresses[0][1])
+        faults = FaultPlan(self._clock, ROUTES)
+        rest = MetadataRest(self.issuer, project, email, faults)
+        server = RestServer(rest.answer, Control(faults, self._clock, _nothing_to_reset), log)
+        await server.start(self._host, port)
+        self._servers.append(server)
+        self.ports[email] = server.port
 
     async def stop(self) -> None:
         """Close all ports."""
-        for runner in self._runners:
-            await runner.cleanup()
-        self._runners.clear()
+        while self._servers:
+            await self._servers.pop().stop()
+
+
+async def _nothing_to_reset() -> None:
+    """A port keeps nothing but its faults."""
 
 
 async def start_identity_server(
@@ -86,11 +94,11 @@ async def start_identity_server(
     """
     if not accounts:
         raise ValueError("the identity server needs at least one service account")
-    place = MetadataProject(project, project_number, location)
+    told = MetadataProject(project, project_number, location)
     server = IdentityServer(issuer, host, clock)
     try:
         for email, port in accounts.items():
-            await server.add_account(place, email, port)
+            await server.add_account(told, email, port)
     except OSError:
         await server.stop()
         raise

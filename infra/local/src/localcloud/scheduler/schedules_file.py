@@ -1,8 +1,7 @@
-"""Schedules as data: `schedules:` of a YAML file, which Terraform reads too."""
+"""Reads the file of schedules that Terraform and localcloud share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,29 +11,11 @@ from cronsim import CronSim, CronSimError
 from localcloud.core.config_fields import ConfigError, Fields, read_yaml
 from localcloud.core.google_errors import GoogleError
 from localcloud.core.json_values import duration_from_json
+from localcloud.scheduler.model import Schedule
 
 _METHODS = ("POST", "GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS")
 _DEFAULT_DEADLINE = "180s"
 _SHORTEST_DEADLINE_S, _LONGEST_DEADLINE_S = 15.0, 1800.0
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """One job: `service` and `service_account` are names that the environment turns into an address and an email."""
-
-    name: str
-    cron: str
-    time_zone: str
-    service: str
-    path: str
-    http_method: str
-    service_account: str
-    attempt_deadline_s: float
-
-    def next_time(self, now: float) -> float:
-        """Return the first scheduled time after `now`, in seconds since the epoch."""
-        moment = datetime.fromtimestamp(now, ZoneInfo(self.time_zone))
-        return float(next(CronSim(self.cron, moment)).timestamp())
 
 
 def load_schedules(path: Path) -> list[Schedule]:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import aiohttp
 import grpc
-from aiohttp import web
 
 from localcloud.core.clock import Clock
 from localcloud.core.control import Control
 from localcloud.core.faults import FaultPlan
 from localcloud.core.google_hosts import google_service
+from localcloud.core.rest import RestServer
+from localcloud.core.rpc import bind
 from localcloud.tasks.api.grpc import add_cloud_tasks
 from localcloud.tasks.api.methods import CloudTasksApi
-from localcloud.tasks.api.rest import RestApi
-from localcloud.tasks.api.routes import DISPATCH, ROUTES
-from localcloud.tasks.engine.dispatcher import Dispatcher
+from localcloud.tasks.api.rest import TasksRest
+from localcloud.tasks.api.routes import ROUTES
+from localcloud.tasks.engine.dispatcher import DISPATCH, Dispatcher
 from localcloud.tasks.engine.target_request import MintAccessToken, MintIdToken, RequestFactory
 from localcloud.tasks.model import TOMBSTONE_S, Queue
 from localcloud.tasks.store import TaskStore
 
-_KEEP_ALIVE_S = 75.0
+log = logging.getLogger("localcloud.tasks")
+
 # gunicorn closes idle connections after 2 s by default; a connection given up earlier is never found half-closed.
 _DISPATCH_KEEP_ALIVE_S = 1.5
 
@@ -36,28 +39,28 @@ class TasksServer:
         store: TaskStore,
         dispatcher: Dispatcher,
         session: aiohttp.ClientSession,
-        runner: web.ServerRunner,
+        rest: RestServer,
         grpc_server: grpc.aio.Server,
         grpc_port: int,
     ) -> None:
         self.host = host
-        self.port = int(runner.addresses[0][1])
+        self.port = rest.port
         self.grpc_port = grpc_port
         self.store = store
         self.dispatcher = dispatcher
         self._session = session
-        self._runner = runner
+        self._rest = rest
         self._grpc_server = grpc_server
 
     @property
     def base_url(self) -> str:
         """The REST base URL without a trailing slash."""
-        return f"http://{self.host}:{self.port}"
+        return self._rest.base_url
 
     async def stop(self) -> None:
         """Close both ports and cancel what is on its way; the tasks are forgotten."""
         await self._grpc_server.stop(grace=0.2)
-        await self._runner.cleanup()
+        await self._rest.stop()
         await self.dispatcher.stop()
         await self._session.close()
 
@@ -118,20 +121,15 @@ async def start_tasks_server(
         store.reset()
         _add_queues(queues, store, dispatcher)
 
-    rest = RestApi(api, Control(faults, clock, reset))
-    runner = web.ServerRunner(web.Server(rest.handle, keepalive_timeout=_KEEP_ALIVE_S, access_log=None))
+    rest = RestServer(TasksRest(api, faults).answer, Control(faults, clock, reset), log)
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     try:
-        await runner.setup()
-        await web.TCPSite(runner, host, port).start()
+        await rest.start(host, port)
         add_cloud_tasks(grpc_server, api, faults)
-        try:
-            bound_grpc_port = grpc_server.add_insecure_port(f"{host}:{grpc_port}")
-        except RuntimeError as error:
-            raise OSError(f"gRPC port {grpc_port} is taken: {error}") from error
+        bound_grpc_port = bind(grpc_server, host, grpc_port)
         await grpc_server.start()
     except BaseException:
-        await runner.cleanup()
+        await rest.stop()
         await session.close()
         raise
     _add_queues(queues, store, dispatcher)
@@ -140,7 +138,7 @@ async def start_tasks_server(
         store=store,
         dispatcher=dispatcher,
         session=session,
-        runner=runner,
+        rest=rest,
         grpc_server=grpc_server,
         grpc_port=bound_grpc_port,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from localcloud.core.clock import Clock
 from localcloud.core.google_errors import GoogleError
-from localcloud.workflows.api.resources import Json
+from localcloud.core.json_values import Json
 from localcloud.workflows.api.workflows import WorkflowsApi
 
 _LOG = logging.getLogger("localcloud.workflows")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from email.message import Message
 
 from localcloud.workflows.jsontext import JsonDecodeError, decode_json
-from localcloud.workflows.runtime.host import Value
+from localcloud.workflows.values import Value
 
 _JSON_TYPE = "application/json"
 

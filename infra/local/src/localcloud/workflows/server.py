@@ -14,9 +14,11 @@ from aiohttp import web
 from localcloud.core.clock import Clock
 from localcloud.core.control import Control
 from localcloud.core.faults import FaultPlan
+from localcloud.core.rest import Answer, RestServer
+from localcloud.core.rpc import bind
 from localcloud.workflows.api.executions import ExecutionsApi
 from localcloud.workflows.api.grpc import add_services
-from localcloud.workflows.api.rest import rest_app
+from localcloud.workflows.api.rest import WorkflowsRest
 from localcloud.workflows.api.routes import routes
 from localcloud.workflows.api.secrets import SecretsApi
 from localcloud.workflows.api.workflows import WorkflowsApi
@@ -28,7 +30,7 @@ from localcloud.workflows.folder import WorkflowFolder
 from localcloud.workflows.loader import load_program
 from localcloud.workflows.pages.handlers import Pages
 from localcloud.workflows.runtime.host import TokenSource
-from localcloud.workflows.runtime.interpreter import run_program
+from localcloud.workflows.runtime.interpreter import run_to_json
 from localcloud.workflows.store import Store
 
 _LOG = logging.getLogger("localcloud.workflows")
@@ -37,7 +39,6 @@ OWN_SERVICES = ("workflows", "workflowexecutions", "secretmanager")
 """Google services that this server answers itself."""
 
 _GRPC_GRACE_S = 0.2
-_REST_GRACE_S = 1.0
 
 
 class WorkflowsServer:
@@ -50,8 +51,8 @@ class WorkflowsServer:
         self, *, host: str, store: Store, executor: Executor, workflows: WorkflowsApi, executions: ExecutionsApi
     ) -> None:
         self.host = host
-        self.port = 0
         self.grpc_port = 0
+        self._rest: RestServer | None = None
         self.store = store
         self.workflows = workflows
         self.executions = executions
@@ -59,6 +60,11 @@ class WorkflowsServer:
         self._cleanup = contextlib.AsyncExitStack()
         self.folder: WorkflowFolder | None = None
         """The watched folder."""
+
+    @property
+    def port(self) -> int:
+        """The REST port; 0 before it is open."""
+        return self._rest.port if self._rest is not None else 0
 
     @property
     def base_url(self) -> str:
@@ -70,7 +76,7 @@ class WorkflowsServer:
         await self._cleanup.aclose()
 
     async def start(
-        self, *, app: web.Application, port: int, grpc_server: grpc.aio.Server, grpc_port: int, http: AiohttpCaller
+        self, *, rest: RestServer, port: int, grpc_server: grpc.aio.Server, grpc_port: int, http: AiohttpCaller
     ) -> None:
         """Open both ports; called once, by `start_workflows_server`.
 
@@ -81,15 +87,10 @@ class WorkflowsServer:
         # Undone in reverse: no new requests first, then no executions, then no connections of theirs.
         self._cleanup.push_async_callback(http.stop)
         self._cleanup.push_async_callback(self._executor.stop)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_REST_GRACE_S)
-        await runner.setup()
-        self._cleanup.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, self.host, port).start()
-        self.port = int(runner.addresses[0][1])
-        try:
-            self.grpc_port = grpc_server.add_insecure_port(f"{self.host}:{grpc_port}")
-        except RuntimeError as error:
-            raise OSError(f"gRPC port {grpc_port} of {self.host} cannot be opened: {error}") from error
+        await rest.start(self.host, port)
+        self._rest = rest
+        self._cleanup.push_async_callback(rest.stop)
+        self.grpc_port = bind(grpc_server, self.host, grpc_port)
         await grpc_server.start()
         self._cleanup.push_async_callback(grpc_server.stop, _GRPC_GRACE_S)
 
@@ -165,7 +166,7 @@ async def start_workflows_server(
         token_source=token_source,
         connectors=connectors,
         project_number=project_number,
-        run=run_program,
+        run=run_to_json,
     )
     workflows = WorkflowsApi(
         store=store,
@@ -192,11 +193,12 @@ async def start_workflows_server(
     table = routes(workflows, executions, SecretsApi(secrets_file))
     faults = FaultPlan(clock, [route.method for route in table])
     pages = Pages(store=store, executions=executions, clock=clock, folder=lambda: server.folder)
-    app = rest_app(table, aliases, control=Control(faults, clock, server.reset), pages=pages.routes())
+    answer = _pages_or_api(pages, WorkflowsRest(table, aliases, faults).answer)
+    rest = RestServer(answer, Control(faults, clock, server.reset), _LOG)
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     add_services(grpc_server, workflows, executions, aliases, faults)
     try:
-        await server.start(app=app, port=port, grpc_server=grpc_server, grpc_port=grpc_port, http=http)
+        await server.start(rest=rest, port=port, grpc_server=grpc_server, grpc_port=grpc_port, http=http)
     except BaseException:
         await server.stop()
         raise
@@ -206,6 +208,15 @@ async def start_workflows_server(
         server.watch(folder)
     _LOG.info("workflows.listening %s grpc %s:%d", server.base_url, host, server.grpc_port)
     return server
+
+
+def _pages_or_api(pages: Pages, api: Answer) -> Answer:
+    """Return what answers on the REST port: the pages on their paths, the APIs on all others."""
+
+    async def answer(request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        return await (pages.answer if pages.have(request.path) else api)(request, body)
+
+    return answer
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from localcloud.workflows.enums import StepState, StepType
 from localcloud.workflows.errors import WorkflowError
 from localcloud.workflows.jsontext import JsonEncodeError, encode_json_leniently
-from localcloud.workflows.runtime.host import Progress, Value
+from localcloud.workflows.runtime.host import Progress
+from localcloud.workflows.values import Value
 from localcloud.workflows.variable_snapshots import VariableSnapshots
 
 BYTES_PER_ENTRY = 250

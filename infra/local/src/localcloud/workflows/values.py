@@ -25,6 +25,7 @@ from localcloud.workflows.errors import (
 from localcloud.workflows.jsontext import format_double
 
 Value = Any
+"""A workflow value: None, bool, int (64-bit), float, str, bytes, list or dict with string keys."""
 
 INTEGER_MIN = -(2**63)
 INTEGER_MAX = 2**63 - 1

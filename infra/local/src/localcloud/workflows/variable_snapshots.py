@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from localcloud.workflows.runtime.host import Value
 from localcloud.workflows.runtime.memory import size_of
+from localcloud.workflows.values import Value
 
 MAX_SNAPSHOT_BYTES = 64 * 1024 * 1024
 """Bytes, by the documented memory rule, that the snapshots of one execution may hold."""

@@ -10,8 +10,8 @@ import pytest
 from localcloud.check.step_costs import Repetition, StepCosts, step_costs
 from localcloud.workflows.loader import load_program
 from localcloud.workflows.runtime.failure import ExecutionFailedError
-from localcloud.workflows.runtime.interpreter import run_execution
-from localcloud.workflows.runtime.run import Execution
+from localcloud.workflows.runtime.interpreter import run_to_end
+from localcloud.workflows.runtime.run import Run
 from localcloud.workflows.runtime.scripted_host import make_host
 
 STRAIGHT = {
@@ -182,9 +182,9 @@ down:
 
 async def taken(source: str, argument: Any = None) -> int:
     """Run a program and return the steps it took."""
-    execution = Execution(load_program(source), make_host())
+    execution = Run(load_program(source), make_host())
     with contextlib.suppress(ExecutionFailedError):
-        await run_execution(execution, argument)
+        await run_to_end(execution, argument)
     return execution.step_count
 
 

@@ -6,17 +6,15 @@ from typing import Any
 
 import grpc
 import pytest
-from aiohttp import web
 
 from localcloud.core.clock import ManualClock
 from localcloud.core.faults import FaultPlan
 from localcloud.identity.api.rest import ROUTES as METADATA_ROUTES
-from localcloud.identity.api.rest import MetadataProject, metadata_app, route_of_path
-from localcloud.identity.engine.issuer import TokenIssuer
+from localcloud.identity.api.rest import route_of_path
 from localcloud.tasks.api.grpc import add_cloud_tasks
-from localcloud.tasks.api.routes import DISPATCH
 from localcloud.tasks.api.routes import ROUTES as TASKS_ROUTES
 from localcloud.tasks.api.routes import RPC_ROUTES as TASKS_RPCS
+from localcloud.tasks.engine.dispatcher import DISPATCH
 from localcloud.workflows.api.grpc import add_services
 from localcloud.workflows.api.routes import RPC_METHODS as WORKFLOWS_RPCS
 
@@ -167,11 +165,13 @@ def test_every_rpc_has_the_route_of_its_rest_method(server, table) -> None:
 
 
 def test_every_path_of_the_metadata_server_has_a_route() -> None:
-    """Each resource that aiohttp serves on a metadata port maps to one of the listed ids."""
-    app = metadata_app(TokenIssuer(ManualClock()), MetadataProject("p", "1", "l"), "a@b")
-    paths = [resource.canonical for resource in app.router.resources() if isinstance(resource, web.Resource)]
+    """Whatever is asked for maps to one of the listed ids, also what is not served."""
+    root = "/computeMetadata/v1"
+    paths = ["/", "/elsewhere", "/oauth2/v1/certs", "/oauth2/v3/certs", root, f"{root}/", f"{root}/project/project-id"]
+    paths += [f"{root}/{path}" for path in ("instance/id", "universe/universe-domain", "nowhere/at/all", "//")]
+    paths += [f"{root}/instance/service-accounts{rest}" for rest in ("", "/", "/a@b/token", "/default/identity")]
 
-    assert {route_of_path(path) for path in paths if not path.startswith("/_local")} <= METADATA_ROUTES
+    assert {route_of_path(path) for path in paths} <= METADATA_ROUTES
 
 
 def test_tasks_routes_are_the_ids_of_its_table() -> None:

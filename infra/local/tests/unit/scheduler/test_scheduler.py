@@ -15,9 +15,11 @@ from aiohttp import web
 from localcloud.core.clock import ManualClock
 from localcloud.core.config_fields import ConfigError
 from localcloud.core.faults import FaultPlan
-from localcloud.scheduler.api.rest import ROUTES, SchedulerServer
+from localcloud.scheduler.api.rest import ROUTES
 from localcloud.scheduler.engine.jobs import DISPATCH, Job, Scheduler
-from localcloud.scheduler.schedules_file import Schedule, load_schedules
+from localcloud.scheduler.model import Schedule
+from localcloud.scheduler.schedules_file import load_schedules
+from localcloud.scheduler.server import SchedulerServer
 
 SCHEDULES = """
 schedules:

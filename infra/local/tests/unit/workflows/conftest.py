@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
 from localcloud.core.clock import ManualClock
+from localcloud.core.control import Control
+from localcloud.core.faults import FaultPlan
+from localcloud.core.rest import RestServer
 from localcloud.workflows.api.executions import ExecutionsApi
-from localcloud.workflows.api.rest import rest_app
+from localcloud.workflows.api.rest import WorkflowsRest
 from localcloud.workflows.api.routes import routes
 from localcloud.workflows.api.secrets import SecretsApi
 from localcloud.workflows.api.workflows import WorkflowsApi
 from localcloud.workflows.engine.callbacks import Callbacks
 from localcloud.workflows.engine.executor import Executor
 from localcloud.workflows.engine.http_client import AiohttpCaller
-from localcloud.workflows.runtime.host import Host, Value
+from localcloud.workflows.jsontext import encode_json
+from localcloud.workflows.runtime.host import Host
 from localcloud.workflows.source.errors import SourceError
 from localcloud.workflows.store import Store
+from localcloud.workflows.values import Value
 
 PARENT = "projects/demo/locations/us-central1"
 WORKFLOW = f"{PARENT}/workflows/w"
@@ -98,13 +104,19 @@ class Emulator:
         return self.executions.get(name)
 
     @contextlib.asynccontextmanager
-    async def rest(self) -> AsyncIterator[TestClient[Any, Any]]:
+    async def rest(self) -> AsyncIterator[aiohttp.ClientSession]:
         """Serve the REST surface on loopback."""
         table = routes(self.workflows, self.executions, SecretsApi(self.secrets_file))
-        app = rest_app(table, {"123456789012": "demo"})
-        async with TestClient(TestServer(app)) as client:
-            yield client
-        await self.executor.stop()
+        faults = FaultPlan(self.clock, [route.method for route in table])
+        rest = WorkflowsRest(table, {"123456789012": "demo"}, faults)
+        server = RestServer(rest.answer, Control(faults, self.clock, self.executor.stop), logging.getLogger())
+        await server.start("127.0.0.1", 0)
+        try:
+            async with aiohttp.ClientSession(server.base_url) as client:
+                yield client
+        finally:
+            await server.stop()
+            await self.executor.stop()
 
     def _load(self, source: str, *, connectors: Collection[str]) -> Any:
         assert connectors == ()
@@ -112,8 +124,8 @@ class Emulator:
             raise SourceError(f"no such program: {source}", line=1, column=1, source=source)
         return self.programs[source]
 
-    async def _run(self, program: Any, argument: Value, host: Host) -> Value:
-        return await program(argument, host)
+    async def _run(self, program: Any, argument: Value, host: Host) -> str:
+        return encode_json(await program(argument, host))
 
 
 @pytest.fixture

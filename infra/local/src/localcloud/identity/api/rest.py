@@ -1,4 +1,4 @@
-"""The GCE metadata look-alike: what google-auth asks for, answered for one service account per listening port.
+"""The metadata server of Compute Engine: what google-auth asks for, for one service account per port.
 
 Source: https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys. Also serves the issuer's certificates,
 so that any of its ports can be a verifier's certificate URL.
@@ -6,17 +6,11 @@ so that any of its ports can be a verifier's certificate URL.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
-from localcloud.core.clock import Clock
-from localcloud.core.control import Control
-from localcloud.core.faults import ConnectionLostError, Fault, FaultPlan, OrderedFaultError
-from localcloud.core.google_errors import GoogleError, invalid_argument
-from localcloud.core.hang_up import hang_up
+from localcloud.core.faults import Fault, FaultPlan, OrderedFaultError
 from localcloud.identity.engine.issuer import DEFAULT_SCOPES, TOKEN_LIFETIME_S, TokenIssuer
 
 _FLAVOR = {"Metadata-Flavor": "Google", "Server": "Metadata Server for VM"}
@@ -39,39 +33,52 @@ ROUTES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class MetadataProject:
-    """What the metadata server says about the project and the place."""
+    """The project and the region that the metadata server tells of."""
 
     project: str
     project_number: str
     location: str
 
 
-def metadata_app(
-    issuer: TokenIssuer, place: MetadataProject, email: str, clock: Clock | None = None
-) -> web.Application:
-    """Return the application for one port, whose `default` service account is `email`.
+class MetadataRest:
+    """Answers the requests of one port, whose `default` service account is `email`."""
 
-    `clock` is that of ordered faults and of `/_local/time`; the issuer's unless given.
-    """
-    faults = FaultPlan(clock or issuer.clock, ROUTES)
-    control = Control(faults, clock or issuer.clock, _nothing_to_reset)
-    app = web.Application(middlewares=[_faulty(faults), _flavored])
-    account = _Account(issuer, place, email)
+    def __init__(self, issuer: TokenIssuer, project: MetadataProject, email: str, faults: FaultPlan) -> None:
+        self._faults = faults
+        self._issuer = issuer
+        self._account = _Account(issuer, project, email)
 
-    async def local(request: web.Request) -> web.Response:
-        return await _local(control, request)
+    async def answer(self, request: web.BaseRequest, _body: bytes) -> web.Response:
+        """Answer one request with what was ordered for its route; a repeated one only mints another token."""
+        route = route_of_path(request.path)
+        try:
+            await self._faults.before(route, request.path)
+            response = self._answer(request)
+            if self._faults.fires(Fault.DELIVER_TWICE, route, request.path) is not None:
+                self._answer(request)
+            self._faults.after(route, request.path)
+        except OrderedFaultError as fault:
+            return web.Response(status=fault.http_code, text=fault.message, headers=_FLAVOR)
+        return response
 
-    app.add_routes(
-        [
-            web.route("*", "/_local/{path:.*}", local),
-            web.get("/", _root),
-            web.get("/oauth2/v1/certs", account.certificates),
-            web.get("/oauth2/v3/certs", account.key_set),
-            web.get(f"{_ROOT}/", _root),
-            web.get(f"{_ROOT}/{{path:.+}}", account.answer),
-        ]
-    )
-    return app
+    def _answer(self, request: web.BaseRequest) -> web.Response:
+        path = request.path
+        if path.startswith(_ROOT) and request.headers.get("Metadata-Flavor") != "Google":
+            # The real server wants the header, too: it proves that the caller is no browser.
+            return web.Response(status=403, text="Missing required header: Metadata-Flavor: Google", headers=_FLAVOR)
+        if request.method not in ("GET", "HEAD"):
+            return web.Response(status=405, text=f"{request.method} is not served", headers=_FLAVOR)
+        match path:
+            case "/oauth2/v1/certs":
+                return _cached_json(self._issuer.certificates())
+            case "/oauth2/v3/certs":
+                return _cached_json(self._issuer.key_set())
+            case "/" | "/computeMetadata/v1/":
+                # google-auth's ping.
+                return web.Response(text="computeMetadata/\n", headers=_FLAVOR)
+        if path.startswith(f"{_ROOT}/"):
+            return self._account.answer(request, path.removeprefix(f"{_ROOT}/"))
+        return _missing(path)
 
 
 def route_of_path(path: str) -> str:
@@ -88,86 +95,24 @@ def route_of_path(path: str) -> str:
     return f"metadata.{area}" if area in ("project", "universe") else "metadata.instance"
 
 
-async def _nothing_to_reset() -> None:
-    """A port keeps nothing but its faults."""
-
-
-async def _local(control: Control, request: web.Request) -> web.Response:
-    """Answer the port's instrument panel."""
-    try:
-        content = await request.read()
-        try:
-            body = json.loads(content) if content else {}
-        except (ValueError, RecursionError) as error:
-            raise invalid_argument(f"Invalid JSON payload received. {error}") from None
-        return web.json_response(await control.answer(request.method, request.path, body))
-    except GoogleError as error:
-        return web.json_response(error.to_json(), status=error.http_code)
-
-
-def _faulty(faults: FaultPlan) -> Middleware:
-    """Return a middleware that lets happen what was ordered; a repeated request only mints another token."""
-
-    @web.middleware
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith("/_local/"):
-            return await handler(request)
-        route = route_of_path(request.path)
-        try:
-            await faults.before(route, request.path)
-            response = await handler(request)
-            if faults.fires(Fault.DELIVER_TWICE, route, request.path) is not None:
-                await handler(request)
-            faults.after(route, request.path)
-        except OrderedFaultError as fault:
-            return web.Response(status=fault.http_code, text=fault.message, headers=_FLAVOR)
-        except ConnectionLostError:
-            return hang_up(request)
-        return response
-
-    return answer
-
-
-@web.middleware
-async def _flavored(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse metadata requests without the header that proves the caller is no browser, like the real server."""
-    if request.path.startswith(_ROOT) and request.headers.get("Metadata-Flavor") != "Google":
-        return web.Response(status=403, text="Missing required header: Metadata-Flavor: Google", headers=_FLAVOR)
-    return await handler(request)
-
-
-async def _root(_request: web.Request) -> web.Response:
-    """Answer google-auth's ping."""
-    return web.Response(text="computeMetadata/\n", headers=_FLAVOR)
-
-
 class _Account:
-    """The handlers of one port."""
+    """The metadata of one service account."""
 
-    def __init__(self, issuer: TokenIssuer, place: MetadataProject, email: str) -> None:
+    def __init__(self, issuer: TokenIssuer, project: MetadataProject, email: str) -> None:
         self._issuer = issuer
         self._email = email
         self._texts = {
-            "project/project-id": place.project,
-            "project/numeric-project-id": place.project_number,
+            "project/project-id": project.project,
+            "project/numeric-project-id": project.project_number,
             "instance/id": "1234567890123456789",
-            "instance/zone": f"projects/{place.project_number}/zones/{place.location}-1",
-            "instance/region": f"projects/{place.project_number}/regions/{place.location}",
+            "instance/zone": f"projects/{project.project_number}/zones/{project.location}-1",
+            "instance/region": f"projects/{project.project_number}/regions/{project.location}",
             "universe/universe-domain": "googleapis.com",
             "instance/service-accounts/": f"default/\n{email}/\n",
         }
 
-    async def certificates(self, _request: web.Request) -> web.Response:
-        """`/oauth2/v1/certs`: key id to X.509 PEM."""
-        return _cached_json(self._issuer.certificates())
-
-    async def key_set(self, _request: web.Request) -> web.Response:
-        """`/oauth2/v3/certs`: a JSON Web Key Set."""
-        return _cached_json(self._issuer.key_set())
-
-    async def answer(self, request: web.Request) -> web.Response:
+    def answer(self, request: web.BaseRequest, path: str) -> web.Response:
         """Answer one metadata path."""
-        path = request.match_info["path"]
         if (text := self._texts.get(path)) is not None:
             return _text(text)
         parts = path.rstrip("/").split("/")
@@ -175,7 +120,7 @@ class _Account:
             return _missing(path)
         return self._account_answer(request, "/".join(parts[3:]))
 
-    def _account_answer(self, request: web.Request, item: str) -> web.Response:
+    def _account_answer(self, request: web.BaseRequest, item: str) -> web.Response:
         match item:
             case "" if request.query.get("recursive", "").lower() == "true":
                 facts = {"aliases": ["default"], "email": self._email, "scopes": list(DEFAULT_SCOPES)}

@@ -21,7 +21,7 @@ from localcloud.core.clock import Clock
 from localcloud.core.config_fields import ConfigError
 from localcloud.core.faults import ConnectionLostError, Fault, FaultPlan, OrderedFaultError
 from localcloud.core.http_status import DEADLINE_EXCEEDED, UNAVAILABLE, is_success, rpc_code_from_http
-from localcloud.scheduler.schedules_file import Schedule
+from localcloud.scheduler.model import Schedule
 
 log = logging.getLogger("localcloud.scheduler")
 

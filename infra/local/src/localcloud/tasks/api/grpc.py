@@ -1,7 +1,6 @@
 """Cloud Tasks v2 over gRPC: Google's own message types around the methods of `CloudTasksApi`.
 
-No generated servicer is needed: a generic handler per method turns the message into its JSON form, calls the same
-method as REST does, and turns the answer back.
+Each gRPC method calls the same method as REST does.
 """
 
 from __future__ import annotations
@@ -22,19 +21,18 @@ from google.cloud.tasks_v2.types import (
 )
 from google.iam.v1 import iam_policy_pb2, policy_pb2  # type: ignore[import-untyped]
 from google.longrunning import operations_pb2
-from google.protobuf import empty_pb2, json_format
+from google.protobuf import empty_pb2
 
-from localcloud.core.faults import ConnectionLostError, FaultPlan
-from localcloud.core.google_errors import GoogleError
-from localcloud.core.hang_up import hang_up_rpc
-from localcloud.tasks.api.methods import CloudTasksApi, Json
+from localcloud.core.faults import FaultPlan
+from localcloud.core.json_values import Json
+from localcloud.core.rpc import unary
+from localcloud.tasks.api.methods import CloudTasksApi
 from localcloud.tasks.api.routes import RPC_ROUTES
 
 log = logging.getLogger("localcloud.tasks")
 
 _SERVICE = "google.cloud.tasks.v2.CloudTasks"
 _LOCATIONS = "google.cloud.location.Locations"
-_STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 Call = Callable[[Json], Json]
 FaultyCall = Callable[[Json], Awaitable[Json]]
@@ -42,12 +40,12 @@ FaultyCall = Callable[[Json], Awaitable[Json]]
 
 def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, faults: FaultPlan) -> None:
     """Register the services CloudTasks and Locations on a gRPC server, with what is ordered for them."""
-    queue, task = tasks_v2.Queue.pb(), tasks_v2.Task.pb()
+    queue, task = tasks_v2.Queue, tasks_v2.Task
     empty = empty_pb2.Empty
     methods: dict[str, tuple[Any, Any, Call]] = {
         "ListQueues": (
-            tasks_v2.ListQueuesRequest.pb(),
-            tasks_v2.ListQueuesResponse.pb(),
+            tasks_v2.ListQueuesRequest,
+            tasks_v2.ListQueuesResponse,
             lambda r: api.list_queues(
                 r.get("parent", ""),
                 filter_text=r.get("filter", ""),
@@ -55,26 +53,26 @@ def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, faults: FaultPl
                 page_token=r.get("pageToken", ""),
             ),
         ),
-        "GetQueue": (tasks_v2.GetQueueRequest.pb(), queue, lambda r: api.get_queue(r.get("name", ""))),
+        "GetQueue": (tasks_v2.GetQueueRequest, queue, lambda r: api.get_queue(r.get("name", ""))),
         "CreateQueue": (
-            tasks_v2.CreateQueueRequest.pb(),
+            tasks_v2.CreateQueueRequest,
             queue,
             lambda r: api.create_queue(r.get("parent", ""), r.get("queue", {})),
         ),
         "UpdateQueue": (
-            tasks_v2.UpdateQueueRequest.pb(),
+            tasks_v2.UpdateQueueRequest,
             queue,
             lambda r: api.update_queue(
                 r.get("queue", {}).get("name", ""), r.get("queue", {}), mask=r.get("updateMask", "")
             ),
         ),
-        "DeleteQueue": (tasks_v2.DeleteQueueRequest.pb(), empty, lambda r: api.delete_queue(r.get("name", ""))),
-        "PurgeQueue": (tasks_v2.PurgeQueueRequest.pb(), queue, lambda r: api.purge_queue(r.get("name", ""))),
-        "PauseQueue": (tasks_v2.PauseQueueRequest.pb(), queue, lambda r: api.pause_queue(r.get("name", ""))),
-        "ResumeQueue": (tasks_v2.ResumeQueueRequest.pb(), queue, lambda r: api.resume_queue(r.get("name", ""))),
+        "DeleteQueue": (tasks_v2.DeleteQueueRequest, empty, lambda r: api.delete_queue(r.get("name", ""))),
+        "PurgeQueue": (tasks_v2.PurgeQueueRequest, queue, lambda r: api.purge_queue(r.get("name", ""))),
+        "PauseQueue": (tasks_v2.PauseQueueRequest, queue, lambda r: api.pause_queue(r.get("name", ""))),
+        "ResumeQueue": (tasks_v2.ResumeQueueRequest, queue, lambda r: api.resume_queue(r.get("name", ""))),
         "ListTasks": (
-            tasks_v2.ListTasksRequest.pb(),
-            tasks_v2.ListTasksResponse.pb(),
+            tasks_v2.ListTasksRequest,
+            tasks_v2.ListTasksResponse,
             lambda r: api.list_tasks(
                 r.get("parent", ""),
                 view=r.get("responseView"),
@@ -83,14 +81,14 @@ def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, faults: FaultPl
             ),
         ),
         "GetTask": (
-            tasks_v2.GetTaskRequest.pb(),
+            tasks_v2.GetTaskRequest,
             task,
             lambda r: api.get_task(r.get("name", ""), view=r.get("responseView")),
         ),
-        "CreateTask": (tasks_v2.CreateTaskRequest.pb(), task, lambda r: api.create_task(r.get("parent", ""), r)),
-        "DeleteTask": (tasks_v2.DeleteTaskRequest.pb(), empty, lambda r: api.delete_task(r.get("name", ""))),
+        "CreateTask": (tasks_v2.CreateTaskRequest, task, lambda r: api.create_task(r.get("parent", ""), r)),
+        "DeleteTask": (tasks_v2.DeleteTaskRequest, empty, lambda r: api.delete_task(r.get("name", ""))),
         "RunTask": (
-            tasks_v2.RunTaskRequest.pb(),
+            tasks_v2.RunTaskRequest,
             task,
             lambda r: api.run_task(r.get("name", ""), view=r.get("responseView")),
         ),
@@ -99,10 +97,10 @@ def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, faults: FaultPl
         "GetIamPolicy": (iam_policy_pb2.GetIamPolicyRequest, policy_pb2.Policy),
         "SetIamPolicy": (iam_policy_pb2.SetIamPolicyRequest, policy_pb2.Policy),
         "TestIamPermissions": (iam_policy_pb2.TestIamPermissionsRequest, iam_policy_pb2.TestIamPermissionsResponse),
-        "BatchCreateTasks": (BatchCreateTasksRequest.pb(), operations_pb2.Operation),
-        "BatchDeleteTasks": (BatchDeleteTasksRequest.pb(), operations_pb2.Operation),
-        "GetCmekConfig": (GetCmekConfigRequest.pb(), CmekConfig.pb()),
-        "UpdateCmekConfig": (UpdateCmekConfigRequest.pb(), CmekConfig.pb()),
+        "BatchCreateTasks": (BatchCreateTasksRequest, operations_pb2.Operation),
+        "BatchDeleteTasks": (BatchDeleteTasksRequest, operations_pb2.Operation),
+        "GetCmekConfig": (GetCmekConfigRequest, CmekConfig),
+        "UpdateCmekConfig": (UpdateCmekConfigRequest, CmekConfig),
     }
     for name, (request, response) in refused.items():
         methods[name] = (request, response, _refusal(api, name))
@@ -120,7 +118,7 @@ def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, faults: FaultPl
     }
     for service, table in ((_SERVICE, methods), (_LOCATIONS, locations)):
         handlers = {
-            name: _handler(request, response, _faulty(call, RPC_ROUTES[name], faults))
+            name: unary(request, response, _faulty(call, RPC_ROUTES[name], faults), log)
             for name, (request, response, call) in table.items()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
@@ -137,29 +135,5 @@ def _faulty(call: Call, route: str, faults: FaultPlan) -> FaultyCall:
     def answer(request: Json) -> Awaitable[Json]:
         name = request.get("name") or request.get("parent") or request.get("queue", {}).get("name", "")
         return faults.run(route, name, "grpc", lambda: call(request))
-
-    return answer
-
-
-def _handler(request_type: Any, response_type: Any, call: FaultyCall) -> Any:
-    return grpc.unary_unary_rpc_method_handler(
-        _unary(response_type, call),
-        request_deserializer=request_type.FromString,
-        response_serializer=response_type.SerializeToString,
-    )
-
-
-def _unary(response_type: Any, call: FaultyCall) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def answer(message: Any, context: Any) -> Any:
-        try:
-            answered = await call(json_format.MessageToDict(message))
-            return json_format.ParseDict(answered, response_type())
-        except ConnectionLostError:
-            await hang_up_rpc(context)
-        except GoogleError as error:
-            await context.abort(_STATUS[error.grpc_code], error.message)
-        except Exception:
-            log.exception("a gRPC call failed")
-            await context.abort(grpc.StatusCode.INTERNAL, "The emulator failed; its log holds the cause.")
 
     return answer

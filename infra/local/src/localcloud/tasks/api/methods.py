@@ -11,14 +11,13 @@ from typing import Any
 
 from localcloud.core.clock import Clock
 from localcloud.core.google_errors import GoogleError, invalid_argument, not_found, unimplemented
+from localcloud.core.json_values import Json
 from localcloud.tasks.api.names import check_location_name, check_queue_name, check_task_name
 from localcloud.tasks.api.queue_resource import merge_queue, queue_from_json, queue_to_json
 from localcloud.tasks.api.task_resource import task_from_json, task_to_json, view_from_json
 from localcloud.tasks.engine.dispatcher import Dispatcher
 from localcloud.tasks.model import QueueState
 from localcloud.tasks.store import TaskStore
-
-Json = dict[str, Any]
 
 log = logging.getLogger("localcloud.tasks")
 

@@ -9,12 +9,11 @@ from typing import Any
 from localcloud.core.google_errors import invalid_argument, unimplemented
 from localcloud.core.json_values import (
     duration_from_json,
-    duration_to_json,
     integer_from_json,
     number_from_json,
     object_from_json,
-    timestamp_to_json,
 )
+from localcloud.core.times import duration_to_json, timestamp_to_json
 from localcloud.tasks.model import (
     DEFAULT_CONCURRENT_DISPATCHES,
     MAX_CONCURRENT_DISPATCHES,

@@ -12,9 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from localcloud.core.google_errors import not_found
-
-DISPATCH = "tasks.dispatch"
-"""Not a method: the request that the emulator sends to a task's target."""
+from localcloud.tasks.engine.dispatcher import DISPATCH
 
 APP = "apps.get"
 

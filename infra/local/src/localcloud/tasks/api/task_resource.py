@@ -12,13 +12,12 @@ from localcloud.core.google_errors import invalid_argument, unimplemented
 from localcloud.core.json_values import (
     bytes_from_json,
     duration_from_json,
-    duration_to_json,
     enum_from_json,
     object_from_json,
     text_from_json,
     timestamp_from_json,
-    timestamp_to_json,
 )
+from localcloud.core.times import duration_to_json, timestamp_to_json
 from localcloud.tasks.api.names import check_task_name
 from localcloud.tasks.api.queue_resource import retry_config_from_json, retry_config_to_json
 from localcloud.tasks.model import (

@@ -25,7 +25,6 @@ from localcloud.core.http_status import (
     rpc_name,
     status_message,
 )
-from localcloud.tasks.api.routes import DISPATCH
 from localcloud.tasks.engine.alarm import Alarm
 from localcloud.tasks.engine.backoff import is_exhausted, retry_delay_s, throttled_delay_s
 from localcloud.tasks.engine.rate import TokenBucket
@@ -34,6 +33,9 @@ from localcloud.tasks.model import TASK_RETENTION_S, Attempt, Queue, QueueState,
 from localcloud.tasks.store import TaskStore
 
 log = logging.getLogger("localcloud.tasks")
+
+DISPATCH = "tasks.dispatch"
+"""Id of the request that the emulator sends to a task's target: what faults are ordered for."""
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 

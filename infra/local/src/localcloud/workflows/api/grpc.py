@@ -1,14 +1,12 @@
 """The gRPC surface: Executions, Workflows, Operations and Locations around the same JSON methods as REST.
 
-No generated service code: the message types come with google-cloud-workflows, and each method converts to JSON and
-back, which is exact because the API core speaks proto3 JSON.
+The message types come with google-cloud-workflows.
 """
 
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -17,14 +15,15 @@ from google.cloud.workflows import executions_v1, executions_v1beta
 from google.cloud.workflows_v1.types import workflows as workflow_types
 from google.cloud.workflows_v1beta.types import workflows as beta_workflow_types
 from google.longrunning import operations_pb2
-from google.protobuf import empty_pb2, json_format
+from google.protobuf import empty_pb2
 
-from localcloud.core.faults import ConnectionLostError, FaultPlan
-from localcloud.core.google_errors import GoogleError, invalid_argument
-from localcloud.core.hang_up import hang_up_rpc
+from localcloud.core.faults import FaultPlan
+from localcloud.core.google_errors import invalid_argument
+from localcloud.core.json_values import Json
+from localcloud.core.rpc import unary
 from localcloud.workflows.api.executions import ExecutionsApi
 from localcloud.workflows.api.lists import ListQuery
-from localcloud.workflows.api.resources import Json, in_version, to_wire
+from localcloud.workflows.api.resources import in_version, to_wire
 from localcloud.workflows.api.routes import RPC_METHODS
 from localcloud.workflows.api.workflows import WorkflowsApi
 
@@ -32,8 +31,6 @@ _LOG = logging.getLogger("localcloud.workflows")
 
 Method = tuple[Any, Any, Callable[[Json], Json]]
 """Request type, response type, and the method on JSON."""
-
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def add_services(
@@ -199,40 +196,18 @@ def _handler(
     route: str, method: Method, project_aliases: Mapping[str, str], faults: FaultPlan
 ) -> grpc.RpcMethodHandler:
     request_type, response_type, call = method
-    request_message, response_message = _message_type(request_type), _message_type(response_type)
 
-    async def serve(request: Any, context: grpc.aio.ServicerContext) -> Any:
-        fields = json_format.MessageToDict(request)
+    async def answer(fields: Json) -> Json:
         _apply_aliases(fields, project_aliases)
-        try:
-            answer = await faults.run(route, _resource(fields), "grpc", lambda: call(fields))
-        except ConnectionLostError:
-            await hang_up_rpc(context)
-        except GoogleError as error:
-            await context.abort(_CODES[error.grpc_code], error.message)
-        except Exception:  # noqa: BLE001 - the one place where a bug of the server ends, loudly
-            request_id = uuid.uuid4().hex
-            _LOG.exception("request.broke %s %s", request_id, request_message.DESCRIPTOR.full_name)
-            text = f"Internal error; the log has it as request {request_id}"
-            await context.abort(grpc.StatusCode.INTERNAL, text)
-        return json_format.ParseDict(to_wire(answer), response_message(), ignore_unknown_fields=True)
+        answered: Json = to_wire(await faults.run(route, _resource(fields), "grpc", lambda: call(fields)))
+        return answered
 
-    handler: Callable[[Any, Any], Awaitable[Any]] = serve
-    return grpc.unary_unary_rpc_method_handler(
-        handler,
-        request_deserializer=request_message.FromString,
-        response_serializer=response_message.SerializeToString,
-    )
+    return unary(request_type, response_type, answer, _LOG)
 
 
 def _resource(fields: Json) -> str:
     """Return the name of what a request is about."""
     return str(fields.get("name") or fields.get("parent") or fields.get("workflow", {}).get("name", ""))
-
-
-def _message_type(kind: Any) -> Any:
-    """Return the plain protobuf class of a proto-plus type, or the class itself."""
-    return kind.pb() if hasattr(kind, "pb") else kind
 
 
 def _apply_aliases(fields: Json, project_aliases: Mapping[str, str]) -> None:

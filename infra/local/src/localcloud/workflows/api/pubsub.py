@@ -16,8 +16,8 @@ from typing import Any
 
 from localcloud.core.clock import Clock
 from localcloud.core.google_errors import invalid_argument, unimplemented
+from localcloud.core.json_values import Json
 from localcloud.workflows.api import request_fields
-from localcloud.workflows.api.resources import Json
 from localcloud.workflows.jsontext import encode_json
 
 _EVENTARC_MODE = "CUSTOM_PUBSUB_"

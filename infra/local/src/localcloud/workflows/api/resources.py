@@ -7,35 +7,20 @@ Enumerations stay `IntEnum` members until `to_wire`, because the caller chooses 
 from __future__ import annotations
 
 import base64
-import datetime
 import math
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
+from localcloud.core.json_values import Json
+from localcloud.core.times import duration_to_json, timestamp_to_json
 from localcloud.workflows.enums import ExecutionState, ExecutionView, ProgressType, StepEntryView, WorkflowState
 from localcloud.workflows.jsontext import format_double
+from localcloud.workflows.model import Execution, ExecutionFailure, Operation, Revision, Workflow
 from localcloud.workflows.step_history import StepEntry
-from localcloud.workflows.store import Execution, ExecutionFailure, Operation, Revision, Workflow
-
-Json = dict[str, Any]
 
 _WORKFLOWS_PACKAGE = "type.googleapis.com/google.cloud.workflows"
 _WORKFLOWS_TYPE = f"{_WORKFLOWS_PACKAGE}.v1"
-
-
-def timestamp(seconds: float | None) -> str | None:
-    """Return `2022-07-19T12:40:07.070039Z`; None stays None."""
-    if seconds is None:
-        return None
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC).replace(tzinfo=None)
-    return moment.isoformat(timespec="microseconds" if moment.microsecond else "seconds") + "Z"
-
-
-def duration(seconds: float) -> str:
-    """Return a protobuf duration such as `1.25s`."""
-    text = f"{max(0.0, seconds):.6f}".rstrip("0").rstrip(".")
-    return f"{text}s"
 
 
 def workflow_json(workflow: Workflow, revision: Revision | None = None) -> Json:
@@ -47,9 +32,9 @@ def workflow_json(workflow: Workflow, revision: Revision | None = None) -> Json:
             "description": workflow.description,
             "state": WorkflowState.ACTIVE,
             "revisionId": shown.revision_id,
-            "createTime": timestamp(workflow.create_time),
-            "updateTime": timestamp(workflow.update_time),
-            "revisionCreateTime": timestamp(shown.create_time),
+            "createTime": timestamp_to_json(workflow.create_time),
+            "updateTime": timestamp_to_json(workflow.update_time),
+            "revisionCreateTime": timestamp_to_json(shown.create_time),
             "labels": dict(workflow.labels),
             "serviceAccount": f"projects/{workflow.name.split('/')[1]}/serviceAccounts/{shown.service_account}",
             "sourceContents": shown.source,
@@ -62,7 +47,7 @@ def workflow_json(workflow: Workflow, revision: Revision | None = None) -> Json:
 
 def operation_json(operation: Operation) -> Json:
     """Return a google.longrunning.Operation with the `@type`s that clients unpack by."""
-    moment = timestamp(operation.create_time)
+    moment = timestamp_to_json(operation.create_time)
     body: Json = {
         "name": operation.name,
         "metadata": {
@@ -101,15 +86,15 @@ def execution_json(execution: Execution, view: ExecutionView, now_s: float) -> J
     end_time = execution.end_time if execution.end_time is not None else now_s
     body: Json = {
         "name": execution.name,
-        "startTime": timestamp(execution.start_time),
-        "endTime": timestamp(execution.end_time),
-        "duration": duration(end_time - execution.start_time) if execution.start_time is not None else None,
+        "startTime": _time(execution.start_time),
+        "endTime": _time(execution.end_time),
+        "duration": duration_to_json(end_time - execution.start_time) if execution.start_time is not None else None,
         "state": execution.state,
         "workflowRevisionId": execution.revision.revision_id,
     }
     if view != ExecutionView.BASIC:
         body |= {
-            "createTime": timestamp(execution.create_time),
+            "createTime": timestamp_to_json(execution.create_time),
             "argument": execution.argument,
             "result": execution.result,
             "error": _failure_json(execution.error) if execution.error is not None else None,
@@ -137,8 +122,8 @@ def step_entry_json(
     return present(
         {
             "name": f"{execution_name}/stepEntries/{entry.entry_id}",
-            "createTime": timestamp(entry.create_time),
-            "updateTime": timestamp(entry.update_time),
+            "createTime": timestamp_to_json(entry.create_time),
+            "updateTime": timestamp_to_json(entry.update_time),
             "routine": entry.routine,
             "step": entry.step,
             "stepType": entry.step_type,
@@ -222,6 +207,10 @@ def _failure_json(failure: ExecutionFailure) -> Json:
         for frame in failure.stack_trace
     ]
     return {"payload": failure.payload, "context": failure.context, "stackTrace": present({"elements": elements})}
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else timestamp_to_json(seconds)
 
 
 def _int64(number: int | None) -> str | None:

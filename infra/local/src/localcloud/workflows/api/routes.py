@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from localcloud.core.google_errors import invalid_argument, unimplemented
+from localcloud.core.json_values import Json
 from localcloud.workflows.api.executions import ExecutionsApi
 from localcloud.workflows.api.lists import ListQuery
-from localcloud.workflows.api.resources import Json
 from localcloud.workflows.api.secrets import SecretsApi
 from localcloud.workflows.api.workflows import WorkflowsApi
 from localcloud.workflows.engine.callbacks import CallbackRequest

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from localcloud.core.google_errors import failed_precondition, not_found
-from localcloud.workflows.api.resources import Json
+from localcloud.core.json_values import Json
 
 
 class SecretsApi:

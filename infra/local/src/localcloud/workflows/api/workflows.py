@@ -14,15 +14,17 @@ from typing import Any
 
 from localcloud.core.clock import Clock
 from localcloud.core.google_errors import GoogleError, already_exists, invalid_argument, not_found
+from localcloud.core.json_values import Json
 from localcloud.workflows.api import lists, request_fields
 from localcloud.workflows.api.list_fields import Choice, Field, Flag, Labels, Time
 from localcloud.workflows.api.lists import ListQuery, list_page
-from localcloud.workflows.api.resources import Json, operation_json, present, workflow_json
+from localcloud.workflows.api.resources import operation_json, present, workflow_json
 from localcloud.workflows.engine.executor import Executor
 from localcloud.workflows.enums import CallLogLevel, HistoryLevel, WorkflowState
+from localcloud.workflows.model import Operation, Revision, Workflow
 from localcloud.workflows.source.errors import SourceError
 from localcloud.workflows.source.steps import Program
-from localcloud.workflows.store import Operation, Revision, Store, Workflow
+from localcloud.workflows.store import Store
 
 _WORKFLOW_ID = re.compile(r"[A-Za-z](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?")
 

@@ -31,8 +31,8 @@ from localcloud.workflows.runtime.host import (
     HttpConnectionFailed,
     HttpRequest,
     HttpTimedOut,
-    Value,
 )
+from localcloud.workflows.values import Value
 
 USER_AGENT = "GoogleCloudWorkflows; (+https://cloud.google.com/workflows/docs)"
 

@@ -13,7 +13,8 @@ from localcloud.workflows.connectors.calls import ApiCall, connector, connector_
 from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, ApiMethod, BodyKind, Waiting
 from localcloud.workflows.errors import response_type_error, type_error, value_error
 from localcloud.workflows.jsontext import JsonDecodeError, JsonEncodeError, decode_json, encode_json
-from localcloud.workflows.runtime.host import ConnectorMethod, Host, Value
+from localcloud.workflows.runtime.host import ConnectorMethod, Host
+from localcloud.workflows.values import Value
 
 _EXECUTIONS = "googleapis.workflowexecutions.v1.projects.locations.workflows.executions"
 _WORKFLOWS = "googleapis.workflows.v1.projects.locations.workflows"

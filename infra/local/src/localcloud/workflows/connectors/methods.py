@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from localcloud.workflows.errors import type_error, value_error
 from localcloud.workflows.jsontext import JsonEncodeError, encode_json
-from localcloud.workflows.runtime.host import Value
+from localcloud.workflows.values import Value
 
 CONNECTOR_PARAMS: Final = "connector_params"
 _VARIABLE = re.compile(r"\{(?P<reserved>\+?)(?P<name>\w+)\}")

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from localcloud.workflows.connectors.calls import ApiCall, connector, connector_params, perform
 from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, ApiMethod
 from localcloud.workflows.errors import response_type_error, type_error, value_error
-from localcloud.workflows.runtime.host import ConnectorMethod, Host, Value
+from localcloud.workflows.runtime.host import ConnectorMethod, Host
+from localcloud.workflows.values import Value
 
 _VERSIONS = "googleapis.secretmanager.v1.projects.secrets.versions"
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from localcloud.workflows.connectors.calls import ApiCall, connector, connector_params, perform
 from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, ApiMethod, ApiRequest, BodyKind, request_for
 from localcloud.workflows.errors import http_error, type_error, value_error
-from localcloud.workflows.runtime.host import ConnectorMethod, Host, Value
+from localcloud.workflows.runtime.host import ConnectorMethod, Host
+from localcloud.workflows.values import Value
 
 _NAME = "googleapis.storage.v1"
 _ROOT = "https://storage.googleapis.com"

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from localcloud.core.clock import Clock
-from localcloud.workflows.api.resources import timestamp
+from localcloud.core.times import timestamp_to_json
 from localcloud.workflows.engine.execution_log import ExecutionLog
 from localcloud.workflows.enums import CallLogLevel
 from localcloud.workflows.jsontext import MAX_DEPTH, encode_json_leniently
-from localcloud.workflows.runtime.host import Value
+from localcloud.workflows.values import Value
 
 LOG_ID = "workflows.googleapis.com/engine_call"
 
@@ -71,7 +71,7 @@ class CallLog:
         """Write what the call returned, as JSON text."""
         ended = self._open.pop(call)
         if self._logs_all:
-            details = {"callStartTime": timestamp(ended.start_time), "response": _text(_redacted(response))}
+            details = {"callStartTime": timestamp_to_json(ended.start_time), "response": _text(_redacted(response))}
             self._write(ended, "SUCCEEDED", {"succeeded": details})
 
     def call_raised(self, call: int, error: Value, *, origin: str | None) -> None:
@@ -83,7 +83,7 @@ class CallLog:
             case _:
                 text = _text(_redacted(error))
         details = {
-            "callStartTime": timestamp(ended.start_time),
+            "callStartTime": timestamp_to_json(ended.start_time),
             "exception": text,
             "origin": ended.step if origin is None else origin,
         }
@@ -93,7 +93,7 @@ class CallLog:
         entry = {
             "@type": _TYPE,
             "executionId": self._execution_id,
-            "activityTime": timestamp(self._clock.now()),
+            "activityTime": timestamp_to_json(self._clock.now()),
             "state": state,
             "step": call.step,
             "callee": call.callee,

@@ -18,7 +18,7 @@ from typing import Any
 from localcloud.core.clock import Clock
 from localcloud.core.google_errors import not_found, resource_exhausted
 from localcloud.workflows.http_bodies import value_from_body
-from localcloud.workflows.runtime.host import Value
+from localcloud.workflows.values import Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import quote
 
 from localcloud.core.clock import Clock
-from localcloud.workflows.api.resources import timestamp
+from localcloud.core.times import timestamp_to_json
 from localcloud.workflows.jsontext import JsonEncodeError, encode_json_leniently
-from localcloud.workflows.runtime.host import Value
+from localcloud.workflows.values import Value
 
 ENTRIES = "localcloud.workflows.entries"
 """Name of the logger that gets the entries, ready as JSON text and all at one level: severity is the entry's own."""
@@ -50,7 +50,7 @@ class ExecutionLog:
         kind = "jsonPayload" if isinstance(payload, dict) else "textPayload"
         entry: dict[str, Any] = {
             "logName": f"projects/{project}/logs/{quote(log_id, safe='')}",
-            "timestamp": timestamp(self.clock.now()),
+            "timestamp": timestamp_to_json(self.clock.now()),
             "severity": severity,
             "resource": {
                 "type": "workflows.googleapis.com/Workflow",

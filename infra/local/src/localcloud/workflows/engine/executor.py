@@ -1,6 +1,6 @@
 """Runs executions: one asyncio task each, from ACTIVE (or QUEUED) to SUCCEEDED, FAILED or CANCELLED.
 
-Does not know the APIs nor the language: it starts `run_program` with a `Host` and writes down how it ended.
+Does not know the APIs nor the language: it starts `run_to_json` with a `Host` and writes down how it ended.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from localcloud.workflows.engine.callbacks import Callbacks
 from localcloud.workflows.engine.execution_log import ExecutionLog
 from localcloud.workflows.engine.system_log import log_end, log_start
 from localcloud.workflows.enums import CallLogLevel, ExecutionState, HistoryLevel, StepState
-from localcloud.workflows.jsontext import JsonEncodeError, decode_json, encode_json, encode_json_leniently
+from localcloud.workflows.jsontext import decode_json, encode_json_leniently
+from localcloud.workflows.model import Execution, ExecutionFailure, Workflow
 from localcloud.workflows.runtime.failure import ExecutionFailedError
-from localcloud.workflows.runtime.host import ConnectorMethod, Host, HttpCaller, TokenSource, Value
+from localcloud.workflows.runtime.host import ConnectorMethod, Host, HttpCaller, TokenSource
 from localcloud.workflows.source.steps import Program
 from localcloud.workflows.step_history import History
-from localcloud.workflows.store import Execution, ExecutionFailure, Store, Workflow
+from localcloud.workflows.store import Store
+from localcloud.workflows.values import Value
 
 _LOG = logging.getLogger("localcloud.workflows")
 
@@ -37,7 +39,8 @@ MAX_BACKLOGGED_EXECUTIONS = 100_000
 BUG_TAG = "LocalcloudBug"
 """Tag of the payload when the emulator itself broke: no workflow can raise or catch it."""
 
-RunProgram = Callable[[Program, Value, Host], Awaitable[Value]]
+RunProgram = Callable[[Program, Value, Host], Awaitable[str]]
+"""Runs a program with an argument and returns its result as JSON text; raises `ExecutionFailedError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +169,7 @@ class Executor:
     async def _execute(self, execution: Execution) -> None:
         log_start(self._log_of(execution), execution)
         try:
-            value = await self._run(execution.revision.program, decode_json(execution.argument), self._host(execution))
-            result = encode_json(value)
+            result = await self._run(execution.revision.program, decode_json(execution.argument), self._host(execution))
         except asyncio.CancelledError:
             execution.history.finish(StepState.STATE_CANCELLED)
             self._finish(execution.name, state=ExecutionState.CANCELLED)
@@ -176,11 +178,6 @@ class Executor:
             execution.history.finish(StepState.STATE_FAILED)
             error = ExecutionFailure(failure.payload, failure.context, tuple(failure.stack_trace))
             self._finish(execution.name, state=ExecutionState.FAILED, error=error)
-        except JsonEncodeError as failure:
-            execution.history.finish(StepState.STATE_FAILED)
-            message = f"ValueError: the result cannot be encoded: {failure}"
-            payload = encode_json_leniently({"message": message, "tags": ["ValueError"]})
-            self._finish(execution.name, state=ExecutionState.FAILED, error=ExecutionFailure(payload, message))
         except Exception as bug:  # noqa: BLE001 - the one place where a bug of the emulator ends, loudly
             _LOG.exception("execution.broke %s: a bug in localcloud, not in the workflow", execution.name)
             execution.history.finish(StepState.STATE_FAILED)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from localcloud.workflows.api.resources import timestamp
+from localcloud.core.times import timestamp_to_json
 from localcloud.workflows.engine.execution_log import ExecutionLog
 from localcloud.workflows.enums import ExecutionState
 from localcloud.workflows.jsontext import JsonDecodeError, decode_json
-from localcloud.workflows.store import Execution, ExecutionFailure
+from localcloud.workflows.model import Execution, ExecutionFailure
 
 LOG_ID = "workflows.googleapis.com/executions_system"
 
@@ -48,7 +48,7 @@ def _enter(
     entry = {
         "@type": _TYPE,
         "message": message,
-        "activityTime": timestamp(log.clock.now()),
+        "activityTime": timestamp_to_json(log.clock.now()),
         "state": state.name,
     }
     log.enter(LOG_ID, severity, entry | details)

@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from localcloud.workflows.model import ExecutionFailure
 from localcloud.workflows.pages.layout import json_block, section, table
 from localcloud.workflows.pages.markup import Child, Markup, h
 from localcloud.workflows.pages.source_view import Mark, line_link, source_excerpt
-from localcloud.workflows.store import ExecutionFailure
 
 _PLACE = re.compile(r'in step "(?P<step>[^"]*)", routine "(?P<routine>[^"]*)", line: (?P<line>\d+)')
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from localcloud.workflows.model import Execution
 from localcloud.workflows.pages.error_section import error_section, failure_marks
 from localcloud.workflows.pages.layout import (
     badge,
@@ -20,7 +21,6 @@ from localcloud.workflows.pages.layout import (
 from localcloud.workflows.pages.markup import Child, Markup, h
 from localcloud.workflows.pages.source_view import Mark, line_link, source_view
 from localcloud.workflows.pages.steps_table import steps_table
-from localcloud.workflows.store import Execution
 
 
 def execution_page(

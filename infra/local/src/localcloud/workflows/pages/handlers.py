@@ -7,9 +7,11 @@ is refused, since the port has no passwords.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import resources
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 
@@ -18,15 +20,16 @@ from localcloud.core.google_errors import GoogleError, failed_precondition, inva
 from localcloud.workflows.api.executions import ExecutionsApi
 from localcloud.workflows.api.lists import ListQuery
 from localcloud.workflows.folder import WorkflowFolder
+from localcloud.workflows.model import Execution
 from localcloud.workflows.pages.execution_page import execution_page
 from localcloud.workflows.pages.layout import CONTENT_SECURITY_POLICY, ROOT, page, page_url
 from localcloud.workflows.pages.markup import h
 from localcloud.workflows.pages.workflow_page import workflow_page
 from localcloud.workflows.pages.workflows_page import workflows_page
-from localcloud.workflows.store import Execution, Store
+from localcloud.workflows.store import Store
 
-_WORKFLOW = f"{ROOT}/projects/{{project}}/locations/{{location}}/workflows/{{workflow}}"
-_EXECUTION = f"{_WORKFLOW}/executions/{{execution}}"
+_WORKFLOW = "(projects/[^/]+/locations/[^/]+/workflows/[^/:]+)"
+_EXECUTION = "(projects/[^/]+/locations/[^/]+/workflows/[^/]+/executions/[^/:]+)"
 
 _HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -36,9 +39,20 @@ _HEADERS = {
 }
 
 _FIRST_LIMIT = 10_000_000
+_MAX_FORM_FIELDS = 10
 _ALL = ListQuery(0, "", "", "")
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for a page: `name` is the resource in its path, `form` the fields of the form that was sent."""
+
+    request: web.BaseRequest
+    name: str
+    form: Mapping[str, str]
+
+
+Show = Callable[[Asked], web.Response]
 
 
 class Pages:
@@ -58,100 +72,112 @@ class Pages:
         self._executions = executions
         self._clock = clock
         self._folder = folder
-
-    def routes(self) -> list[web.RouteDef]:
-        """Return what the server's application has to serve."""
-        return [
-            web.get("/", _answer(_root)),
-            web.get(ROOT, _answer(_root)),
-            web.get(f"{ROOT}/", _answer(self._workflows)),
-            web.get(f"{ROOT}/pages.css", _style),
-            web.post(f"{ROOT}/folder:deploy", _answer(self._deploy)),
-            web.get(_EXECUTION, _answer(self._execution)),
-            web.post(f"{_EXECUTION}:cancel", _answer(self._cancel)),
-            web.get(_WORKFLOW, _answer(self._workflow)),
-            web.post(f"{_WORKFLOW}:run", _answer(self._run)),
-            web.get(f"{ROOT}/{{path:.*}}", _answer(_nowhere)),
+        self._table: list[tuple[str, re.Pattern[str], Show]] = [
+            ("GET", re.compile(f"/|{ROOT}"), _root),
+            ("GET", re.compile(f"{ROOT}/"), self._workflows),
+            ("GET", re.compile(f"{ROOT}/pages.css"), _style),
+            ("POST", re.compile(f"{ROOT}/folder:deploy"), self._deploy),
+            ("GET", re.compile(f"{ROOT}/{_EXECUTION}"), self._execution),
+            ("POST", re.compile(f"{ROOT}/{_EXECUTION}:cancel"), self._cancel),
+            ("GET", re.compile(f"{ROOT}/{_WORKFLOW}"), self._workflow),
+            ("POST", re.compile(f"{ROOT}/{_WORKFLOW}:run"), self._run),
         ]
 
-    async def _workflows(self, _request: web.Request) -> web.Response:
+    @staticmethod
+    def have(path: str) -> bool:
+        """Return whether a path belongs to the pages."""
+        return path in ("/", ROOT) or path.startswith(f"{ROOT}/")
+
+    async def answer(self, request: web.BaseRequest, body: bytes) -> web.Response:
+        """Answer a request for a page; errors are pages, too."""
+        try:
+            if request.method == "POST":
+                _check_sender(request)
+            show, name = self._find(request)
+            return show(Asked(request, name, _form(body)))
+        except GoogleError as error:
+            shown = page(error.status, (), h("p", error.message, class_="message"))
+            return _html(shown, error.http_code)
+
+    def _find(self, request: web.BaseRequest) -> tuple[Show, str]:
+        method = "GET" if request.method == "HEAD" else request.method
+        for verb, path, show in self._table:
+            if verb == method and (found := path.fullmatch(request.path)) is not None:
+                return show, found[1] if path.groups else ""
+        raise not_found(f"There is no page {request.path}")
+
+    def _workflows(self, _asked: Asked) -> web.Response:
         return _html(workflows_page(self._store, self._folder()))
 
-    async def _workflow(self, request: web.Request) -> web.Response:
-        workflow = self._store.workflow(_workflow_name(request))
-        return _html(workflow_page(self._store, workflow, now_s=self._clock.now(), first=_first(request)))
+    def _workflow(self, asked: Asked) -> web.Response:
+        workflow = self._store.workflow(asked.name)
+        return _html(workflow_page(self._store, workflow, now_s=self._clock.now(), first=_first(asked)))
 
-    async def _execution(self, request: web.Request) -> web.Response:
-        execution = self._store.execution(_execution_name(request))
+    def _execution(self, asked: Asked) -> web.Response:
+        execution = self._store.execution(asked.name)
         shown = execution_page(
             execution,
             now_s=self._clock.now(),
-            first=_first(request),
-            callbacks=self._open_callbacks(request, execution),
+            first=_first(asked),
+            callbacks=self._open_callbacks(asked, execution),
         )
         return _html(shown)
 
-    def _open_callbacks(self, request: web.Request, execution: Execution) -> list[tuple[str, str, int]]:
+    def _open_callbacks(self, asked: Asked, execution: Execution) -> list[tuple[str, str, int]]:
         found = self._executions.list_callbacks(execution.name, _ALL).get("callbacks", [])
-        base_url = request.url.origin()
+        base_url = asked.request.url.origin()
         return [(each["method"], f"{base_url}/v1/{each['name']}", int(each.get("waiters", 0))) for each in found]
 
-    async def _run(self, request: web.Request) -> web.Response:
-        name = _workflow_name(request)
-        workflow = self._store.workflow(name)
-        form = await request.post()
-        argument = form.get("argument", "")
-        if not isinstance(argument, str):
-            raise invalid_argument("argument must be a text")
+    def _run(self, asked: Asked) -> web.Response:
+        workflow = self._store.workflow(asked.name)
+        argument = asked.form.get("argument", "")
         try:
             wanted = {"argument": argument} if argument.strip() else {}
-            level = {"executionHistoryLevel": "EXECUTION_HISTORY_DETAILED"} if "detailed" in form else {}
-            created = self._executions.create(name, wanted | level)
+            level = {"executionHistoryLevel": "EXECUTION_HISTORY_DETAILED"} if "detailed" in asked.form else {}
+            created = self._executions.create(asked.name, wanted | level)
         except GoogleError as error:
             refused = (argument, error.message)
             return _html(
                 workflow_page(self._store, workflow, now_s=self._clock.now(), refused=refused), error.http_code
             )
-        raise web.HTTPSeeOther(page_url(created["name"]))
+        return _see(page_url(created["name"]))
 
-    async def _cancel(self, request: web.Request) -> web.Response:
-        name = _execution_name(request)
-        self._executions.cancel(name)
-        raise web.HTTPSeeOther(page_url(name))
+    def _cancel(self, asked: Asked) -> web.Response:
+        self._executions.cancel(asked.name)
+        return _see(page_url(asked.name))
 
-    async def _deploy(self, _request: web.Request) -> web.Response:
+    def _deploy(self, _asked: Asked) -> web.Response:
         folder = self._folder()
         if folder is None:
             raise failed_precondition("localcloud watches no folder: start it with --workflows-dir")
         folder.forget()
         folder.deploy_changed()
-        raise web.HTTPSeeOther(f"{ROOT}/")
+        return _see(f"{ROOT}/")
 
 
-async def _root(_request: web.Request) -> web.Response:
-    raise web.HTTPSeeOther(f"{ROOT}/")
+def _root(_asked: Asked) -> web.Response:
+    return _see(f"{ROOT}/")
 
 
-async def _nowhere(request: web.Request) -> web.Response:
-    raise not_found(f"There is no page {request.path}")
+def _see(path: str) -> web.Response:
+    """Send the browser to another page."""
+    return web.Response(status=303, headers={"Location": path})
 
 
-def _answer(act: Answer) -> Answer:
-    """Return the handler around `act`: checks the sender, and shows errors as pages."""
+def _form(body: bytes) -> dict[str, str]:
+    """Return the fields of a form, as browsers encode them.
 
-    async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            if request.method == "POST":
-                _check_sender(request)
-            return await act(request)
-        except GoogleError as error:
-            shown = page(error.status, (), h("p", error.message, class_="message"))
-            return _html(shown, error.http_code)
-
-    return handle
+    Raises:
+        GoogleError: INVALID_ARGUMENT, it is none of ours.
+    """
+    try:
+        fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FORM_FIELDS, errors="strict")
+    except ValueError as error:
+        raise invalid_argument(f"The form cannot be read: {error}") from None
+    return dict(fields)
 
 
-def _check_sender(request: web.Request) -> None:
+def _check_sender(request: web.BaseRequest) -> None:
     """Refuse a form of another site, and one sent to a name that someone pointed at this machine.
 
     Raises:
@@ -176,7 +202,7 @@ def _is_local(host: str) -> bool:
     return True
 
 
-async def _style(_request: web.Request) -> web.Response:
+def _style(_asked: Asked) -> web.Response:
     text = resources.files("localcloud.workflows.pages").joinpath("pages.css").read_text(encoding="utf-8")
     return web.Response(text=text, content_type="text/css", headers={"Cache-Control": "no-cache"})
 
@@ -185,17 +211,8 @@ def _html(text: str, status: int = 200) -> web.Response:
     return web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
 
 
-def _workflow_name(request: web.Request) -> str:
-    part = request.match_info
-    return f"projects/{part['project']}/locations/{part['location']}/workflows/{part['workflow']}"
-
-
-def _execution_name(request: web.Request) -> str:
-    return f"{_workflow_name(request)}/executions/{request.match_info['execution']}"
-
-
-def _first(request: web.Request) -> int:
-    text = request.query.get("first", "0")
+def _first(asked: Asked) -> int:
+    text = asked.request.query.get("first", "0")
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) < _FIRST_LIMIT):
         raise invalid_argument(f"first must be a number of rows, not {text!r}")
     return int(text)

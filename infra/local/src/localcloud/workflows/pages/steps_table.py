@@ -6,12 +6,12 @@ from urllib.parse import quote
 
 from localcloud.workflows.enums import StepState
 from localcloud.workflows.jsontext import JsonEncodeError, encode_json_leniently
+from localcloud.workflows.model import Execution
 from localcloud.workflows.pages.layout import duration_text, page_url
 from localcloud.workflows.pages.markup import Child, Markup, h, join
 from localcloud.workflows.pages.timeline import Row, Timeline, timeline
-from localcloud.workflows.runtime.host import Value
 from localcloud.workflows.step_history import StepEntry
-from localcloud.workflows.store import Execution
+from localcloud.workflows.values import Value
 
 MAX_ROWS = 500
 """Rows on one page; an execution may have 100,000."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from localcloud.workflows.enums import HistoryLevel
+from localcloud.workflows.model import Execution, Workflow
 from localcloud.workflows.pages.layout import (
     badge,
     duration_text,
@@ -17,7 +18,7 @@ from localcloud.workflows.pages.layout import (
 )
 from localcloud.workflows.pages.markup import Child, Markup, h
 from localcloud.workflows.pages.source_view import source_view
-from localcloud.workflows.store import Execution, Store, Workflow
+from localcloud.workflows.store import Store
 
 MAX_LISTED = 100
 """Executions on one page."""

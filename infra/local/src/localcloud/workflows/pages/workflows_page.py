@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from localcloud.workflows.enums import ExecutionState
 from localcloud.workflows.folder import WorkflowFolder
+from localcloud.workflows.model import Workflow
 from localcloud.workflows.pages.layout import ROOT, badge, button_form, page, page_url, section, table, time_text
 from localcloud.workflows.pages.markup import Child, Markup, h
-from localcloud.workflows.store import Store, Workflow
+from localcloud.workflows.store import Store
 
 
 def workflows_page(store: Store, folder: WorkflowFolder | None) -> str:

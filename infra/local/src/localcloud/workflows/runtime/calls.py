@@ -52,7 +52,7 @@ def _observed(
     callee: Callee, step: Step, activation: Activation, arguments: Sequence[Value]
 ) -> Iterator[Callable[[Value], None]]:
     """Report a call step to the host's call observer, if it has one; yields a function to hand the result to."""
-    observer = activation.execution.host.calls
+    observer = activation.run.host.calls
     if observer is None:
         yield _nobody_listens
         return
@@ -75,6 +75,6 @@ def _signature(callee: Callee, activation: Activation) -> tuple[str, Sequence[st
         case FunctionCallee(function=function):
             return function.name, [parameter.name for parameter in function.parameters]
         case RoutineCallee(name=name):
-            return name, [each.name for each in activation.execution.program.routines[name].parameters]
+            return name, [each.name for each in activation.run.program.routines[name].parameters]
         case ConnectorCallee(name=name, argument_names=names):
             return name, names

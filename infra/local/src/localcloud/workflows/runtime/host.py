@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from localcloud.core.clock import Clock
 from localcloud.workflows.errors import WorkflowError
-
-Value = Any
-"""A workflow value: None, bool, int (64-bit), float, str, bytes, list or dict with string keys."""
+from localcloud.workflows.values import Value
 
 
 @dataclass(frozen=True, slots=True)

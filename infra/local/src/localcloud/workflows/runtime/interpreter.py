@@ -26,7 +26,7 @@ from localcloud.workflows.runtime.flow import (
     Proceed,
     ReturnValue,
 )
-from localcloud.workflows.runtime.host import Host, Progress, Value
+from localcloud.workflows.runtime.host import Host, Progress
 from localcloud.workflows.runtime.iteration import loop_values
 from localcloud.workflows.runtime.observation import (
     BRANCH,
@@ -44,7 +44,7 @@ from localcloud.workflows.runtime.observation import (
 )
 from localcloud.workflows.runtime.parallel import Thread, run_parallel
 from localcloud.workflows.runtime.retry import RetryBudget
-from localcloud.workflows.runtime.run import Activation, Execution
+from localcloud.workflows.runtime.run import Activation, Result, Run
 from localcloud.workflows.runtime.scope import Scope
 from localcloud.workflows.source.steps import (
     Assign,
@@ -66,12 +66,12 @@ from localcloud.workflows.source.steps import (
     Switch,
     Try,
 )
-from localcloud.workflows.values import checked_boolean
+from localcloud.workflows.values import Value, checked_boolean
 
 _CALLS_PER_STACK = 4
 """After how many nested calls a routine runs as a task of its own."""
 
-__all__ = ["ExecutionFailedError", "StackFrame", "run_execution", "run_program"]
+__all__ = ["ExecutionFailedError", "StackFrame", "run_program", "run_to_end", "run_to_json"]
 
 
 async def run_program(program: Program, argument: Value, host: Host) -> Value:
@@ -83,25 +83,29 @@ async def run_program(program: Program, argument: Value, host: Host) -> Value:
         ExecutionFailedError: an error left `main` uncaught.
         asyncio.CancelledError: the execution was cancelled.
     """
-    return await run_execution(Execution(program, host), argument)
+    return (await run_to_end(Run(program, host), argument)).value
 
 
-async def run_execution(execution: Execution, argument: Value) -> Value:
-    """Run an execution whose counters the caller wants to see; otherwise as `run_program`."""
-    main = execution.program.main
-    activation = Activation(execution, main.name)
+async def run_to_json(program: Program, argument: Value, host: Host) -> str:
+    """Run `main` as `run_program` does and return its result as JSON text."""
+    return (await run_to_end(Run(program, host), argument)).text
+
+
+async def run_to_end(run: Run, argument: Value) -> Result:
+    """Do a run whose counters the caller wants to see; otherwise as `run_program`."""
+    main = run.program.main
+    activation = Activation(run, main.name)
     arguments = [argument] if main.parameters else []
     try:
-        result = await _run_routine(activation, arguments)
-        _check_result(result)
+        value = await _run_routine(activation, arguments)
+        return Result(value, _result_text(value))
     except WorkflowError as error:
         raise execution_failure(error) from None
-    return result
 
 
-def _check_result(result: Value) -> None:
+def _result_text(value: Value) -> str:
     try:
-        encode_json(result)
+        return encode_json(value)
     except JsonEncodeError as error:
         raise value_error(f"the result of the workflow cannot be encoded as JSON: {error}") from None
 
@@ -116,7 +120,7 @@ async def _call_routine(scope: Scope, name: str, arguments: Sequence[Value]) -> 
 
 
 async def _run_routine(activation: Activation, arguments: Sequence[Value]) -> Value:
-    routine = activation.execution.program.routines[activation.routine]
+    routine = activation.run.program.routines[activation.routine]
     names = [parameter.name for parameter in routine.parameters]
     scope = Scope(activation, _call_routine, {*names, *routine.body.assigned})
     try:
@@ -130,11 +134,11 @@ async def _run_routine(activation: Activation, arguments: Sequence[Value]) -> Va
 
 async def _run_block(block: Block, scope: Scope, enter: str | None = None) -> Flow:
     """Run the steps of a block, beginning with the step called `enter` if given; it may be nested in one of them."""
-    execution = scope.activation.execution
+    run = scope.activation.run
     steps = block.steps
     index = 0 if enter is None else block.entries[enter]
     while index < len(steps):
-        if execution.is_turn_over():
+        if run.is_turn_over():
             await asyncio.sleep(0)
         flow = await _run_step(steps[index], scope, enter)
         enter = None
@@ -256,12 +260,12 @@ def _is_true(value: Value, position: Position) -> bool:
 
 async def _run_for(loop: For, step: Step, scope: Scope) -> Flow:
     activation = scope.activation
-    activation.execution.count_step()
+    activation.run.count_step()
     variables = [loop.value] if loop.index is None else [loop.value, loop.index]
     names = [*variables, *scope.new_names(loop.body.assigned)]
     items = await loop_values(loop, scope)
     for index, value in enumerate(items.values):
-        activation.execution.count_step()
+        activation.run.count_step()
         iteration = scope.child(names)
         with observed(step, ITERATION, iteration, Progress(FOR_PROGRESS, index + 1, items.count)):
             try:
@@ -292,13 +296,13 @@ async def _run_thread(thread: Thread) -> None:
 
 
 async def _run_try(step: Try, named: Step, scope: Scope, enter: str | None) -> Flow:
-    execution = scope.activation.execution
-    execution.count_step()
+    run = scope.activation.run
+    run.count_step()
     budget = RetryBudget(step.retry, scope) if step.retry else None
     attempt = 0
     while True:
         attempt += 1
-        execution.count_step()
+        run.count_step()
         try:
             with observed(named, TRY, scope):
                 return await _run_block(step.body, scope, enter)
@@ -309,9 +313,9 @@ async def _run_try(step: Try, named: Step, scope: Scope, enter: str | None) -> F
         enter = None
         delay_s = await budget.next_delay_s(caught) if budget else None
         if delay_s is not None:
-            execution.count_step()
+            run.count_step()
             with observed(named, RETRY, scope, Progress(RETRY_PROGRESS, attempt, budget.expected if budget else None)):
-                await execution.host.clock.sleep(delay_s)
+                await run.host.clock.sleep(delay_s)
         elif step.handler is not None:
             return await _run_except(step.handler, caught, named, scope)
         else:

@@ -107,7 +107,7 @@ class _Observed:
 
     def __init__(self, step: Step, kind: str, scope: Scope, progress: Progress | None, line: int | None) -> None:
         activation = scope.activation
-        self._observer = observer = activation.execution.host.observer
+        self._observer = observer = activation.run.host.observer
         self._scope = scope if observer.records_variables else None
         self._entry = observer.step_started(
             routine=activation.routine,

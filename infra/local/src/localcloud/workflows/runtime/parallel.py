@@ -22,7 +22,7 @@ from localcloud.workflows.runtime.failure import failure_context, failure_payloa
 from localcloud.workflows.runtime.host import Progress
 from localcloud.workflows.runtime.iteration import LoopValues, loop_values
 from localcloud.workflows.runtime.observation import PARALLEL_BRANCH_PROGRESS, PARALLEL_FOR_PROGRESS
-from localcloud.workflows.runtime.run import Execution
+from localcloud.workflows.runtime.run import Run
 from localcloud.workflows.runtime.scope import Scope
 from localcloud.workflows.source.steps import Block, For, Parallel, Step
 from localcloud.workflows.source.templates import Template
@@ -53,11 +53,11 @@ class _Failures:
     tags: list[str] = field(default_factory=list)
     is_truncated: bool = False
 
-    def add(self, order: int, thread_id: str, error: WorkflowError, execution: Execution) -> None:
+    def add(self, order: int, thread_id: str, error: WorkflowError, run: Run) -> None:
         for tag in error.tags or (_RAISED_BY_USER,):
             if type(tag) is str and tag not in self.tags:
                 self.tags.append(tag)
-        if execution.may_keep_exception():
+        if run.may_keep_exception():
             report = {"context": failure_context(error), "payload": failure_payload(error)}
             self.reports[order] = {"id": thread_id, "error": report}
         else:
@@ -75,7 +75,7 @@ async def run_parallel(parallel: Parallel, step: Step, scope: Scope, run_thread:
     count, threads = await _threads(parallel, step, scope)
     failures = _Failures()
     async with _slot_lent(scope):
-        await _run_workers(enumerate(threads), min(limit, count), scope.activation.execution, run_thread, failures)
+        await _run_workers(enumerate(threads), min(limit, count), scope.activation.run, run_thread, failures)
     if failures.tags or failures.is_truncated:
         reports = [report for _, report in sorted(failures.reports.items())]
         raise unhandled_branch_error(reports, failures.tags, truncated=failures.is_truncated)
@@ -133,24 +133,24 @@ def _thread(
 async def _run_workers(
     threads: Iterator[tuple[int, Thread]],
     worker_count: int,
-    execution: Execution,
+    run: Run,
     run_thread: RunThread,
     failures: _Failures,
 ) -> None:
     async def worker() -> None:
         while True:
-            async with execution.slots:
+            async with run.slots:
                 following = next(threads, None)
                 if following is None:
                     return
                 order, thread = following
-                execution.count_step()
+                run.count_step()
                 try:
                     await run_thread(thread)
                 except WorkflowError as error:
                     if not error.catchable:
                         raise
-                    failures.add(order, thread.id, error, execution)
+                    failures.add(order, thread.id, error, run)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -163,7 +163,7 @@ async def _run_workers(
 
 @asynccontextmanager
 async def _slot_lent(scope: Scope) -> AsyncIterator[None]:
-    slots = scope.activation.execution.slots
+    slots = scope.activation.run.slots
     if scope.activation.parallel_depth == 0:
         yield
         return

@@ -19,6 +19,7 @@ from localcloud.workflows.limits import (
 from localcloud.workflows.runtime.host import Host
 from localcloud.workflows.runtime.memory import MemoryMeter
 from localcloud.workflows.source.steps import Program
+from localcloud.workflows.values import Value
 
 STEPS_BETWEEN_YIELDS = 500
 """How many steps an execution may take before others get a turn on the event loop."""
@@ -26,8 +27,8 @@ STEPS_BETWEEN_YIELDS = 500
 MAIN_THREAD = "main"
 
 
-class Execution:
-    """One run of a program."""
+class Run:
+    """A program on its way from its start to its end, with what all of its threads share."""
 
     __slots__ = ("_next_yield", "_unhandled_count", "host", "memory", "program", "slots", "step_count")
 
@@ -64,11 +65,19 @@ class Execution:
         return self._unhandled_count <= MAX_UNHANDLED_EXCEPTIONS
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What `main` returned, and the same as JSON text."""
+
+    value: Value
+    text: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Activation:
     """One call of a routine, on one thread. Compared by identity: error frames are added once per activation."""
 
-    execution: Execution
+    run: Run
     routine: str
     thread: str = MAIN_THREAD
     call_depth: int = 1

@@ -83,16 +83,16 @@ class Scope:
 
     def release(self) -> None:
         """Give back the memory of the scope's variables when control leaves it."""
-        self.activation.execution.memory.change(-sum(self.sizes.values()))
+        self.activation.run.memory.change(-sum(self.sizes.values()))
 
     @property
     def host(self) -> Host:
         """Return the execution's host, for library functions."""
-        return self.activation.execution.host
+        return self.activation.run.host
 
     def count_step(self) -> None:
         """Count a function call in an expression toward the step limit."""
-        self.activation.execution.count_step()
+        self.activation.run.count_step()
 
     async def call_routine(self, name: str, arguments: Sequence[Value]) -> Value:
         """Call a subworkflow, which counts as a step."""
@@ -114,7 +114,7 @@ class Scope:
         growth = size - owner.sizes.get(name, 0)
         owner.variables[name] = value
         owner.sizes[name] = size
-        self.activation.execution.memory.change(growth)
+        self.activation.run.memory.change(growth)
 
 
 def _with_element(container: Value, path: Sequence[Value], value: Value) -> tuple[Value, int]:

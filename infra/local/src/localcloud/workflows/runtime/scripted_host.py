@@ -16,8 +16,8 @@ from localcloud.workflows.runtime.host import (
     HttpRequest,
     HttpResponse,
     Progress,
-    Value,
 )
+from localcloud.workflows.values import Value
 
 
 class LeapingClock:

@@ -8,12 +8,13 @@ import pytest
 
 from localcloud.workflows.enums import ExecutionState
 from localcloud.workflows.loader import load_program
+from localcloud.workflows.model import Execution, Revision, Workflow
 from localcloud.workflows.pages.execution_page import execution_page
 from localcloud.workflows.pages.layout import duration_text
 from localcloud.workflows.pages.steps_table import MAX_ROWS
 from localcloud.workflows.pages.workflow_page import MAX_LISTED, workflow_page
 from localcloud.workflows.step_history import History
-from localcloud.workflows.store import Execution, Revision, Store, Workflow
+from localcloud.workflows.store import Store
 
 NAME = "projects/p/locations/l/workflows/w"
 SOURCE = "- a:\n    return: 1\n"

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from localcloud.workflows.loader import load_program
-from localcloud.workflows.runtime.interpreter import ExecutionFailedError, run_execution
-from localcloud.workflows.runtime.run import Execution
+from localcloud.workflows.runtime.interpreter import ExecutionFailedError, run_to_end
+from localcloud.workflows.runtime.run import Run
 from localcloud.workflows.runtime.scripted_host import RememberedSteps, make_host
 from localcloud.workflows.source.errors import SourceError
 
@@ -71,10 +71,10 @@ def test_what_deploys_also_runs(bodies: list[dict[str, Any]]) -> None:
     except SourceError:
         reject()
     observer = RememberedSteps()
-    execution = Execution(program, make_host(observer=observer))
+    execution = Run(program, make_host(observer=observer))
 
     with contextlib.suppress(ExecutionFailedError):
-        asyncio.run(run_execution(execution, None))
+        asyncio.run(run_to_end(execution, None))
 
     assert len(observer.failed) == len(observer.started)
     assert execution.memory.used_bytes == 0

@@ -15,8 +15,8 @@ from localcloud.core.clock import ManualClock
 from localcloud.workflows.limits import MAX_CALL_DEPTH, MAX_STEPS
 from localcloud.workflows.loader import load_program
 from localcloud.workflows.runtime.host import Host, HttpRequest, HttpResponse
-from localcloud.workflows.runtime.interpreter import ExecutionFailedError, run_execution, run_program
-from localcloud.workflows.runtime.run import Execution
+from localcloud.workflows.runtime.interpreter import ExecutionFailedError, run_program, run_to_end
+from localcloud.workflows.runtime.run import Run
 from localcloud.workflows.runtime.scripted_host import ObservedStep, RememberedSteps, make_host
 from localcloud.workflows.values import Value
 
@@ -251,9 +251,9 @@ async def test_the_observer_hears_of_every_step_in_order() -> None:
 async def test_a_step_costs_what_the_best_practices_count(body: dict[str, Any], cost: int) -> None:
     """What counts toward the limit of 100,000, and what does not."""
     program = load_program(json.dumps([{"step": body}, {"following": {"assign": [{"y": 1}]}}]))
-    execution = Execution(program, make_host())
+    execution = Run(program, make_host())
 
-    await run_execution(execution, None)
+    await run_to_end(execution, None)
 
     assert execution.step_count == cost + 1  # and one for the following step
 

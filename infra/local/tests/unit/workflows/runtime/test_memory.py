@@ -10,7 +10,7 @@ from localcloud.workflows.errors import WorkflowError
 from localcloud.workflows.limits import MAX_MEMORY_BYTES, MAX_STRING_BYTES
 from localcloud.workflows.loader import load_program
 from localcloud.workflows.runtime.memory import MemoryMeter, size_after, size_of
-from localcloud.workflows.runtime.run import Activation, Execution
+from localcloud.workflows.runtime.run import Activation, Run
 from localcloud.workflows.runtime.scope import Scope
 from localcloud.workflows.runtime.scripted_host import make_host
 from localcloud.workflows.values import Value
@@ -28,13 +28,13 @@ async def never(scope: Scope, name: str, arguments: object) -> Value:
 
 def make_scope(*names: str) -> Scope:
     """Return a scope of an execution of its own."""
-    execution = Execution(load_program("[{a: {return: 1}}]"), make_host())
+    execution = Run(load_program("[{a: {return: 1}}]"), make_host())
     return Scope(Activation(execution, "main"), never, names)
 
 
 def used_by(scope: Scope) -> int:
     """Return what the scope's execution is charged for."""
-    return scope.activation.execution.memory.used_bytes
+    return scope.activation.run.memory.used_bytes
 
 
 @pytest.mark.parametrize(

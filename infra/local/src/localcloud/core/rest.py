@@ -1,0 +1,130 @@
+"""The HTTP server of every emulated service: it reads bodies, serves `/_local/` and turns errors into AIP-193 JSON.
+
+A service gives one function that answers a request. aiohttp's low-level server is used, because its router would cost
+more than the rest of a request.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from localcloud.core.control import PREFIX, Control
+from localcloud.core.faults import ConnectionLostError
+from localcloud.core.google_errors import GoogleError, invalid_argument
+from localcloud.core.json_values import Json
+
+MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
+"""Larger bodies are refused. The largest lawful ones are base64 of a task of 1 MB and an escaped source of 128 KB."""
+
+_KEEP_ALIVE_S = 75.0
+_STOP_GRACE_S = 1.0
+
+Answer = Callable[[web.BaseRequest, bytes], Awaitable[web.StreamResponse]]
+"""Answers one request, whose body is the second argument."""
+
+
+class RestServer:
+    """One HTTP port.
+
+    Args:
+        answer: answers every request but those below `/_local/`; a `GoogleError` that it raises becomes JSON.
+        control: answers below `/_local/`.
+        log: where a failure of localcloud itself is written, with the id that the caller is told.
+    """
+
+    def __init__(self, answer: Answer, control: Control, log: logging.Logger) -> None:
+        self._answer = answer
+        self._control = control
+        self._log = log
+        self._runner = web.ServerRunner(
+            web.Server(self._handle, keepalive_timeout=_KEEP_ALIVE_S, access_log=None), shutdown_timeout=_STOP_GRACE_S
+        )
+        self._host = ""
+        self.port = 0
+        """Where it listens, once started."""
+
+    @property
+    def base_url(self) -> str:
+        """`http://HOST:PORT`, without a trailing slash."""
+        return f"http://{self._host}:{self.port}"
+
+    async def start(self, host: str, port: int) -> None:
+        """Open the port; 0 picks a free one.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        self._host = host
+        self.port = int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close the port and the connections."""
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            body = await _read(request) if request.body_exists else b""
+            if request.path.startswith(PREFIX):
+                return json_response(await self._control.answer(request.method, request.path, json_from_body(body)))
+            return await self._answer(request, body)
+        except ConnectionLostError:
+            return hang_up(request)
+        except GoogleError as error:
+            return json_response(error.to_json(), error.http_code)
+        except Exception:  # noqa: BLE001 - the one place where a failure of a server ends, loudly
+            request_id = uuid.uuid4().hex
+            self._log.exception("request.broke %s %s %s", request_id, request.method, request.path)
+            internal = GoogleError("INTERNAL", f"Internal error; the log has it as request {request_id}")
+            return json_response(internal.to_json(), internal.http_code)
+
+
+def json_response(body: Json, status: int = 200) -> web.Response:
+    """Return an answer with a JSON body, written as Google writes its content type."""
+    return web.Response(
+        status=status,
+        body=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"),
+        headers={"Content-Type": "application/json; charset=UTF-8"},
+    )
+
+
+def json_from_body(body: bytes) -> Any:
+    """Return the JSON value of a body; a blank one is `{}`.
+
+    Raises:
+        GoogleError: INVALID_ARGUMENT, it is not JSON.
+    """
+    if not body.strip():
+        return {}
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise invalid_argument(f"Invalid JSON payload received. {error}") from None
+
+
+def hang_up(request: web.BaseRequest) -> web.Response:
+    """Close the connection without an answer, for an ordered fault; the response that aiohttp wants goes nowhere."""
+    if request.transport is not None:
+        request.transport.close()
+    return web.Response(status=500)
+
+
+async def _read(request: web.BaseRequest) -> bytes:
+    # Not request.read(): its limit of 1 MiB is below base64 of the largest task.
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > MAX_REQUEST_BYTES:
+            raise invalid_argument(f"Request payload size exceeds the limit: {MAX_REQUEST_BYTES} bytes.")
+    return bytes(body)

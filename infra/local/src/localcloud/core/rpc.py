@@ -1,0 +1,82 @@
+"""gRPC methods around functions on JSON: Google's own message types in and out, and errors as statuses.
+
+No generated service code is needed: a message becomes its proto3 JSON form, the same function answers as over REST,
+and the answer becomes a message again.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf import json_format
+
+from localcloud.core.faults import ConnectionLostError
+from localcloud.core.google_errors import GoogleError
+from localcloud.core.json_values import Json
+
+_STATUS = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def unary(
+    request_type: Any, response_type: Any, answer: Callable[[Json], Awaitable[Json]], log: logging.Logger
+) -> grpc.RpcMethodHandler:
+    """Return the handler of a method with one request and one response.
+
+    Args:
+        request_type: message class, of protobuf or proto-plus.
+        response_type: likewise.
+        answer: takes the request as JSON and returns the response as JSON; its fields that the message has not are
+            left out. A `GoogleError` that it raises becomes the status of the call.
+        log: where a failure of localcloud itself is written, with the id that the caller is told.
+    """
+    request_message, response_message = _message_class(request_type), _message_class(response_type)
+
+    async def serve(request: Any, context: grpc.aio.ServicerContext) -> Any:
+        try:
+            answered = await answer(json_format.MessageToDict(request))
+            return json_format.ParseDict(answered, response_message(), ignore_unknown_fields=True)
+        except ConnectionLostError:
+            await _hang_up(context)
+        except GoogleError as error:
+            await context.abort(_STATUS[error.grpc_code], error.message)
+        except Exception:
+            request_id = uuid.uuid4().hex
+            log.exception("request.broke %s %s", request_id, request_message.DESCRIPTOR.full_name)
+            await context.abort(grpc.StatusCode.INTERNAL, f"Internal error; the log has it as request {request_id}")
+
+    handler: Callable[[Any, Any], Awaitable[Any]] = serve
+    return grpc.unary_unary_rpc_method_handler(
+        handler,
+        request_deserializer=request_message.FromString,
+        response_serializer=response_message.SerializeToString,
+    )
+
+
+def bind(server: grpc.aio.Server, host: str, port: int) -> int:
+    """Open a port of a gRPC server that has not started and return it; 0 picks a free one.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    try:
+        return int(server.add_insecure_port(f"{host}:{port}"))
+    except RuntimeError as error:
+        raise OSError(f"gRPC port {port} of {host} cannot be opened: {error}") from error
+
+
+def _message_class(kind: Any) -> Any:
+    """Return the plain protobuf class of a proto-plus type, or the class itself."""
+    return kind.pb() if hasattr(kind, "pb") else kind
+
+
+async def _hang_up(context: Any) -> NoReturn:
+    """End a call as a client sees a lost connection: UNAVAILABLE with gRPC's own words.
+
+    Not the connection itself is closed: gRPC shares one among all calls of a client.
+    """
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+    raise AssertionError("abort returned")
