@@ -190,6 +190,7 @@ def run(services: Services, cloud: Cloud | None = None, argument: Any = None) ->
     return result, clock
 
 
+@pytest.mark.fault("H16")
 def test_batch_goes_from_start_to_notification() -> None:
     """The calls come in the order of the design, and the result matches its contract."""
     services = Services([[{"row_number": 1, "images": [image(1), image(2)]}]])
@@ -202,6 +203,7 @@ def test_batch_goes_from_start_to_notification() -> None:
     assert result["download_url"].endswith(f"/download_csv?request_id={REQUEST_ID}")
 
 
+@pytest.mark.fault("J5")
 @pytest.mark.parametrize(
     ("route", "contract"),
     [
@@ -236,6 +238,7 @@ def test_task_carries_the_payload_to_the_compressor() -> None:
     assert json.loads(base64.b64decode(task["httpRequest"]["body"])) == image(7)["payload"]
 
 
+@pytest.mark.fault("A12")
 def test_execution_that_does_not_own_the_batch_does_nothing() -> None:
     """When ingest says that another execution owns the batch, the workflow returns at once."""
     body = {"request_id": REQUEST_ID, "owner": False, "status": "PROCESSING", "counts": counts(1, 1)}

@@ -192,6 +192,7 @@ def test_skaffold_deploys_what_render_writes(configuration: str, profile: str) -
     assert f"{configuration}.yaml" in d.renderer().FILES
 
 
+@pytest.mark.feature("24")
 def test_queues_are_read_from_the_one_file() -> None:
     """Terraform reads infra/queues.yaml, and every field of a queue reaches the resource."""
     (queue,) = d.resources("google_cloud_tasks_queue")
@@ -287,6 +288,8 @@ def test_new_secrets_adds_every_secret_that_terraform_makes() -> None:
     assert set(SECRET_VALUES) == set(d.local("secrets", "readers"))
 
 
+@pytest.mark.fault("J7")
+@pytest.mark.threat("T16")
 def test_alerts_and_metrics_count_events_that_the_code_logs() -> None:
     """A renamed log event would silence an alert without anybody noticing."""
     filters = " ".join(metric["filter"] for metric in d.local("monitoring", "metrics").values())
@@ -297,6 +300,7 @@ def test_alerts_and_metrics_count_events_that_the_code_logs() -> None:
     assert {event for event in events if f'"{event}"' not in code} == set()
 
 
+@pytest.mark.fault("J7")
 def test_alerts_watch_metrics_that_exist() -> None:
     """Every metric of ours that an alert or chart uses is made by the same module."""
     text = "".join(path.read_text(encoding="utf-8") for path in (d.MODULES / "monitoring").glob("*.tf"))

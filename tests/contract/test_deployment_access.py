@@ -44,6 +44,7 @@ def test_grants_are_single_members() -> None:
     assert {kind for kind in kinds if not kind.endswith("_iam_member")} == set()
 
 
+@pytest.mark.fault("I10")
 def test_no_account_gets_a_basic_role() -> None:
     """No owner, editor or viewer of the project, and no admin but of the five things that builds replace."""
     roles = {str(b.arguments["role"]) for _, b in grants()}
@@ -54,6 +55,7 @@ def test_no_account_gets_a_basic_role() -> None:
     assert admins == {"google_cloud_run_v2_service_iam_member", "google_cloud_run_v2_job_iam_member"}
 
 
+@pytest.mark.threat("T3")
 def test_compressor_is_internal() -> None:
     """Its ingress is internal and IAM checks the caller, so a forged token gets nowhere although it trusts IAM."""
     door = d.local("services", "services")["compressor"]
@@ -75,6 +77,7 @@ def test_internal_service_has_no_public_route_but_health() -> None:
     assert public_routes(app_of(settings_of("compressor"))) - {"/static/<path:filename>"} == {"/health"}
 
 
+@pytest.mark.threat("T11")
 @pytest.mark.parametrize("service", d.SERVICES)
 def test_internal_routes_are_guarded(service: str) -> None:
     """Nothing below /internal, nor /process or /compress, is open."""
@@ -83,6 +86,7 @@ def test_internal_routes_are_guarded(service: str) -> None:
     assert {route for route in public if re.match(r"/(internal|process|compress)\b", route)} == set()
 
 
+@pytest.mark.threat("T11")
 @pytest.mark.parametrize("service", d.SERVICES)
 def test_invokers_are_exactly_the_callers_that_the_routes_admit(service: str) -> None:
     """An account that a route admits may invoke the service, and no other may."""
@@ -116,6 +120,7 @@ def test_whatever_terraform_runs_names_an_account() -> None:
     assert [isinstance(account, Expression) for account in accounts] == [True] * 4
 
 
+@pytest.mark.fault("I10")
 def test_default_accounts_are_named_nowhere() -> None:
     """Neither Compute Engine's nor App Engine's nor Cloud Build's default account occurs."""
     files = [
@@ -129,6 +134,7 @@ def test_default_accounts_are_named_nowhere() -> None:
     assert [path.name for path in files if pattern.search(path.read_text(encoding="utf-8"))] == []
 
 
+@pytest.mark.threat("T14")
 def test_every_secret_setting_comes_from_secret_manager() -> None:
     """A setting that the code holds as a secret is a reference in the manifest, with a version of its own."""
     for service in d.SERVICES:
@@ -138,6 +144,7 @@ def test_every_secret_setting_comes_from_secret_manager() -> None:
         assert referenced == secret, service
 
 
+@pytest.mark.fault("I10")
 def test_accounts_may_read_exactly_the_secrets_that_they_are_given() -> None:
     """What a manifest refers to its account may read, and nothing more."""
     given: dict[str, set[str]] = {secret: set() for secret in d.local("secrets", "readers")}
@@ -152,6 +159,7 @@ def test_accounts_may_read_exactly_the_secrets_that_they_are_given() -> None:
     assert given == allowed
 
 
+@pytest.mark.threat("T14")
 def test_no_secret_value_is_in_terraform() -> None:
     """Terraform makes secrets and users of no value, so its state holds none."""
     kinds = {block.labels[0] for _, block in d.terraform() if block.type == "resource"}
@@ -195,6 +203,7 @@ def test_workflow_is_admitted_wherever_it_calls() -> None:
     assert internal_routes(app_of(settings_of("compressor"))) == {"POST /compress": {d.account("tasks")}}
 
 
+@pytest.mark.feature("54")
 def test_buckets_keep_uniform_access_and_prevent_publication() -> None:
     """Only the images bucket can become public, and only by the switch."""
     buckets = {bucket.labels[1]: bucket.arguments for bucket in d.resources("google_storage_bucket")}
@@ -206,6 +215,7 @@ def test_buckets_keep_uniform_access_and_prevent_publication() -> None:
     assert buckets["images"]["public_access_prevention"] == Expression('var . public_images ? "inherited" : "enforced"')
 
 
+@pytest.mark.feature("54")
 def test_safe_by_default() -> None:
     """Without a word of the operator images are private and nothing can be deleted by accident."""
     assert d.default("example", "public_images") is False

@@ -39,6 +39,7 @@ def ignored(path: PurePosixPath) -> bool:
     return any(PurePosixPath(part).match(pattern) for part in path.parts for pattern in patterns)
 
 
+@pytest.mark.threat("T15")
 @pytest.mark.parametrize("service", d.SERVICES)
 def test_requirements_are_hashed(service: str) -> None:
     """Whatever is downloaded is pinned to its hash, the tool that builds our packages too."""
@@ -53,6 +54,7 @@ def test_requirements_are_hashed(service: str) -> None:
         assert text.count("--hash=sha256:") >= text.count("==") > 0, locked
 
 
+@pytest.mark.threat("T15")
 @pytest.mark.parametrize("service", d.SERVICES)
 def test_last_stage_has_no_build_tools(service: str) -> None:
     """It copies the finished environment and installs nothing; installers are removed, ours and the base's."""
@@ -108,6 +110,7 @@ def test_leftovers_stay_out_of_the_context(path: str) -> None:
     assert ignored(PurePosixPath(path))
 
 
+@pytest.mark.threat("T15")
 @pytest.mark.parametrize("service", d.SERVICES)
 def test_every_stage_starts_from_a_digest(service: str) -> None:
     """Tag for the reader, digest for the builder: the same Dockerfile builds from the same base for ever."""
@@ -131,6 +134,7 @@ def test_dockerfiles_differ_in_their_service_only() -> None:
     assert len(recipes) == 1
 
 
+@pytest.mark.threat("T15")
 def test_nothing_replaces_the_pinned_base() -> None:
     """Neither Skaffold nor Cloud Build hands another base to the Dockerfiles."""
     files = ("skaffold.yaml", "cloudbuild.yaml")

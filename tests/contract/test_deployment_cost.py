@@ -120,6 +120,7 @@ def test_images_without_a_batch_are_refused(cost: ModuleType) -> None:
         cost.cost(cost.Month(10, 0))
 
 
+@pytest.mark.feature("57")
 def test_table_in_the_docs_is_what_the_script_prints(cost: ModuleType) -> None:
     """docs/cost.md shows the sums of today's prices and usage."""
     months = [cost.Month(0, 0), cost.Month(10_000, 20), cost.Month(100_000, 100), cost.Month(1_000_000, 500)]

@@ -97,6 +97,9 @@ LEFT = {
 }
 
 
+@pytest.mark.feature("55")
+@pytest.mark.fault("J8")
+@pytest.mark.threat("T19")
 def test_deleting_a_customers_data_deletes_it_and_nothing_else(databases: dict[str, str]) -> None:
     """The runbook's blocks in their order, by the real psql, on two customers who share a picture."""
     section = text_of("operate.md").partition("## Delete a customer's data")[2].partition("\n## ")[0]

@@ -53,6 +53,7 @@ def test_connections_suffice_while_two_revisions_overlap() -> None:
     assert most <= d.default("database", "max_connections") - RESERVED_CONNECTIONS - OPERATOR_CONNECTIONS
 
 
+@pytest.mark.fault("B5")
 def test_database_is_given_the_number_that_the_sum_needs() -> None:
     """`max_connections` is set as a flag, so it does not follow the machine's memory."""
     (instance,) = d.resources("google_sql_database_instance")
@@ -181,6 +182,7 @@ def test_largest_sheet_fits_into_a_request_of_cloud_run() -> None:
     assert SETTINGS["ingest"].model_fields["max_sheet_bytes"].default <= 32 * 1024 * 1024
 
 
+@pytest.mark.fault("A2")
 def test_gunicorn_ends_before_cloud_run_kills() -> None:
     """SIGTERM is followed by SIGKILL after ten seconds."""
     for service in d.SERVICES:
@@ -189,6 +191,7 @@ def test_gunicorn_ends_before_cloud_run_kills() -> None:
         assert 0 < int(graceful) < 10
 
 
+@pytest.mark.feature("55")
 def test_reports_outlive_the_rows_that_link_to_them() -> None:
     """Services and Terraform have one default, and the bucket keeps an object a day longer than its row is there."""
     days = d.default("example", "rows_retention_days")
@@ -213,6 +216,7 @@ def test_database_tier_has_memory_for_its_connections() -> None:
     assert d.default("database", "max_connections") * 10 <= int(megabytes) * 0.7
 
 
+@pytest.mark.fault("J5")
 def test_cloud_build_goes_from_test_to_traffic_in_order() -> None:
     """Nothing is built that fails its tests, nothing takes traffic before its tables are there."""
     document = yaml.safe_load((d.ROOT / "cloudbuild.yaml").read_text(encoding="utf-8"))

@@ -42,6 +42,8 @@ def test_seeds_keep_the_truth(target: Target) -> None:
         target.check(seed)
 
 
+@pytest.mark.fault("E19", "G9")
+@pytest.mark.threat("T1")
 @pytest.mark.parametrize("target", NAMED)
 def test_damaged_seeds_keep_the_truth(target: Target) -> None:
     """Whatever the accident, the parser takes the input or refuses it as documented."""

@@ -129,6 +129,9 @@ WRONG: dict[str, tuple[Forge, int]] = {
 }
 
 
+@pytest.mark.feature("46")
+@pytest.mark.fault("I1", "I2", "I3", "I4")
+@pytest.mark.threat("T11")
 @pytest.mark.parametrize("service", d.SERVICES)
 @pytest.mark.parametrize("wrong", WRONG)
 def test_every_internal_route_refuses(doors: dict[str, Doors], issuer: TokenIssuer, service: str, wrong: str) -> None:
@@ -158,6 +161,8 @@ def test_every_internal_route_admits_its_callers(doors: dict[str, Doors], issuer
     assert refused == []
 
 
+@pytest.mark.fault("I1", "I7")
+@pytest.mark.threat("T11")
 @pytest.mark.parametrize("service", d.SERVICES)
 @pytest.mark.parametrize(
     ("method", "change", "headers"),
@@ -193,6 +198,8 @@ def test_no_internal_route_has_a_side_door(
     assert entered == []
 
 
+@pytest.mark.fault("I7")
+@pytest.mark.threat("T11")
 @pytest.mark.parametrize("service", d.SERVICES)
 def test_serverless_authorization_is_no_identity(doors: dict[str, Doors], issuer: TokenIssuer, service: str) -> None:
     """Only `Authorization` is looked at: the other header is for the platform's own check."""
@@ -202,6 +209,7 @@ def test_serverless_authorization_is_no_identity(doors: dict[str, Doors], issuer
         assert door.app.test_client().open(path, method=method, headers=headers, json={}).status_code == 401
 
 
+@pytest.mark.threat("T11")
 @pytest.mark.parametrize("service", d.SERVICES)
 def test_every_route_has_a_guard_or_says_that_it_is_open(doors: dict[str, Doors], service: str) -> None:
     """A route that is added without a decision fails here; each has made exactly one."""
@@ -243,6 +251,8 @@ def _plain(service: str) -> dict[str, str]:
     return values | {"AUTH_MODE": "verify"}
 
 
+@pytest.mark.fault("I3")
+@pytest.mark.threat("T11")
 @pytest.mark.parametrize("service", d.SERVICES)
 def test_no_service_starts_without_an_audience(service: str) -> None:
     """An empty URL of its own would switch the audience check off."""

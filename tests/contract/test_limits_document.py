@@ -35,6 +35,7 @@ def number(text: str) -> float:
     return float(text.replace(",", ""))
 
 
+@pytest.mark.feature("48")
 @pytest.mark.parametrize("service", SETTINGS)
 def test_every_setting_that_limits_is_listed_with_its_default(service: str) -> None:
     """The number in the table is what holds when nobody sets anything."""

@@ -237,6 +237,8 @@ def without_ids(text: str, ids: dict[str, str]) -> str:
     return text
 
 
+@pytest.mark.feature("47")
+@pytest.mark.threat("T10")
 def test_every_public_route_is_walked(shops: Shops) -> None:
     """A route that is added needs a case above; without one nobody has thought about its owners."""
     routes = {route for service, app in shops.apps.items() for route in public_routes(service, app)}
@@ -244,6 +246,9 @@ def test_every_public_route_is_walked(shops: Shops) -> None:
     assert set(CASES) == routes
 
 
+@pytest.mark.feature("47")
+@pytest.mark.fault("F21")
+@pytest.mark.threat("T10")
 @pytest.mark.parametrize("route", [route for route, case in CASES.items() if case.kind == "id"])
 def test_another_owners_id_is_an_unknown_id(shops: Shops, route: str) -> None:
     """The same code, body and headers, and nothing was done; its owner and an admin are served."""
@@ -262,6 +267,8 @@ def test_another_owners_id_is_an_unknown_id(shops: Shops, route: str) -> None:
         assert shops.call(route, case, shops.ids, ROOT.key).status_code == own.status_code
 
 
+@pytest.mark.feature("47")
+@pytest.mark.threat("T10")
 @pytest.mark.parametrize("route", [route for route, case in CASES.items() if case.kind == "list"])
 def test_a_list_shows_only_what_the_caller_may_see(shops: Shops, route: str) -> None:
     """None of Alice's ids for Bob; hers for her and for an admin."""
@@ -274,6 +281,8 @@ def test_a_list_shows_only_what_the_caller_may_see(shops: Shops, route: str) -> 
     assert shown["alice"] == shown["root"] != set()
 
 
+@pytest.mark.feature("46")
+@pytest.mark.fault("I9")
 @pytest.mark.parametrize("route", [route for route, case in CASES.items() if case.kind != "open"])
 def test_a_route_needs_a_key_of_its_scope(shops: Shops, route: str) -> None:
     """No key is 401 on every route; GET wants `read`, the others `write`, and one does not stand for the other."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support import deployment_files as d
 from support.terraform_files import Expression
 
@@ -14,6 +16,9 @@ MAY = {
 }
 
 
+@pytest.mark.feature("53")
+@pytest.mark.fault("C10", "I10")
+@pytest.mark.threat("T12")
 def test_nobody_may_overwrite_or_delete_an_object() -> None:
     """A repeated upload without a precondition is refused by Cloud Storage itself, whatever our code does."""
     granted = {
@@ -27,6 +32,7 @@ def test_nobody_may_overwrite_or_delete_an_object() -> None:
     }
 
 
+@pytest.mark.fault("C10")
 def test_no_project_role_reaches_objects() -> None:
     """Otherwise the grants of the buckets would not be the whole story."""
     roles = {str(grant["role"]) for grant in d.local("accounts", "project_roles").values()}

@@ -73,6 +73,8 @@ def test_bad_request_is_answered_with_its_reason(
     assert (answer.status_code, reason_of(answer)) == (code, reason)
 
 
+@pytest.mark.fault("F1")
+@pytest.mark.threat("T6")
 def test_a_body_of_unknown_length_ends_at_the_limit(stack: Stack) -> None:
     """Chunked, without Content-Length: it is not read to its end."""
     sent = 0
@@ -94,6 +96,8 @@ def test_a_body_of_unknown_length_ends_at_the_limit(stack: Stack) -> None:
     assert requests.get(f"{stack.url('ingest')}/health", timeout=10).status_code == 200
 
 
+@pytest.mark.fault("F18")
+@pytest.mark.threat("T6")
 def test_a_client_that_leaves_in_the_middle_of_its_sheet_leaves_nothing(stack: Stack) -> None:
     """Half a sheet would be a batch that nobody meant; the worker is free again."""
     newest = f"{stack.url('ingest')}/requests"

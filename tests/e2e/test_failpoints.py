@@ -50,6 +50,9 @@ STEPS = {
 """The workflow's calls that have an effect, and the routes that they reach."""
 
 
+@pytest.mark.feature("14", "19")
+@pytest.mark.fault("A1", "H9")
+@pytest.mark.threat("T17")
 @pytest.mark.parametrize("failpoint", CASES)
 def test_death_between_two_effects_changes_nothing(failpoint: StrEnum, bench: Bench, undisturbed: Result) -> None:
     """The process dies there, once; sheet, objects, counters and messages are those of an undisturbed run."""
@@ -64,6 +67,9 @@ def test_death_between_two_effects_changes_nothing(failpoint: StrEnum, bench: Be
     check(bench, request_id, result, undisturbed)
 
 
+@pytest.mark.feature("19")
+@pytest.mark.fault("A13")
+@pytest.mark.threat("T17")
 @pytest.mark.parametrize("step", STEPS)
 def test_death_of_the_engine_at_a_step_changes_nothing(step: str, bench: Bench, undisturbed: Result) -> None:
     """Executions, callbacks and tasks are gone after the step took effect; the rows bring everything back."""

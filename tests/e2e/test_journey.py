@@ -46,6 +46,7 @@ def test_demo_accounts_for_every_image() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.feature("23")
 def test_sheet_comes_back_with_slots_aligned(shop: Shop, origin: Origin) -> None:
     """A failed image leaves its slot empty between its commas, so every other link keeps its place."""
     base = origin.base_url
@@ -77,6 +78,7 @@ def test_failed_csv_can_be_uploaded_again(shop: Shop, origin: Origin) -> None:
     assert shop.finished(again)["counts"] == {"total": 1, "pending": 0, "succeeded": 0, "failed": 1}
 
 
+@pytest.mark.feature("21")
 def test_same_url_is_fetched_once(shop: Shop, origin: Origin) -> None:
     """Ten slots with one URL cause one download and hold one link."""
     url = f"{origin.base_url}/4.jpg"
@@ -89,6 +91,8 @@ def test_same_url_is_fetched_once(shop: Shop, origin: Origin) -> None:
     assert len({link for row in shop.rows(request_id)[1:] for link in row[3].split(",")}) == 1
 
 
+@pytest.mark.feature("59")
+@pytest.mark.fault("H1")
 def test_webhook_has_the_first_releases_keys_and_is_signed(shop: Shop, origin: Origin, receiver: Receiver) -> None:
     """The batch's webhook arrives once, verified by the public library, and matches its schema."""
     request_id = shop.upload(sheet_of([[f"{origin.base_url}/5.jpg"]]), webhook_url=receiver.url)
@@ -106,6 +110,8 @@ def test_webhook_has_the_first_releases_keys_and_is_signed(shop: Shop, origin: O
     assert_matches("webhook_event", received.event)
 
 
+@pytest.mark.feature("58")
+@pytest.mark.fault("H16")
 def test_an_endpoint_is_told_the_whole_story(shop: Shop, origin: Origin, stack: Stack) -> None:
     """Accepted, started, completed: once each, without a sweep, signed with the endpoint's own secret."""
     endpoints = f"{stack.url('reporter')}/webhooks"
@@ -185,6 +191,7 @@ def test_missing_sheet_fails_the_execution_with_the_reason(stack: Stack) -> None
     assert "none.csv" in execution["error"]["payload"]
 
 
+@pytest.mark.feature("18")
 def test_cancel_keeps_what_is_done(shop: Shop, stack: Stack) -> None:
     """A cancelled batch ends CANCELLED, its finished images stay in the sheet, the rest say so."""
     files = {f"/{n}.jpg": SampleFile("image/jpeg", encoded(photo(200, 150, seed=n), "JPEG")) for n in range(120)}
@@ -203,6 +210,7 @@ def test_cancel_keeps_what_is_done(shop: Shop, stack: Stack) -> None:
     assert sum(error.startswith("CANCELLED") for error in errors) == status["counts"]["failed"]
 
 
+@pytest.mark.feature("17")
 def test_retry_runs_only_what_failed(shop: Shop, origin: Origin, stack: Stack) -> None:
     """After the origin is mended a retry fills the empty slots and leaves the others as they were."""
     base = origin.base_url
@@ -223,6 +231,7 @@ def test_retry_runs_only_what_failed(shop: Shop, origin: Origin, stack: Stack) -
     assert origin.hits["/9.jpg"] == hits
 
 
+@pytest.mark.fault("A14")
 def test_sweeper_alone_finishes_a_batch(tmp_path: Path, origin: Origin) -> None:
     """With no workflow deployed at all, sweeping ends the batch, report and webhook included."""
     empty = tmp_path / "no-workflows"
@@ -257,6 +266,7 @@ def run_batch(stack: Stack, argument: dict[str, str]) -> dict[str, str | dict[st
     return eventually(probe, within_s=90, what="the execution ends")
 
 
+@pytest.mark.feature("7")
 def test_skipped_rows_come_back_with_their_problems(shop: Shop, origin: Origin) -> None:
     """With on_invalid=skip the good rows run and a bad row says in the sheet why it did not."""
     sheet = sheet_of([[f"{origin.base_url}/0.jpg"], ["ftp://cdn.example/a.jpg"]])

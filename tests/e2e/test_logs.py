@@ -49,6 +49,7 @@ def _logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return texts
 
 
+@pytest.mark.fault("J2")
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_line_is_json_for_cloud_logging(logs: dict[str, str], service: str) -> None:
     """Each line of a service parses and has severity, message, time and service."""
@@ -60,6 +61,8 @@ def test_every_line_is_json_for_cloud_logging(logs: dict[str, str], service: str
         assert line["service"] == service
 
 
+@pytest.mark.fault("J1")
+@pytest.mark.threat("T14")
 def test_no_secret_is_logged_by_any_program(logs: dict[str, str]) -> None:
     """Neither signing secrets nor tokens nor query strings of users' and of our own signed URLs appear anywhere."""
     secrets = json.loads(logs["secrets"])

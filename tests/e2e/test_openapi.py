@@ -45,6 +45,7 @@ def document_of(url: str) -> schemathesis.openapi.OpenApiSchema:
     return schemathesis.openapi.from_url(f"{url}/openapi.json")
 
 
+@pytest.mark.fault("F22")
 @pytest.mark.parametrize(
     ("service", "operation"),
     [

@@ -70,6 +70,9 @@ def _counting() -> Iterator[CountingOrigin]:
     origin.server.server_close()
 
 
+@pytest.mark.feature("25")
+@pytest.mark.fault("D20")
+@pytest.mark.threat("T9")
 def test_two_batches_together_never_ask_an_origin_for_more_than_four_at_once(
     shop: Shop, counting: CountingOrigin
 ) -> None:

@@ -42,6 +42,8 @@ FAULTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
 UPLOAD = "POST /upload/storage/v1/b/pressroom-images/o"
 
 
+@pytest.mark.fault("A3", "A9", "A11", "A12", "A14", "A16", "A17")
+@pytest.mark.threat("T17")
 @pytest.mark.parametrize("case", FAULTS)
 def test_a_faulty_platform_changes_nothing(case: str, bench: Bench, undisturbed: Result) -> None:
     """Tasks, executions and callbacks are lost, doubled, late or refused."""
@@ -57,6 +59,7 @@ def test_a_faulty_platform_changes_nothing(case: str, bench: Bench, undisturbed:
     check(bench, request_id, result, undisturbed)
 
 
+@pytest.mark.fault("C1", "C5")
 @pytest.mark.parametrize(
     ("code", "count"),
     [pytest.param(503, 3, id="503"), pytest.param(429, 3, id="429"), pytest.param(403, 1, id="403")],
@@ -82,6 +85,7 @@ def test_a_refusing_storage_changes_nothing(code: int, count: int, bench: Bench,
     check(bench, request_id, result, undisturbed)
 
 
+@pytest.mark.fault("C2")
 def test_a_storage_whose_answers_get_lost_changes_nothing(bench: Bench, undisturbed: Result) -> None:
     """The object was created; the repeated upload meets 412 and takes what lies there."""
     losses: list[str] = []
@@ -100,6 +104,8 @@ def test_a_storage_whose_answers_get_lost_changes_nothing(bench: Bench, undistur
     check(bench, request_id, result, undisturbed)
 
 
+@pytest.mark.fault("A7", "A10")
+@pytest.mark.threat("T16")
 def test_a_purged_queue_changes_nothing(bench: Bench, undisturbed: Result) -> None:
     """Every task of the batch vanishes; the leases end and the images are dispatched again."""
     queue = f"{bench.stack.url('tasks')}/{QUEUE}"
@@ -117,6 +123,7 @@ def test_a_purged_queue_changes_nothing(bench: Bench, undisturbed: Result) -> No
     check(bench, request_id, result, undisturbed)
 
 
+@pytest.mark.fault("A14")
 def test_a_cancelled_execution_changes_nothing(bench: Bench, undisturbed: Result) -> None:
     """The sweeper finds the batch without a living execution and starts another."""
     parent = f"{bench.stack.url('workflows')}/v1/projects/demo/locations/us-central1/workflows/batch/executions"
@@ -134,6 +141,7 @@ def test_a_cancelled_execution_changes_nothing(bench: Bench, undisturbed: Result
     check(bench, request_id, result, undisturbed)
 
 
+@pytest.mark.fault("B1", "J6")
 def test_a_database_that_is_away_for_ten_seconds_changes_nothing(bench: Bench, undisturbed: Result) -> None:
     """Uploads and reads are 503 with Retry-After within seconds, the processes stay healthy, and all goes on."""
     answers: list[tuple[int, bool, float]] = []
@@ -161,6 +169,7 @@ def test_a_database_that_is_away_for_ten_seconds_changes_nothing(bench: Bench, u
     check(bench, request_id, result, undisturbed)
 
 
+@pytest.mark.fault("B2")
 def test_a_database_that_cuts_every_connection_changes_nothing(bench: Bench, undisturbed: Result) -> None:
     """All sessions are ended again and again while the batch runs."""
     cuts = 0

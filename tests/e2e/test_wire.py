@@ -98,6 +98,7 @@ def _run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doubled]:
         yield Doubled(shop, request_id, status, crossings, sum(t.doubled for t in taps.values()), receiver, origin)
 
 
+@pytest.mark.fault("J5")
 @pytest.mark.parametrize("route", CONTRACTS)
 def test_route_sends_and_answers_its_contract(run: Doubled, route: str) -> None:
     """Every recorded payload of the route matches its schemas."""
@@ -124,6 +125,8 @@ def test_export_stream_matches_its_contracts(run: Doubled) -> None:
         assert_matches(f"export_{line['kind']}", line)
 
 
+@pytest.mark.fault("A4")
+@pytest.mark.threat("T17")
 def test_every_task_delivered_twice_changes_nothing(run: Doubled) -> None:
     """Counters, links and webhooks are those of single delivery although every task came twice at once."""
     assert run.doubled >= IMAGES

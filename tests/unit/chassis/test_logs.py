@@ -26,6 +26,8 @@ def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+@pytest.mark.fault("J2")
+@pytest.mark.threat("T8")
 def test_an_event_is_one_json_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Severity, message and time as Cloud Logging names them; context and facts beside them."""
     configure_logs(service="ingest", project="p", revision="r-1", level="INFO")
@@ -64,6 +66,7 @@ def test_libraries_log_through_the_same_pipeline_and_only_warnings(capsys: pytes
     assert (line["severity"], line["message"]) == ("WARNING", "retrying x")
 
 
+@pytest.mark.fault("F14")
 def test_a_users_url_is_logged_as_host_and_hash() -> None:
     """Neither path nor query nor credentials."""
     logged_url = safe_url("https://user:secret@cdn.example/private/a.jpg?token=secret")

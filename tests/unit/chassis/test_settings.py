@@ -35,6 +35,8 @@ def test_settings_come_from_the_given_mapping_only() -> None:
     assert (settings.project, settings.limit, settings.peer_url) == ("p", 7, "http://peer")
 
 
+@pytest.mark.fault("J4")
+@pytest.mark.threat("T16")
 def test_every_fault_is_named_at_once_and_no_value_is_shown() -> None:
     """One start, one list of what to fix."""
     found = faults({"LIMIT": "s3cret-typo", "GOOGLE_CLOUD_PROJECT": "p"})

@@ -10,6 +10,7 @@ import threading
 from typing import Any
 
 import psutil
+import pytest
 import requests
 
 from localcloud.identity.engine.issuer import TokenIssuer
@@ -19,6 +20,7 @@ from support.compressor_service import AUDIENCE, TASKS_ACCOUNT, RecordingIngest,
 from support.scripted_origin import Exchange, ScriptedOrigin, answer
 
 
+@pytest.mark.fault("A2")
 def test_a_terminated_service_finishes_the_image_in_hand(
     environment: dict[str, str], origin: ScriptedOrigin, ingest: RecordingIngest, issuer: TokenIssuer, bucket: Any
 ) -> None:
@@ -64,6 +66,7 @@ def test_a_terminated_service_finishes_the_image_in_hand(
     assert "/a.jpg" not in output.decode()
 
 
+@pytest.mark.fault("J4")
 def test_a_service_with_bad_settings_says_all_that_is_missing(environment: dict[str, str]) -> None:
     """Every missing variable by name on stderr, before any traffic."""
     del environment["INGEST_URL"], environment["IMAGES_BUCKET"]

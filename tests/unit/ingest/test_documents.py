@@ -72,6 +72,7 @@ def test_every_route_is_documented(lab: Any) -> None:
     assert table == served
 
 
+@pytest.mark.fault("J4")
 def test_missing_settings_are_named_all_at_once() -> None:
     """Nothing that names another system has a default."""
     with pytest.raises(SettingsError) as caught:
@@ -89,6 +90,7 @@ def test_migrations_may_run_at_once_and_again(postgres: Any) -> None:
     upgrade(postgres.url(name))
 
 
+@pytest.mark.fault("B10")
 def test_images_of_the_release_before_get_the_host_that_the_code_would_give_them(postgres: Any) -> None:
     """Going back and forth over the newest change gives images the same names as an upload does."""
     name = f"migrate_{uuid.uuid4().hex[:8]}"

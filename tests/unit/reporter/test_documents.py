@@ -133,6 +133,8 @@ def test_migrations_may_run_again_and_at_once(postgres: Postgres) -> None:
     assert versions == [("0004",)]
 
 
+@pytest.mark.fault("B10")
+@pytest.mark.threat("T16")
 def test_endpoints_are_added_under_a_running_release(postgres: Postgres) -> None:
     """What the first release wrote stays as it is, and what it goes on writing meanwhile is accepted."""
     postgres.create_database("reporter_expansion")
@@ -202,6 +204,7 @@ def test_the_dockerfiles_command_serves(
     assert code == 0
 
 
+@pytest.mark.fault("J4")
 def test_a_bad_environment_ends_the_start_with_all_faults(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,6 +29,9 @@ def left(world: World, *names: str) -> list[int]:
         ]
 
 
+@pytest.mark.feature("55")
+@pytest.mark.fault("J8")
+@pytest.mark.threat("T19")
 def test_reports_past_their_retention_are_forgotten(world: World) -> None:
     """A day before they are there, on the day they are not, and a second sweep finds nothing."""
     request_id = world.publish()["request_id"]

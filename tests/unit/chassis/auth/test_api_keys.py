@@ -58,6 +58,9 @@ def test_a_key_says_who_calls(clock: Any) -> None:
     assert call(app, ADMIN.key, "POST") == (200, {"owner": "root", "sees_all": True})
 
 
+@pytest.mark.feature("46")
+@pytest.mark.fault("I9")
+@pytest.mark.threat("T10")
 @pytest.mark.parametrize(
     ("key", "method", "expected"),
     [
@@ -80,6 +83,7 @@ def test_a_request_without_the_right_key_is_refused(
     assert call(make_app(clock), key, method) == expected
 
 
+@pytest.mark.fault("I9")
 def test_a_key_works_until_it_expires(clock: Any) -> None:
     """Its time is the service's."""
     app = make_app(clock)
@@ -88,6 +92,8 @@ def test_a_key_works_until_it_expires(clock: Any) -> None:
     assert call(app, OLD.key) == (401, "API_KEY_EXPIRED")
 
 
+@pytest.mark.feature("46")
+@pytest.mark.fault("I9")
 def test_a_key_whose_line_is_taken_out_is_revoked(clock: Any) -> None:
     """The owner's other keys go on."""
     app = make_app(clock, WRITER.line)
@@ -152,6 +158,7 @@ def test_a_bad_secret_keeps_the_service_from_starting(secret: str, fault: str) -
     assert all(json.loads(line)["sha256"] not in str(caught.value) for line in secret.splitlines() if "sha256" in line)
 
 
+@pytest.mark.threat("T14")
 def test_the_settings_never_show_the_secret() -> None:
     """Neither in a repr nor in a dump."""
     environ = {"GOOGLE_CLOUD_PROJECT": "demo", "GOOGLE_CLOUD_LOCATION": "us-central1", "API_KEYS": SECRET}
@@ -161,6 +168,7 @@ def test_the_settings_never_show_the_secret() -> None:
     assert len(settings.keys_of_callers) == 4
 
 
+@pytest.mark.feature("46")
 def test_the_command_prints_the_key_once_and_the_line_to_store() -> None:
     """The line alone is on standard output, so that it can be appended to a file."""
     command = [sys.executable, "-m", "chassis.auth.api_keys", "--owner", "shop", "--scopes", "read", "--name", "ci"]

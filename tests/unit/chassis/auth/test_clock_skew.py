@@ -17,6 +17,7 @@ def app(certificates: ScriptedOrigin) -> Flask:
     return make_app(certificates.url("/certs"))
 
 
+@pytest.mark.fault("I5")
 @pytest.mark.parametrize(("off_s", "code"), [(6, 200), (30, 401)])
 def test_a_token_may_be_a_little_too_old_or_too_new(app: Flask, issuer: TokenIssuer, off_s: int, code: int) -> None:
     """Expired that long ago, or issued that far in the future."""

@@ -68,6 +68,7 @@ def test_no_token_is_401(app: Flask, authorization: str | None) -> None:
     assert reason(call(app, authorization)) == (401, "TOKEN_MISSING")
 
 
+@pytest.mark.fault("I5")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -90,6 +91,7 @@ def test_a_token_with_one_wrong_claim_is_401(app: Flask, issuer: TokenIssuer, ch
     assert reason(call(app, f"Bearer {minted(issuer, **changes)}")) == (401, "TOKEN_INVALID")
 
 
+@pytest.mark.fault("I4")
 def test_another_service_account_is_403(app: Flask, issuer: TokenIssuer) -> None:
     """Known by Google is not allowed by us."""
     token = issuer.mint_id_token("compressor@pressroom.iam.gserviceaccount.com", AUDIENCE)
@@ -103,6 +105,7 @@ def test_a_malformed_token_is_401(app: Flask, token: str) -> None:
     assert reason(call(app, f"Bearer {token}")) == (401, "TOKEN_INVALID")
 
 
+@pytest.mark.fault("I2")
 def test_a_forged_signature_is_401(app: Flask, issuer: TokenIssuer) -> None:
     """Signed by another key under the issuer's key id."""
     stranger = generate_signing_key(NOW.now().timestamp())
@@ -121,6 +124,7 @@ def test_a_token_without_a_signature_is_401(app: Flask, issuer: TokenIssuer) -> 
         assert reason(call(app, f"Bearer {token}")) == (401, "TOKEN_INVALID")
 
 
+@pytest.mark.fault("I2")
 def test_a_changed_body_is_401(app: Flask, issuer: TokenIssuer) -> None:
     """The claims are what was signed."""
     head, body, signature = issuer.mint_id_token("nobody@example.com", AUDIENCE).split(".")
@@ -159,6 +163,7 @@ def unknown_key(issuer: TokenIssuer) -> str:
     return jwt.encode(claims, issuer.key.private_key, algorithm="RS256", headers={"kid": "tomorrow"})
 
 
+@pytest.mark.fault("I6")
 def test_a_rotated_key_is_found_without_a_restart(
     certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any
 ) -> None:
@@ -191,6 +196,7 @@ def test_tokens_that_name_a_known_key_or_none_never_make_us_ask_again(
     assert len(certificates.received) == 1
 
 
+@pytest.mark.fault("I6")
 def test_while_the_issuer_is_away_known_keys_serve_for_a_day(
     certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any
 ) -> None:
@@ -225,6 +231,7 @@ def test_an_issuer_that_is_away_is_not_asked_for_every_token(
     assert len(certificates.received) == 2
 
 
+@pytest.mark.fault("I6")
 def test_unreachable_certificates_are_503_not_401(issuer: TokenIssuer) -> None:
     """The caller did nothing wrong and shall come again."""
     with ScriptedOrigin() as gone:

@@ -85,6 +85,7 @@ def test_a_violated_constraint_is_the_callers_business(engine: Engine) -> None:
     assert len(tries) == 1
 
 
+@pytest.mark.fault("B2")
 def test_a_connection_that_dies_in_the_middle_is_replaced_and_the_unit_repeated(engine: Engine) -> None:
     """As after a failover: killed once, done once."""
     tries: list[int] = []
@@ -100,6 +101,7 @@ def test_a_connection_that_dies_in_the_middle_is_replaced_and_the_unit_repeated(
     assert (len(tries), value(engine)) == (2, 1)
 
 
+@pytest.mark.fault("B4")
 def test_stale_connections_in_the_pool_cost_no_request(engine: Engine, url: str) -> None:
     """All idle backends are terminated; the next unit succeeds at its first try."""
     transact(engine, raise_one)
@@ -114,6 +116,7 @@ def test_stale_connections_in_the_pool_cost_no_request(engine: Engine, url: str)
     assert value(engine) == 2
 
 
+@pytest.mark.fault("B7")
 def test_a_deadlock_is_resolved_by_repeating_the_victim(engine: Engine) -> None:
     """Two units lock two rows in opposite order; both end up done."""
     together = threading.Barrier(2)
@@ -138,6 +141,7 @@ def test_a_deadlock_is_resolved_by_repeating_the_victim(engine: Engine) -> None:
     assert (value(engine, "a"), value(engine, "b")) == (2, 2)
 
 
+@pytest.mark.fault("B5")
 def test_a_full_pool_is_503_in_two_seconds_and_not_a_hang(engine: Engine) -> None:
     """Every connection is taken by others."""
     with engine.connect(), engine.connect(), pytest.raises(ApiError) as caught:
@@ -146,6 +150,7 @@ def test_a_full_pool_is_503_in_two_seconds_and_not_a_hang(engine: Engine) -> Non
     assert (caught.value.http_code, caught.value.reason) == (503, "DATABASE_BUSY")
 
 
+@pytest.mark.fault("B6")
 def test_a_statement_that_takes_too_long_is_503(url: str) -> None:
     """The server ends it."""
     engine = new_engine(url, pool_size=1, statement_timeout_s=0.1)

@@ -86,6 +86,8 @@ def test_the_tables_have_the_sizes_of_the_threat_model() -> None:
     assert len(ALLOWED.split()) == 16
 
 
+@pytest.mark.fault("G1")
+@pytest.mark.threat("T1")
 @pytest.mark.parametrize("line", DENIED.strip().split("\n"))
 def test_special_addresses_are_denied(line: str) -> None:
     """Every special-purpose range, also those that Python calls global, and what embeds an address in another."""

@@ -74,6 +74,7 @@ def asked(file: Path, newest: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch) -
         return found, len(origin.received)
 
 
+@pytest.mark.fault("D13")
 @pytest.mark.parametrize(("until", "expected"), [(NOW + DAY, (b"picture", 1)), (NOW - DAY, (EgressFault.TLS_ERROR, 0))])
 def test_a_certificate_is_good_until_it_expires(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: datetime.datetime, expected: tuple[object, int]
@@ -84,6 +85,7 @@ def test_a_certificate_is_good_until_it_expires(
     assert asked(file, ssl.TLSVersion.TLSv1_3, monkeypatch) == expected
 
 
+@pytest.mark.fault("D13")
 @pytest.mark.parametrize(
     ("newest", "expected"),
     [(ssl.TLSVersion.TLSv1_2, (b"picture", 1)), (ssl.TLSVersion.TLSv1_1, (EgressFault.TLS_ERROR, 0))],

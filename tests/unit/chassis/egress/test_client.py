@@ -67,6 +67,9 @@ SPELLINGS = [
 """All of these lead to 127.0.0.1, 0.0.0.0 or 169.254.169.254 by getaddrinfo; ip_address() knows none of them."""
 
 
+@pytest.mark.feature("44")
+@pytest.mark.fault("G2")
+@pytest.mark.threat("T1")
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_no_spelling_of_a_private_address_passes(spelling: str, dialled: list[Any]) -> None:
     """Decimal, octal, hexadecimal, short and full-width: what counts is the resolved address."""
@@ -90,6 +93,9 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return targets
 
 
+@pytest.mark.feature("44")
+@pytest.mark.fault("G1")
+@pytest.mark.threat("T1")
 @pytest.mark.parametrize("line", DENIED.strip().split("\n"))
 def test_literal_private_addresses_are_refused_and_never_dialled(line: str, dialled: list[Any]) -> None:
     """Each of the 51 special addresses, those of IPv6 in brackets, with both schemes."""
@@ -108,6 +114,7 @@ def test_the_witness_of_dialling_sees_a_call_that_is_allowed(origin: ScriptedOri
     assert dialled == [("127.0.0.1", origin.port)]
 
 
+@pytest.mark.fault("G3")
 @pytest.mark.parametrize(
     "addresses",
     [["127.0.0.1"], ["93.184.216.34", "10.0.0.1"], ["2606:4700::1", "::1"], ["93.184.216.34", "::ffff:10.0.0.1"]],
@@ -145,6 +152,9 @@ def test_a_good_target_is_not_dialled(origin: ScriptedOrigin) -> None:
     assert origin.connections == 0
 
 
+@pytest.mark.feature("44")
+@pytest.mark.fault("G4")
+@pytest.mark.threat("T1")
 def test_a_rebinding_name_is_looked_up_once_and_dialled_where_it_was_checked(origin: ScriptedOrigin) -> None:
     """The second answer of a rebinding server is never asked for."""
     origin.on("/", answer(b"checked"))
@@ -178,6 +188,7 @@ def test_a_default_port_is_dialled_when_none_is_written(url: str, asked: tuple[s
     assert questions == [asked]
 
 
+@pytest.mark.fault("G8")
 def test_nothing_is_kept_alive_between_calls(origin: ScriptedOrigin) -> None:
     """Each call resolves and connects anew, so a pool cannot outlive a check."""
     origin.on("/", answer())
@@ -197,6 +208,8 @@ def test_the_next_checked_address_is_tried_when_one_does_not_answer(origin: Scri
     assert egress.request("GET", f"http://images.example:{origin.port}/").body == b"second"
 
 
+@pytest.mark.fault("G6")
+@pytest.mark.threat("T9")
 def test_a_port_outside_the_list_is_refused_on_public_addresses() -> None:
     """22, 25, 5432 and 6379 are not for fetching pictures."""
     egress = make_egress(allowed=(), resolve=Resolver(["93.184.216.34"]))
@@ -208,6 +221,7 @@ def test_a_port_outside_the_list_is_refused_on_public_addresses() -> None:
 # --- names and forms
 
 
+@pytest.mark.fault("G5")
 @pytest.mark.parametrize(
     "host",
     [
@@ -223,12 +237,15 @@ def test_internal_names_are_refused_before_any_lookup(host: str) -> None:
     assert resolver.asked == []
 
 
+@pytest.mark.fault("G11")
 @pytest.mark.parametrize("host", ["metadata", "metadata.google.internal", "metadata.goog"])
 def test_the_metadata_names_are_refused_even_where_loopback_is_allowed(host: str) -> None:
     """A development setting must not open the way to credentials."""
     assert fault(make_egress(), f"http://{host}/") is EgressFault.URL_FORBIDDEN
 
 
+@pytest.mark.fault("G6", "G9")
+@pytest.mark.threat("T9")
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
@@ -296,6 +313,8 @@ def test_international_names_are_looked_up_in_their_ascii_form(origin: ScriptedO
 # --- the environment
 
 
+@pytest.mark.fault("G7")
+@pytest.mark.threat("T1")
 def test_proxies_and_netrc_of_the_environment_are_ignored(
     origin: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
@@ -314,6 +333,8 @@ def test_proxies_and_netrc_of_the_environment_are_ignored(
 # --- time and size
 
 
+@pytest.mark.fault("D1", "D2")
+@pytest.mark.threat("T5")
 @pytest.mark.parametrize(
     ("prefix", "piece"),
     [(head(200), b"x"), (b"HTTP/1.1 200 OK\r\n", b"X: 1\r\n"), (b"", b"H")],
@@ -329,6 +350,7 @@ def test_one_deadline_spans_everything_a_dripping_origin_sends(
     assert time.monotonic() - begun < 1.1
 
 
+@pytest.mark.threat("T5")
 def test_the_deadline_spans_redirects_too(origin: ScriptedOrigin) -> None:
     """Hops that each take a while share one budget."""
 
@@ -339,6 +361,7 @@ def test_the_deadline_spans_redirects_too(origin: ScriptedOrigin) -> None:
     assert fault(make_egress(), origin.on("/", slow_hop)) is EgressFault.TIMEOUT
 
 
+@pytest.mark.fault("D3")
 def test_a_connection_that_is_never_accepted_is_given_up(dialled: list[Any]) -> None:
     """A listener whose queue is full drops what comes: the call ends at the connect time-out, and is transient."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as waiting:
@@ -356,6 +379,7 @@ def test_a_connection_that_is_never_accepted_is_given_up(dialled: list[Any]) -> 
     assert len(dialled) == 1
 
 
+@pytest.mark.fault("D19")
 def test_a_name_with_a_hundred_dead_addresses_does_not_outlive_the_deadline() -> None:
     """Each is tried in turn; the total time-out spans them all."""
     egress = make_egress(
@@ -367,6 +391,8 @@ def test_a_name_with_a_hundred_dead_addresses_does_not_outlive_the_deadline() ->
     assert time.monotonic() - begun < 1.0
 
 
+@pytest.mark.fault("D19")
+@pytest.mark.threat("T5")
 def test_a_slow_name_lookup_is_cut_at_the_deadline() -> None:
     """Getaddrinfo cannot be interrupted, but nobody waits for it."""
     release = threading.Event()
@@ -381,6 +407,7 @@ def test_a_slow_name_lookup_is_cut_at_the_deadline() -> None:
         release.set()
 
 
+@pytest.mark.fault("D19")
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")])
 def test_a_name_that_cannot_be_resolved_is_transient(error: Exception) -> None:
     """A name server in trouble looks the same as a name that does not exist."""
@@ -409,6 +436,7 @@ def test_a_length_that_is_no_number_is_not_believed(origin: ScriptedOrigin) -> N
     assert make_egress().request("GET", url).body == b"body"
 
 
+@pytest.mark.fault("D7")
 def test_a_length_of_five_thousand_digits_is_too_large(origin: ScriptedOrigin) -> None:
     """`int` refuses that many; the beginning says enough."""
     url = origin.on("/odd", raw(head(200, [("Content-Length", "9" * 5000)]) + b"body"))
@@ -443,6 +471,8 @@ def test_a_post_carries_its_body_and_headers(origin: ScriptedOrigin) -> None:
     assert (received.method, received.body, received.headers["webhook-id"]) == ("POST", b'{"a": 1}', "msg_1")
 
 
+@pytest.mark.fault("G10")
+@pytest.mark.threat("T9")
 def test_a_faults_detail_names_no_address(origin: ScriptedOrigin) -> None:
     """What a customer reads says nothing about our network."""
     with pytest.raises(EgressError) as caught:

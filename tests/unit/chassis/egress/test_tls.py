@@ -57,6 +57,7 @@ def egress() -> Egress:
     return Egress(policy, user_agent="test", clock=SystemClock(), resolve=to_loopback)
 
 
+@pytest.mark.fault("D13")
 def test_a_self_signed_certificate_is_refused_and_the_name_was_sent(egress: Egress, tmp_path: Path) -> None:
     """TLS_ERROR, permanent; the server was greeted with the name of the URL (SNI), not with the pinned address."""
     greeted: list[str | None] = []
@@ -72,6 +73,7 @@ def test_a_self_signed_certificate_is_refused_and_the_name_was_sent(egress: Egre
     assert origin.received == []
 
 
+@pytest.mark.fault("D13")
 def test_a_certificate_for_another_name_is_refused_although_its_issuer_is_trusted(
     egress: Egress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

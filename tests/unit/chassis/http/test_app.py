@@ -102,6 +102,7 @@ def test_a_wrong_method_names_the_right_ones(app: Flask) -> None:
     assert "POST" in app.test_client().get("/echo").headers["Allow"]
 
 
+@pytest.mark.fault("J2")
 @pytest.mark.parametrize(("given", "kept"), [("req-1", True), ("a b", False), ("x" * 200, False), ("é", False)])
 def test_a_request_id_is_kept_when_harmless_and_made_otherwise(app: Flask, given: str, kept: bool) -> None:
     """It goes into logs and headers."""
@@ -124,6 +125,7 @@ def test_the_callers_trace_is_carried_on(app: Flask) -> None:
         assert "b7ad6b7169203331" not in sent
 
 
+@pytest.mark.fault("J1")
 def test_one_access_line_is_logged_per_request_without_query_or_body(app: Flask) -> None:
     """The route, not the path; the code, the reason, the time."""
     with structlog.testing.capture_logs() as logs:

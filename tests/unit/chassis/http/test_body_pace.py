@@ -73,6 +73,8 @@ def begin(port: int, framing: str) -> socket.socket:
     return sock
 
 
+@pytest.mark.fault("F18")
+@pytest.mark.threat("T6")
 def test_sixteen_slow_clients_do_not_keep_another_one_out(port: int) -> None:
     """As many as an instance has threads: each gets its 408 in time, and the one behind them its answer."""
     with ExitStack() as opened:

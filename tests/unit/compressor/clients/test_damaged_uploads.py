@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import google_crc32c
+import pytest
 import requests
 
 from support import pictures
@@ -25,6 +26,7 @@ def media_of(body: bytes) -> tuple[dict[str, Any], bytes]:
     return facts, carried.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
 
 
+@pytest.mark.fault("C4")
 def test_a_damaged_upload_is_refused_by_its_checksum_and_the_task_comes_again(
     make_service: Any, origin: ScriptedOrigin, ingest: RecordingIngest, storage_emulator: Any
 ) -> None:
@@ -69,6 +71,7 @@ def test_a_damaged_upload_is_refused_by_its_checksum_and_the_task_comes_again(
     ]
 
 
+@pytest.mark.fault("C4")
 def test_an_upload_that_breaks_off_is_sent_again(
     make_service: Any, origin: ScriptedOrigin, ingest: RecordingIngest, storage_emulator: Any
 ) -> None:

@@ -55,6 +55,9 @@ def test_an_image_is_fetched_compressed_stored_and_reported(
     assert ingest.callers[0].target == f"/internal/images/{body['image_id']}/outcome"
 
 
+@pytest.mark.feature("53")
+@pytest.mark.fault("C8", "C9")
+@pytest.mark.threat("T18")
 def test_the_stored_object_is_immutable_and_says_what_it_is(service: Service, origin: ScriptedOrigin) -> None:
     """Name, type, caching and metadata are those the README promises."""
     source = pictures.photo_jpeg(64, 48)
@@ -89,6 +92,7 @@ def google_claims(token: str) -> dict[str, Any]:
     return dict(google.auth.jwt.decode(token, verify=False))
 
 
+@pytest.mark.fault("A3", "C7")
 def test_the_same_task_twice_makes_one_object(
     service: Service, origin: ScriptedOrigin, ingest: RecordingIngest
 ) -> None:
@@ -102,6 +106,7 @@ def test_the_same_task_twice_makes_one_object(
     assert ingest.outcomes[0] | {"duration_ms": 0} == ingest.outcomes[1] | {"duration_ms": 0}
 
 
+@pytest.mark.fault("A4")
 def test_the_same_task_twice_at_once_makes_one_object(
     service: Service, origin: ScriptedOrigin, ingest: RecordingIngest
 ) -> None:
@@ -124,6 +129,7 @@ def test_the_same_task_twice_at_once_makes_one_object(
     assert ingest.outcomes[0]["sha256"] == ingest.outcomes[1]["sha256"] != ""
 
 
+@pytest.mark.feature("22")
 @pytest.mark.parametrize("repeat", [{"attempt": 2}, {"header": "1"}], ids=["new attempt", "redelivery"])
 def test_a_repetition_finds_the_object_before_encoding(
     service: Service, origin: ScriptedOrigin, ingest: RecordingIngest, repeat: dict[str, Any]
@@ -155,6 +161,8 @@ def test_a_rendition_of_more_than_8_mib_is_stored_too(service: Service) -> None:
     assert store.find(ObjectKey("0" * 64, Options()), OutputFormat.JPEG) is None
 
 
+@pytest.mark.feature("22")
+@pytest.mark.fault("C3")
 def test_equal_pictures_of_different_urls_share_one_object(service: Service, origin: ScriptedOrigin) -> None:
     """Objects are named by content, not by URL or batch."""
     source = pictures.photo_jpeg(64, 48)
@@ -164,6 +172,7 @@ def test_equal_pictures_of_different_urls_share_one_object(service: Service, ori
     assert len(service.objects()) == 1
 
 
+@pytest.mark.feature("22", "53")
 def test_other_options_make_another_object(service: Service, origin: ScriptedOrigin) -> None:
     """Quality, format and limits are part of the name."""
     url = origin.on("/a.jpg", answer(pictures.photo_jpeg(64, 48)))
@@ -198,6 +207,7 @@ def test_notes_of_the_codec_are_in_the_detail(
     assert (ingest.outcomes[0]["code"], ingest.outcomes[0]["detail"]) == ("OK", "FIRST_FRAME")
 
 
+@pytest.mark.fault("D14")
 def test_a_missing_image_is_an_outcome_and_a_success_of_the_task(
     service: Service, origin: ScriptedOrigin, ingest: RecordingIngest
 ) -> None:
@@ -223,6 +233,8 @@ def test_an_overloaded_origin_is_a_transient_outcome_not_a_503(
     assert (outcome["code"], outcome["transient"], outcome["retry_after_s"]) == ("RATE_LIMITED", True, 7)
 
 
+@pytest.mark.feature("43")
+@pytest.mark.fault("D16")
 def test_a_page_served_as_an_image_is_told_what_it_is(
     service: Service, origin: ScriptedOrigin, ingest: RecordingIngest
 ) -> None:
@@ -287,6 +299,8 @@ def test_an_unreachable_ingest_is_503(make_service: Any, origin: ScriptedOrigin)
     assert response.status_code == 503
 
 
+@pytest.mark.fault("C5")
+@pytest.mark.threat("T16")
 @pytest.mark.parametrize(
     ("status", "reason"),
     [(401, "STORAGE_REFUSED"), (403, "STORAGE_REFUSED"), (404, "STORAGE_REFUSED")],
@@ -306,6 +320,7 @@ def test_a_refusing_storage_is_503_and_never_the_images_fault(
     assert ingest.outcomes == []
 
 
+@pytest.mark.fault("C1")
 def test_a_failing_storage_is_503_within_its_deadline(
     make_service: Any, origin: ScriptedOrigin, ingest: RecordingIngest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,6 +340,7 @@ def test_a_failing_storage_is_503_within_its_deadline(
     assert tries > 1
 
 
+@pytest.mark.fault("C2")
 def test_an_upload_whose_answer_was_lost_is_a_success(
     make_service: Any, origin: ScriptedOrigin, ingest: RecordingIngest, storage_emulator: Any
 ) -> None:
@@ -448,6 +464,8 @@ def test_an_operator_may_leave_refused_images_alone(
     assert list(service.objects()) == []
 
 
+@pytest.mark.feature("26")
+@pytest.mark.threat("T9")
 def test_an_origin_learns_whom_to_ask(make_service: Any, origin: ScriptedOrigin) -> None:
     """Product, version and the operator's contact are in the User-Agent."""
     service = make_service(CONTACT_URL="https://shop.example/fetches")

@@ -41,6 +41,7 @@ def frames_of(rendition: Rendition) -> list[tuple[int, tuple[int, ...], tuple[in
     return found
 
 
+@pytest.mark.feature("34")
 @pytest.mark.parametrize("image_format", ["GIF", "WEBP", "PNG", "AVIF"])
 @pytest.mark.parametrize("output", [OutputFormat.WEBP, OutputFormat.KEEP, OutputFormat.AUTO])
 def test_an_animation_is_kept_with_its_frames_durations_and_colours(image_format: str, output: OutputFormat) -> None:
@@ -91,6 +92,7 @@ def test_a_frame_without_a_duration_is_shown_as_browsers_show_it() -> None:
     assert [duration for duration, _, _ in frames_of(compress(animation("GIF", (0, 50)), KEPT))] == [100, 50]
 
 
+@pytest.mark.feature("34")
 @pytest.mark.parametrize("output", [OutputFormat.JPEG, OutputFormat.PNG, OutputFormat.AVIF])
 def test_formats_without_animation_get_the_first_frame(output: OutputFormat) -> None:
     """With the note, though `keep` was asked for."""
@@ -99,6 +101,7 @@ def test_formats_without_animation_get_the_first_frame(output: OutputFormat) -> 
     assert (rendition.format, rendition.notes) == (output, (Note.FIRST_FRAME,))
 
 
+@pytest.mark.feature("34")
 @pytest.mark.parametrize(
     "source",
     [animation("WEBP", [20] * (MAX_FRAMES + 1), (8, 8)), animation("GIF", [20] * 30, (1400, 1200))],
@@ -133,6 +136,8 @@ def test_the_pages_of_a_tiff_are_no_animation() -> None:
     assert Note.FIRST_FRAME in compress(animation("TIFF"), KEPT).notes
 
 
+@pytest.mark.fault("E12")
+@pytest.mark.threat("T4")
 @pytest.mark.timeout(20)
 def test_the_frames_of_an_endless_animation_are_not_counted_without_need() -> None:
     """10,000 frames cost the first frame nothing."""

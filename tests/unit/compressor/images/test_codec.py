@@ -74,6 +74,7 @@ def test_a_higher_quality_is_larger_and_nearer(output: OutputFormat) -> None:
     )
 
 
+@pytest.mark.feature("35", "38")
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("output", OutputFormat)
 def test_every_input_format_becomes_every_output_format(image_format: str, output: OutputFormat) -> None:
@@ -85,6 +86,7 @@ def test_every_input_format_becomes_every_output_format(image_format: str, outpu
     assert distance(mean(result, (88, 56, 152, 88)), (255, 255, 255)) <= 12
 
 
+@pytest.mark.feature("38")
 @pytest.mark.parametrize(
     ("image_format", "kept"),
     [
@@ -107,6 +109,8 @@ def test_keep_means_the_sources_format_or_its_nearest(image_format: str, kept: s
 # --- orientation
 
 
+@pytest.mark.feature("30")
+@pytest.mark.fault("E14")
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_exif_orientation_gives_the_same_upright_pixels(orientation: int) -> None:
     """All eight stored forms of one picture come out upright, without the tag; mean difference below 4 of 255."""
@@ -128,6 +132,7 @@ def test_an_orientation_that_does_not_exist_is_ignored(orientation: int) -> None
     assert distance(mean(result, (8, 8, 72, 40)), (220, 30, 30)) <= 8
 
 
+@pytest.mark.feature("30")
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP", "TIFF"])
 def test_other_formats_are_turned_upright_too(image_format: str) -> None:
     """EXIF is not JPEG's alone."""
@@ -140,6 +145,7 @@ def test_other_formats_are_turned_upright_too(image_format: str) -> None:
     assert distance(mean(result, (8, 8, 72, 40)), (220, 30, 30)) <= 8
 
 
+@pytest.mark.fault("E14")
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize(
     "exif", [b"garbage instead of a TIFF header", b"", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x05"]
@@ -154,6 +160,8 @@ def test_a_broken_exif_block_costs_nothing(exif: bytes) -> None:
 # --- colour
 
 
+@pytest.mark.feature("32")
+@pytest.mark.fault("E9")
 @pytest.mark.parametrize("inks", [(0, 255, 255, 0), (200, 40, 10, 30), (0, 0, 0, 255), (0, 0, 0, 0)], ids=str)
 @pytest.mark.parametrize("kind", ["adobe", "plain", "ycck"])
 def test_cmyk_becomes_the_right_rgb_and_is_never_inverted(kind: str, inks: tuple[int, int, int, int]) -> None:
@@ -167,6 +175,8 @@ def test_cmyk_becomes_the_right_rgb_and_is_never_inverted(kind: str, inks: tuple
     assert distance(mean(result), expected) <= 6
 
 
+@pytest.mark.feature("31")
+@pytest.mark.fault("E15")
 def test_display_p3_is_converted_to_srgb() -> None:
     """A patch in P3 comes out as the sRGB numbers of the same colour (within 2 of 255), the profile removed."""
     patch = Image.new("RGB", (32, 32), (200, 100, 60))
@@ -178,6 +188,7 @@ def test_display_p3_is_converted_to_srgb() -> None:
     assert "icc_profile" not in result.info
 
 
+@pytest.mark.feature("31")
 def test_adobe_rgb_is_converted_to_srgb() -> None:
     """Likewise for Adobe RGB (1998): a gamma of 563/256 and its colorants under D50."""
     profile = pictures.matrix_profile(
@@ -207,6 +218,8 @@ def test_a_profile_keeps_alpha() -> None:
     assert result.getpixel((255, 0))[0] > 205  # (200, 0, 0) in P3 is a stronger red in sRGB
 
 
+@pytest.mark.feature("31")
+@pytest.mark.fault("E15")
 @pytest.mark.parametrize("profile", [b"garbage" * 40, b"\0" * 200], ids=["text", "zeros"])
 def test_a_broken_profile_is_ignored_with_a_note(profile: bytes) -> None:
     """The picture is taken as sRGB."""
@@ -217,6 +230,7 @@ def test_a_broken_profile_is_ignored_with_a_note(profile: bytes) -> None:
     assert distance(mean(opened(rendition)), (200, 60, 60)) <= 3
 
 
+@pytest.mark.fault("E15")
 def test_a_profile_for_another_colour_space_is_ignored_with_a_note() -> None:
     """An RGB profile says nothing about a gray picture."""
     source = pictures.encoded(Image.new("L", (32, 32), 90), "PNG", icc_profile=pictures.srgb_profile())
@@ -239,6 +253,8 @@ def test_lab_becomes_rgb() -> None:
 # --- depth and alpha
 
 
+@pytest.mark.feature("36")
+@pytest.mark.fault("E10")
 def test_sixteen_bits_are_scaled_not_clipped() -> None:
     """A ramp over the whole 16-bit range has its middle in the middle: mean 127.5 within 2."""
     result = opened(compress(pictures.sixteen_bit_png(), Options(quality=90)))
@@ -248,6 +264,8 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
     assert distance(mean(result, (0, 0, 16, 16)), (8,)) <= 4
 
 
+@pytest.mark.feature("36")
+@pytest.mark.fault("E10")
 @pytest.mark.parametrize(
     ("mode", "low", "high"),
     [
@@ -270,6 +288,7 @@ def test_wide_gray_modes_are_brought_to_eight_bits(mode: str, low: float, high: 
     assert distance(mean(result, (40, 0, 64, 32)), (200 if high == 200 else 255,)) <= 2
 
 
+@pytest.mark.feature("36")
 def test_one_bit_stays_legible() -> None:
     """Black and white come out as black and white, not as 0 and 1."""
     image = Image.new("1", (64, 32), 0)
@@ -280,6 +299,8 @@ def test_one_bit_stays_legible() -> None:
     assert distance(mean(result, (40, 0, 64, 32)), (255,)) <= 2
 
 
+@pytest.mark.feature("33")
+@pytest.mark.fault("E11")
 @pytest.mark.parametrize("kind", ["RGBA", "LA", "P", "RGB with a transparent colour"])
 def test_alpha_is_laid_on_white_for_jpeg(kind: str) -> None:
     """Fully transparent pixels become white, opaque ones keep their colour, within 6 of 255."""
@@ -297,6 +318,7 @@ def test_alpha_is_laid_on_white_for_jpeg(kind: str) -> None:
     assert distance(mean(result, (40, 0, 64, 32)), (255, 255, 255)) <= 6
 
 
+@pytest.mark.feature("33")
 @pytest.mark.parametrize("output", [OutputFormat.WEBP, OutputFormat.PNG, OutputFormat.AVIF, OutputFormat.AUTO])
 def test_alpha_is_kept_for_webp_and_png(output: OutputFormat) -> None:
     """The ramp is still a ramp: transparent at the left, opaque at the right."""
@@ -306,6 +328,7 @@ def test_alpha_is_kept_for_webp_and_png(output: OutputFormat) -> None:
     assert distance(tuple(alphas), (0, 128, 255)) <= 3
 
 
+@pytest.mark.fault("E11")
 def test_half_transparent_pixels_are_blended_with_white() -> None:
     """Red at half opacity on white is pink: the middle of the ramp, within 6 of 255."""
     result = opened(compress(pictures.encoded(pictures.alpha_ramp(), "PNG"), Options(quality=95)))
@@ -316,6 +339,7 @@ def test_half_transparent_pixels_are_blended_with_white() -> None:
 # --- frames
 
 
+@pytest.mark.fault("E12")
 @pytest.mark.parametrize("image_format", ["GIF", "WEBP", "PNG"])
 def test_of_an_animation_the_first_frame_is_taken_with_a_note(image_format: str) -> None:
     """The first frame is red."""
@@ -332,6 +356,8 @@ def test_an_animation_of_the_wanted_format_is_never_handed_through() -> None:
     assert getattr(opened(rendition), "n_frames", 1) == 1
 
 
+@pytest.mark.feature("33")
+@pytest.mark.fault("E11")
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 @pytest.mark.parametrize("background", ["#102030", "#808080"])
 def test_alpha_is_laid_on_the_background_that_was_asked_for(mode: str, background: str) -> None:
@@ -345,6 +371,7 @@ def test_alpha_is_laid_on_the_background_that_was_asked_for(mode: str, backgroun
 # --- auto
 
 
+@pytest.mark.feature("38")
 def test_auto_takes_the_smallest_format_that_can_hold_the_picture() -> None:
     """WebP for a photo, PNG for a drawing of few colours, never JPEG for transparency."""
     photo = compress(pictures.photo_jpeg(320, 240), Options(output=OutputFormat.AUTO))
@@ -398,6 +425,7 @@ def test_auto_takes_a_format_that_can_hold_a_wide_picture() -> None:
     assert compress(source, Options(output=OutputFormat.AUTO)).width == 16_384
 
 
+@pytest.mark.fault("E13")
 def test_as_wide_as_a_jpeg_can_be() -> None:
     """65,500 px a side go in and out."""
     rendition = compress(pictures.png(MAX_SIDE_PX, 2, bit_depth=1, colour_type=0), Options())
@@ -413,6 +441,7 @@ def test_keep_gives_a_large_avif_as_webp() -> None:
     assert compress(source, Options(output=OutputFormat.KEEP)).format is OutputFormat.WEBP
 
 
+@pytest.mark.feature("39")
 @pytest.mark.parametrize(
     ("limits", "size"),
     [
@@ -435,6 +464,7 @@ def test_limits_shrink_with_the_aspect_kept_and_never_enlarge(
     assert (rendition.width, rendition.height) == opened(rendition).size == size
 
 
+@pytest.mark.feature("39")
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_limits_are_meant_for_the_upright_picture(orientation: int) -> None:
     """A portrait stored as landscape is limited by its upright width."""
@@ -456,6 +486,8 @@ def test_shrinking_while_decoding_changes_the_result_hardly() -> None:
 # --- metadata
 
 
+@pytest.mark.fault("E8")
+@pytest.mark.threat("T18")
 def test_the_second_half_of_a_polyglot_is_gone() -> None:
     """Whatever hides in comments or behind the end does not come out, also when the source's own bytes are kept."""
     source = pictures.polyglot_jpeg()
@@ -466,6 +498,8 @@ def test_the_second_half_of_a_polyglot_is_gone() -> None:
 # --- never bigger
 
 
+@pytest.mark.feature("41")
+@pytest.mark.fault("E16")
 def test_a_source_that_cannot_be_made_smaller_is_kept() -> None:
     """A JPEG of quality 20 is not re-encoded to a larger one of quality 90."""
     source = pictures.photo_jpeg(320, 240, quality=20)
@@ -476,6 +510,7 @@ def test_a_source_that_cannot_be_made_smaller_is_kept() -> None:
     assert mean_difference(opened(rendition), Image.open(io.BytesIO(source))) == 0
 
 
+@pytest.mark.feature("41")
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
 def test_kept_originals_of_other_formats_lose_their_metadata_losslessly(image_format: str) -> None:
     """Pixels equal, EXIF gone, not bigger than before."""
@@ -490,6 +525,7 @@ def test_kept_originals_of_other_formats_lose_their_metadata_losslessly(image_fo
     assert mean_difference(opened(rendition), Image.open(io.BytesIO(source))) == 0
 
 
+@pytest.mark.feature("41")
 def test_a_source_that_must_be_turned_is_not_kept_but_lowered_in_quality() -> None:
     """Its pixels have to change, so never-bigger is reached by quality, and said."""
     source = pictures.oriented_jpeg(6, pictures.photo(320, 240), quality=25)
@@ -511,6 +547,9 @@ def test_another_format_may_be_larger() -> None:
 # --- refusals
 
 
+@pytest.mark.feature("42")
+@pytest.mark.fault("E1", "E2", "E13")
+@pytest.mark.threat("T4")
 def test_a_bomb_is_refused_before_decoding() -> None:
     """Too many pixels by the header alone: above Pillow's own limit, below it, just above ours, and one side only."""
     assert code_of(pictures.png(50_000, 50_000, rows=[])) is OutcomeCode.TOO_MANY_PIXELS
@@ -520,6 +559,7 @@ def test_a_bomb_is_refused_before_decoding() -> None:
     assert code_of(pictures.png(1, 70_000, rows=[])) is OutcomeCode.TOO_MANY_PIXELS
 
 
+@pytest.mark.fault("E17")
 def test_a_jpeg_of_countless_scans_is_refused_before_decoding() -> None:
     """A progressive file may repeat scans at will; each costs a pass over all pixels."""
     source = pictures.encoded(Image.new("RGB", (2000, 2000)), "JPEG", progressive=True)
@@ -527,11 +567,15 @@ def test_a_jpeg_of_countless_scans_is_refused_before_decoding() -> None:
     assert code_of(source[:-2] + source[start:-2] * 300 + b"\xff\xd9") is OutcomeCode.DECODE_ERROR
 
 
+@pytest.mark.fault("E3")
+@pytest.mark.threat("T4")
 def test_a_text_bomb_is_a_decode_error() -> None:
     """70 MiB in a text chunk make Pillow raise ValueError, which is still the image's fault."""
     assert code_of(pictures.text_bomb_png()) is OutcomeCode.DECODE_ERROR
 
 
+@pytest.mark.feature("43")
+@pytest.mark.fault("E4")
 @pytest.mark.parametrize("percent", range(1, 100, 9))
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_a_truncated_image_says_so(image_format: str, percent: int) -> None:
@@ -542,6 +586,7 @@ def test_a_truncated_image_says_so(image_format: str, percent: int) -> None:
     assert code_of(whole[:cut]) is OutcomeCode.IMAGE_TRUNCATED
 
 
+@pytest.mark.fault("E4")
 def test_a_flipped_bit_is_a_decode_error() -> None:
     """A PNG with a wrong checksum is damaged, not truncated."""
     data = bytearray(pictures.encoded(pictures.photo(64, 48), "PNG"))
@@ -550,6 +595,9 @@ def test_a_flipped_bit_is_a_decode_error() -> None:
     assert code_of(bytes(data)) is OutcomeCode.DECODE_ERROR
 
 
+@pytest.mark.feature("43")
+@pytest.mark.fault("E5", "E6", "E7")
+@pytest.mark.threat("T3")
 @pytest.mark.parametrize(
     ("data", "code", "words"),
     [

@@ -44,6 +44,8 @@ def damaged(data: bytes, damage: list[tuple[float, bytes, int]]) -> bytes:
     return data
 
 
+@pytest.mark.fault("E19")
+@pytest.mark.threat("T3")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", SOURCES)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

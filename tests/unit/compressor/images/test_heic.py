@@ -47,6 +47,7 @@ def codec_without_package() -> Iterator[CodecPool]:
     pool.close()
 
 
+@pytest.mark.feature("35")
 @pytest.mark.parametrize("output", [*OutputFormat])
 def test_heic_becomes_every_output_format(output: OutputFormat) -> None:
     """Kept means JPEG: browsers do not show HEIC. Mean difference below 9 of 255."""
@@ -71,6 +72,7 @@ def test_a_turned_heic_comes_out_upright_once() -> None:
     assert (rendition.width, rendition.height) == (160, 96)
 
 
+@pytest.mark.fault("E4")
 @pytest.mark.parametrize("percent", [20, 60, 95])
 def test_a_truncated_heic_says_so(percent: int) -> None:
     """Never half a picture."""
@@ -92,6 +94,7 @@ def test_too_many_pixels_are_refused_before_decoding() -> None:
     assert caught.value.code is OutcomeCode.TOO_MANY_PIXELS
 
 
+@pytest.mark.feature("35")
 def test_without_the_package_heic_is_unsupported_with_a_hint(codec_without_package: CodecPool) -> None:
     """It names the format, the package, and what the customer can do."""
     with pytest.raises(CodecError) as caught:

@@ -44,6 +44,8 @@ def exif_of(rendition: Rendition) -> tuple[dict[int, Any], dict[int, Any]]:
     return main, dict(exif.get_ifd(EXPOSURE_BLOCK))
 
 
+@pytest.mark.feature("37")
+@pytest.mark.threat("T18")
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("output", ENCODERS)
 def test_rights_are_kept_and_nothing_else(image_format: str, output: OutputFormat) -> None:
@@ -54,6 +56,7 @@ def test_rights_are_kept_and_nothing_else(image_format: str, output: OutputForma
     assert b"Secret" not in rendition.data
 
 
+@pytest.mark.feature("37")
 @pytest.mark.parametrize("output", ENCODERS)
 def test_strip_leaves_nothing(output: OutputFormat) -> None:
     """No EXIF at all."""
@@ -63,6 +66,9 @@ def test_strip_leaves_nothing(output: OutputFormat) -> None:
     assert b"Somebody" not in rendition.data
 
 
+@pytest.mark.feature("37")
+@pytest.mark.fault("E14")
+@pytest.mark.threat("T18")
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("output", ENCODERS)
 def test_keep_keeps_camera_and_exposure_but_no_place_and_no_serial_number(

@@ -15,6 +15,7 @@ PHOTO = pictures.photo_jpeg(640, 480)
 LOSSY = [OutputFormat.JPEG, OutputFormat.WEBP, OutputFormat.AVIF]
 
 
+@pytest.mark.feature("40")
 @pytest.mark.parametrize("output", [*LOSSY, OutputFormat.AUTO])
 @pytest.mark.parametrize("share", [0.8, 0.5])
 def test_a_target_is_met_at_nearly_the_highest_quality_that_meets_it(output: OutputFormat, share: float) -> None:
@@ -36,6 +37,7 @@ def test_a_target_that_is_met_anyway_changes_nothing() -> None:
     assert compress(PHOTO, Options(target_bytes=5_000_000)) == compress(PHOTO, Options())
 
 
+@pytest.mark.feature("40")
 @pytest.mark.parametrize("output", LOSSY)
 def test_a_target_out_of_reach_gives_the_smallest_that_was_reached(output: OutputFormat) -> None:
     """Said by a note, with the quality."""

@@ -71,6 +71,8 @@ PICTURE = pictures.photo_jpeg(64, 48)
 OK = head(200, [("Content-Type", "image/jpeg")])
 
 
+@pytest.mark.feature("15", "42")
+@pytest.mark.fault("D1", "D2", "D3", "D4", "D5", "D7", "D9", "D11", "D12", "D17", "G10")
 @pytest.mark.parametrize(
     ("script", "code", "transient"),
     [
@@ -140,6 +142,7 @@ def test_whatever_an_origin_does_has_a_code(
     assert "127.0.0.1" not in error.detail
 
 
+@pytest.mark.fault("D16", "D17")
 @pytest.mark.parametrize(
     "script",
     [
@@ -157,6 +160,7 @@ def test_an_image_arrives_whole(fetcher: ImageFetcher, origin: ScriptedOrigin, s
     assert fetcher.fetch(origin.on("/", script)).body == PICTURE
 
 
+@pytest.mark.fault("D11")
 def test_redirects_are_followed_up_to_the_limit(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
     """Three hops, relative and absolute, end at the picture."""
     origin.on("/a", redirect("/b", status=301))
@@ -167,6 +171,9 @@ def test_redirects_are_followed_up_to_the_limit(fetcher: ImageFetcher, origin: S
     assert fetcher.fetch(origin.url("/a")).body == PICTURE
 
 
+@pytest.mark.feature("44")
+@pytest.mark.fault("D12")
+@pytest.mark.threat("T1")
 def test_a_redirect_to_a_forbidden_listener_is_never_dialled(origin: ScriptedOrigin) -> None:
     """Only the first origin's own address is allowed: the second on 127.0.0.2 sees no connection."""
     policy = EgressPolicy(allowed_networks=parse_networks(("127.0.0.1/32",)))
@@ -180,6 +187,7 @@ def test_a_redirect_to_a_forbidden_listener_is_never_dialled(origin: ScriptedOri
             inner.accept()
 
 
+@pytest.mark.fault("D10")
 def test_the_body_of_an_error_is_not_read(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
     """An endless 404 is a 404 at once, not a body that is too large."""
     error = failure(fetcher, origin.on("/", endless(head(404), b"x" * 65536)))
@@ -187,6 +195,7 @@ def test_the_body_of_an_error_is_not_read(fetcher: ImageFetcher, origin: Scripte
     assert (error.code, error.detail) == (OutcomeCode.HTTP_4XX, "HTTP 404")
 
 
+@pytest.mark.fault("D6")
 def test_a_body_longer_than_declared_is_read_as_far_as_declared(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
     """What follows belongs to nobody."""
     script = raw(head(200, [("Content-Length", str(len(PICTURE)))]) + PICTURE + b"more")
@@ -194,6 +203,7 @@ def test_a_body_longer_than_declared_is_read_as_far_as_declared(fetcher: ImageFe
     assert fetcher.fetch(origin.on("/", script)).body == PICTURE
 
 
+@pytest.mark.fault("D14")
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_an_answer_that_ends_it_is_asked_for_once(fetcher: ImageFetcher, origin: ScriptedOrigin, status: int) -> None:
     """No second request within an attempt."""
@@ -202,6 +212,9 @@ def test_an_answer_that_ends_it_is_asked_for_once(fetcher: ImageFetcher, origin:
     assert len(origin.received) == 1
 
 
+@pytest.mark.feature("42")
+@pytest.mark.fault("D8", "D10")
+@pytest.mark.threat("T4")
 def test_a_bomb_takes_no_more_memory_than_the_limit(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
     """100 MB in 100 kB of gzip: decompressed piece by piece, given up behind 200 kB; a redirect's body is not read."""
     bomb = gzip.compress(bytes(100_000_000))
@@ -218,6 +231,8 @@ def test_a_bomb_takes_no_more_memory_than_the_limit(fetcher: ImageFetcher, origi
     assert peak_bytes < 2_000_000
 
 
+@pytest.mark.fault("D15")
+@pytest.mark.threat("T5")
 @pytest.mark.parametrize(
     ("value", "expected"),
     [("5", 5), ("0", None), ("-1", None), ("1000000000", 3600), ("soon", None), ("", None), ("1.5", None)],
@@ -232,6 +247,7 @@ def test_retry_after_in_seconds_is_read_and_bounded(
     assert failure(fetcher, url).retry_after_s == expected
 
 
+@pytest.mark.fault("D15")
 def test_retry_after_as_a_date_is_read(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
     """An HTTP date a minute away is 60 s, within 2 s."""
     at = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
@@ -247,6 +263,7 @@ def test_a_permanent_answer_has_no_retry_after(fetcher: ImageFetcher, origin: Sc
     assert failure(fetcher, url).retry_after_s is None
 
 
+@pytest.mark.fault("D3")
 def test_a_refused_connection_is_tried_once_more() -> None:
     """A blip costs no attempt: the name is looked up and dialled twice, then the failure is transient."""
     with ScriptedOrigin() as gone:
@@ -264,6 +281,7 @@ def test_a_refused_connection_is_tried_once_more() -> None:
     assert (error.code, error.transient, len(lookups)) == (OutcomeCode.CONNECT_FAILED, True, 2)
 
 
+@pytest.mark.threat("T9")
 def test_an_origin_sees_our_name_and_no_credentials(
     fetcher: ImageFetcher, origin: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,6 +321,7 @@ def test_a_robots_tag_is_read_as_its_origin_means_it(header: str, found: str | N
 REFUSED = answer(PICTURE, headers=[("X-Robots-Tag", "nofollow"), ("X-Robots-Tag", "noai")])
 
 
+@pytest.mark.feature("26")
 @pytest.mark.parametrize(
     ("policy", "notes"), [(RobotsPolicy.WARN, (Note.ROBOTS_TAG,)), (RobotsPolicy.IGNORE, ())], ids=str
 )
@@ -316,6 +335,7 @@ def test_a_refused_image_is_taken_with_or_without_a_note(
     assert fetched == Fetched(PICTURE, notes)
 
 
+@pytest.mark.feature("26")
 def test_a_refused_image_may_be_left_alone(policy_of_origin: EgressPolicy, origin: ScriptedOrigin) -> None:
     """Permanent, with the origin's word in the detail."""
     egress = Egress(policy_of_origin, user_agent="test", clock=SystemClock())
@@ -325,6 +345,7 @@ def test_a_refused_image_may_be_left_alone(policy_of_origin: EgressPolicy, origi
     assert error.detail == "the origin refuses copies: X-Robots-Tag noai"
 
 
+@pytest.mark.fault("C3", "D18")
 def test_changing_bytes_are_taken_as_they_come(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
     """Each fetch asks the origin anew; nothing is cached."""
 

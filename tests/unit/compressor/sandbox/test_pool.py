@@ -97,6 +97,8 @@ def test_pictures_share_a_child(make_pool: MakePool) -> None:
     assert children(pool) == [first]
 
 
+@pytest.mark.fault("A19")
+@pytest.mark.threat("T3")
 @pytest.mark.parametrize(
     ("poison", "code"),
     [
@@ -143,6 +145,7 @@ def test_a_child_that_gets_no_processor_time_blames_no_picture(make_pool: MakePo
     assert pool.compress(PHOTO, Options()).width == 64
 
 
+@pytest.mark.threat("T3")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -181,6 +184,7 @@ def test_a_codec_that_stays_busy_is_503(make_pool: MakePool) -> None:
     assert pool.compress(PHOTO, Options()).width == 64
 
 
+@pytest.mark.threat("T3")
 def test_a_child_has_no_secrets_and_may_write_no_file(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the service's environment, no standard input, no file larger than nothing, few files, no core dump."""
     monkeypatch.setenv("WEBHOOK_SIGNING_SECRET", "whsec_secret")
@@ -243,6 +247,8 @@ def test_a_worn_child_is_replaced(make_pool: MakePool, monkeypatch: pytest.Monke
 # --- real bombs
 
 
+@pytest.mark.fault("E17")
+@pytest.mark.threat("T4")
 def test_a_picture_of_many_scans_is_cut_off_by_its_processor_time(make_pool: MakePool) -> None:
     """A progressive JPEG of noise whose last scan is repeated as often as is let through: some seconds, not one."""
     source = pictures.encoded(Image.effect_noise((2000, 1500), 90), "JPEG", progressive=True, quality=95)
@@ -252,6 +258,8 @@ def test_a_picture_of_many_scans_is_cut_off_by_its_processor_time(make_pool: Mak
     assert code_of(make_pool(CHILD_COMMAND, cpu_s=1), bomb, Options(quality=95)) == "DECODE_TIMEOUT"
 
 
+@pytest.mark.fault("E18")
+@pytest.mark.threat("T4")
 def test_a_picture_that_takes_too_much_memory_is_refused_for_good(make_pool: MakePool) -> None:
     """20 MP of transparent pixels in 80 kB of PNG, with 64 MiB to decode them in; then a photo."""
     pool = make_pool(CHILD_COMMAND, memory_bytes=64 * MIB)
@@ -260,6 +268,7 @@ def test_a_picture_that_takes_too_much_memory_is_refused_for_good(make_pool: Mak
     assert pool.compress(PHOTO, Options()).width == 64
 
 
+@pytest.mark.fault("E1")
 @pytest.mark.parametrize("source", [pictures.bomb_png(), pictures.text_bomb_png()], ids=["pixels", "text"])
 def test_bombs_refused_by_the_codec_cost_a_child_nothing(make_pool: MakePool, source: bytes) -> None:
     """They are refused before their memory is taken: 64 MiB are enough, and the child lives on."""
@@ -274,6 +283,7 @@ def test_bombs_refused_by_the_codec_cost_a_child_nothing(make_pool: MakePool, so
 # --- behind the route
 
 
+@pytest.mark.fault("A19")
 @pytest.mark.parametrize(
     ("poison", "code"), [(b"SEGFAULT", "DECODE_CRASHED"), (b"SPIN", "DECODE_TIMEOUT"), (b"EAT", "DECODE_OUT_OF_MEMORY")]
 )

@@ -56,6 +56,8 @@ def run(lab: Any, body: bytes, *, failing: str = "") -> tuple[bytes, bytes]:
     return output.getvalue().encode(), failed.getvalue().encode()
 
 
+@pytest.mark.feature("23", "49")
+@pytest.mark.fault("F11", "F12")
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS)
 def test_output_minus_our_columns_is_the_input(lab: Any, rows: list[list[str]]) -> None:
@@ -86,6 +88,7 @@ def test_our_output_is_accepted_as_the_next_input(lab: Any, case: Dialect) -> No
         assert before[place].count(",") == after[place].count(",")
 
 
+@pytest.mark.feature("51")
 def test_failed_csv_runs_only_what_failed(lab: Any) -> None:
     """Uploaded as it is, it makes a batch of the failed images; once they succeed, nothing is left in it."""
     rows = [["1", "=Lamp", "red", "https://a.example/1.jpg, https://a.example/3.jpg"], ["2", "", "", ""]]

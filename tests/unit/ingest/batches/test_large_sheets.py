@@ -39,6 +39,8 @@ print(len(body), sheet.facts.images, sheet.facts.unique_urls, peak.split()[1])
 """
 
 
+@pytest.mark.feature("9")
+@pytest.mark.threat("T6")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_hundred_thousand_rows_are_taken_in_within_the_memory_of_a_small_instance(
     lab: Any, migrated_url: str

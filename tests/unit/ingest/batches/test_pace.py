@@ -32,6 +32,7 @@ def make_batch(**changes: Any) -> Batch:
     return Batch(**values | changes)
 
 
+@pytest.mark.feature("27")
 @given(total=st.integers(1, 100_000), steps=st.lists(st.integers(1, 2000), max_size=60))
 def test_progress_rises_and_reaches_100_only_at_the_end(total: int, steps: list[int]) -> None:
     """Whatever ends in whatever portions: never back, below 100 until the batch is finished, exactly 100 then."""
@@ -48,11 +49,13 @@ def test_progress_rises_and_reaches_100_only_at_the_end(total: int, steps: list[
     assert progress_percent(replace(batch, status=BatchStatus.COMPLETED)) == 100.0
 
 
+@pytest.mark.feature("28")
 def test_the_time_left_follows_the_rate_since_the_start() -> None:
     """40 images in 50 s are 0.8 a second; 60 more take 75 s."""
     assert pace_of(make_batch(), NOW) == {"images_per_s": 0.8, "eta_seconds": 75}
 
 
+@pytest.mark.feature("28")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -81,6 +84,7 @@ def test_the_pace_of_an_ended_batch_stays_as_it_was() -> None:
     )
 
 
+@pytest.mark.feature("20", "21")
 def test_the_status_has_pace_expiry_and_what_was_deduplicated(lab: Any) -> None:
     """100 slots with 50 different images: 50 downloads, 50 spared, and a day until the rest would expire."""
     request_id = lab.submit(*[f"{A}?{number} {A}?{number}" for number in range(50)])

@@ -35,6 +35,9 @@ def quotas(lab: Any) -> dict[str, int]:
     return {row["name"]: row["use"] for row in lab.get("/limits").json["limits"] if row["use"] is not None}
 
 
+@pytest.mark.feature("29", "48")
+@pytest.mark.fault("J9")
+@pytest.mark.threat("T6")
 @pytest.mark.parametrize(
     ("setting", "cells", "expected"),
     [
@@ -91,6 +94,8 @@ def test_an_owner_does_not_use_up_what_another_may(make_lab: Any) -> None:
     assert upload_as(lab, BOB.key, A).code == 202
 
 
+@pytest.mark.fault("J9")
+@pytest.mark.threat("T6")
 def test_uploads_at_the_same_moment_do_not_pass_the_quota_together(make_lab: Any) -> None:
     """Eight at once for three places: three get in."""
     lab = make_lab(INGEST_MAX_OPEN_BATCHES="3")
@@ -152,6 +157,8 @@ def test_an_import_of_an_operator_is_counted_and_not_refused(make_lab: Any) -> N
     assert quotas(lab)["max_open_images"] == 3
 
 
+@pytest.mark.fault("J7")
+@pytest.mark.threat("T6")
 def test_uploads_are_refused_while_the_oldest_batch_waits_too_long(make_lab: Any) -> None:
     """503 with limit and value until it is started; what runs, however long, is no reason."""
     lab = make_lab()
@@ -168,6 +175,7 @@ def test_uploads_are_refused_while_the_oldest_batch_waits_too_long(make_lab: Any
     assert lab.upload(sheet_of(B)).code == 202
 
 
+@pytest.mark.feature("29")
 def test_a_small_batch_is_not_kept_waiting_by_a_large_one(make_lab: Any) -> None:
     """The large one has a window; all ten images of the small one are handed out at once beside it."""
     lab = make_lab(INGEST_MAX_IN_FLIGHT="50")
@@ -182,6 +190,7 @@ def test_a_small_batch_is_not_kept_waiting_by_a_large_one(make_lab: Any) -> None
     assert len(lab.claim(small, lab.start(small))) == 10
 
 
+@pytest.mark.feature("29")
 def test_the_window_is_worked_off_in_seconds() -> None:
     """What a small batch finds before it in the queue, one window of a large one, is dispatched in 10 s."""
     window = IngestSettings.model_fields["max_in_flight"].default

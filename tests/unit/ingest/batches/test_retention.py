@@ -28,6 +28,9 @@ def left(lab: Any) -> dict[str, int]:
     return {table: lab.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in TABLES}
 
 
+@pytest.mark.feature("55")
+@pytest.mark.fault("J8")
+@pytest.mark.threat("T19")
 def test_a_batch_past_its_retention_is_forgotten(lab: Any) -> None:
     """Rows, images and all; whoever asks for it hears that there is no such batch."""
     request_id = ended(lab, f"{A},{A}?2", f"{A}?3")
@@ -105,6 +108,7 @@ def test_a_batch_in_somebody_elses_hands_is_passed_over(lab: Any) -> None:
     assert left(lab)["images"] == 1
 
 
+@pytest.mark.fault("J8")
 def test_two_sweeps_at_once_forget_each_batch_once(lab: Any) -> None:
     """They take different ones and get into nobody's way."""
     for request_id in [ended(lab, A) for _ in range(6)]:
@@ -117,6 +121,7 @@ def test_two_sweeps_at_once_forget_each_batch_once(lab: Any) -> None:
     assert left(lab) == dict.fromkeys(TABLES, 0)
 
 
+@pytest.mark.threat("T19")
 def test_hosts_are_forgotten_with_the_last_batch_that_names_them(lab: Any) -> None:
     """The names of customers' servers are not kept for longer than their sheets."""
     request_id = ended(lab, "https://a.example/1.jpg https://b.example/1.jpg")

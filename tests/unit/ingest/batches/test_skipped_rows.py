@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from support.payload_schemas import assert_matches
 
 A = "https://a.example/1.jpg"
@@ -18,6 +20,7 @@ def skipped(lab: Any, sheet: str = SHEET) -> str:
     return str(answer.json["request_id"])
 
 
+@pytest.mark.feature("7")
 def test_only_the_images_of_good_rows_are_handed_out(lab: Any) -> None:
     """The bad rows have none."""
     request_id = skipped(lab)
@@ -57,6 +60,7 @@ def test_a_skipped_row_is_failed_and_says_why(lab: Any) -> None:
     assert (problem["column"], problem["code"], problem["value"]) == ("Input Image Urls", "URL_INVALID", "ftp://x/y")
 
 
+@pytest.mark.feature("7")
 def test_the_export_tells_the_problems_of_skipped_rows_only(lab: Any) -> None:
     """Every row keeps its place and as many cells as the header has."""
     request_id = skipped(lab)
@@ -70,12 +74,14 @@ def test_the_export_tells_the_problems_of_skipped_rows_only(lab: Any) -> None:
     assert "problems" not in rows[0]
 
 
+@pytest.mark.fault("F8")
 def test_a_sheet_that_cannot_be_read_to_its_end_is_refused_all_the_same(lab: Any) -> None:
     """Behind an open quote nobody knows which rows there are."""
     answer = lab.upload(f'Product Name,Input Image Urls\nLamp,{A}\nChair,"x\n', on_invalid="skip")
     assert (answer.code, answer.reason) == (400, "SHEET_INVALID")
 
 
+@pytest.mark.fault("A22")
 def test_a_sheet_of_bad_rows_only_makes_a_batch_without_images(lab: Any) -> None:
     """It is sealed at birth and reported like any other."""
     request_id = skipped(lab, "Product Name,Input Image Urls\nLamp,nonsense\n")

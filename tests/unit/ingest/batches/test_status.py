@@ -90,6 +90,7 @@ def test_batches_are_filtered_by_public_status(lab: Any) -> None:
     assert found == {"PENDING": [pending], "PROCESSING": [sealing], "COMPLETED": [done], "CANCELLED": []}
 
 
+@pytest.mark.fault("F22")
 @pytest.mark.parametrize("token", ["x", "!!!", "W10", "eyJhIjoxfQ", "WyJyZXF1ZXN0cy8iLCBbMSwgMl1d", "\u00fc"])
 def test_a_foreign_page_token_is_refused(lab: Any, token: str) -> None:
     """Never a crash, whatever it decodes to."""
@@ -107,6 +108,7 @@ def test_a_page_token_belongs_to_its_filter(lab: Any) -> None:
     assert lab.get("/requests", page_size=1, page_token=token).reason == "PAGE_TOKEN_INVALID"
 
 
+@pytest.mark.fault("F22")
 @pytest.mark.parametrize(
     ("path", "code", "reason"),
     [

@@ -137,6 +137,7 @@ def create(queue: CloudTasksQueue, task_id: str) -> None:
     )
 
 
+@pytest.mark.fault("A9")
 def test_a_task_is_created_once_however_often_it_is_asked_for(platform: Platform) -> None:
     """ALREADY_EXISTS is success."""
     client = new_tasks_client(settings_for(platform))
@@ -245,6 +246,7 @@ def test_a_sheet_that_is_not_there_is_not_found(gcs: storage.Client) -> None:
         assert (caught.value.http_code, caught.value.reason) == (404, "SHEET_NOT_FOUND")
 
 
+@pytest.mark.fault("A17")
 @pytest.mark.parametrize("status", [200, 404, 429], ids=["taken", "execution ended", "one waits already"])
 def test_a_callback_wakes_its_execution_and_a_lost_one_is_no_error(lab: Any, status: int) -> None:
     """Best effort: whatever the answer, and a refused connection, is as good as success."""

@@ -19,6 +19,9 @@ def strict(make_lab: Any) -> Any:
     return make_lab(EGRESS_ALLOWED_NETWORKS="")
 
 
+@pytest.mark.feature("45")
+@pytest.mark.fault("G1", "H8")
+@pytest.mark.threat("T2")
 @pytest.mark.parametrize(
     "host",
     [

@@ -42,6 +42,8 @@ def test_what_is_leased_is_not_handed_out_again(lab: Any) -> None:
     assert (len(first), second) == (1, [])
 
 
+@pytest.mark.feature("14")
+@pytest.mark.fault("A6")
 def test_an_expired_lease_is_claimed_again_with_the_next_attempt(lab: Any) -> None:
     """A worker that died silently costs time, not the image."""
     request_id, execution = started(lab, A)
@@ -54,6 +56,7 @@ def test_an_expired_lease_is_claimed_again_with_the_next_attempt(lab: Any) -> No
     assert (due, again["attempt"]) == (1, 2)
 
 
+@pytest.mark.fault("A6")
 def test_an_image_whose_workers_all_got_lost_fails(make_lab: Any) -> None:
     """With its duplicates, and the batch is sealed by the claim that finds out."""
     lab = make_lab(INGEST_MAX_ATTEMPTS="1")
@@ -69,6 +72,7 @@ def test_an_image_whose_workers_all_got_lost_fails(make_lab: Any) -> None:
     assert lab.batch_row(request_id)["status"] == "SEALING"
 
 
+@pytest.mark.feature("20")
 def test_the_deadline_ends_every_open_image(lab: Any) -> None:
     """Pending and dispatched ones alike."""
     request_id, execution = started(lab, A, B, f"{B}?3")

@@ -71,6 +71,7 @@ def test_a_host_gets_no_more_than_its_places(make_lab: Any) -> None:
     assert 890 < progress["next_due_s"] <= 901
 
 
+@pytest.mark.fault("D20")
 def test_places_are_counted_over_all_batches_at_the_same_moment(make_lab: Any) -> None:
     """Twelve claims of six batches race for the four places of one host."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="4")
@@ -136,6 +137,7 @@ def test_a_place_is_handed_on_until_the_batch_is_done(make_lab: Any) -> None:
     assert lab.batch_row(request_id)["status"] == "SEALING"
 
 
+@pytest.mark.feature("29")
 def test_batches_take_turns_at_a_host(make_lab: Any) -> None:
     """A small batch does not wait for the thousands of one that came before it."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="1")
@@ -208,6 +210,8 @@ def test_a_sweep_alone_respects_the_places_and_primes_them(make_lab: Any) -> Non
     assert lab.batch_row(request_id)["status"] == "SEALING"
 
 
+@pytest.mark.fault("A20")
+@pytest.mark.threat("T5")
 def test_ten_thousand_images_of_a_dead_host_keep_nobody_waiting(make_lab: Any) -> None:
     """They come first in the sheet and fail one after the other; the good host's 150 images are done meanwhile."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="4", INGEST_MAX_IN_FLIGHT="100", **NO_RETRY_SOON)
@@ -237,6 +241,7 @@ def start_times(page: dict[str, Any]) -> list[datetime]:
     return [datetime.fromisoformat(image["start_at"]) for row in page["rows"] for image in row["images"]]
 
 
+@pytest.mark.threat("T9")
 def test_starts_at_a_host_are_spread_over_all_batches(make_lab: Any) -> None:
     """At 5 a second each start comes 200 ms after the one before, also across two batches and a place handed on."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="6", INGEST_HOST_RATE="5")
@@ -270,6 +275,7 @@ def test_a_lease_begins_with_the_start(make_lab: Any) -> None:
 # --- patience
 
 
+@pytest.mark.feature("25")
 def test_retry_after_keeps_that_host_waiting_and_no_other(make_lab: Any) -> None:
     """30 s for every image of the host, in the status until when; the other host goes on."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="1")
@@ -287,6 +293,8 @@ def test_retry_after_keeps_that_host_waiting_and_no_other(make_lab: Any) -> None
     assert 25 < (until - datetime.now(until.tzinfo)).total_seconds() <= 31
 
 
+@pytest.mark.fault("D15")
+@pytest.mark.threat("T5")
 def test_no_host_can_ask_for_more_patience_than_we_have(make_lab: Any) -> None:
     """Retry-After: 1000000000 is five minutes."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="1")
@@ -320,6 +328,7 @@ def opened(lab: Lab) -> tuple[str, str, list[dict[str, Any]]]:
     return request_id, execution, payloads
 
 
+@pytest.mark.feature("25")
 def test_ten_failures_in_a_row_open_the_breaker(make_lab: Any) -> None:
     """No further image of the host is due, the status says so, another batch sees it too and counts for itself."""
     lab = make_lab(**NO_RETRY_SOON)
@@ -376,6 +385,7 @@ def half_open(lab: Lab) -> tuple[str, str, list[dict[str, Any]]]:
     return request_id, execution, lab.claim(request_id, execution)
 
 
+@pytest.mark.fault("A21")
 def test_one_image_tries_an_open_host_and_closes_it(make_lab: Any) -> None:
     """When it succeeds, the other places are handed out at once."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="12", **NO_RETRY_SOON)
@@ -403,6 +413,7 @@ def test_an_image_that_finds_the_host_still_dead_doubles_the_pause(make_lab: Any
     assert len(handed_on(lab)) == before
 
 
+@pytest.mark.threat("T5")
 def test_images_do_not_wait_for_a_dead_host_for_ever(make_lab: Any) -> None:
     """After the patience the next claim fails them, duplicates included, and seals the batch."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="12", INGEST_MAX_ATTEMPTS="1")
@@ -494,6 +505,7 @@ def test_the_status_lists_hosts_in_trouble_first_and_counts_them_all(make_lab: A
     assert [found["host"] for found in status["hosts"][:2]] == ["h077.example", "h000.example"]
 
 
+@pytest.mark.fault("B10")
 def test_a_batch_of_the_release_before_is_claimed_all_the_same(lab: Any) -> None:
     """It was stored without hosts, by an instance that had not been replaced yet."""
     request_id, execution = started(lab, *urls(A, 2))

@@ -30,6 +30,7 @@ def in_progress(lab: Any, *cells: str) -> tuple[str, str, list[dict[str, Any]]]:
     return request_id, execution, lab.claim(request_id, execution)
 
 
+@pytest.mark.feature("52")
 def test_a_success_is_stored_with_its_measures(lab: Any) -> None:
     """Everything the compressor says is kept and the batch adds the bytes up."""
     request_id, _, [payload, _] = in_progress(lab, f"{A} {B}")
@@ -42,6 +43,7 @@ def test_a_success_is_stored_with_its_measures(lab: Any) -> None:
     assert (batch["pending"], batch["succeeded"], batch["bytes_in"], batch["bytes_out"]) == (1, 1, 1000, 400)
 
 
+@pytest.mark.fault("A3")
 def test_a_report_that_comes_twice_counts_once(lab: Any) -> None:
     """The second is answered, changes nothing, and is no error."""
     request_id, _, [payload, _] = in_progress(lab, f"{A} {B}")
@@ -53,6 +55,7 @@ def test_a_report_that_comes_twice_counts_once(lab: Any) -> None:
     assert lab.batch_row(request_id)["pending"] == 1
 
 
+@pytest.mark.fault("A5")
 def test_a_failure_cannot_undo_a_success(lab: Any) -> None:
     """The first terminal outcome wins."""
     _, _, [payload, _] = in_progress(lab, f"{A} {B}")
@@ -63,6 +66,7 @@ def test_a_failure_cannot_undo_a_success(lab: Any) -> None:
     assert answer.json == {"applied": False, "image_status": "SUCCEEDED", "batch_status": "PROCESSING"}
 
 
+@pytest.mark.feature("15")
 def test_transient_trouble_brings_the_image_back_later(lab: Any) -> None:
     """It is pending again, with a time, and the batch does not count it as failed."""
     request_id, execution, [payload] = in_progress(lab, A)
@@ -101,6 +105,7 @@ def test_a_later_attempt_has_a_higher_number_and_another_task(lab: Any) -> None:
     assert again["task_id"] not in {"", payload["image_id"]}
 
 
+@pytest.mark.fault("A5")
 def test_a_stale_failure_cannot_win(lab: Any) -> None:
     """A permanent failure of an attempt that was given up says nothing about the present one."""
     request_id, execution, [payload] = in_progress(lab, A)
@@ -114,6 +119,7 @@ def test_a_stale_failure_cannot_win(lab: Any) -> None:
     assert (current.json["applied"], current.json["image_status"]) == (True, "FAILED")
 
 
+@pytest.mark.fault("A5")
 def test_the_success_of_any_attempt_counts(lab: Any) -> None:
     """Work that is done is done, whoever did it."""
     request_id, execution, [payload] = in_progress(lab, A)
@@ -125,6 +131,8 @@ def test_the_success_of_any_attempt_counts(lab: Any) -> None:
     assert answer.json == {"applied": True, "image_status": "SUCCEEDED", "batch_status": "SEALING"}
 
 
+@pytest.mark.fault("I8")
+@pytest.mark.threat("T12")
 def test_an_attempt_that_was_never_handed_out_is_refused(lab: Any) -> None:
     """It can only be a mistake or a forgery."""
     _, _, [payload] = in_progress(lab, A)
@@ -132,6 +140,8 @@ def test_an_attempt_that_was_never_handed_out_is_refused(lab: Any) -> None:
     assert (answer.code, answer.reason) == (400, "ATTEMPT_UNKNOWN")
 
 
+@pytest.mark.fault("I8")
+@pytest.mark.threat("T12")
 def test_an_image_of_another_batch_is_not_found(lab: Any) -> None:
     """Both ids must belong together."""
     _, _, [payload] = in_progress(lab, A)
@@ -146,6 +156,8 @@ def test_a_success_without_an_output_is_refused(lab: Any) -> None:
     assert (answer.code, answer.reason) == (400, "FIELD_INVALID")
 
 
+@pytest.mark.feature("15")
+@pytest.mark.fault("A21", "J9")
 def test_a_spent_budget_ends_the_image(make_lab: Any) -> None:
     """The detail keeps what the last attempt said."""
     lab = make_lab(INGEST_MAX_ATTEMPTS="1")
@@ -158,6 +170,7 @@ def test_a_spent_budget_ends_the_image(make_lab: Any) -> None:
     assert row["detail"] == "1 attempts; the last one: HTTP_503: busy"
 
 
+@pytest.mark.feature("21")
 def test_one_report_settles_all_equal_urls(lab: Any) -> None:
     """The duplicates get the output, the counters count each slot, and the batch is sealed."""
     request_id, _, payloads = in_progress(lab, f"{A} {A}", A)
@@ -191,6 +204,7 @@ def test_the_owner_is_woken_once_when_the_last_image_ends(lab: Any) -> None:
     assert lab.callbacks.sealed == [uuid.UUID(request_id)]
 
 
+@pytest.mark.threat("T12")
 def test_rows_do_not_change_after_sealing(lab: Any) -> None:
     """The report can never disagree with the rows."""
     _, _, [payload] = in_progress(lab, A)
@@ -227,6 +241,8 @@ def test_a_malformed_report_is_refused(lab: Any, changes: dict[str, Any]) -> Non
     assert image(lab, payload["image_id"])["status"] == "DISPATCHED"
 
 
+@pytest.mark.feature("15")
+@pytest.mark.fault("A21")
 def test_waits_grow_are_jittered_and_bounded(lab: Any) -> None:
     """Exponential with full jitter; Retry-After is a lower bound and is clamped."""
     delays = [retry_delay_s(lab.settings, attempt, None) for attempt in range(1, 40) for _ in range(20)]
@@ -236,6 +252,7 @@ def test_waits_grow_are_jittered_and_bounded(lab: Any) -> None:
     assert retry_delay_s(lab.settings, 1, 1e9) == 300
 
 
+@pytest.mark.fault("A18")
 def test_a_hundred_batches_finished_by_two_at_once_are_sealed_once_each(lab: Any) -> None:
     """The last-image race: two transactions end the two images of a batch at the same moment."""
     payloads: list[dict[str, Any]] = []
@@ -258,6 +275,7 @@ def test_a_hundred_batches_finished_by_two_at_once_are_sealed_once_each(lab: Any
     assert lab.rows(late) == [], "an image ended after its batch was sealed"
 
 
+@pytest.mark.feature("52")
 def test_shuffled_duplicate_stale_and_contradicting_reports_leave_exact_counters(make_lab: Any) -> None:
     """Whatever order and however often: every image ends once, every batch is sealed once, and the sums are right."""
     lab = make_lab(INGEST_MAX_ATTEMPTS="3", INGEST_RETRY_BASE_S="0")

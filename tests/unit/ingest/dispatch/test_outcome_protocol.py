@@ -282,6 +282,9 @@ def _tickets(tmp_path: Path) -> Iterator[Path]:
     arm((), "", known=Failpoint)
 
 
+@pytest.mark.feature("16")
+@pytest.mark.fault("A11")
+@pytest.mark.threat("T17")
 def test_the_invariants_hold_whatever_happens(make_lab: Any, tickets: Path) -> None:
     """Reports, duplicates, stale failures, crashes, lost workers, sweeps, cancellations and retries in any order."""
     lab = make_lab(INGEST_MAX_ATTEMPTS="3", INGEST_RETRY_BASE_S="0", INGEST_HOST_FAILURES="100000")

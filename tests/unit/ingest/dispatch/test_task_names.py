@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 A = "https://a.example/1.jpg"
 TROUBLE = {"outcome": "FAILED", "code": "TIMEOUT", "transient": True}
 GONE = {"outcome": "FAILED", "code": "HTTP_4XX"}
 
 
+@pytest.mark.fault("A10")
 def test_an_image_has_another_name_for_every_attempt_and_run(lab: Any) -> None:
     """After trouble, after a lost worker, and after the client asked for a retry."""
     request_id = lab.submit(A)
@@ -34,6 +37,7 @@ def test_an_image_has_another_name_for_every_attempt_and_run(lab: Any) -> None:
     assert len(names) == len(set(names)) == 4
 
 
+@pytest.mark.fault("A10")
 def test_the_start_of_a_retry_has_another_name(lab: Any) -> None:
     """A retry of the batch within the day is no repetition of its upload."""
     request_id = lab.submit(A)

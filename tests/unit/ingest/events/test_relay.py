@@ -157,6 +157,7 @@ def test_a_batch_cancelled_before_its_start_is_never_started(lab: Any) -> None:
     assert told(lab) == [("PENDING", 1), ("CANCELLED", 1)]
 
 
+@pytest.mark.feature("20")
 def test_a_batch_past_its_deadline_tells_how_it_ended(lab: Any) -> None:
     """There is no event of its own for that: nothing was compressed, so it has failed."""
     lab.executions.down = True

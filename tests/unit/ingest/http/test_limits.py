@@ -29,6 +29,7 @@ def listed(lab: Any) -> dict[str, Any]:
     return {row["name"]: row for row in lab.get("/limits").json["limits"]}
 
 
+@pytest.mark.feature("48")
 def test_every_setting_that_limits_is_listed_with_its_value(make_lab: Any) -> None:
     """A number among the settings is a limit unless the documentation's test says why not."""
     lab = make_lab(INGEST_MAX_ROWS="77")
@@ -120,6 +121,9 @@ OVER: dict[str, Send] = {
 }
 
 
+@pytest.mark.feature("48")
+@pytest.mark.fault("F2", "F19")
+@pytest.mark.threat("T6")
 @pytest.mark.parametrize("name", OVER)
 def test_whoever_passes_a_limit_is_told_it_and_the_value(make_lab: Any, name: str) -> None:
     """One above what /limits says is refused, with both numbers."""

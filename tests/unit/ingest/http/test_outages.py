@@ -18,6 +18,7 @@ def cut_off(certs_url: str, issuer: Any) -> Lab:
     return Lab(new_engine("postgresql://nobody@127.0.0.1:9/nothing", pool_size=2), certs_url, issuer, {})
 
 
+@pytest.mark.fault("B1")
 def test_an_upload_during_an_outage_is_unavailable(cut_off: Lab) -> None:
     """503 with Retry-After; no hint is sent for a batch that does not exist."""
     answer = cut_off.upload(f"Product Name,Input Image Urls\nx,{A}\n")
@@ -38,11 +39,13 @@ def test_an_export_during_an_outage_is_unavailable(cut_off: Lab) -> None:
     assert cut_off.internal("reporter", "GET", path).reason == "DATABASE_UNAVAILABLE"
 
 
+@pytest.mark.fault("J6")
 def test_the_process_is_healthy_during_an_outage(cut_off: Lab) -> None:
     """Restarting it would not bring the database back."""
     assert cut_off.get("/health").code == 200
 
 
+@pytest.mark.fault("B4")
 def test_the_first_request_after_a_failover_works(lab: Lab) -> None:
     """Connections that died while idle are replaced unnoticed."""
     request_id = lab.submit(A)
@@ -53,6 +56,7 @@ def test_the_first_request_after_a_failover_works(lab: Lab) -> None:
     assert lab.get(f"/status/{request_id}").code == 200
 
 
+@pytest.mark.fault("B12", "F24")
 def test_a_read_only_database_is_unavailable(lab: Lab) -> None:
     """After a failover to a replica nothing is answered 202 that was not committed."""
     database = lab.engine.url.database
@@ -66,6 +70,8 @@ def test_a_read_only_database_is_unavailable(lab: Lab) -> None:
     assert (answer.code, answer.reason) == (503, "DATABASE_UNAVAILABLE")
 
 
+@pytest.mark.fault("A8")
+@pytest.mark.threat("T16")
 def test_a_queue_that_is_paused_for_ten_minutes_loses_nothing(lab: Lab) -> None:
     """The default lease outlasts the pause: no image is taken for lost, none gets a second task."""
     request_id = lab.submit(A)

@@ -37,6 +37,7 @@ def lab(engine_through: Engine, certs_url: str, issuer: Any) -> Lab:
     return Lab(engine_through, certs_url, issuer, {})
 
 
+@pytest.mark.fault("B3")
 def test_an_upload_whose_commit_was_not_answered_is_stored_once(lab: Lab, proxy: PostgresProxy) -> None:
     """The unit runs again, finds its own batch, and the sender gets the id that is in the table."""
     lab.rows("SELECT 1")
@@ -61,6 +62,7 @@ def test_an_upload_without_a_key_is_stored_once_too(lab: Lab, proxy: PostgresPro
     assert [str(row["request_id"]) for row in lab.rows("SELECT request_id FROM batches")] == [answer.json["request_id"]]
 
 
+@pytest.mark.fault("B3")
 def test_an_outcome_whose_commit_was_not_answered_counts_once(lab: Lab, proxy: PostgresProxy) -> None:
     """The repetition meets its own terminal image; the counters are exact and the batch is sealed."""
     request_id = lab.submit(A)
@@ -75,6 +77,7 @@ def test_an_outcome_whose_commit_was_not_answered_counts_once(lab: Lab, proxy: P
     assert (batch["status"], batch["pending"], batch["succeeded"]) == ("SEALING", 0, 1)
 
 
+@pytest.mark.fault("B3")
 def test_a_claim_whose_commit_was_not_answered_loses_no_image(lab: Lab, proxy: PostgresProxy) -> None:
     """The page of the lost answer is leased by nobody; its images come back when the leases end."""
     request_id = lab.submit(A, B)
@@ -89,6 +92,7 @@ def test_a_claim_whose_commit_was_not_answered_loses_no_image(lab: Lab, proxy: P
     assert {payload["url"] for payload in handed} == {A, B}
 
 
+@pytest.mark.fault("B3")
 def test_a_finish_whose_commit_was_not_answered_is_announced_once(lab: Lab, proxy: PostgresProxy) -> None:
     """One final status, one entry in the outbox."""
     request_id = lab.submit(A)
@@ -111,6 +115,7 @@ def test_a_database_that_cuts_off_is_tried_again(lab: Lab, proxy: PostgresProxy)
         assert lab.get(f"/status/{request_id}").code == 200
 
 
+@pytest.mark.fault("B5")
 def test_a_pool_that_waits_for_a_stalled_database_is_503_in_time(lab: Lab, proxy: PostgresProxy) -> None:
     """Two requests hold both connections; the third is told after two seconds, and all is well afterwards."""
     request_id = lab.submit(A)
@@ -138,6 +143,7 @@ def test_a_pool_that_waits_for_a_stalled_database_is_503_in_time(lab: Lab, proxy
     assert lab.get(f"/status/{request_id}").code == 200
 
 
+@pytest.mark.fault("B6")
 def test_a_batch_that_somebody_holds_locked_is_503_and_unharmed(
     engine: Engine, proxy: PostgresProxy, empty_database: Engine, certs_url: str, issuer: Any
 ) -> None:

@@ -27,6 +27,7 @@ def stored(lab: Any) -> int:
     return int(lab.rows(query)[0]["n"])
 
 
+@pytest.mark.feature("1")
 def test_an_upload_answers_the_seeds_shape_and_more(lab: Any) -> None:
     """202 with id and status, and what was found in the sheet."""
     answer = lab.upload(SHEET)
@@ -66,6 +67,7 @@ def test_an_upload_puts_a_start_task_on_the_queue_at_once(lab: Any) -> None:
     assert [row["kind"] for row in lab.rows("SELECT kind FROM outbox")] == ["accepted"]
 
 
+@pytest.mark.feature("13")
 def test_an_upload_is_accepted_while_cloud_tasks_is_down(lab: Any) -> None:
     """The answer is true all the same: the outbox keeps the hint."""
     lab.tasks.down = True
@@ -131,6 +133,7 @@ def test_a_bad_form_field_is_named(lab: Any, form: dict[str, str], field: str) -
     assert stored(lab) == 0
 
 
+@pytest.mark.feature("6")
 def test_a_bad_sheet_is_answered_with_all_its_problems_and_nothing_is_stored(lab: Any) -> None:
     """The detail lists row, column, code, message and value."""
     answer = lab.upload("Product Name,Input Image Urls\nx,ftp://a/\ny,b\n")
@@ -147,6 +150,7 @@ def test_a_bad_sheet_is_answered_with_all_its_problems_and_nothing_is_stored(lab
     assert stored(lab) == 0
 
 
+@pytest.mark.fault("F19")
 def test_an_upload_without_a_sheet_says_where_it_is_expected(lab: Any) -> None:
     """The fields that were found are named."""
     response = lab.client().post("/upload", data={"quality": "50", "photo": (io.BytesIO(b"x"), "x.csv")})
@@ -156,6 +160,7 @@ def test_an_upload_without_a_sheet_says_where_it_is_expected(lab: Any) -> None:
     assert "photo" in response.json["error"]["message"]
 
 
+@pytest.mark.fault("F19")
 def test_two_sheets_are_one_too_many(lab: Any) -> None:
     """Nobody has to guess which one was taken."""
     data = {"file": (io.BytesIO(SHEET.encode()), "a.csv"), "csv": (io.BytesIO(SHEET.encode()), "b.csv")}
@@ -173,6 +178,8 @@ def test_another_content_type_is_refused(lab: Any) -> None:
     assert response.json["error"]["details"][0]["reason"] == "UNSUPPORTED_MEDIA_TYPE"
 
 
+@pytest.mark.fault("F1")
+@pytest.mark.threat("T6")
 def test_a_body_over_the_limit_is_refused_before_it_is_read(make_lab: Any) -> None:
     """413 with the limit, and nothing is stored."""
     lab = make_lab(INGEST_MAX_SHEET_BYTES="1000")
@@ -183,6 +190,8 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read(make_lab: Any) -> No
     assert (response.status_code, error["details"][0]["reason"], stored(lab)) == (413, "BODY_TOO_LARGE", 0)
 
 
+@pytest.mark.feature("11")
+@pytest.mark.fault("F16")
 def test_a_repeat_with_the_same_key_gets_the_first_answer(lab: Any) -> None:
     """One batch, and a header that says that the answer is an old one."""
     first = lab.upload(SHEET, headers={"Idempotency-Key": "k1"})
@@ -195,6 +204,8 @@ def test_a_repeat_with_the_same_key_gets_the_first_answer(lab: Any) -> None:
     assert len(lab.tasks.tasks) == 1
 
 
+@pytest.mark.feature("11")
+@pytest.mark.fault("F17")
 def test_a_key_used_for_something_else_is_refused(lab: Any) -> None:
     """Another sheet or another option under the same key is a mistake of the client."""
     lab.upload(SHEET, headers={"Idempotency-Key": "k1"})
@@ -206,6 +217,7 @@ def test_a_key_used_for_something_else_is_refused(lab: Any) -> None:
     assert (other_option.code, other_option.reason) == (422, "IDEMPOTENCY_MISMATCH")
 
 
+@pytest.mark.feature("11")
 def test_an_expired_key_is_forgotten(lab: Any) -> None:
     """After a day the same key makes a new batch."""
     first = lab.upload(SHEET, headers={"Idempotency-Key": "k1"})
@@ -216,6 +228,7 @@ def test_an_expired_key_is_forgotten(lab: Any) -> None:
     assert second.json["request_id"] != first.json["request_id"]
 
 
+@pytest.mark.fault("F17")
 @pytest.mark.parametrize("key", ["", "x" * 256, "with blank"])
 def test_a_malformed_key_is_refused(lab: Any, key: str) -> None:
     """1 to 255 printable characters."""
@@ -223,6 +236,8 @@ def test_a_malformed_key_is_refused(lab: Any, key: str) -> None:
     assert (answer.code, answer.reason) == (400, "IDEMPOTENCY_KEY_INVALID")
 
 
+@pytest.mark.feature("11")
+@pytest.mark.fault("B8", "F16")
 def test_twenty_parallel_uploads_with_one_key_make_one_batch(lab: Any) -> None:
     """All get the same id; exactly one is the first."""
     with ThreadPoolExecutor(20) as pool:
@@ -234,6 +249,8 @@ def test_twenty_parallel_uploads_with_one_key_make_one_batch(lab: Any) -> None:
     assert len(lab.rows("SELECT 1 FROM batches")) == 1
 
 
+@pytest.mark.fault("B11")
+@pytest.mark.threat("T8")
 def test_sql_metacharacters_are_stored_verbatim(lab: Any) -> None:
     """In every text of a sheet, its name and its URLs."""
     nasty = "'; DROP TABLE images; -- %s %(x)s \\x27 \\N \\. \t tab {} :batch"
@@ -247,6 +264,8 @@ def test_sql_metacharacters_are_stored_verbatim(lab: Any) -> None:
     assert lab.batch_row(request_id)["header"][2] == nasty
 
 
+@pytest.mark.fault("C8", "F19")
+@pytest.mark.threat("T8")
 def test_a_file_name_is_reduced_to_its_harmless_part(lab: Any) -> None:
     """Folders and control characters are no part of it."""
     data = {"file": (io.BytesIO(SHEET.encode()), "..\\..\\x/../my\tsheet.csv")}
@@ -256,6 +275,7 @@ def test_a_file_name_is_reduced_to_its_harmless_part(lab: Any) -> None:
     assert lab.batch_row(request_id)["source_name"] == "mysheet.csv"
 
 
+@pytest.mark.fault("A22")
 def test_a_batch_without_images_is_sealed_at_birth(lab: Any) -> None:
     """No outcome will ever come for it, so the upload itself seals it; it is still reported and finished."""
     request_id = lab.upload("Product Name,Input Image Urls\nx,\n").json["request_id"]
@@ -268,6 +288,7 @@ def test_a_batch_without_images_is_sealed_at_birth(lab: Any) -> None:
     assert lab.status(request_id)["progress_percent"] == 100.0
 
 
+@pytest.mark.fault("F13")
 def test_equal_urls_are_downloaded_once(lab: Any) -> None:
     """The later ones refer to the first."""
     lab.submit("https://a.example/1, https://a.example/2", "https://a.example/1")
@@ -287,6 +308,7 @@ def test_a_transaction_that_is_run_twice_stores_one_batch(lab: Any) -> None:
     assert stored(lab) == 1 + 2 + 2 + 2
 
 
+@pytest.mark.fault("B9", "F20")
 @pytest.mark.parametrize(
     "body", ["[" * 100_000, "nonsense", '"text"', '{"request_id": 5}', '{"request_id": "\\ud800"}', "{}"]
 )
@@ -296,6 +318,7 @@ def test_bad_json_is_refused(lab: Any, body: str) -> None:
     assert response.status_code == 400, json.dumps(response.json)
 
 
+@pytest.mark.fault("F20")
 def test_a_key_twice_in_json_is_refused(lab: Any) -> None:
     """Nobody has to guess which value counts, at any depth."""
     for body in ('{"items": [], "items": [{"urls": []}]}', '{"items": [{"urls": [], "name": "a", "name": "b"}]}'):
@@ -305,6 +328,7 @@ def test_a_key_twice_in_json_is_refused(lab: Any) -> None:
         assert "twice" in error["message"]
 
 
+@pytest.mark.fault("F20")
 def test_a_large_json_body_is_refused(lab: Any) -> None:
     """JSON routes take 256 KiB."""
     response = lab.client().post("/cancel", data=b" " * 300_000, content_type="application/json")

@@ -30,6 +30,7 @@ def stored(lab: Any, request_id: str) -> Any:
     return kept, rows, images
 
 
+@pytest.mark.feature("10")
 def test_items_and_a_sheet_make_the_same_batch(lab: Any) -> None:
     """Row for row, cell for cell, image for image."""
     by_sheet = lab.upload(SHEET, webhook_url="https://hook.example/").json["request_id"]
@@ -62,6 +63,7 @@ def test_items_obey_idempotency_keys(lab: Any) -> None:
     assert other.status_code == 422
 
 
+@pytest.mark.fault("B9")
 @pytest.mark.parametrize(
     "body",
     [
@@ -100,6 +102,7 @@ def test_a_json_body_over_the_limit_is_refused(lab: Any) -> None:
     assert response.status_code == 413
 
 
+@pytest.mark.feature("9", "10")
 @pytest.mark.parametrize("door", ["form", "json"])
 def test_a_sheet_in_an_allowed_bucket_may_be_named(make_lab: Any, door: str) -> None:
     """In a form without a file, or in JSON."""
@@ -117,6 +120,7 @@ def test_a_sheet_in_an_allowed_bucket_may_be_named(make_lab: Any, door: str) -> 
     assert lab.get("/limits").json["sheet_buckets"] == ["other", "sheets"]
 
 
+@pytest.mark.feature("10")
 @pytest.mark.parametrize("door", ["form", "json"])
 def test_a_sheet_may_be_pasted(lab: Any, door: str) -> None:
     """As text beside the other fields, with the same result as a file."""

@@ -11,6 +11,7 @@ from chassis.db.engine import new_engine
 from support.ingest_service import Lab, sheet_of
 
 
+@pytest.mark.fault("B6", "F24")
 @pytest.mark.parametrize("table", ["batches", "images", "outbox"])
 def test_an_upload_that_the_database_keeps_waiting_is_503_and_not_stored(
     table: str, engine: Engine, empty_database: Engine, certs_url: str, issuer: Any

@@ -33,6 +33,7 @@ def corrected(lab: Any, sheet: str | bytes, **form: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(response.get_data().decode("utf-8-sig"), newline=""), strict=True))
 
 
+@pytest.mark.feature("8")
 def test_a_check_counts_what_an_upload_would_make(lab: Any) -> None:
     """Rows, images, unique URLs, hosts, columns, dialect."""
     answer = lab.upload(GOOD, validate_only="true", quality="70")
@@ -46,6 +47,7 @@ def test_a_check_counts_what_an_upload_would_make(lab: Any) -> None:
     assert [(warning["row"], warning["code"]) for warning in told["warnings"]] == [(4, "NO_URLS")]
 
 
+@pytest.mark.feature("57")
 def test_without_experience_an_estimate_is_an_assumption(make_lab: Any) -> None:
     """Two images that differ; the busiest host sets the time."""
     lab = make_lab(INGEST_HOST_RATE="0.5")
@@ -53,6 +55,7 @@ def test_without_experience_an_estimate_is_an_assumption(make_lab: Any) -> None:
     assert told == {"bytes_in": 1_000_000, "bytes_out": 400_000, "seconds": 4, "learned": False}
 
 
+@pytest.mark.feature("57")
 def test_an_estimate_learns_from_what_the_batches_before_took(lab: Any) -> None:
     """Bytes of a mean image, times the images that differ; a batch of somebody else teaches nothing."""
     lab.finish_all(lab.submit(A))
@@ -79,6 +82,7 @@ def test_a_check_has_the_documented_shape(lab: Any) -> None:
     Draft202012Validator(schema | {"components": document["components"]}).validate(answer)
 
 
+@pytest.mark.feature("8")
 def test_a_check_answers_the_errors_of_the_real_call(lab: Any) -> None:
     """Word for word, request id apart."""
     checked, real = lab.upload(BAD, validate_only="1"), lab.upload(BAD)
@@ -89,6 +93,7 @@ def test_a_check_answers_the_errors_of_the_real_call(lab: Any) -> None:
     assert (checked.code, checked.json) == (real.code, real.json)
 
 
+@pytest.mark.feature("8")
 @pytest.mark.parametrize("sheet", [GOOD, BAD])
 def test_a_check_leaves_no_trace(lab: Any, sheet: str) -> None:
     """No row, no task, and the Idempotency-Key stays free for the real call."""

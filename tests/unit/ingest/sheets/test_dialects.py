@@ -15,6 +15,8 @@ LIMITS = SheetLimits(max_bytes=1_000_000, max_rows=1000, max_images=1000, max_ur
 BY_NAME = {"ids": lambda case: case.name if isinstance(case, Dialect) else None}
 
 
+@pytest.mark.feature("4")
+@pytest.mark.fault("F3", "F9")
 @pytest.mark.parametrize("case", SAVED, **BY_NAME)
 def test_a_sheet_means_the_same_however_it_was_saved(case: Dialect) -> None:
     """Encoding, mark, delimiter, line ends and the separator of URLs make no difference to the rows."""
@@ -22,6 +24,7 @@ def test_a_sheet_means_the_same_however_it_was_saved(case: Dialect) -> None:
     assert tuple((row.number, row.serial, row.name, row.urls) for row in sheet.rows) == case.rows
 
 
+@pytest.mark.feature("5")
 @pytest.mark.parametrize("case", WRITTEN, **BY_NAME)
 def test_a_sheet_is_read_as_it_was_meant(case: Dialect) -> None:
     """Every habit of writing sheets that was found in use."""
@@ -29,6 +32,8 @@ def test_a_sheet_is_read_as_it_was_meant(case: Dialect) -> None:
     assert tuple((row.number, row.serial, row.name, row.urls) for row in sheet.rows) == case.rows
 
 
+@pytest.mark.feature("4", "5")
+@pytest.mark.fault("F3")
 @pytest.mark.parametrize("case", [*SAVED, *WRITTEN], **BY_NAME)
 def test_what_was_found_and_assumed_is_told(case: Dialect) -> None:
     """The dialect is named, and each repair and assumption is a warning; nothing else is."""
@@ -38,6 +43,7 @@ def test_what_was_found_and_assumed_is_told(case: Dialect) -> None:
     assert tuple((warning.row, warning.code.value) for warning in sheet.warnings.listed) == case.warnings
 
 
+@pytest.mark.fault("F7")
 @pytest.mark.parametrize("case", [*SAVED, *WRITTEN], **BY_NAME)
 def test_every_row_is_as_wide_as_the_header(case: Dialect) -> None:
     """Also after a repair, so that the output's columns stay where they are."""

@@ -67,18 +67,21 @@ def problems(text: str | bytes, **limits: int) -> list[tuple[int | None, str | N
     return [(problem.row, problem.column, problem.code.value) for problem in caught.value.problems.listed]
 
 
+@pytest.mark.feature("2")
 @pytest.mark.parametrize("title", SERIALS)
 def test_every_serial_header_in_use_is_known(title: str) -> None:
     """Spelling, case, dots and blanks do not matter."""
     assert read(f"{title},Product Name,Input Image Urls\n7,x,\n").columns.serial == 0
 
 
+@pytest.mark.feature("2")
 @pytest.mark.parametrize("title", NAMES)
 def test_every_name_header_in_use_is_known(title: str) -> None:
     """The name column is found under each of its names."""
     assert read(f"x,{title},Input Image Urls\n7,x,\n").columns.name == 1
 
 
+@pytest.mark.feature("2")
 @pytest.mark.parametrize("title", URLS)
 def test_every_url_header_in_use_is_known(title: str) -> None:
     """The URL column is found under each of its names."""
@@ -92,23 +95,28 @@ def test_an_output_column_is_recognised(title: str) -> None:
     assert (columns.output, columns.errors) == (3, 4)
 
 
+@pytest.mark.fault("F6")
 def test_a_weaker_name_is_an_extra_column_beside_a_stronger_one() -> None:
     """A SKU beside the product name is not ambiguous."""
     assert read("SKU,Product Name,Input Image Urls,Image\n7,x,,y\n").columns.name == 1
 
 
+@pytest.mark.feature("3")
+@pytest.mark.fault("F13")
 @pytest.mark.parametrize("separator", [", ", ",", ";", "; ", "|", " | ", " ", "\n", ",\n", "\r\n", " ,, "])
 def test_cells_are_split_only_where_a_url_begins(separator: str) -> None:
     """Commas, semicolons and bars inside URLs are safe with every separator in use."""
     assert split_links(f" {THUMBOR}{separator}{CLOUDINARY}, ") == (THUMBOR, CLOUDINARY)
 
 
+@pytest.mark.feature("3")
 @given(st.lists(st.sampled_from([THUMBOR, CLOUDINARY, "http://x/y", "HTTPS://Z/q?a=1,2"]), max_size=8))
 def test_splitting_is_the_inverse_of_joining(links: list[str]) -> None:
     """Whatever URLs a cell holds come out again, in order."""
     assert split_links(", ".join(links)) == tuple(links)
 
 
+@pytest.mark.fault("F9")
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_sheet_or_a_list_of_problems(body: bytes) -> None:
     """No input makes the parser crash."""
@@ -116,6 +124,7 @@ def test_any_bytes_are_a_sheet_or_a_list_of_problems(body: bytes) -> None:
         read_sheet(body, LIMITS)
 
 
+@pytest.mark.fault("F12")
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\x00\r\n", codec="utf-8"), max_size=30), min_size=1))
 def test_cells_are_kept_verbatim(names: list[str]) -> None:
     """Quotes, commas, emoji and spaces in any cell come out as they went in."""
@@ -153,6 +162,8 @@ def test_a_url_that_may_have_been_cut_is_a_warning() -> None:
     assert [w.code.value for w in sheet.warnings.listed] == ["AMBIGUOUS_URLS"]
 
 
+@pytest.mark.feature("6")
+@pytest.mark.fault("B9", "F4", "F7", "F14")
 def test_five_different_faults_are_told_at_once() -> None:
     """Each with its row, its column and its code."""
     text = f"{HEADER}\n1,a\n2,b,ftp://x/y\n3,c,http://u:p@h/\n4,d,e,f\n5,n\x00l,http://ok/\n"
@@ -165,6 +176,7 @@ def test_five_different_faults_are_told_at_once() -> None:
     ]
 
 
+@pytest.mark.feature("6")
 def test_the_first_thousand_problems_are_listed_and_all_are_counted() -> None:
     """A sheet that is wrong everywhere does not make an endless answer."""
     with pytest.raises(SheetError) as caught:
@@ -173,6 +185,7 @@ def test_the_first_thousand_problems_are_listed_and_all_are_counted() -> None:
     assert (len(told["problems"]), told["problem_count"], told["problems_listed"]) == (1000, 1500, 1000)
 
 
+@pytest.mark.fault("B9", "F3", "F5", "F6", "F8", "F9", "F10", "F13")
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -215,6 +228,7 @@ def test_a_bad_sheet_is_refused_with_its_reason(body: bytes, code: str) -> None:
     assert problems(body)[0][2] == code
 
 
+@pytest.mark.fault("F14")
 @pytest.mark.parametrize(
     "url",
     [
@@ -234,6 +248,7 @@ def test_a_url_of_another_form_is_invalid(url: str) -> None:
     assert fault is not None
 
 
+@pytest.mark.fault("F13")
 @pytest.mark.parametrize(
     "url", ["http://a/b", "HTTPS://Ex.example:8443/ü?x=%20#f", "http://xn--bcher-kva.example", "http://[::1]/"]
 )
@@ -242,6 +257,7 @@ def test_a_url_of_good_form_passes(url: str) -> None:
     assert link_fault(url) is None
 
 
+@pytest.mark.fault("F2")
 @pytest.mark.parametrize(
     ("limits", "code"),
     [({"max_rows": 1}, "TOO_MANY_ROWS"), ({"max_images": 1}, "TOO_MANY_IMAGES"), ({"max_bytes": 9}, "SHEET_TOO_LARGE")],
@@ -251,6 +267,8 @@ def test_a_limit_passed_by_one_is_told(limits: dict[str, int], code: str) -> Non
     assert problems(f"{HEADER}\n1,x,http://a/\n2,y,http://b/\n", **limits)[0][2] == code
 
 
+@pytest.mark.feature("2")
+@pytest.mark.fault("F6")
 def test_a_missing_column_is_told_with_the_headers_found_and_the_nearest() -> None:
     """The sender sees what to rename."""
     with pytest.raises(SheetError) as caught:

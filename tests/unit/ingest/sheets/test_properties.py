@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,7 @@ def test_a_sheet_reads_the_same_each_time(body: bytes) -> None:
     assert sheet.facts.invalid_rows == sum(bool(row.problems) for row in rows)
 
 
+@pytest.mark.fault("F4")
 @given(messy)
 def test_a_row_is_as_wide_as_the_header_and_can_be_stored(body: bytes) -> None:
     """Good or bad; and only a good row has images."""

@@ -39,6 +39,7 @@ def faults(lab: Any, sheet: str, **form: str) -> list[tuple[Any, Any, str]]:
     return [(problem["row"], problem["column"], problem["code"]) for problem in problems]
 
 
+@pytest.mark.feature("12")
 def test_a_row_overrides_the_options_of_its_batch(lab: Any) -> None:
     """An empty cell overrides nothing."""
     sheet = f"Product Name,Input Image Urls,Quality,Format,Max Width,max_height\na,{A},,,,\nb,{A}?2,80,webp,640,480\n"
@@ -47,6 +48,7 @@ def test_a_row_overrides_the_options_of_its_batch(lab: Any) -> None:
     assert second["options"] == DEFAULTS | {"quality": 80, "format": "webp", "max_width": 640, "max_height": 480}
 
 
+@pytest.mark.feature("12")
 def test_every_option_can_be_set_for_the_batch_and_for_a_row(lab: Any) -> None:
     """Words and colours in any case; what a row leaves empty is the batch's."""
     sheet = (

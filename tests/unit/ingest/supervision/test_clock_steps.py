@@ -36,6 +36,8 @@ def clock(lab: Lab) -> SteppedClock:
     return clock
 
 
+@pytest.mark.fault("J3")
+@pytest.mark.threat("T17")
 @pytest.mark.parametrize("step_s", STEPS_S)
 def test_a_step_neither_ends_nor_prolongs_a_lease(lab: Lab, clock: SteppedClock, step_s: int) -> None:
     """With a lease of ten seconds nothing is handed out twice after the step, and the ended lease is noticed."""
@@ -55,6 +57,7 @@ def test_a_step_neither_ends_nor_prolongs_a_lease(lab: Lab, clock: SteppedClock,
     assert [found["attempt"] for found in later] == [payload["attempt"] + 1]
 
 
+@pytest.mark.fault("J3")
 @pytest.mark.parametrize("step_s", STEPS_S)
 def test_a_step_changes_no_batch(lab: Lab, clock: SteppedClock, step_s: int) -> None:
     """Uploaded before, worked on during and finished after the step: started, sealed and finished in this order."""

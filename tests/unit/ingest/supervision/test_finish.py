@@ -23,6 +23,7 @@ def run(lab: Any, request_id: str, *outcomes: dict[str, Any]) -> Any:
     return lab.finish(request_id, execution)
 
 
+@pytest.mark.feature("16")
 @pytest.mark.parametrize(
     ("outcomes", "status", "message"),
     [
@@ -59,6 +60,7 @@ def test_a_batch_with_open_images_cannot_be_finished(lab: Any) -> None:
     assert (answer.code, answer.reason) == (400, "BATCH_OPEN")
 
 
+@pytest.mark.feature("18")
 def test_cancel_ends_what_is_open_and_keeps_what_is_done(lab: Any) -> None:
     """202 at once; the batch is reported and ends as CANCELLED."""
     request_id = lab.submit(f"{A} {B} {C} {C}")
@@ -99,6 +101,7 @@ def test_a_batch_that_is_done_cannot_be_cancelled(lab: Any) -> None:
     assert (answer.code, answer.reason) == (400, "BATCH_FINISHED")
 
 
+@pytest.mark.feature("18")
 def test_nothing_is_claimed_after_a_cancellation(lab: Any) -> None:
     """No new image starts."""
     request_id = lab.submit(A, B)
@@ -124,6 +127,7 @@ def test_an_image_that_reports_trouble_while_being_cancelled_ends_as_cancelled(l
     assert answers[0].json == {"applied": True, "image_status": "CANCELLED", "batch_status": "SEALING"}
 
 
+@pytest.mark.feature("17")
 def test_retry_tries_only_what_failed_and_keeps_outputs(lab: Any) -> None:
     """Finished images are not touched; attempt numbers go on rising; the run has a number."""
     request_id = lab.submit(f"{A} {B}")

@@ -39,6 +39,7 @@ def test_start_may_be_repeated_by_the_owner(lab: Any) -> None:
     assert start(lab, request_id, execution).json["owner"] is True
 
 
+@pytest.mark.fault("A12")
 def test_a_second_execution_is_turned_away_while_the_first_lives(lab: Any) -> None:
     """Two executions of one batch are an accident that must not matter."""
     request_id = lab.submit(A)
@@ -178,6 +179,7 @@ def test_a_failure_told_twice_counts_once(lab: Any) -> None:
     assert lab.batch_row(request_id)["failures"] == 1
 
 
+@pytest.mark.fault("A14")
 def test_the_budget_of_failures_ends_the_batch(make_lab: Any) -> None:
     """Its open images fail with it, the counters add up, and the subscribers will hear of it."""
     lab = make_lab(INGEST_MAX_EXECUTION_FAILURES="2")

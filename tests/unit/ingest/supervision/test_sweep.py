@@ -86,6 +86,7 @@ def test_a_silent_execution_that_lives_is_left_alone(lab: Any) -> None:
     assert (lab.batch_row(request_id)["execution"], lab.reporter.published) == (execution, [])
 
 
+@pytest.mark.threat("T16")
 def test_without_workflows_the_sweeper_brings_a_batch_to_its_end(lab: Any) -> None:
     """Claim, tasks, report, finish, notify: the same calls, the same task names."""
     lab.executions.down = True
@@ -144,6 +145,7 @@ def test_an_image_whose_task_could_not_be_created_is_given_back(lab: Any) -> Non
     assert row == {"status": "PENDING", "attempt": 1, "attempt_limit": 6, "later": True}
 
 
+@pytest.mark.feature("20")
 def test_a_batch_past_its_deadline_is_ended(lab: Any) -> None:
     """Its owner is woken."""
     request_id = lab.submit(A)
@@ -155,6 +157,7 @@ def test_a_batch_past_its_deadline_is_ended(lab: Any) -> None:
     assert [str(found) for found in lab.callbacks.sealed] == [request_id]
 
 
+@pytest.mark.fault("A6")
 def test_expired_leases_are_returned(lab: Any) -> None:
     """So that the next claim finds them."""
     request_id = lab.submit(A)
@@ -165,6 +168,7 @@ def test_expired_leases_are_returned(lab: Any) -> None:
     assert lab.rows("SELECT status, attempt FROM images") == [{"status": "PENDING", "attempt": 1}]
 
 
+@pytest.mark.fault("H16")
 def test_a_report_that_the_reporter_cannot_write_is_asked_for_again(lab: Any) -> None:
     """The batch stays SEALING meanwhile."""
     lab.executions.down = True
@@ -198,6 +202,7 @@ def test_a_notification_waits_for_the_reporter(lab: Any) -> None:
     assert [notice["status"] for notice in lab.reporter.notified] == ["PENDING", "PROCESSING", "COMPLETED"]
 
 
+@pytest.mark.fault("J8")
 def test_expired_keys_are_forgotten(lab: Any) -> None:
     """Idempotency is promised for a day."""
     lab.upload("Product Name,Input Image Urls\nx,\n", headers={"Idempotency-Key": "k"})

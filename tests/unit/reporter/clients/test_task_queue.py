@@ -106,6 +106,7 @@ def test_a_hint_becomes_a_call_with_our_identity(environment: dict[str, str]) ->
     assert calls[0].headers["authorization"].startswith("Bearer ")
 
 
+@pytest.mark.fault("A10")
 def test_a_hint_put_twice_is_one_task(environment: dict[str, str]) -> None:
     """The name tells a repetition; a resend is another task."""
     hint = Hint(uuid4(), attempt=1)

@@ -42,6 +42,7 @@ def test_the_workflows_link_downloads_the_sheet(world: World) -> None:
     assert answer.headers["Cache-Control"] == "private, no-store"
 
 
+@pytest.mark.feature("50")
 def test_the_mark_of_excel_can_be_left_out(world: World) -> None:
     """bom=0 gives the same bytes without the first three."""
     url = world.publish()["download_url"]
@@ -142,6 +143,8 @@ def test_a_parameter_given_twice_is_refused(world: World, query: str) -> None:
     assert "more than once" in str(answer.get_json()["error"]["details"])
 
 
+@pytest.mark.feature("54")
+@pytest.mark.threat("T10")
 def test_a_link_expires(world: World) -> None:
     """It works until its life is over, and then says so."""
     url = world.publish()["download_url"]
@@ -161,6 +164,8 @@ def test_the_life_of_links_is_a_setting(make_world: Callable[..., World]) -> Non
     assert reason(world.follow(url)) == (403, "DOWNLOAD_LINK_EXPIRED")
 
 
+@pytest.mark.feature("54")
+@pytest.mark.threat("T10")
 def test_a_link_opens_no_other_report(world: World) -> None:
     """A token is good for its own batch and generation only."""
     mine, other = world.publish(), world.publish()
@@ -173,6 +178,7 @@ def test_a_link_opens_no_other_report(world: World) -> None:
     )
 
 
+@pytest.mark.threat("T10")
 @pytest.mark.parametrize("token", ["", "garbage", "a.b.c", "W10.x.y", "\u00e9"])
 def test_a_forged_token_is_refused(world: World, token: str) -> None:
     """Missing, malformed and invented tokens are one kind of 403."""
@@ -235,6 +241,8 @@ def test_storage_that_is_down_is_a_503() -> None:
     assert (writing.value.reason, writing.value.http_code) == ("STORAGE_UNAVAILABLE", 503)
 
 
+@pytest.mark.fault("F23")
+@pytest.mark.threat("T8")
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
@@ -254,6 +262,8 @@ def test_files_are_named_after_the_source_sheet(source: str, expected: str) -> N
     assert saved_name(source, "output.csv") == expected
 
 
+@pytest.mark.fault("F23")
+@pytest.mark.threat("T8")
 def test_names_in_any_script_survive_the_header() -> None:
     """RFC 5987: percent-encoded UTF-8, with a plain stand-in for old clients."""
     header = content_disposition('春"x%.csv')

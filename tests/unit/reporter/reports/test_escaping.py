@@ -29,6 +29,8 @@ def read(body: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(body.decode(), newline=""), strict=True))
 
 
+@pytest.mark.fault("F11")
+@pytest.mark.threat("T7")
 @settings(max_examples=200, deadline=None)
 @given(rows=st.lists(st.lists(CELLS | FORMULAS, max_size=4), max_size=5), piece_bytes=st.integers(1, 40))
 def test_only_what_looks_like_a_formula_changes(rows: list[list[str]], piece_bytes: int) -> None:
@@ -42,6 +44,7 @@ def test_only_what_looks_like_a_formula_changes(rows: list[list[str]], piece_byt
     assert not any(cell.startswith(FORMULA_STARTS) for cells in escaped for cell in cells)
 
 
+@pytest.mark.feature("50")
 @pytest.mark.parametrize("file_name", ["output.csv", "failed.csv"])
 @pytest.mark.parametrize("bom", [True, False])
 def test_both_sheets_can_be_had_safe(world: World, file_name: str, bom: bool) -> None:

@@ -23,6 +23,8 @@ def stored(world: World, answer: dict[str, Any], name: str) -> bytes:
     return content
 
 
+@pytest.mark.fault("C8")
+@pytest.mark.threat("T8")
 def test_a_sealed_batch_becomes_three_objects(world: World) -> None:
     """The answer names three objects under the request and generation, and the counts."""
     request_id = str(uuid4())
@@ -40,6 +42,7 @@ def test_a_sealed_batch_becomes_three_objects(world: World) -> None:
     assert (answer["rows"], answer["images"]) == (2, 3)
 
 
+@pytest.mark.fault("C7")
 def test_a_repeated_report_is_the_same_objects(world: World) -> None:
     """A second call writes nothing: object generations stay, and the answer names the same objects."""
     request_id = str(uuid4())
@@ -64,6 +67,7 @@ def test_objects_left_by_a_crash_are_found_written(world: World) -> None:
     assert stored(world, answer, "output_csv") == b"as the first run wrote it"
 
 
+@pytest.mark.fault("C7")
 def test_concurrent_reports_of_one_batch_agree(world: World) -> None:
     """Eight callers at once all get the same report."""
     request_id = str(uuid4())
@@ -173,6 +177,7 @@ def test_an_unknown_batch_is_ingests_404(world: World) -> None:
     assert (answer.status_code, answer.get_json()["error"]["details"][0]["reason"]) == (404, "BATCH_NOT_FOUND")
 
 
+@pytest.mark.feature("51", "52")
 def test_results_hold_everything_of_every_image(world: World) -> None:
     """results.jsonl has one line per image: where it was, and each fact of the export."""
     request_id = str(uuid4())

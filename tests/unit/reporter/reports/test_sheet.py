@@ -59,6 +59,8 @@ def sheets(draw: st.DrawFn) -> tuple[list[str], list[dict[str, Any]], dict[str, 
     return header, rows, columns
 
 
+@pytest.mark.feature("23")
+@pytest.mark.fault("F12")
 @given(sheets())
 @settings(max_examples=100, deadline=None)
 def test_output_is_the_input_with_aligned_slots_beside_it(
@@ -88,6 +90,7 @@ def test_output_is_the_input_with_aligned_slots_beside_it(
     assert not any(line[index].startswith(FORMULA_STARTS) for line in lines for index in (output, errors))
 
 
+@pytest.mark.feature("51")
 def test_a_failed_slot_stays_empty_between_its_commas() -> None:
     """The second of three images failed: its place is empty in one column and filled in the other."""
     images = [image(0), failed_image(1), image(2)]
@@ -97,6 +100,7 @@ def test_a_failed_slot_stays_empty_between_its_commas() -> None:
     assert line[3:] == ["https://cdn.test/0.jpg,,https://cdn.test/2.jpg", ",HTTP_4XX: HTTP 404,"]
 
 
+@pytest.mark.feature("50")
 def test_the_file_is_rfc_4180_with_a_byte_order_mark() -> None:
     """CRLF ends every line, quotes are doubled, nothing else is quoted; byte for byte."""
     text = written(OutputSheet, [row(2, [image()], cells=["1", 'A "big" one', "https://shop.test/0.png"])])
@@ -107,6 +111,7 @@ def test_the_file_is_rfc_4180_with_a_byte_order_mark() -> None:
     )
 
 
+@pytest.mark.feature("49")
 def test_duplicate_and_blank_rows_are_kept() -> None:
     """Every row of the input has its row in the output, in order."""
     twice = row(2, [image()], cells=["1", "Same", "u"])
@@ -126,6 +131,7 @@ def test_a_line_without_cells_stays_a_blank_line() -> None:
     assert text.endswith("Image Errors\r\n\r\n")
 
 
+@pytest.mark.feature("49")
 def test_existing_columns_are_filled_in_place() -> None:
     """A sheet that went through before gets no second pair of columns."""
     header = ["Output Image Urls", "Input Image Urls", "Image Errors", "Note"]
@@ -144,6 +150,9 @@ def test_surplus_cells_follow_our_columns() -> None:
     assert lines[1] == ["1", "P", "u", "https://cdn.test/0.jpg", "", "more"]
 
 
+@pytest.mark.feature("50")
+@pytest.mark.fault("F11")
+@pytest.mark.threat("T7")
 @pytest.mark.parametrize("start", FORMULA_STARTS, ids=repr)
 def test_cells_we_add_never_start_like_a_formula(start: str) -> None:
     """Whatever a code or a URL looks like, a spreadsheet takes our cells for text; the user's stay verbatim."""

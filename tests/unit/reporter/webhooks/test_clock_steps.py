@@ -7,6 +7,7 @@ import pytest
 from support.reporter_service import SCHEDULER, Answer, Got, Subscriber, World
 
 
+@pytest.mark.fault("J3")
 @pytest.mark.parametrize("step_s", [300, -300])
 def test_a_step_during_an_attempt_loses_nothing(world: World, subscriber: Subscriber, step_s: int) -> None:
     """Even swept meanwhile, the delivery ends DELIVERED, told under one message id."""

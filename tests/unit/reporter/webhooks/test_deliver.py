@@ -51,6 +51,7 @@ def test_a_2xx_delivers(world: World, subscriber: Subscriber) -> None:
     assert len(world.queue.hints) == 1
 
 
+@pytest.mark.fault("H15")
 def test_the_body_is_sent_as_it_was_signed(world: World, subscriber: Subscriber) -> None:
     """A signature recomputed by hand over the raw bytes matches, also for text beyond ASCII."""
     world.notify(webhook_url=subscriber.url, message="fertig – 春")
@@ -63,6 +64,8 @@ def test_the_body_is_sent_as_it_was_signed(world: World, subscriber: Subscriber)
     assert got.headers["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
 
 
+@pytest.mark.feature("60")
+@pytest.mark.fault("H3", "H11")
 def test_the_whole_schedule_is_walked(world: World, subscriber: Subscriber) -> None:
     """Ten attempts, each after its delay by a task of its own, then FAILED and no further task."""
     subscriber.answer = lambda _got: Answer(500, b"broken")
@@ -83,6 +86,8 @@ def test_the_whole_schedule_is_walked(world: World, subscriber: Subscriber) -> N
     assert len(world.queue.hints) == 10
 
 
+@pytest.mark.fault("H3")
+@pytest.mark.threat("T13")
 def test_every_attempt_has_the_same_id_and_its_own_signature(world: World, subscriber: Subscriber) -> None:
     """The id is the receiver's key against repetition; time and signature are the attempt's; the bytes never change."""
     subscriber.answer = lambda _got: Answer(503)
@@ -99,6 +104,7 @@ def test_every_attempt_has_the_same_id_and_its_own_signature(world: World, subsc
     assert got[0].headers["webhook-id"].startswith("msg_")
 
 
+@pytest.mark.fault("H3")
 def test_a_receiver_that_recovers_is_told(world: World, subscriber: Subscriber) -> None:
     """500, then 200: delivered at the second attempt, and the schedule ends."""
     answers = iter([Answer(500), Answer(200)])
@@ -126,6 +132,7 @@ def test_the_schedule_is_a_setting(make_world: Callable[..., World], subscriber:
     assert (answer["state"], answer["attempts"]) == ("FAILED", 2)
 
 
+@pytest.mark.fault("H7")
 def test_retry_after_is_heard(world: World, subscriber: Subscriber) -> None:
     """A wish between one and two delays is granted."""
     subscriber.answer = lambda _got: Answer(429, headers={"Retry-After": "8"})
@@ -149,6 +156,8 @@ def test_gone_ends_it(world: World, subscriber: Subscriber) -> None:
     assert len(world.queue.hints) == 1
 
 
+@pytest.mark.fault("H5")
+@pytest.mark.threat("T2")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_a_failure_and_not_followed(world: World, subscriber: Subscriber, status: int) -> None:
     """The target is never visited."""
@@ -167,6 +176,7 @@ def test_a_redirect_is_a_failure_and_not_followed(world: World, subscriber: Subs
     assert world.deliveries(request_id)[0]["attempts"][0]["status_code"] == status
 
 
+@pytest.mark.fault("H4")
 def test_a_slow_receiver_is_cut(world: World, subscriber: Subscriber, hold: Callable[[], None]) -> None:
     """One deadline spans the whole call; here half a second."""
 
@@ -184,6 +194,7 @@ def test_a_slow_receiver_is_cut(world: World, subscriber: Subscriber, hold: Call
     assert world.deliveries(request_id)[0]["attempts"][0]["failure"] == "TIMEOUT"
 
 
+@pytest.mark.fault("H4")
 def test_a_dribbling_answer_is_cut(world: World, subscriber: Subscriber, hold: Callable[[], None]) -> None:
     """Headers in time do not excuse a body that never ends."""
 
@@ -201,6 +212,7 @@ def test_a_dribbling_answer_is_cut(world: World, subscriber: Subscriber, hold: C
     assert world.deliveries(request_id)[0]["attempts"][0]["failure"] == "TIMEOUT"
 
 
+@pytest.mark.fault("H4")
 def test_an_endless_answer_is_read_to_20_kb_only(world: World, subscriber: Subscriber) -> None:
     """A 2xx counts, however much the receiver has to say."""
     subscriber.answer = lambda _got: Answer(200, repeat(b"x" * 10_000))
@@ -227,6 +239,7 @@ def test_the_beginning_of_an_answer_is_kept(world: World, subscriber: Subscriber
     assert "yyy" not in str(world.deliveries(request_id))
 
 
+@pytest.mark.feature("61")
 def test_whose_endpoint_it_is_may_read_what_its_receiver_answered(
     make_world: Callable[..., World], subscriber: Subscriber
 ) -> None:
@@ -248,6 +261,8 @@ def test_whose_endpoint_it_is_may_read_what_its_receiver_answered(
     assert of_batch["deliveries"][0]["attempts"][0]["answer"] is None
 
 
+@pytest.mark.fault("G10")
+@pytest.mark.threat("T2")
 def test_without_keys_nobody_reads_what_a_receiver_answered(world: World, subscriber: Subscriber) -> None:
     """Whoever reaches the service could otherwise read other hosts through it."""
     subscriber.answer = lambda _got: Answer(500, b"out of ink")
@@ -281,6 +296,7 @@ def test_a_malformed_url_fails_at_once(world: World) -> None:
     assert (delivery["state"], delivery["end_reason"]) == ("FAILED", "URL_INVALID")
 
 
+@pytest.mark.threat("T2")
 @pytest.mark.parametrize(
     "url",
     [
@@ -314,6 +330,7 @@ def test_a_task_delivered_twice_sends_once(world: World, subscriber: Subscriber)
     assert len(subscriber.received) == 1
 
 
+@pytest.mark.fault("H10")
 def test_eight_racing_tasks_send_once(world: World, subscriber: Subscriber) -> None:
     """A lease lets one of them through."""
     subscriber.answer = lambda _got: Answer(500)
@@ -356,6 +373,7 @@ def test_a_healthy_subscriber_does_not_wait_for_a_dead_one(
     assert sorted(delivery["state"] for delivery in world.deliveries(request_id)) == ["DELIVERED", "PENDING"]
 
 
+@pytest.mark.fault("H14")
 def test_slow_subscribers_do_not_take_every_thread(
     make_world: Callable[..., World], subscriber: Subscriber, hold: Callable[[], None]
 ) -> None:
@@ -384,6 +402,7 @@ def test_slow_subscribers_do_not_take_every_thread(
     assert world.deliveries(request_id)[0]["attempts"] == []
 
 
+@pytest.mark.fault("H14")
 def test_one_hanging_subscriber_delays_none_of_fifty(make_world: Callable[..., World], subscriber: Subscriber) -> None:
     """While it is being waited for, all the others are told, each at its first attempt."""
     world = make_world(WEBHOOK_TIMEOUT_S="15")
@@ -432,6 +451,7 @@ class TestSweep:
 
         assert moved(world) == (0, 0)
 
+    @pytest.mark.fault("H9")
     def test_a_vanished_worker_has_used_its_attempt(self, world: World, subscriber: Subscriber) -> None:
         """A crash between sending and recording: the lease runs out, the next attempt follows with the same id."""
         request_id = world.notify(webhook_url=subscriber.url)
@@ -461,6 +481,7 @@ class TestSweep:
 
         assert (answer["state"], answer["attempts"], subscriber.received) == ("PENDING", 0, [])
 
+    @pytest.mark.fault("H10")
     def test_two_sweepers_at_once_hint_once(self, world: World, subscriber: Subscriber) -> None:
         """Rows under one sweeper's hand are skipped by the other."""
         for _ in range(5):

@@ -26,6 +26,8 @@ def fail_for(world: World, days: float) -> None:
     world.deliver(world.queue.last[0])
 
 
+@pytest.mark.feature("60")
+@pytest.mark.fault("H6")
 def test_a_410_disables_the_endpoint(world: World, subscriber: Subscriber) -> None:
     """At once, visibly; what else waited for it is not sent."""
     subscriber.answer = lambda _got: Answer(410)
@@ -86,6 +88,7 @@ def test_the_first_failure_is_visible(world: World, subscriber: Subscriber) -> N
     assert endpoint(world, created["id"])["failing_since"] == rfc3339(begin)
 
 
+@pytest.mark.feature("60")
 @pytest.mark.parametrize(("days", "disabled_reason"), [(4.99, None), (5, "FAILING")])
 def test_five_days_of_nothing_but_failures_disable(
     world: World, subscriber: Subscriber, days: float, disabled_reason: str | None

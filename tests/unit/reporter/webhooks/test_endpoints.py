@@ -48,6 +48,7 @@ def test_an_endpoint_is_shown_as_it_was_made(world: World, subscriber: Subscribe
     assert (shown["enabled"], shown["disabled_reason"], shown["failing_since"]) == (True, None, None)
 
 
+@pytest.mark.threat("T14")
 def test_the_secret_is_nowhere_but_in_the_first_answer(
     world: World, subscriber: Subscriber, database_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,6 +68,8 @@ def test_the_secret_is_nowhere_but_in_the_first_answer(
     assert raw not in "".join(capfd.readouterr())
 
 
+@pytest.mark.feature("58")
+@pytest.mark.threat("T13")
 def test_every_endpoint_has_its_own_secret(world: World, subscriber: Subscriber) -> None:
     """Two subscriptions of one URL are told twice, each with its signature."""
     first, second = (subscribe(world, subscriber.url)["secret"] for _ in range(2))
@@ -90,6 +93,7 @@ def test_an_endpoint_without_a_choice_hears_of_everything(world: World, subscrib
     assert opens(created["secret"], subscriber.received[0])
 
 
+@pytest.mark.feature("58")
 @pytest.mark.parametrize("status", STATUSES)
 def test_an_endpoint_with_a_choice_hears_of_it_only(world: World, subscriber: Subscriber, status: str) -> None:
     """The filter is a list of event types."""
@@ -135,6 +139,7 @@ def test_a_repeated_notification_tells_an_endpoint_once(world: World, subscriber
     assert len(log_of(world, created["id"])) == 1
 
 
+@pytest.mark.threat("T10")
 def test_an_endpoint_is_not_told_of_an_owners_batch(world: World, subscriber: Subscriber) -> None:
     """As far as its report tells whose it is."""
     request_id = str(uuid4())
@@ -214,6 +219,7 @@ def test_an_endpoint_may_begin_paused(world: World, subscriber: Subscriber) -> N
     assert (created["enabled"], created["disabled_reason"]) == (False, "PAUSED")
 
 
+@pytest.mark.fault("H13")
 def test_a_deleted_endpoint_is_sent_nothing(world: World, subscriber: Subscriber, database_url: str) -> None:
     """It is a 404, its secrets are gone, and what waited to be sent ends; the batch's log still tells so."""
     created = subscribe(world, subscriber.url)
@@ -395,6 +401,9 @@ class TestGuard:
         names = PublicNames(shop_test="93.184.215.14", private_shop_test="10.0.0.1")
         return make_world(EGRESS_ALLOWED_NETWORKS="", resolve=names)
 
+    @pytest.mark.feature("45")
+    @pytest.mark.fault("H8")
+    @pytest.mark.threat("T2")
     @pytest.mark.parametrize(("url", "fault"), REFUSED_URLS.items())
     def test_a_url_that_is_never_dialled_is_refused_at_registration(
         self, public_world: World, url: str, fault: str
@@ -422,6 +431,9 @@ class TestGuard:
         assert reason(answer) == (400, "ENDPOINT_URL_REFUSED")
         assert endpoint(public_world, created["id"])["url"] == "https://shop.test/hook"
 
+    @pytest.mark.feature("45")
+    @pytest.mark.fault("G11", "H8")
+    @pytest.mark.threat("T2")
     def test_a_name_that_turns_private_later_is_refused_at_delivery(self, make_world: Callable[..., World]) -> None:
         """What was public at registration leads to the metadata server now: nothing is dialled."""
         names = PublicNames(shop_test="93.184.215.14")

@@ -23,6 +23,7 @@ def _event_schema(repository: Path) -> Draft202012Validator:
     return Draft202012Validator(json.loads(text), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
+@pytest.mark.feature("58")
 @pytest.mark.parametrize(
     ("status", "event_type"),
     [

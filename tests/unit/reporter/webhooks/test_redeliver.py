@@ -115,6 +115,7 @@ def test_a_page_token_belongs_to_its_list(world: World, subscriber: Subscriber) 
     assert reason(unknown) == (400, "REQUEST_INVALID")
 
 
+@pytest.mark.feature("61")
 def test_a_delivered_event_can_be_sent_again(world: World, subscriber: Subscriber) -> None:
     """Same id, same bytes; attempts are numbered on."""
     created = subscribe(world, subscriber.url)
@@ -133,6 +134,7 @@ def test_a_delivered_event_can_be_sent_again(world: World, subscriber: Subscribe
     assert delivery["state"] == "DELIVERED"
 
 
+@pytest.mark.fault("H11")
 def test_an_exhausted_event_has_the_whole_schedule_again(world: World, subscriber: Subscriber) -> None:
     """Ten more attempts with the first delay of five seconds; numbers 11 to 20."""
     subscriber.answer = lambda _got: Answer(500)
@@ -227,6 +229,7 @@ def test_a_delivery_of_an_owners_batch_is_not_there(world: World, subscriber: Su
     assert reason(world.client.post(f"/deliveries/{delivery_id}/redeliver")) == (404, "DELIVERY_NOT_FOUND")
 
 
+@pytest.mark.feature("61")
 def test_what_was_missed_can_be_sent_since_a_time(world: World, subscriber: Subscriber) -> None:
     """What failed, and what happened while the endpoint was disabled; nothing older, nothing delivered."""
     created = subscribe(world, subscriber.url)

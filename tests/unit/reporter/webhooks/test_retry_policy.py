@@ -71,6 +71,7 @@ def test_jitter_is_at_most_a_fifth(attempt: int, jitter: float) -> None:
     assert 0.8 * base - 0.001 <= delay_s(Unanswered("TIMEOUT"), attempt, jitter) <= 1.2 * base + 0.001
 
 
+@pytest.mark.fault("H7")
 @pytest.mark.parametrize(
     ("header", "expected_s"),
     [
@@ -97,6 +98,7 @@ def test_retry_after_moves_a_delay_to_at_most_its_double(header: str | None, exp
     assert delay_s(Answered(503, header), attempt=2) == expected_s
 
 
+@pytest.mark.fault("H7")
 @given(st.text(max_size=40))
 def test_any_retry_after_header_can_be_read(header: str) -> None:
     """A receiver cannot crash the sender."""

@@ -80,6 +80,9 @@ def test_keys_are_split_at_commas() -> None:
     assert split_keys(f" {KEY} , {'j' * 32},") == (KEY, "j" * 32)
 
 
+@pytest.mark.feature("59")
+@pytest.mark.fault("H12")
+@pytest.mark.threat("T13")
 def test_old_and_new_secret_sign_for_a_day(world: World, subscriber: Subscriber) -> None:
     """Two signatures in one header; the library accepts it with either secret, then with the new one only."""
     created = subscribe(world, subscriber.url)
@@ -100,6 +103,7 @@ def test_old_and_new_secret_sign_for_a_day(world: World, subscriber: Subscriber)
     assert (count_during, count_last, count_after) == (2, 2, 1)
 
 
+@pytest.mark.fault("H12")
 def test_the_new_secret_alone_signs_after_the_overlap(world: World, subscriber: Subscriber) -> None:
     """The old one opens nothing any more."""
     created = subscribe(world, subscriber.url)

@@ -24,6 +24,9 @@ VECTOR = {
 }
 
 
+@pytest.mark.feature("59")
+@pytest.mark.fault("H1")
+@pytest.mark.threat("T13")
 def test_the_official_vector_is_reproduced() -> None:
     """The values of the Standard Webhooks libraries' own tests."""
     at = datetime.fromtimestamp(1614265330, tz=UTC)
@@ -31,6 +34,7 @@ def test_the_official_vector_is_reproduced() -> None:
     assert signed_headers((SECRET,), message_id=VECTOR["webhook-id"], attempt_time=at, body=BODY) == VECTOR
 
 
+@pytest.mark.fault("H2")
 def test_a_time_of_another_zone_is_converted() -> None:
     """The library would replace the zone and be hours off."""
     at = datetime.fromtimestamp(1614265330, tz=timezone(timedelta(hours=5, minutes=30)))
@@ -44,6 +48,8 @@ def test_a_naive_time_is_refused() -> None:
         signed_headers((SECRET,), message_id="msg_1", attempt_time=datetime(2026, 1, 1), body=b"{}")  # noqa: DTZ001
 
 
+@pytest.mark.fault("H1")
+@pytest.mark.threat("T13")
 def test_the_signature_covers_id_time_and_the_very_bytes() -> None:
     """Recomputed by hand over `id.timestamp.body`, with text beyond ASCII."""
     body = '{"message": "fertig – 春"}'.encode()
@@ -55,6 +61,7 @@ def test_the_signature_covers_id_time_and_the_very_bytes() -> None:
     assert headers["webhook-signature"] == f"v1,{expected}"
 
 
+@pytest.mark.fault("H2")
 def test_a_process_in_kolkata_signs_what_receivers_accept() -> None:
     """TZ=Asia/Kolkata, where the library's trap shifts a time by 5.5 hours: the receiver here still verifies."""
     program = (

@@ -149,6 +149,7 @@ def test_scheduled_task_waits_for_its_time(lab):
     assert asyncio.run(scenario()) == (0, 1)
 
 
+@pytest.mark.feature("24")
 def test_queue_rate_bounds_dispatches(lab):
     """With 5 per second and a bucket of 5, one second after ten creates exactly ten requests were made."""
 
@@ -167,6 +168,7 @@ def test_queue_rate_bounds_dispatches(lab):
     assert asyncio.run(scenario()) == [5, 7, 10]
 
 
+@pytest.mark.feature("24")
 def test_queue_concurrency_bounds_requests_in_flight(lab):
     """No more than max_concurrent_dispatches requests are open at once."""
 
