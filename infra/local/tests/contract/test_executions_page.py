@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -261,7 +262,7 @@ async def test_timeline_shows_each_parallel_iteration(tmp_path: Path) -> None:
 async def test_variables_of_steps_are_shown_when_they_were_recorded(tmp_path: Path) -> None:
     """The run form's box asks for a detailed history; the next form offers the same."""
     async with site(tmp_path) as local:
-        form = {"argument": '{"rows": [41]}', "detailed": "on"}
+        form: dict[str, Any] = {"argument": '{"rows": [41]}', "detailed": "on"}
         _, _, headers = await local.post(f"{UI}/{PARENT}/workflows/story:run", **form)
         name = headers["Location"].removeprefix(f"{UI}/")
         await until(lambda: not local.server.store.execution(name).is_live)

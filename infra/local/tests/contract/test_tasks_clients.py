@@ -15,7 +15,9 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import grpc
 import jwt
@@ -33,14 +35,14 @@ LOCATION = "projects/demo/locations/us-central1"
 class Receiver:
     """A task handler on loopback that remembers requests and answers from a script (200 when it is over)."""
 
-    def __init__(self):
-        self.requests = []
-        self.script = []
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+        self.script: list[Any] = []
         self._arrived = threading.Condition()
         receiver = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 with receiver._arrived:
                     receiver.requests.append((self.path, dict(self.headers), body))
@@ -50,7 +52,7 @@ class Receiver:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, *_):
+            def log_message(self, *_: Any) -> None:
                 """Say nothing."""
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -58,30 +60,30 @@ class Receiver:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
 
-    def wait_for(self, path, count=1, within_s=10):
+    def wait_for(self, path: str, count: int = 1, within_s: float = 10) -> Any:
         """Return the requests to `path` once there are `count`."""
         with self._arrived:
             found = self._arrived.wait_for(lambda: len(self._to(path)) >= count, within_s)
             assert found, f"{len(self._to(path))} of {count} requests to {path}"
             return self._to(path)
 
-    def close(self):
+    def close(self) -> None:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
-    def _to(self, path):
+    def _to(self, path: str) -> Any:
         return [(headers, body) for seen, headers, body in self.requests if seen == path]
 
 
-def _free_port():
+def _free_port() -> Any:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def eventually(probe, within_s=10):
+def eventually(probe: Any, within_s: float = 10) -> Any:
     """Return the first true answer of `probe`."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
@@ -92,7 +94,7 @@ def eventually(probe, within_s=10):
 
 
 @pytest.fixture(scope="module")
-def ports():
+def ports() -> Iterator[Any]:
     """Start `localcloud serve` on free ports."""
     names = ("workflows-port", "workflows-grpc-port", "tasks-port", "tasks-grpc-port", "metadata-port")
     numbers = {name: _free_port() for name in names}
@@ -100,10 +102,11 @@ def ports():
     process = subprocess.Popen(
         [sys.executable, "-m", "localcloud", "serve", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+    assert process.stdout is not None
     drain = threading.Thread(target=process.stdout.read)
     drain.start()
 
-    def is_up():
+    def is_up() -> Any:
         assert process.poll() is None
         try:
             return requests.get(f"http://127.0.0.1:{numbers['tasks-port']}/_local/health", timeout=1).ok
@@ -119,7 +122,7 @@ def ports():
 
 
 @pytest.fixture(scope="module")
-def receiver():
+def receiver() -> Iterator[Any]:
     """Give the target of all tasks."""
     receiver = Receiver()
     yield receiver
@@ -127,7 +130,7 @@ def receiver():
 
 
 @pytest.fixture(scope="module", params=["rest", "grpc"])
-def client(request, ports):
+def client(request: pytest.FixtureRequest, ports: Any) -> Iterator[Any]:
     """Give Google's client over both transports."""
     if request.param == "rest":
         client = tasks_v2.CloudTasksClient(
@@ -143,21 +146,21 @@ def client(request, ports):
 
 
 @pytest.fixture
-def queue(client):
+def queue(client: Any) -> Any:
     """Give a new queue that retries quickly."""
     name = f"{LOCATION}/queues/{uuid.uuid4().hex}"
     retry = tasks_v2.RetryConfig(max_attempts=3, min_backoff=duration_pb2.Duration(nanos=50_000_000))
     return client.create_queue(parent=LOCATION, queue=tasks_v2.Queue(name=name, retry_config=retry))
 
 
-def _task(receiver, path, **fields):
+def _task(receiver: Any, path: str, **fields: Any) -> Any:
     request = tasks_v2.HttpRequest(
         url=receiver.url + path, http_method=tasks_v2.HttpMethod.POST, body=b'{"a": 1}', headers={"X-Mine": "yes"}
     )
     return tasks_v2.Task(http_request=request, **fields)
 
 
-def test_task_is_delivered(client, queue, receiver):
+def test_task_is_delivered(client: Any, queue: Any, receiver: Any) -> None:
     """What the client creates arrives with body, headers and the service's own headers."""
     path = f"/{uuid.uuid4().hex}"
 
@@ -170,7 +173,7 @@ def test_task_is_delivered(client, queue, receiver):
     assert headers["X-CloudTasks-TaskName"] == created.name.rpartition("/")[2]
 
 
-def test_failed_task_is_retried_with_its_history(client, queue, receiver):
+def test_failed_task_is_retried_with_its_history(client: Any, queue: Any, receiver: Any) -> None:
     """The second attempt says what the first one met."""
     path = f"/{uuid.uuid4().hex}"
     receiver.script.append(500)
@@ -182,7 +185,7 @@ def test_failed_task_is_retried_with_its_history(client, queue, receiver):
     assert headers["X-CloudTasks-TaskPreviousResponse"] == "500"
 
 
-def test_token_names_the_account_and_the_audience(client, queue, receiver):
+def test_token_names_the_account_and_the_audience(client: Any, queue: Any, receiver: Any) -> None:
     """An OIDC token is a JWT with Google's claims."""
     path = f"/{uuid.uuid4().hex}"
     task = _task(receiver, path)
@@ -199,7 +202,7 @@ def test_token_names_the_account_and_the_audience(client, queue, receiver):
     )
 
 
-def test_second_task_of_a_name_is_a_conflict(client, queue, receiver):
+def test_second_task_of_a_name_is_a_conflict(client: Any, queue: Any, receiver: Any) -> None:
     """Both transports raise Conflict, while the task lives and after it is done."""
     path = f"/{uuid.uuid4().hex}"
     name = f"{queue.name}/tasks/once"
@@ -210,7 +213,7 @@ def test_second_task_of_a_name_is_a_conflict(client, queue, receiver):
         client.create_task(parent=queue.name, task=_task(receiver, path, name=name))
 
 
-def test_scheduled_task_is_shown_run_and_gone(client, queue, receiver):
+def test_scheduled_task_is_shown_run_and_gone(client: Any, queue: Any, receiver: Any) -> None:
     """Get, list and run a task that would wait for an hour."""
     path = f"/{uuid.uuid4().hex}"
     later = timestamp_pb2.Timestamp()
@@ -234,7 +237,7 @@ def test_scheduled_task_is_shown_run_and_gone(client, queue, receiver):
         client.get_task(name=name)
 
 
-def test_queue_is_paused_resumed_updated_purged_and_deleted(client, queue, receiver):
+def test_queue_is_paused_resumed_updated_purged_and_deleted(client: Any, queue: Any, receiver: Any) -> None:
     """The whole life of a queue."""
     path = f"/{uuid.uuid4().hex}"
     paused = client.pause_queue(name=queue.name)
@@ -257,7 +260,7 @@ def test_queue_is_paused_resumed_updated_purged_and_deleted(client, queue, recei
         client.get_queue(name=queue.name)
 
 
-def test_errors_arrive_as_the_clients_exceptions(client, queue, receiver):
+def test_errors_arrive_as_the_clients_exceptions(client: Any, queue: Any, receiver: Any) -> None:
     """REST raises the general class, gRPC a subclass of it: catch BadRequest, NotFound, Conflict."""
     with pytest.raises(exceptions.BadRequest, match="dispatchDeadline"):
         client.create_task(
@@ -271,7 +274,7 @@ def test_errors_arrive_as_the_clients_exceptions(client, queue, receiver):
         client.get_iam_policy(request={"resource": queue.name})
 
 
-def test_location_is_listed(client):
+def test_location_is_listed(client: Any) -> None:
     """The locations mixin answers too."""
     answer = client.list_locations(request={"name": "projects/demo"})
 
@@ -279,7 +282,7 @@ def test_location_is_listed(client):
 
 
 @pytest.fixture(scope="module")
-def gcloud(ports, tmp_path_factory):
+def gcloud(ports: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Give a function that runs the real gcloud against the emulator and returns its JSON."""
     binary = shutil.which("gcloud")
     if binary is None:
@@ -297,7 +300,7 @@ def gcloud(ports, tmp_path_factory):
     }
 
     # Without --location: gcloud learns the region from the emulator.
-    def run(*arguments, fails=False):
+    def run(*arguments: Any, fails: Any = False) -> Any:
         done = subprocess.run(
             [binary, "tasks", *arguments, "--format=json"],
             env=environment,
@@ -312,7 +315,7 @@ def gcloud(ports, tmp_path_factory):
     return run
 
 
-def test_gcloud_creates_describes_and_updates_a_queue(gcloud):
+def test_gcloud_creates_describes_and_updates_a_queue(gcloud: Any) -> None:
     """Flags of the real gcloud end up in the queue."""
     gcloud("queues", "create", "g1", "--max-dispatches-per-second=5", "--max-attempts=unlimited", "--min-backoff=2s")
     gcloud("queues", "update", "g1", "--max-concurrent-dispatches=7")
@@ -323,7 +326,7 @@ def test_gcloud_creates_describes_and_updates_a_queue(gcloud):
     assert (queue["retryConfig"]["maxAttempts"], queue["retryConfig"]["minBackoff"]) == (-1, "2s")
 
 
-def test_gcloud_creates_a_task_in_a_paused_queue_and_runs_it(gcloud, receiver):
+def test_gcloud_creates_a_task_in_a_paused_queue_and_runs_it(gcloud: Any, receiver: Any) -> None:
     """Create, list, run: the task arrives although its queue is paused."""
     gcloud("queues", "create", "g2")
     gcloud("queues", "pause", "g2")
@@ -344,6 +347,6 @@ def test_gcloud_creates_a_task_in_a_paused_queue_and_runs_it(gcloud, receiver):
     assert (headers["X-Mine"], body) == ("yes", b"hello")
 
 
-def test_gcloud_prints_the_emulators_error(gcloud):
+def test_gcloud_prints_the_emulators_error(gcloud: Any) -> None:
     """NOT_FOUND is understood."""
     assert "NOT_FOUND" in gcloud("queues", "describe", "none", fails=True)

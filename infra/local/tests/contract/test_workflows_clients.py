@@ -312,7 +312,7 @@ def test_beta_clients_see_the_same_workflows(
 
 def test_every_method_of_the_clients_is_registered(channel: grpc.Channel) -> None:
     """Whatever a method of Google's gRPC stubs is asked, the answer is not that nobody knows it."""
-    stubs = (
+    stubs: tuple[Any, ...] = (
         WorkflowsGrpcTransport(channel=channel),
         BetaWorkflowsTransport(channel=channel),
         ExecutionsGrpcTransport(channel=channel),

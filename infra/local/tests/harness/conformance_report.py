@@ -56,7 +56,7 @@ def report(cases: Iterable[CaseRecord]) -> str:
     counts = Counter((case.area, case.known_from) for case in cases)
     areas = sorted({area for area, _ in counts})
     width = max(map(len, [*areas, "total"]))
-    rows = [("area", *EVIDENCE, "all")]
+    rows: list[tuple[str, ...]] = [("area", *EVIDENCE, "all")]
     rows += [_row(area, [counts[area, evidence] for evidence in EVIDENCE]) for area in areas]
     rows.append(_row("total", [sum(counts[area, evidence] for area in areas) for evidence in EVIDENCE]))
     return "\n".join(f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells).rstrip() for name, *cells in rows)

@@ -62,9 +62,8 @@ def _subcommands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
 
 
 def _flag_row(command: str, action: argparse.Action) -> str:
-    name = (
-        ", ".join(f"`{option}`" for option in action.option_strings) or f"`{(action.metavar or action.dest).upper()}`"
-    )
+    placeholder = action.dest if action.metavar is None else str(action.metavar)
+    name = ", ".join(f"`{option}`" for option in action.option_strings) or f"`{placeholder.upper()}`"
     shows_default = action.default not in (None, False, [], argparse.SUPPRESS)
     default = f"`{action.default}`" if shows_default else "needed" if action.required else ""
     meaning = re.sub(r"\s*\(default: %\(default\)s\)", "", action.help or "").strip()

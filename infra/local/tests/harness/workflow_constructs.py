@@ -34,6 +34,8 @@ def constructs_of(source: str) -> set[str]:
         yaml.YAMLError: it is not YAML.
     """
     root = yaml.compose(source, Loader=yaml.CBaseLoader)
+    if root is None:
+        return set()
     reader = _Reader(_routine_names(root))
     reader.read(root)
     return reader.found

@@ -31,12 +31,12 @@ CONFIG = PlatformConfig(
 )
 
 
-def test_platform_config_survives_the_way_through_its_file():
+def test_platform_config_survives_the_way_through_its_file() -> None:
     """What one process writes the other reads."""
     assert PlatformConfig.from_json(CONFIG.to_json(), place="x") == CONFIG
 
 
-def test_unknown_key_is_refused_by_name():
+def test_unknown_key_is_refused_by_name() -> None:
     """A file of another version is not half understood."""
     text = json.dumps(json.loads(CONFIG.to_json()) | {"colour": "red"})
 

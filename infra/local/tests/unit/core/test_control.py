@@ -19,7 +19,7 @@ SLEEP = """
 """
 
 
-async def test_reset_of_workflows_brings_back_the_folder_alone(instruments) -> None:
+async def test_reset_of_workflows_brings_back_the_folder_alone(instruments: Any) -> None:
     """Workflows made by hand and all executions are gone, faults too; the folder's workflow is there and runs."""
     async with instruments() as cloud:
         server = cloud.platform.workflows
@@ -33,7 +33,7 @@ async def test_reset_of_workflows_brings_back_the_folder_alone(instruments) -> N
         assert (status, len(server.store.all_executions()), await cloud.fired("workflows")) == (200, 1, [])
 
 
-async def test_reset_of_tasks_brings_back_the_queues_of_the_file(instruments) -> None:
+async def test_reset_of_tasks_brings_back_the_queues_of_the_file(instruments: Any) -> None:
     """A queue made by hand is gone, its file's queue is empty, and a used task name is free again."""
     task = {"task": {"name": f"{LOCATION}/queues/q/tasks/t", "httpRequest": {"url": "http://127.0.0.1:9/"}}}
     async with instruments() as cloud:
@@ -49,7 +49,7 @@ async def test_reset_of_tasks_brings_back_the_queues_of_the_file(instruments) ->
     assert (listed["queues"][0]["state"], first, second) == ("RUNNING", 200, 200)
 
 
-async def test_advanced_time_wakes_a_sleeping_execution(instruments) -> None:
+async def test_advanced_time_wakes_a_sleeping_execution(instruments: Any) -> None:
     """An hour of sleep takes one request to the instrument panel of any server."""
     async with instruments() as cloud:
         server = cloud.platform.workflows
@@ -63,7 +63,7 @@ async def test_advanced_time_wakes_a_sleeping_execution(instruments) -> None:
         assert (before, server.store.execution(name).result) == (True, '"rested"')
 
 
-async def test_machine_time_cannot_be_advanced(instruments) -> None:
+async def test_machine_time_cannot_be_advanced(instruments: Any) -> None:
     """Without --manual-clock the order is refused, not ignored."""
     async with instruments(SystemClock()) as cloud:
         status, answer = await cloud.call("workflows", "POST", "/_local/time", {"advance_s": 1})
@@ -73,7 +73,7 @@ async def test_machine_time_cannot_be_advanced(instruments) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"advance_s": -1}, {"advance_s": True}, {"advance_s": 1, "x": 2}, []])
-async def test_time_order_that_cannot_be_understood_is_refused(instruments, body) -> None:
+async def test_time_order_that_cannot_be_understood_is_refused(instruments: Any, body: Any) -> None:
     """Time does not move by a typing error."""
     async with instruments() as cloud:
         before = cloud.clock.now()
@@ -82,7 +82,7 @@ async def test_time_order_that_cannot_be_understood_is_refused(instruments, body
         assert (status, cloud.clock.now()) == (400, before)
 
 
-async def test_unknown_instrument_is_not_found(instruments) -> None:
+async def test_unknown_instrument_is_not_found(instruments: Any) -> None:
     """Nothing below /_local/ falls through to the APIs."""
     async with instruments() as cloud:
         answers = [

@@ -106,15 +106,16 @@ def registered_rpcs(server: str) -> list[str]:
     """Return `/SERVICE/METHOD` of everything that a server registers; the APIs are not needed for that."""
     found = Registrations()
     faults = FaultPlan(ManualClock(), ["x"])
+    no_api: Any = None
     if server == "tasks":
-        add_cloud_tasks(found, None, faults)
+        add_cloud_tasks(found, no_api, faults)
     else:
-        add_services(found, None, None, {}, faults)
+        add_services(found, no_api, no_api, {}, faults)
     return found.paths
 
 
 @pytest.mark.parametrize("server", ["workflows", "tasks", "metadata"])
-async def test_every_rest_route_fails_on_order(instruments, server) -> None:
+async def test_every_rest_route_fails_on_order(instruments: Any, server: Any) -> None:
     """A teapot that no API knows comes from every route, and each order says that it fired."""
     async with instruments() as cloud:
         answers = {}
@@ -128,7 +129,7 @@ async def test_every_rest_route_fails_on_order(instruments, server) -> None:
 
 
 @pytest.mark.parametrize("server", ["workflows", "tasks"])
-async def test_every_rpc_fails_on_order(instruments, server) -> None:
+async def test_every_rpc_fails_on_order(instruments: Any, server: Any) -> None:
     """GRPC is asked through the same plan: every method of every service answers the status of the ordered code."""
     codes = {}
     async with instruments() as cloud:
@@ -144,7 +145,7 @@ async def test_every_rpc_fails_on_order(instruments, server) -> None:
     assert set(codes.values()) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
 
 
-async def test_request_table_holds_every_route_of_every_server(instruments) -> None:
+async def test_request_table_holds_every_route_of_every_server(instruments: Any) -> None:
     """The servers say which routes they have; this file must have a request for each."""
     async with instruments() as cloud:
         listed = {server: (await cloud.call(server, "GET", "/_local/routes"))[1]["routes"] for server in REQUESTS}
@@ -157,7 +158,7 @@ async def test_request_table_holds_every_route_of_every_server(instruments) -> N
 
 
 @pytest.mark.parametrize(("server", "table"), [("tasks", TASKS_RPCS), ("workflows", WORKFLOWS_RPCS)])
-def test_every_rpc_has_the_route_of_its_rest_method(server, table) -> None:
+def test_every_rpc_has_the_route_of_its_rest_method(server: Any, table: Any) -> None:
     """One order reaches both transports, since their ids are the same."""
     names = {path.rpartition("/")[2] for path in registered_rpcs(server)}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import grpc
@@ -32,19 +34,19 @@ WAIT_FOR_CALLBACK = """
 """
 
 
-async def executions(cloud) -> int:
+async def executions(cloud: Any) -> int:
     """Return how many executions there are."""
     return len(cloud.platform.workflows.store.all_executions())
 
 
-def callbacks_of(server, execution: str) -> list[dict[str, str]]:
+def callbacks_of(server: Any, execution: str) -> list[dict[str, str]]:
     """Return the open callbacks of an execution on which it waits."""
     found = server.executions.list_callbacks(execution, ListQuery(0, "", "", "")).get("callbacks", [])
     return [callback for callback in found if callback.get("waiters")]
 
 
 @pytest.mark.parametrize(("fault", "effects"), [("drop-response", 1), ("lose", 0)])
-async def test_lost_connection_tells_the_client_nothing(instruments, fault, effects) -> None:
+async def test_lost_connection_tells_the_client_nothing(instruments: Any, fault: str, effects: Any) -> None:
     """The client sees the same; whether the execution exists is the difference."""
     async with instruments() as cloud:
         await cloud.order("workflows", route="executions.create", fault=fault)
@@ -54,7 +56,7 @@ async def test_lost_connection_tells_the_client_nothing(instruments, fault, effe
         assert (await executions(cloud), await cloud.fired("workflows")) == (effects, [1])
 
 
-async def test_request_delivered_twice_takes_effect_twice(instruments) -> None:
+async def test_request_delivered_twice_takes_effect_twice(instruments: Any) -> None:
     """One answer, two executions."""
     async with instruments() as cloud:
         await cloud.order("workflows", route="executions.create", fault="deliver-twice")
@@ -63,7 +65,7 @@ async def test_request_delivered_twice_takes_effect_twice(instruments) -> None:
         assert (status, await executions(cloud)) == (200, 2)
 
 
-async def test_delay_passes_on_the_servers_clock(instruments) -> None:
+async def test_delay_passes_on_the_servers_clock(instruments: Any) -> None:
     """The request is held until the clock was advanced, then answered as ever."""
     async with instruments() as cloud:
         await cloud.order("workflows", route="executions.create", fault="delay", delay_s=30)
@@ -75,7 +77,7 @@ async def test_delay_passes_on_the_servers_clock(instruments) -> None:
         assert (before, (await request)[0]) == (0, 200)
 
 
-async def test_faults_of_several_kinds_happen_to_one_request(instruments) -> None:
+async def test_faults_of_several_kinds_happen_to_one_request(instruments: Any) -> None:
     """Delivered twice, and the answer is lost."""
     async with instruments() as cloud:
         await cloud.order("workflows", route="executions.create", fault="deliver-twice")
@@ -86,7 +88,7 @@ async def test_faults_of_several_kinds_happen_to_one_request(instruments) -> Non
         assert (await executions(cloud), await cloud.fired("workflows")) == (2, [1, 1])
 
 
-async def test_fault_fires_as_often_as_ordered(instruments) -> None:
+async def test_fault_fires_as_often_as_ordered(instruments: Any) -> None:
     """The third request is answered again, and the account is exact."""
     async with instruments() as cloud:
         await cloud.order("workflows", route="executions.list", fault="fail", code=502, count=2)
@@ -97,7 +99,7 @@ async def test_fault_fires_as_often_as_ordered(instruments) -> None:
     assert plan["faults"] == [{"route": "executions.list", "fault": "fail", "code": 502, "left": 0, "fired": 2}]
 
 
-async def test_fault_of_another_workflow_does_not_fire(instruments) -> None:
+async def test_fault_of_another_workflow_does_not_fire(instruments: Any) -> None:
     """An order narrowed to a workflow leaves the others alone, also one whose name begins alike."""
     async with instruments() as cloud:
         await cloud.order("workflows", route="executions.*", fault="fail", workflow="ech")
@@ -106,7 +108,7 @@ async def test_fault_of_another_workflow_does_not_fire(instruments) -> None:
         assert (status, await cloud.fired("workflows")) == (200, [0])
 
 
-async def test_grpc_answer_is_dropped_after_the_effect(instruments) -> None:
+async def test_grpc_answer_is_dropped_after_the_effect(instruments: Any) -> None:
     """Google's client sees an unavailable server, and the execution exists."""
     async with instruments() as cloud:
         await cloud.order("workflows", route="executions.create", fault="drop-response", transport="grpc")
@@ -122,7 +124,7 @@ async def test_grpc_answer_is_dropped_after_the_effect(instruments) -> None:
         assert (error.value.code(), await executions(cloud)) == (grpc.StatusCode.UNAVAILABLE, 1)
 
 
-async def test_callback_delivered_twice_is_heard_twice(instruments, tmp_path) -> None:
+async def test_callback_delivered_twice_is_heard_twice(instruments: Any, tmp_path: Path) -> None:
     """A workflow that waits for two callbacks gets both from one request."""
     (tmp_path / "workflows").mkdir()
     (tmp_path / "workflows" / "two.yaml").write_text(WAIT_FOR_CALLBACK)
@@ -137,7 +139,7 @@ async def test_callback_delivered_twice_is_heard_twice(instruments, tmp_path) ->
         assert server.store.execution(name).result == '"both"'
 
 
-async def test_metadata_token_fails_without_the_flavor_of_an_api(instruments) -> None:
+async def test_metadata_token_fails_without_the_flavor_of_an_api(instruments: Any) -> None:
     """A failing metadata server answers plain text, as the real one does."""
     async with instruments() as cloud:
         await cloud.order("metadata", route="metadata.token", fault="fail", code=500)

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -275,7 +276,7 @@ async def test_reset_forgets_calls_pauses_and_faults() -> None:
     assert (job["state"], "lastAttemptTime" in job, "status" in job) == ("ENABLED", False, False)
 
 
-def test_cron_follows_its_time_zone():
+def test_cron_follows_its_time_zone() -> None:
     """09:00 in Berlin is 08:00 UTC in winter."""
     schedule = dataclasses.replace(SWEEP, cron="0 9 * * *", time_zone="Europe/Berlin")
 
@@ -287,7 +288,7 @@ def test_cron_follows_its_time_zone():
     [({"service": "mine"}, "no service 'mine'"), ({"service_account": "me"}, "no account 'me'")],
     ids=["service", "account"],
 )
-def test_schedule_for_something_unknown_is_refused(change, fault):
+def test_schedule_for_something_unknown_is_refused(change: Any, fault: str) -> None:
     """A job must have somewhere to go and someone to be."""
     with pytest.raises(ConfigError, match=f"schedule 'sweep': {fault}"):
         Scheduler(
@@ -314,7 +315,7 @@ def test_schedule_for_something_unknown_is_refused(change, fault):
     ],
     ids=["cron", "zone", "path", "method", "deadline", "twice", "unknown"],
 )
-def test_fault_in_the_file_is_named_with_its_place(tmp_path, old, new, fault):
+def test_fault_in_the_file_is_named_with_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
     """A file that is right but for one place."""
     (tmp_path / "schedules.yaml").write_text(SCHEDULES.replace(old, new))
 
@@ -322,7 +323,7 @@ def test_fault_in_the_file_is_named_with_its_place(tmp_path, old, new, fault):
         load_schedules(tmp_path / "schedules.yaml")
 
 
-def test_schedules_of_a_file_are_read_in_order(tmp_path):
+def test_schedules_of_a_file_are_read_in_order(tmp_path: Path) -> None:
     """Every one of them, with its service and its times."""
     (tmp_path / "schedules.yaml").write_text(SCHEDULES)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from localcloud.core.config_fields import ConfigError
@@ -11,11 +14,11 @@ from localcloud.stack.runner import StackRunner
 
 
 @pytest.fixture
-def config(tmp_path, write_stack):
+def config(tmp_path: Path, write_stack: Any) -> Any:
     return load_stack_config(write_stack(tmp_path))
 
 
-def test_service_gets_the_command_of_its_image(config):
+def test_service_gets_the_command_of_its_image(config: Any) -> None:
     """The command, the folder and the port of a service come from its Dockerfile and its name."""
     web = config.processes[0]
 
@@ -51,13 +54,15 @@ def test_service_gets_the_command_of_its_image(config):
         "yaml",
     ],
 )
-def test_fault_in_the_stack_file_is_named_with_its_place(tmp_path, write_stack, stack_text, old, new, fault):
+def test_fault_in_the_stack_file_is_named_with_its_place(
+    tmp_path: Path, write_stack: Any, stack_text: Any, old: str, new: str, fault: str
+) -> None:
     """Every error says where and what."""
     with pytest.raises(ConfigError, match=fault):
         load_stack_config(write_stack(tmp_path, stack_text.replace(old, new)))
 
 
-def test_unknown_placeholder_is_found_before_anything_starts(tmp_path, write_stack, stack_text):
+def test_unknown_placeholder_is_found_before_anything_starts(tmp_path: Path, write_stack: Any, stack_text: Any) -> None:
     """The whole file is filled when the stack is made."""
     config = load_stack_config(write_stack(tmp_path, stack_text.replace("${database.orders}", "${database.order}")))
 
@@ -65,7 +70,7 @@ def test_unknown_placeholder_is_found_before_anything_starts(tmp_path, write_sta
         StackRunner(config, state_dir=tmp_path / "state", environment={})
 
 
-def test_port_comes_from_the_caller_then_the_variable_then_the_default(config):
+def test_port_comes_from_the_caller_then_the_variable_then_the_default(config: Any) -> None:
     """Three sources in this order."""
     ports = resolve_ports(config, environment={"WEB_PORT": "9000", "ECHO_PORT": "9001"}, given={"web": 9100})
 
@@ -81,20 +86,20 @@ def test_port_comes_from_the_caller_then_the_variable_then_the_default(config):
     ],
     ids=["text", "twice", "metadata-run"],
 )
-def test_impossible_ports_are_refused(config, environment, fault):
+def test_impossible_ports_are_refused(config: Any, environment: Any, fault: str) -> None:
     """A port must be a number and belong to one owner."""
     with pytest.raises(ConfigError, match=fault):
         resolve_ports(config, environment=environment)
 
 
-def test_every_account_has_a_metadata_port(config):
+def test_every_account_has_a_metadata_port(config: Any) -> None:
     """Accounts count up from the base port, in file order."""
     ports = resolve_ports(config, environment={})
 
     assert metadata_ports(config, ports) == {"web": 18090, "workflow": 18091}
 
 
-def test_free_ports_cover_the_whole_stack_without_overlap(config):
+def test_free_ports_cover_the_whole_stack_without_overlap(config: Any) -> None:
     """What `free_ports` gives is accepted."""
     given = free_ports(config)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from localcloud.core.config_fields import ConfigError
@@ -22,7 +24,7 @@ VALUES = {"port.web": "8080", "port.db": "5433", "project": "demo"}
     ],
     ids=["one", "two", "variable", "set-but-empty", "default", "escaped"],
 )
-def test_placeholders_are_replaced(text, expected):
+def test_placeholders_are_replaced(text: str, expected: Any) -> None:
     """Known names, the caller's environment with defaults, and the escape."""
     assert fill(text, VALUES, environment={"HERE": "yes", "EMPTY": ""}, place="x") == expected
 
@@ -35,7 +37,7 @@ def test_placeholders_are_replaced(text, expected):
     ],
     ids=["typo", "variable"],
 )
-def test_unknown_placeholder_is_an_error_that_names_the_known_ones(text, fault):
+def test_unknown_placeholder_is_an_error_that_names_the_known_ones(text: str, fault: str) -> None:
     """Nothing is left unreplaced."""
     with pytest.raises(ConfigError, match=fault):
         fill(text, VALUES, environment={}, place="a.yaml: b")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from localcloud.stack.reachable import reachable_copy, reachable_stand_in, remov
 
 
 @pytest.fixture(autouse=True)
-def public(tmp_path, monkeypatch):
+def public(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Give a temporary folder of the test's own."""
     folder = tmp_path / "public"
     folder.mkdir()
@@ -19,7 +21,7 @@ def public(tmp_path, monkeypatch):
     return folder
 
 
-def test_install_is_copied_once_with_its_libraries(tmp_path):
+def test_install_is_copied_once_with_its_libraries(tmp_path: Path) -> None:
     """The copy keeps the layout that the binaries' library path needs, open to all."""
     site = tmp_path / "site"
     (site / "wheel" / "bin").mkdir(parents=True)
@@ -35,7 +37,7 @@ def test_install_is_copied_once_with_its_libraries(tmp_path):
     assert reachable_copy(site / "wheel", with_neighbour="wheel.libs") == copy
 
 
-def test_stand_in_lasts_as_long_as_the_asked_folder(tmp_path):
+def test_stand_in_lasts_as_long_as_the_asked_folder(tmp_path: Path) -> None:
     """The same data after a restart; fresh data after the asked folder was deleted."""
     asked = tmp_path / "asked"
     first = reachable_stand_in(asked)
@@ -48,7 +50,7 @@ def test_stand_in_lasts_as_long_as_the_asked_folder(tmp_path):
     assert not first.exists()
 
 
-def test_stand_in_in_use_is_not_swept(tmp_path):
+def test_stand_in_in_use_is_not_swept(tmp_path: Path) -> None:
     """A server that still runs keeps its data."""
     first = reachable_stand_in(tmp_path / "asked")
     (first / "postmaster.pid").write_text(f"{os.getpid()}\n")
@@ -59,7 +61,7 @@ def test_stand_in_in_use_is_not_swept(tmp_path):
     assert first.exists()
 
 
-def test_removed_stand_in_is_gone(tmp_path, public):
+def test_removed_stand_in_is_gone(tmp_path: Path, public: Any) -> None:
     """Nothing is left in the temporary folder."""
     reachable_stand_in(tmp_path / "asked")
 

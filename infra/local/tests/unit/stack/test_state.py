@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,22 +28,23 @@ ended.wait()
 
 
 @pytest.fixture
-def owner(tmp_path):
+def owner(tmp_path: Path) -> Iterator[Any]:
     """Give a process that owns the state folder until it gets SIGTERM."""
     command = [sys.executable, "-c", OWNER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield process
         process.kill()
 
 
-def test_owned_folder_cannot_be_taken(owner, tmp_path):
+def test_owned_folder_cannot_be_taken(owner: Any, tmp_path: Path) -> None:
     """Two stacks cannot write to the same folder."""
     with pytest.raises(ConfigError, match="another stack runs"):
         StateFolder(tmp_path).take()
 
 
-def test_down_ends_the_owner_in_good_order(owner, tmp_path):
+def test_down_ends_the_owner_in_good_order(owner: Any, tmp_path: Path) -> None:
     """`localcloud down` sends SIGTERM and waits until the folder is free; a second one finds nothing."""
     command = [sys.executable, "-m", "localcloud", "down", "--config", "unused", "--state", str(tmp_path)]
 
@@ -50,7 +54,7 @@ def test_down_ends_the_owner_in_good_order(owner, tmp_path):
     assert owner.wait(timeout=5) == 0
 
 
-def test_folder_of_a_killed_owner_is_free(owner, tmp_path):
+def test_folder_of_a_killed_owner_is_free(owner: Any, tmp_path: Path) -> None:
     """The lock ends with its process, however that ends."""
     owner.kill()
     owner.wait()
@@ -60,7 +64,7 @@ def test_folder_of_a_killed_owner_is_free(owner, tmp_path):
     state.release()
 
 
-def test_secrets_are_made_once_and_readable_only_by_their_owner(tmp_path):
+def test_secrets_are_made_once_and_readable_only_by_their_owner(tmp_path: Path) -> None:
     """A restarted stack keeps its secrets, each has 32 random bytes, and no other user can read them."""
     first = StateFolder(tmp_path).secrets(["webhook", "download"])
     again = StateFolder(tmp_path).secrets(["webhook", "download"])

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud import storage  # type: ignore[attr-defined]
 
 from localcloud.stack.free_ports import _blocks
 from localcloud.stack.storage import Storage
 
 
 @pytest.fixture
-def client_of():
+def client_of() -> Iterator[Any]:
     clients = []
 
-    def make(server):
+    def make(server: Any) -> Any:
         client = storage.Client(
             project="demo", credentials=AnonymousCredentials(), client_options={"api_endpoint": server.base_url}
         )
@@ -26,7 +30,7 @@ def client_of():
         client._http.close()
 
 
-def test_bucket_and_object_survive_a_restart(tmp_path, client_of):
+def test_bucket_and_object_survive_a_restart(tmp_path: Path, client_of: Any) -> None:
     """Google's client writes, the emulator stops and starts, the client reads."""
     server = Storage(tmp_path / "storage", next(_blocks(1)))
     server.start()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import aiohttp
 import pytest
 
 
-def test_failed_create_does_nothing_and_is_counted(lab):
+def test_failed_create_does_nothing_and_is_counted(lab: Any) -> None:
     """The next create answers 503, the one after works, and the plan says that it happened."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.local("POST", "faults", {"fault": "fail", "route": "tasks.create", "queue": "q"})
             codes = [(await cloud.create())[0] for _ in range(2)]
@@ -26,10 +27,10 @@ def test_failed_create_does_nothing_and_is_counted(lab):
     }
 
 
-def test_dropped_create_answer_leaves_the_task_behind(lab):
+def test_dropped_create_answer_leaves_the_task_behind(lab: Any) -> None:
     """The repeated create meets the first one's task."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.local("POST", "faults", {"fault": "drop-response", "route": "tasks.create", "queue": "q"})
             named = {"name": f"{cloud.queue}/tasks/t"}
@@ -41,10 +42,10 @@ def test_dropped_create_answer_leaves_the_task_behind(lab):
 
 
 @pytest.mark.parametrize("fault", ["deliver-twice", "drop-response"])
-def test_delivery_is_repeated(lab, fault):
+def test_delivery_is_repeated(lab: Any, fault: dict[str, Any]) -> None:
     """The handler sees the task twice although it accepted it; then the task is gone."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.local("POST", "faults", {"fault": fault, "queue": "q", "count": 1})
             await cloud.create()
@@ -57,10 +58,10 @@ def test_delivery_is_repeated(lab, fault):
 
 
 @pytest.mark.parametrize("fault", [{"fault": "lose"}, {"fault": "fail", "code": 500}], ids=["lost", "failed"])
-def test_delivery_that_never_arrives_is_repeated(lab, fault):
+def test_delivery_that_never_arrives_is_repeated(lab: Any, fault: dict[str, Any]) -> None:
     """The handler sees only the second attempt, which says that it is one."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.local("POST", "faults", {"queue": "q", **fault})
             await cloud.create()
@@ -72,10 +73,10 @@ def test_delivery_that_never_arrives_is_repeated(lab, fault):
     assert asyncio.run(scenario()) == ["1"]
 
 
-def test_faults_of_another_queue_do_not_fire(lab):
+def test_faults_of_another_queue_do_not_fire(lab: Any) -> None:
     """An order is for one queue, until it is withdrawn."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.local("POST", "faults", {"fault": "fail", "route": "tasks.create", "queue": "other"})
             created = (await cloud.create())[0]
@@ -100,10 +101,10 @@ def test_faults_of_another_queue_do_not_fire(lab):
     ],
     ids=["empty", "unknown", "zero", "route", "no delay", "needless code", "transport", "no route", "list", "field"],
 )
-def test_order_that_cannot_be_understood_is_refused(lab, body):
+def test_order_that_cannot_be_understood_is_refused(lab: Any, body: Any) -> None:
     """A typing error must not look like a fault that never fires."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             return (await cloud.local("POST", "faults", body))[0]
 

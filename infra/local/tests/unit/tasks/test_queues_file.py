@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from localcloud.core.config_fields import ConfigError
@@ -9,12 +12,12 @@ from localcloud.tasks.model import Queue, RateLimits, RetryConfig
 from localcloud.tasks.queues_file import load_queues
 
 
-def _load(tmp_path, text):
+def _load(tmp_path: Path, text: str) -> Any:
     (tmp_path / "queues.yaml").write_text(text)
     return load_queues(tmp_path / "queues.yaml", project="demo", location="us-central1")
 
 
-def test_queue_takes_its_limits_from_the_file(tmp_path):
+def test_queue_takes_its_limits_from_the_file(tmp_path: Path) -> None:
     """Terraform's names become the queue's fields; what is missing is Google's default."""
     text = """
 queues:
@@ -44,7 +47,7 @@ queues:
     ],
     ids=["name", "no-name", "twice", "rate", "unknown", "duration", "list"],
 )
-def test_fault_in_the_file_is_named_with_its_place(tmp_path, text, fault):
+def test_fault_in_the_file_is_named_with_its_place(tmp_path: Path, text: str, fault: str) -> None:
     """A wrong queue stops the start with file, index and reason."""
     with pytest.raises(ConfigError, match=fault):
         _load(tmp_path, text)

@@ -9,7 +9,7 @@ import jwt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from localcloud.core.clock import ManualClock, SystemClock
 from localcloud.identity.engine.issuer import AccountTokens, TokenIssuer, unique_id
@@ -68,7 +68,9 @@ def test_identity_token_verifies_against_the_certificate(issuer: TokenIssuer) ->
     signed, _, signature = issuer.mint_id_token(EMAIL, "a").rpartition(".")
     raw = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
 
-    certificate(issuer).public_key().verify(raw, signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    key = certificate(issuer).public_key()
+    assert isinstance(key, rsa.RSAPublicKey)
+    key.verify(raw, signed.encode(), padding.PKCS1v15(), hashes.SHA256())
 
 
 def test_certificate_is_valid_at_the_clocks_time(issuer: TokenIssuer) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from typing import Any
 
 import pytest
 
 LOCATION = "projects/demo/locations/us-central1"
 
 
-def _create(lab, task=None, **request):
-    async def scenario():
+def _create(lab: Any, task: Any = None, **request: Any) -> Any:
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.call("POST", f"{cloud.queue}:pause", {})
             return await cloud.create(task, **request)
@@ -19,10 +20,10 @@ def _create(lab, task=None, **request):
     return asyncio.run(scenario())
 
 
-def _calls(lab, *calls, **options):
+def _calls(lab: Any, *calls: Any, **options: Any) -> Any:
     """Make calls one after another and return the answers."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab(**options) as cloud:
             await cloud.call("POST", f"{cloud.queue}:pause", {})
             return [await cloud.call(*call) for call in calls]
@@ -54,14 +55,14 @@ def _calls(lab, *calls, **options):
         pytest.param({}, {"oidcToken": {"serviceAccountEmail": ""}}, id="no-account"),
     ],
 )
-def test_task_beyond_a_limit_is_refused(lab, task, request_fields):
+def test_task_beyond_a_limit_is_refused(lab: Any, task: Any, request_fields: Any) -> None:
     """Every documented limit answers INVALID_ARGUMENT."""
     status, body = _create(lab, task, **request_fields)
 
     assert (status, body["error"]["status"]) == (400, "INVALID_ARGUMENT")
 
 
-def test_created_task_shows_its_defaults_without_its_body(lab):
+def test_created_task_shows_its_defaults_without_its_body(lab: Any) -> None:
     """BASIC is the default view; method, deadline and times are filled in."""
     status, task = _create(lab, {"name": f"{LOCATION}/queues/q/tasks/t"}, url="https://h/x", body="YQ==")
 
@@ -76,7 +77,7 @@ def test_created_task_shows_its_defaults_without_its_body(lab):
     }
 
 
-def test_task_without_name_gets_one(lab):
+def test_task_without_name_gets_one(lab: Any) -> None:
     """Generated ids differ."""
     _, first = _create(lab)
     _, second = _create(lab)
@@ -84,10 +85,10 @@ def test_task_without_name_gets_one(lab):
     assert first["name"] != second["name"]
 
 
-def test_name_stays_taken_for_a_day_after_the_task_is_done(lab):
+def test_name_stays_taken_for_a_day_after_the_task_is_done(lab: Any) -> None:
     """Conflict while the task lives, after it was deleted and until 24 hours are over."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.call("POST", f"{cloud.queue}:pause", {})
             named = {"name": f"{cloud.queue}/tasks/t"}
@@ -101,10 +102,10 @@ def test_name_stays_taken_for_a_day_after_the_task_is_done(lab):
     assert asyncio.run(scenario()) == [200, 409, 409, 200]
 
 
-def test_full_view_includes_the_body(lab):
+def test_full_view_includes_the_body(lab: Any) -> None:
     """A view works by name and by number, in create, get and list."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.call("POST", f"{cloud.queue}:pause", {})
             await cloud.create({"name": f"{cloud.queue}/tasks/t"}, body="YQ==")
@@ -117,7 +118,7 @@ def test_full_view_includes_the_body(lab):
     assert asyncio.run(scenario()) == [None, "YQ==", "YQ=="]
 
 
-def test_missing_queue_and_missing_task_are_not_found(lab):
+def test_missing_queue_and_missing_task_are_not_found(lab: Any) -> None:
     """What does not exist answers NOT_FOUND with Google's error body."""
     answers = _calls(
         lab,
@@ -132,14 +133,14 @@ def test_missing_queue_and_missing_task_are_not_found(lab):
     assert [(status, body["error"]["status"]) for status, body in answers] == [(404, "NOT_FOUND")] * 6
 
 
-def test_queue_that_exists_is_not_created_again(lab):
+def test_queue_that_exists_is_not_created_again(lab: Any) -> None:
     """Creating a queue twice is ALREADY_EXISTS."""
     [(status, body)] = _calls(lab, ("POST", f"{LOCATION}/queues", {"name": f"{LOCATION}/queues/q"}))
 
     assert (status, body["error"]["status"]) == (409, "ALREADY_EXISTS")
 
 
-def test_new_queue_has_the_documented_defaults(lab):
+def test_new_queue_has_the_documented_defaults(lab: Any) -> None:
     """Zero and missing fields are defaults."""
     [(status, queue)] = _calls(
         lab, ("POST", f"{LOCATION}/queues", {"name": f"{LOCATION}/queues/new", "retryConfig": {"maxAttempts": 0}})
@@ -154,7 +155,7 @@ def test_new_queue_has_the_documented_defaults(lab):
     }
 
 
-def test_patch_changes_only_what_the_mask_names(lab):
+def test_patch_changes_only_what_the_mask_names(lab: Any) -> None:
     """Other fields of the body are ignored; names in the mask may be camelCase or snake_case."""
     body = {
         "rateLimits": {"maxConcurrentDispatches": 7, "maxDispatchesPerSecond": 9},
@@ -173,7 +174,7 @@ def test_patch_changes_only_what_the_mask_names(lab):
     assert queue["state"] == "PAUSED"
 
 
-def test_patch_of_a_missing_queue_creates_it(lab):
+def test_patch_of_a_missing_queue_creates_it(lab: Any) -> None:
     """UpdateQueue creates the queue when it does not exist."""
     [(status, queue)] = _calls(lab, ("PATCH", f"{LOCATION}/queues/new", {"rateLimits": {"maxDispatchesPerSecond": 2}}))
 
@@ -191,7 +192,7 @@ def test_patch_of_a_missing_queue_creates_it(lab):
     ],
     ids=["rate", "concurrency", "backoff-order", "duration-format", "doublings"],
 )
-def test_queue_beyond_a_limit_is_refused(lab, body):
+def test_queue_beyond_a_limit_is_refused(lab: Any, body: Any) -> None:
     """Maxima of rates and the shape of retries are enforced."""
     [(status, answer)] = _calls(lab, ("PATCH", f"{LOCATION}/queues/q", body))
 
@@ -217,17 +218,17 @@ def test_queue_beyond_a_limit_is_refused(lab, body):
     ],
     ids=lambda call: f"{call[0]} {call[1].rpartition('/')[2]} {list(call[2]) if len(call) > 2 else ''}",
 )
-def test_what_is_not_emulated_is_refused_by_name(lab, call):
+def test_what_is_not_emulated_is_refused_by_name(lab: Any, call: Any) -> None:
     """Nothing is accepted and ignored: 501 UNIMPLEMENTED."""
     [(status, body)] = _calls(lab, call)
 
     assert (status, body["error"]["status"]) == (501, "UNIMPLEMENTED")
 
 
-def test_purge_deletes_tasks_and_sets_the_purge_time(lab):
+def test_purge_deletes_tasks_and_sets_the_purge_time(lab: Any) -> None:
     """A purged queue is empty and says when."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.call("POST", f"{cloud.queue}:pause", {})
             await cloud.create()
@@ -238,17 +239,17 @@ def test_purge_deletes_tasks_and_sets_the_purge_time(lab):
 
 
 @pytest.mark.parametrize("size", ["many", "--1", "%C2%B2", "9" * 5000], ids=["word", "signs", "superscript", "digits"])
-def test_page_size_that_is_no_number_is_refused(lab, size):
+def test_page_size_that_is_no_number_is_refused(lab: Any, size: int) -> None:
     """Whatever Python's `int` makes of it, the answer is INVALID_ARGUMENT."""
     [(status, body)] = _calls(lab, ("GET", f"{LOCATION}/queues?pageSize={size}"))
 
     assert (status, body["error"]["status"]) == (400, "INVALID_ARGUMENT")
 
 
-def test_list_pages_cover_every_task_once(lab):
+def test_list_pages_cover_every_task_once(lab: Any) -> None:
     """Following nextPageToken visits all tasks."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.call("POST", f"{cloud.queue}:pause", {})
             for number in range(5):
@@ -264,7 +265,7 @@ def test_list_pages_cover_every_task_once(lab):
     assert asyncio.run(scenario()) == [["t0", "t1"], ["t2", "t3"], ["t4"]]
 
 
-def test_deleted_queue_takes_its_tasks_along_and_can_be_made_again(lab):
+def test_deleted_queue_takes_its_tasks_along_and_can_be_made_again(lab: Any) -> None:
     """Locally a queue's name is free at once, but the names of its tasks stay taken."""
     name = f"{LOCATION}/queues/q"
     task = {"task": {"name": f"{name}/tasks/t", "httpRequest": {"url": "http://127.0.0.1:1/"}}}
@@ -280,7 +281,7 @@ def test_deleted_queue_takes_its_tasks_along_and_can_be_made_again(lab):
     assert [status for status, _ in answers] == [200, 200, 404, 200, 409]
 
 
-def test_deleted_queue_name_is_blocked_when_asked_for(lab):
+def test_deleted_queue_name_is_blocked_when_asked_for(lab: Any) -> None:
     """With a queue tombstone the name cannot be reused, as in production."""
     name = f"{LOCATION}/queues/q"
     answers = _calls(lab, ("DELETE", name), ("POST", f"{LOCATION}/queues", {"name": name}), queue_tombstone_s=60)
@@ -288,7 +289,7 @@ def test_deleted_queue_name_is_blocked_when_asked_for(lab):
     assert [status for status, _ in answers] == [200, 400]
 
 
-def test_locations_list_names_the_one_region(lab):
+def test_locations_list_names_the_one_region(lab: Any) -> None:
     """`gcloud tasks locations list` works."""
     [(_, answer)] = _calls(lab, ("GET", "projects/demo/locations"))
 

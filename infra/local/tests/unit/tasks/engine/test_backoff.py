@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,14 +12,14 @@ from localcloud.tasks.engine.backoff import is_exhausted, retry_delay_s, throttl
 from localcloud.tasks.model import RetryConfig
 
 
-def test_backoff_is_the_documented_example():
+def test_backoff_is_the_documented_example() -> None:
     """10 s, 300 s and 3 doublings give the delays Google's documentation lists."""
     config = RetryConfig(min_backoff_s=10, max_backoff_s=300, max_doublings=3)
 
     assert [retry_delay_s(n, config) for n in range(1, 9)] == [10, 20, 40, 80, 160, 240, 300, 300]
 
 
-def test_backoff_refuses_zero_failures():
+def test_backoff_refuses_zero_failures() -> None:
     """A delay exists only after a failure."""
     with pytest.raises(ValueError, match="at least 1"):
         retry_delay_s(0, RetryConfig())
@@ -29,7 +31,7 @@ def test_backoff_refuses_zero_failures():
     st.floats(0, 10_000),
     st.integers(1, 1000),
 )
-def test_backoff_grows_and_stays_within_its_bounds(failures, minimum, extra, doublings):
+def test_backoff_grows_and_stays_within_its_bounds(failures: int, minimum: float, extra: Any, doublings: int) -> None:
     """No delay is shorter than the one before, below the minimum or above the maximum."""
     config = RetryConfig(min_backoff_s=minimum, max_backoff_s=minimum + extra, max_doublings=doublings)
 
@@ -50,7 +52,9 @@ def test_backoff_grows_and_stays_within_its_bounds(failures, minimum, extra, dou
         pytest.param(1, 60, -1, 60, True, id="unlimited-attempts-bounded-by-duration"),
     ],
 )
-def test_task_is_given_up_only_when_both_bounds_are_reached(attempts, elapsed_s, max_attempts, duration_s, expected):
+def test_task_is_given_up_only_when_both_bounds_are_reached(
+    attempts: int, elapsed_s: float, max_attempts: int, duration_s: float, expected: Any
+) -> None:
     """max_attempts and max_retry_duration must both be satisfied."""
     config = RetryConfig(max_attempts=max_attempts, max_retry_duration_s=duration_s)
 
@@ -60,6 +64,6 @@ def test_task_is_given_up_only_when_both_bounds_are_reached(attempts, elapsed_s,
 @pytest.mark.parametrize(
     ("retry_after_s", "expected"), [(None, 20.0), (3.0, 10.0), (60.0, 60.0)], ids=["none", "shorter", "longer"]
 )
-def test_throttled_delay_is_at_least_retry_after(retry_after_s, expected):
+def test_throttled_delay_is_at_least_retry_after(retry_after_s: float, expected: Any) -> None:
     """Retry-After never shortens a delay; without it the delay doubles."""
     assert throttled_delay_s(10.0, retry_after_s) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -12,10 +13,10 @@ from localcloud.tasks.model import RetryConfig
 RETRY = RetryConfig(max_attempts=3, min_backoff_s=10, max_backoff_s=300, max_doublings=3)
 
 
-def test_task_is_delivered_with_the_documented_headers(lab):
+def test_task_is_delivered_with_the_documented_headers(lab: Any) -> None:
     """Method, body and user headers arrive with the X-CloudTasks headers; service headers cannot be forged."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.create(
                 {"name": f"{cloud.queue}/tasks/t1"},
@@ -43,10 +44,10 @@ def test_task_is_delivered_with_the_documented_headers(lab):
     assert "Content-Type" not in headers
 
 
-def test_delivered_task_is_gone(lab):
+def test_delivered_task_is_gone(lab: Any) -> None:
     """A 2xx answer deletes the task."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             cloud.target.script = [web.Response(status=204)]
             await cloud.create()
@@ -56,10 +57,10 @@ def test_delivered_task_is_gone(lab):
     assert asyncio.run(scenario()) == []
 
 
-def test_failed_task_is_retried_with_backoff_until_attempts_are_used(lab):
+def test_failed_task_is_retried_with_backoff_until_attempts_are_used(lab: Any) -> None:
     """Three attempts at 0, 10 and 30 seconds, then the task is deleted."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab(retry=RETRY) as cloud:
             cloud.target.script = [web.Response(status=500), web.Response(status=404), web.Response(status=500)]
             await cloud.create({"name": f"{cloud.queue}/tasks/t1"})
@@ -86,10 +87,10 @@ def test_failed_task_is_retried_with_backoff_until_attempts_are_used(lab):
     ]
 
 
-def test_task_retry_config_overrides_that_of_its_queue(lab):
+def test_task_retry_config_overrides_that_of_its_queue(lab: Any) -> None:
     """A task may bring its own retry config."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab(retry=RETRY) as cloud:
             cloud.target.script = [web.Response(status=500)]
             await cloud.create({"retryConfig": {"maxAttempts": 1}})
@@ -99,10 +100,10 @@ def test_task_retry_config_overrides_that_of_its_queue(lab):
     assert asyncio.run(scenario()) == []
 
 
-def test_unreachable_target_is_a_failed_attempt_without_response(lab):
+def test_unreachable_target_is_a_failed_attempt_without_response(lab: Any) -> None:
     """A refused connection counts as a dispatch and not as a response."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab(retry=RETRY) as cloud:
             await cloud.create({"name": f"{cloud.queue}/tasks/t1"}, url="http://127.0.0.1:1/")
             await cloud.until(lambda: cloud.server.store.task(f"{cloud.queue}/tasks/t1").dispatch_count == 1)
@@ -114,10 +115,10 @@ def test_unreachable_target_is_a_failed_attempt_without_response(lab):
     assert task["lastAttempt"]["responseStatus"]["code"] == 14
 
 
-def test_dispatch_deadline_cancels_the_request_and_counts_as_failure(lab):
+def test_dispatch_deadline_cancels_the_request_and_counts_as_failure(lab: Any) -> None:
     """An attempt that outlives its deadline is DEADLINE_EXCEEDED, frees its slot and is retried."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab(retry=RETRY, concurrent=1) as cloud:
             cloud.target.gate.clear()
             await cloud.create({"name": f"{cloud.queue}/tasks/t1", "dispatchDeadline": "15s"})
@@ -134,10 +135,10 @@ def test_dispatch_deadline_cancels_the_request_and_counts_as_failure(lab):
     assert task["lastAttempt"]["responseStatus"]["code"] == 4
 
 
-def test_scheduled_task_waits_for_its_time(lab):
+def test_scheduled_task_waits_for_its_time(lab: Any) -> None:
     """Nothing is sent before scheduleTime."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.create({"scheduleTime": "2023-11-14T22:14:20Z"})
             await cloud.clock.advance(59)
@@ -150,10 +151,10 @@ def test_scheduled_task_waits_for_its_time(lab):
 
 
 @pytest.mark.feature("24")
-def test_queue_rate_bounds_dispatches(lab):
+def test_queue_rate_bounds_dispatches(lab: Any) -> None:
     """With 5 per second and a bucket of 5, one second after ten creates exactly ten requests were made."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab(rate=5, burst=5) as cloud:
             for _ in range(12):
                 await cloud.create()
@@ -169,10 +170,10 @@ def test_queue_rate_bounds_dispatches(lab):
 
 
 @pytest.mark.feature("24")
-def test_queue_concurrency_bounds_requests_in_flight(lab):
+def test_queue_concurrency_bounds_requests_in_flight(lab: Any) -> None:
     """No more than max_concurrent_dispatches requests are open at once."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab(concurrent=3) as cloud:
             cloud.target.gate.clear()
             for _ in range(9):
@@ -188,10 +189,10 @@ def test_queue_concurrency_bounds_requests_in_flight(lab):
 @pytest.mark.parametrize(
     ("header", "wait_s"), [({}, 20), ({"Retry-After": "45"}, 45)], ids=["without", "with Retry-After"]
 )
-def test_throttling_answer_delays_the_task(lab, header, wait_s):
+def test_throttling_answer_delays_the_task(lab: Any, header: dict[str, str], wait_s: float) -> None:
     """A 503 waits twice the backoff, or as long as Retry-After asks."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab(retry=RETRY) as cloud:
             cloud.target.script = [web.Response(status=503, headers=header)]
             start = cloud.clock.now()
@@ -202,10 +203,10 @@ def test_throttling_answer_delays_the_task(lab, header, wait_s):
     assert asyncio.run(scenario()) == wait_s
 
 
-def test_paused_queue_keeps_its_tasks_until_it_is_resumed(lab):
+def test_paused_queue_keeps_its_tasks_until_it_is_resumed(lab: Any) -> None:
     """Pause stops dispatching and allows creates."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.call("POST", f"{cloud.queue}:pause", {})
             await cloud.create()
@@ -218,10 +219,10 @@ def test_paused_queue_keeps_its_tasks_until_it_is_resumed(lab):
     assert asyncio.run(scenario()) == (0, 1)
 
 
-def test_run_ignores_pause_and_schedule(lab):
+def test_run_ignores_pause_and_schedule(lab: Any) -> None:
     """RunTask dispatches a task of a paused queue long before its time."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             await cloud.call("POST", f"{cloud.queue}:pause", {})
             await cloud.create({"name": f"{cloud.queue}/tasks/t1", "scheduleTime": "2023-11-20T00:00:00Z"})
@@ -233,10 +234,10 @@ def test_run_ignores_pause_and_schedule(lab):
     assert asyncio.run(scenario()) == (200, 404)
 
 
-def test_failed_run_waits_the_retry_delay_from_the_call(lab):
+def test_failed_run_waits_the_retry_delay_from_the_call(lab: Any) -> None:
     """After a failed RunTask the schedule time is the call plus the retry delay."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab(retry=RETRY) as cloud:
             cloud.target.script = [web.Response(status=500)]
             start = cloud.clock.now()
@@ -248,10 +249,10 @@ def test_failed_run_waits_the_retry_delay_from_the_call(lab):
     assert asyncio.run(scenario()) == 10
 
 
-def test_deleted_task_in_flight_is_not_retried(lab):
+def test_deleted_task_in_flight_is_not_retried(lab: Any) -> None:
     """The failure of an attempt whose task was deleted is dropped."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             cloud.target.script = [web.Response(status=500)]
             cloud.target.gate.clear()
@@ -266,10 +267,10 @@ def test_deleted_task_in_flight_is_not_retried(lab):
     assert asyncio.run(scenario()) == (1, [])
 
 
-def test_oidc_token_is_minted_once_for_many_dispatches(lab):
+def test_oidc_token_is_minted_once_for_many_dispatches(lab: Any) -> None:
     """The audience defaults to the task's URL, and a fresh token is reused."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab() as cloud:
             for _ in range(3):
                 await cloud.create(oidcToken={"serviceAccountEmail": "t@demo"})
@@ -283,10 +284,10 @@ def test_oidc_token_is_minted_once_for_many_dispatches(lab):
     assert sent == {"Bearer token-1", "Bearer token-2"}
 
 
-def test_url_rewrite_reaches_a_local_server_and_keeps_the_audience(lab):
+def test_url_rewrite_reaches_a_local_server_and_keeps_the_audience(lab: Any) -> None:
     """A task for a production address goes to its local stand-in; the token is still for the production address."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab(stand_in_for="https://svc.run.app") as cloud:
             await cloud.create(url="https://svc.run.app/x", oidcToken={"serviceAccountEmail": "t@demo"})
             await cloud.attempts(1)
@@ -295,10 +296,10 @@ def test_url_rewrite_reaches_a_local_server_and_keeps_the_audience(lab):
     assert asyncio.run(scenario()) == ([("t@demo", "https://svc.run.app/x")], "/x")
 
 
-def test_redirect_to_google_fails_the_attempt(lab):
+def test_redirect_to_google_fails_the_attempt(lab: Any) -> None:
     """Nothing that localcloud runs reaches Google, wherever a target sends it."""
 
-    async def scenario():
+    async def scenario() -> Any:
         async with lab(retry=RetryConfig(min_backoff_s=10)) as cloud:
             cloud.target.script = [web.Response(status=307, headers={"Location": "https://storage.googleapis.com/x"})]
             _, task = await cloud.create()

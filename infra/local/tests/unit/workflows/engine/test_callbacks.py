@@ -109,7 +109,7 @@ async def test_wait_times_out_on_the_emulators_clock(emulator: Any) -> None:
     async def timed(argument: object, host: Any) -> object:
         url = host.callbacks.create("POST")
         try:
-            await host.callbacks.wait(url, 30)
+            return await host.callbacks.wait(url, 30)
         except TimeoutError as error:
             await host.clock.sleep(1)
             return str(error)

@@ -31,7 +31,7 @@ def execution(number: int, steps: int = 0) -> Execution:
     return Execution(name, REVISION, "null", ExecutionState.SUCCEEDED, 0.0, 0.0, 1.0, history=history)
 
 
-def links(page: str) -> list[str]:
+def links(page: str) -> list[tuple[str, str]]:
     """Return the texts and targets of the pager."""
     return re.findall(r'\?first=(\d+)">(\w+)', page)
 
