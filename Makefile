@@ -7,15 +7,16 @@ POLICY := .local/policy
 # Offline: no results are sent, nothing is downloaded, and a finding ends it with status 1.
 CHECKOV = LOG_LEVEL=ERROR timeout 120 $(POLICY)/bin/checkov --config-file infra/.checkov.yaml --skip-download --quiet --compact
 STAMP := $(VENV)/.installed
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 SECONDS_EACH ?= 60
 MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test fuzz soak conformance lint format policy image-check bench ci lock clean
+.PHONY: help setup demo up down test test-unit test-contract test-e2e docs fuzz soak conformance lint format policy image-check bench ci lock clean
 
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv and install everything, pinned and hashed
 
@@ -37,7 +38,19 @@ down: setup ## End a stack that `make up` left behind
 	@$(BIN)/localcloud down --config infra/local/stack.yaml
 
 test: setup ## Run the whole test suite
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+	@$(PYTEST) $(PYTEST_ARGS)
+
+test-unit: setup ## Run the tests of single parts: tests/unit and those of localcloud
+	@$(PYTEST) tests/unit infra/local/tests $(PYTEST_ARGS)
+
+test-contract: setup ## Run the tests of what the parts agree on: contracts, deployment, documents
+	@$(PYTEST) tests/contract $(PYTEST_ARGS)
+
+test-e2e: setup ## Run the journeys through the whole stack in real processes
+	@$(PYTEST) tests/e2e $(PYTEST_ARGS)
+
+docs: setup ## Write what the pages say about the code: limits, settings, reasons, faults, features, threats, floors
+	@$(BIN)/python -m docs.generate
 
 fuzz: setup ## Fuzz every parser that strangers feed, SECONDS_EACH (60), and both OpenAPI documents
 	@$(BIN)/pip install --quiet --require-hashes -r requirements-fuzz.txt

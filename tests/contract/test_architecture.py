@@ -7,12 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(
     path
-    for folder in ("services", "infra/local/src", "samples", "bench")
+    for folder in ("services", "infra/local/src", "samples", "bench", "docs/generate")
     for path in (ROOT / folder).rglob("*.py")
     if "build" not in path.parts
 )
@@ -27,10 +25,9 @@ def test_dependency_rules_hold() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_module_is_short_enough_to_read(path: Path) -> None:
+def test_modules_are_short_enough_to_read() -> None:
     """No module has more than 400 lines."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+    assert [path for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > 400] == []
 
 
 def test_services_have_no_local_mode() -> None:
@@ -53,7 +50,7 @@ def test_every_make_target_has_help() -> None:
     phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
     assert phony is not None
 
-    documented = set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
+    documented = set(re.findall(r"^([a-z0-9-]+):.*## ", text, re.MULTILINE))
 
     assert set(phony[1].split()) == documented
 

@@ -1,0 +1,63 @@
+"""What is generated from the code is fresh, and the catalogue of faults, features and threats is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from docs.generate import catalogue
+from docs.generate.blocks import ROOT, pages, with_fresh_blocks
+from docs.generate.marks import MarkedTest, MarkError, marked_tests
+
+ROWS = [{"id": "A1", "fault": "one"}, {"id": "A2", "fault": "two", "untested": "too slow"}, {"id": "B1", "fault": "x"}]
+
+
+def test_no_page_is_stale() -> None:
+    """Run `make docs` when this fails."""
+    stale = [
+        str(page.relative_to(ROOT))
+        for page in pages()
+        if with_fresh_blocks(text := page.read_text(encoding="utf-8")) != text
+    ]
+
+    assert stale == [], "run `make docs`"
+
+
+@pytest.mark.parametrize(
+    ("tested", "fault"),
+    [
+        (["A1"], "fault B1 has neither a test nor a reason"),
+        (["A1", "A2", "B1"], "fault A2 has a test and says that it has none"),
+        (["A1", "B1", "C7"], "test_x.py::test_y is marked fault C7, which is not in the catalogue"),
+        (["A1", "B1"], None),
+    ],
+)
+def test_a_hole_in_the_catalogue_is_noticed(tested: list[str], fault: str | None) -> None:
+    """A row without test and reason, a reason beside a test, a mark without row."""
+    tests = {id_: [MarkedTest(Path("test_x.py"), "test_y")] for id_ in tested}
+
+    assert catalogue.faults_of(({"rows": ROWS},), tests, "fault") == ([fault] if fault else [])
+
+
+@pytest.mark.parametrize("lost", ["A2", "A3"])
+def test_a_row_that_is_lost_is_noticed(lost: str) -> None:
+    """Numbers have no gaps."""
+    rows = [{"id": id_, "fault": "x", "untested": "x"} for id_ in ("A1", "A2", "A3", "A4") if id_ != lost]
+
+    assert len(catalogue.faults_of(({"rows": rows},), {}, "fault")) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "@pytest.mark.fault(ID)\ndef test_x(): ...",
+        '@pytest.mark.fault("A1")\ndef helper(): ...',
+        'x = pytest.mark.fault("A1")',
+    ],
+)
+def test_a_mark_that_nobody_would_find_is_refused(tmp_path: Path, source: str) -> None:
+    """Marks are written out, on the test itself."""
+    (tmp_path / "test_x.py").write_text(source)
+
+    with pytest.raises(MarkError):
+        marked_tests((tmp_path,), "fault")
