@@ -28,7 +28,6 @@ class Reason(StrEnum):
     DOWNLOAD_LINK_EXPIRED = "DOWNLOAD_LINK_EXPIRED"
     DOWNLOAD_LINK_INVALID = "DOWNLOAD_LINK_INVALID"
     STATUS_IS_NO_EVENT = "STATUS_IS_NO_EVENT"
-    PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"  # noqa: S105 - a reason
     ENDPOINT_NOT_FOUND = "ENDPOINT_NOT_FOUND"
     ENDPOINT_URL_REFUSED = "ENDPOINT_URL_REFUSED"
     ENDPOINT_DISABLED = "ENDPOINT_DISABLED"
@@ -92,13 +91,6 @@ def status_is_no_event(status: str) -> ApiError:
     """Return a 400: no event belongs to this status."""
     return invalid_argument(
         Reason.STATUS_IS_NO_EVENT, f"No event belongs to the status {status}; nobody is told.", status=status
-    )
-
-
-def page_token_invalid() -> ApiError:
-    """Return a 400: the token was not given for this list, with these parameters."""
-    return invalid_argument(
-        Reason.PAGE_TOKEN_INVALID, "The page_token is not one that this request, with these parameters, was given."
     )
 
 

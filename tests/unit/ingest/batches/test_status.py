@@ -121,7 +121,7 @@ def test_a_page_token_belongs_to_its_filter(lab: Any) -> None:
         (f"/status/{UNKNOWN}?page_size=x", 400, "FIELD_INVALID"),
         (f"/status/{UNKNOWN}?sort=name", 400, "FIELD_INVALID"),
         ("/requests?status=SEALING", 400, "FIELD_INVALID"),
-        ("/requests?page_token=%00", 400, "FIELD_INVALID"),
+        ("/requests?page_token=%00", 400, "PAGE_TOKEN_INVALID"),
         ("/upload", 405, "METHOD_NOT_ALLOWED"),
         ("/nowhere", 404, "ROUTE_NOT_FOUND"),
     ],

@@ -55,7 +55,7 @@ def test_the_seeds_keys_come_first(world: World, subscriber: Subscriber) -> None
     event = subscriber.events[0]
     assert list(event)[:3] == ["request_id", "status", "message"]
     assert event["message"] == "Processed successfully"
-    assert event["timestamp"] == "2026-11-22T10:00:00.000Z"
+    assert event["timestamp"] == "2026-11-22T10:00:00.000000Z"
 
 
 @pytest.mark.parametrize("finished_at", [None, "yesterday"], ids=str)

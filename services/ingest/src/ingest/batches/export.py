@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from chassis.times import rfc3339
 from ingest.errors import batch_not_found, unavailable
-from ingest.state.batch import BatchStatus, rfc3339
+from ingest.state.batch import BatchStatus
 
 _FETCH_ROWS = 2000
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -16,9 +12,9 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 
 from chassis.auth.callers import Caller
 from chassis.db.engine import transact
+from chassis.http.page_tokens import Position, page_token, position_of, row_number_of
 from ingest.batches.export import image_json
 from ingest.batches.pace import pace_of
-from ingest.errors import Reason, invalid_argument
 from ingest.settings import IngestSettings
 from ingest.state.batch import Batch, BatchStatus, ImageStatus, batch_from_row, load_batch
 from ingest.state.hosts import list_hosts
@@ -73,16 +69,14 @@ class BatchPage:
 
 
 def read_products(
-    engine: Engine, settings: IngestSettings, request_id: UUID, *, caller: Caller, page_size: int, page_token: str
+    engine: Engine, settings: IngestSettings, request_id: UUID, *, caller: Caller, page_size: int, token: str
 ) -> ProductPage:
     """Return a batch, its hosts and a page of its rows with their images.
 
     Raises:
         ApiError: 404 BATCH_NOT_FOUND, also when the caller may not see it; 400 PAGE_TOKEN_INVALID.
     """
-    after = _decode(page_token, str(request_id)) if page_token else 0
-    if not isinstance(after, int):
-        raise _bad_token()
+    after = row_number_of(str(request_id), token)
 
     def work(connection: Connection) -> ProductPage:
         batch = load_batch(connection, request_id, seen_by=caller)
@@ -98,15 +92,15 @@ def read_products(
         cut = len(found) > MAX_PAGE_IMAGES and len(groups) > 1
         more = cut or len(groups) > page_size
         groups = groups[: min(page_size, len(groups) - 1 if cut else page_size)]
-        token = _encode(str(request_id), _row_number(groups[-1][0])) if more else ""
+        following = page_token(str(request_id), _row_number(groups[-1][0])) if more else ""
         hosts = list_hosts(connection, settings, request_id)
         pace = pace_of(batch, connection.execute(_NOW).scalar_one())
-        return ProductPage(batch, hosts, pace, [_product(group) for group in groups], token)
+        return ProductPage(batch, hosts, pace, [_product(group) for group in groups], following)
 
     return transact(engine, work)
 
 
-def list_batches(engine: Engine, *, caller: Caller, status: str | None, page_size: int, page_token: str) -> BatchPage:
+def list_batches(engine: Engine, *, caller: Caller, status: str | None, page_size: int, token: str) -> BatchPage:
     """Return the batches that the caller may see, newest first.
 
     Args:
@@ -114,35 +108,28 @@ def list_batches(engine: Engine, *, caller: Caller, status: str | None, page_siz
         caller: whose batches.
         status: a public status; PROCESSING includes SEALING.
         page_size: most batches of the page.
-        page_token: of the page before, with the same `status`.
+        token: the page_token of the page before, with the same `status`.
 
     Raises:
         ApiError: 400 PAGE_TOKEN_INVALID.
     """
     scope = f"requests/{status or ''}"
-    before: datetime | None = None
-    before_id: str | None = None
-    if page_token:
-        match _decode(page_token, scope):
-            case [str(moment), str(request_id)]:
-                before, before_id = _moment(moment), str(_uuid(request_id))
-            case _:
-                raise _bad_token()
+    before = position_of(scope, token)
     statuses = [found.value for found in BatchStatus if found.public == status] if status else None
     values = {
         "sees_all": caller.sees_all,
         "owner": caller.owner or "",
         "statuses": statuses,
-        "before": before,
-        "before_id": before_id,
+        "before": None if before is None else before.time,
+        "before_id": None if before is None else str(before.id),
         "limit": page_size + 1,
     }
 
     def work(connection: Connection) -> BatchPage:
         found = [batch_from_row(row) for row in connection.execute(_BATCHES, values).mappings()]
         more, page = len(found) > page_size, found[:page_size]
-        token = _encode(scope, [page[-1].created_at.isoformat(), str(page[-1].request_id)]) if more else ""
-        return BatchPage(page, token)
+        last = Position(page[-1].created_at, page[-1].request_id) if more else None
+        return BatchPage(page, "" if last is None else page_token(scope, last))
 
     return transact(engine, work)
 
@@ -180,43 +167,3 @@ def _product(group: list[RowMapping]) -> dict[str, Any]:
         "problems": first["problems"] or [],
         "images": images,
     }
-
-
-def _encode(scope: str, position: Any) -> str:
-    return base64.urlsafe_b64encode(json.dumps([scope, position]).encode()).decode().rstrip("=")
-
-
-def _decode(token: str, scope: str) -> Any:
-    try:
-        padded = token + "=" * (-len(token) % 4)
-        found_scope, position = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
-    except (ValueError, TypeError, binascii.Error, RecursionError) as error:
-        raise _bad_token() from error
-    if found_scope != scope or isinstance(position, bool):
-        raise _bad_token()
-    if isinstance(position, int) and not 0 <= position < 2**31:
-        raise _bad_token()
-    return position
-
-
-def _moment(value: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise _bad_token() from error
-    if moment.tzinfo is None:
-        raise _bad_token()
-    return moment
-
-
-def _uuid(value: str) -> UUID:
-    try:
-        return UUID(value)
-    except ValueError as error:
-        raise _bad_token() from error
-
-
-def _bad_token() -> Exception:
-    return invalid_argument(
-        Reason.PAGE_TOKEN_INVALID, "The page_token is not one that this request, with these parameters, was given."
-    )

@@ -16,11 +16,12 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from chassis.db.engine import transact
+from chassis.times import rfc3339
 from ingest.dispatch.host_slots import Started, dispatch_images, free_hosts, lock_rooms
 from ingest.errors import not_owner
 from ingest.events.relay import announce_started
 from ingest.settings import IngestSettings
-from ingest.state.batch import Batch, batch_from_row, lock_batch, rfc3339
+from ingest.state.batch import Batch, batch_from_row, lock_batch
 from ingest.state.expiry import Settled, end_unreachable, settle_overdue
 
 MAX_PAGE_BYTES = 64 * 1024

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from chassis.auth.api_keys import MAX_KEY_CHARS
 from chassis.http.body_pace import BODY_GRACE_S, BODY_MIN_BYTES_PER_S
+from chassis.http.page_tokens import MAX_PAGE_TOKEN_CHARS
 from chassis.limits import Limit
 from ingest.batches.copy_sheet import MAX_ROW_PROBLEMS
 from ingest.batches.quotas import Use
 from ingest.batches.status import MAX_PAGE_IMAGES
-from ingest.http.public_schemas import MAX_PAGE_SIZE, MAX_PAGE_TOKEN_CHARS
+from ingest.http.public_schemas import MAX_PAGE_SIZE
 from ingest.http.request_parsing import MAX_IDEMPOTENCY_KEY_CHARS, MAX_JSON_BYTES
 from ingest.http.upload_request import MAX_ITEMS_BYTES
 from ingest.http.upload_schemas import MAX_CHOSEN_COLUMNS, MAX_ITEM_ID_CHARS, MAX_ITEM_NAME_CHARS, MAX_ITEMS

@@ -12,6 +12,7 @@ from chassis.auth.api_keys import Scope
 from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.http.key_guard import caller
+from chassis.times import rfc3339
 from ingest.batches.cancel_retry import cancel_batch, retry_batch
 from ingest.batches.estimate import estimate
 from ingest.batches.pace import progress_percent
@@ -31,7 +32,7 @@ from ingest.sheets.decoding import ENCODINGS
 from ingest.sheets.intake import SheetRequest
 from ingest.sheets.model import Layout, OnInvalid, Sheet
 from ingest.sheets.records import DELIMITERS
-from ingest.state.batch import Batch, rfc3339
+from ingest.state.batch import Batch
 from ingest.supervision.start import relay_start_now
 
 
@@ -81,7 +82,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
 
     def status_of(request_id: UUID, page: PageQuery) -> Response:
         found = read_products(
-            engine, settings, request_id, caller=caller(), page_size=page.page_size, page_token=page.page_token
+            engine, settings, request_id, caller=caller(), page_size=page.page_size, token=page.page_token
         )
         return jsonify(
             batch_answer(settings, found.batch)
@@ -110,7 +111,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
             caller=caller(),
             status=query.status,
             page_size=query.page_size,
-            page_token=query.page_token,
+            token=query.page_token,
         )
         return jsonify(
             {

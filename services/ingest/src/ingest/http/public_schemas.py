@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chassis.http.page_tokens import PageToken
 from ingest.http.request_parsing import Request, Text
 from ingest.options import ImageOptions
 
 MAX_PAGE_SIZE = 1000
-MAX_PAGE_TOKEN_CHARS = 1000
 
 PublicStatus = Literal["PENDING", "PROCESSING", "COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED"]
 
@@ -25,7 +25,7 @@ class PageQuery(Request):
     """Which page of a batch's products."""
 
     page_size: int = Field(100, ge=1, le=MAX_PAGE_SIZE, description="Most products of the page")
-    page_token: Text = Field("", max_length=MAX_PAGE_TOKEN_CHARS, description="next_page_token of the page before")
+    page_token: PageToken = ""
 
 
 class StatusQuery(PageQuery):
@@ -39,7 +39,7 @@ class ListQuery(Request):
 
     status: PublicStatus | None = Field(None, description="Only batches with this status")
     page_size: int = Field(100, ge=1, le=MAX_PAGE_SIZE, description="Most batches of the page")
-    page_token: Text = Field("", max_length=MAX_PAGE_TOKEN_CHARS, description="next_page_token of the page before")
+    page_token: PageToken = ""
 
 
 class Answer(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -138,10 +138,3 @@ def _found(row: RowMapping | None, request_id: UUID) -> Batch:
     if row is None:
         raise batch_not_found(request_id)
     return batch_from_row(row)
-
-
-def rfc3339(moment: datetime | None) -> str | None:
-    """Return e.g. `2026-11-22T10:42:00.123456Z`."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -15,8 +15,8 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from chassis.logs import get_logger
+from chassis.times import rfc3339
 from ingest.settings import IngestSettings
-from ingest.state.batch import rfc3339
 
 log = get_logger(__name__)
 

@@ -10,11 +10,12 @@ from sqlalchemy import Connection, Engine, text
 from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.logs import get_logger
+from chassis.times import rfc3339
 from ingest.errors import Reason, failed_precondition, not_owner
 from ingest.events.outbox import OutboxKind, add_entry
 from ingest.failpoints import Failpoint
 from ingest.settings import IngestSettings
-from ingest.state.batch import Batch, BatchStatus, batch_from_row, lock_batch, rfc3339
+from ingest.state.batch import Batch, BatchStatus, batch_from_row, lock_batch
 
 log = get_logger(__name__)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from reporter.http.schemas import MAX_PAGE_TOKEN_CHARS, DeliveryBody
+from chassis.http.page_tokens import PageToken
+from chassis.times import Rfc3339Time, rfc3339
+from reporter.http.schemas import DeliveryBody
 from reporter.settings import MAX_SECRET_OVERLAP_S
 from reporter.state.endpoints import Endpoint
-from reporter.webhooks.events import EVENT_TYPES, rfc3339
-from reporter.webhooks.log import optional_time
+from reporter.webhooks.events import EVENT_TYPES
 
 MAX_DESCRIPTION_CHARS = 500
 MAX_URL_CHARS = 2083
@@ -84,7 +85,7 @@ class SecretRotate(_Strict):
 class RedeliverSince(_Strict):
     """Body of POST /webhooks/{endpoint_id}/redeliver."""
 
-    since: AwareDatetime = Field(description="Events recorded at this time or later, RFC 3339")
+    since: Rfc3339Time = Field(description="Events recorded at this time or later, RFC 3339")
     only_failed: bool = Field(True, description="false: also those that were delivered")
 
 
@@ -92,7 +93,7 @@ class EndpointsQuery(BaseModel):
     """Query of GET /webhooks."""
 
     page_size: int = Field(50, ge=1, le=MAX_PAGE_SIZE, description="Most endpoints of a page")
-    page_token: str = Field("", max_length=MAX_PAGE_TOKEN_CHARS, description="next_page_token of the page before")
+    page_token: PageToken = ""
 
 
 class EndpointDeliveriesQuery(BaseModel):
@@ -100,7 +101,7 @@ class EndpointDeliveriesQuery(BaseModel):
 
     state: Literal["PENDING", "DELIVERED", "FAILED"] | None = Field(None, description="Only deliveries in this state")
     page_size: int = Field(50, ge=1, le=MAX_PAGE_SIZE, description="Most deliveries of a page")
-    page_token: str = Field("", max_length=MAX_PAGE_TOKEN_CHARS, description="next_page_token of the page before")
+    page_token: PageToken = ""
 
 
 class EndpointBody(BaseModel):
@@ -161,8 +162,8 @@ def endpoint_body(endpoint: Endpoint) -> EndpointBody:
         description=endpoint.description,
         enabled=endpoint.disabled_reason is None,
         disabled_reason=endpoint.disabled_reason,
-        disable_time=optional_time(endpoint.disable_time),
-        failing_since=optional_time(endpoint.failing_since),
+        disable_time=rfc3339(endpoint.disable_time),
+        failing_since=rfc3339(endpoint.failing_since),
         create_time=rfc3339(endpoint.create_time),
         update_time=rfc3339(endpoint.update_time),
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from chassis.auth.api_keys import MAX_KEY_CHARS
 from chassis.http.body_pace import BODY_GRACE_S, BODY_MIN_BYTES_PER_S
+from chassis.http.page_tokens import MAX_PAGE_TOKEN_CHARS
 from chassis.limits import Limit
 from reporter.http.endpoint_schemas import MAX_DESCRIPTION_CHARS, MAX_PAGE_SIZE, MAX_URL_CHARS
-from reporter.http.schemas import MAX_PAGE_TOKEN_CHARS, MAX_TOKEN_CHARS
+from reporter.http.schemas import MAX_TOKEN_CHARS
 from reporter.settings import MAX_DOWNLOAD_TTL_S, MAX_SECRET_OVERLAP_S, ReporterSettings
 from reporter.state.deliveries import MAX_ANSWER_BYTES
 from reporter.webhooks.deliver import MAX_READ_BYTES

@@ -13,6 +13,7 @@ from chassis.auth.api_keys import Scope
 from chassis.auth.oidc import CallerGuard
 from chassis.db.engine import transact
 from chassis.http.key_guard import KeyGuard, caller, open_to_all
+from chassis.times import rfc3339
 from reporter.errors import link_invalid, report_not_found
 from reporter.http.limits import limits_of
 from reporter.http.schemas import (
@@ -45,7 +46,6 @@ from reporter.settings import ReporterSettings
 from reporter.state.reports import Report, find_report, latest_report
 from reporter.webhooks.deliver import Deliveries
 from reporter.webhooks.endpoints import Endpoints
-from reporter.webhooks.events import rfc3339
 from reporter.webhooks.log import deliveries_of
 
 _BOM_BYTES = len(BOM.encode())

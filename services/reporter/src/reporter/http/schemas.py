@@ -13,7 +13,6 @@ from chassis.limits import told_with_value
 from reporter.errors import request_invalid
 from reporter.webhooks.events import Counts, Notice
 
-MAX_PAGE_TOKEN_CHARS = 1000
 MAX_TOKEN_CHARS = 2000
 
 _Model = TypeVar("_Model", bound=BaseModel)

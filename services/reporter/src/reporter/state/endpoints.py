@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.auth.callers import Caller
-from reporter.http.page_tokens import Place
+from chassis.http.page_tokens import Position
 from reporter.state.tables import deliveries, endpoint_secrets, endpoints
 from reporter.webhooks.secrets import SecretSeed
 
@@ -76,7 +76,7 @@ def find_endpoint(connection: Connection, endpoint_id: UUID, *, caller: Caller, 
     return None if row is None else _endpoint(row)
 
 
-def list_endpoints(connection: Connection, *, caller: Caller, after: Place | None, limit: int) -> list[Endpoint]:
+def list_endpoints(connection: Connection, *, caller: Caller, after: Position | None, limit: int) -> list[Endpoint]:
     """Return the endpoints that the caller may see, oldest first, beginning after a place."""
     query = sa.select(*_COLUMNS).where(*_visible_to(caller)).order_by(endpoints.c.create_time, endpoints.c.id)
     if after is not None:

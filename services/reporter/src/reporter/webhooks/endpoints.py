@@ -17,6 +17,7 @@ from chassis.auth.callers import Caller
 from chassis.clock import Clock
 from chassis.db.engine import transact
 from chassis.egress.client import Egress, EgressError
+from chassis.http.page_tokens import Position, page_token, position_of
 from chassis.logs import get_logger, safe_url
 from reporter.errors import (
     delivery_not_found,
@@ -27,7 +28,6 @@ from reporter.errors import (
     endpoint_url_refused,
     secret_limit,
 )
-from reporter.http.page_tokens import Place, page_token, place_of
 from reporter.http.schemas import DeliveryBody
 from reporter.state.deliveries import Hint
 from reporter.state.endpoints import (
@@ -145,11 +145,11 @@ class Endpoints:
         Raises:
             ApiError: 400 PAGE_TOKEN_INVALID.
         """
-        after = place_of("webhooks", token)
+        after = position_of("webhooks", token)
         found = transact(self._engine, lambda c: list_endpoints(c, caller=caller, after=after, limit=page_size + 1))
         page = found[:page_size]
         more = len(found) > page_size
-        return page, page_token("webhooks", Place(page[-1].create_time, page[-1].id)) if more else ""
+        return page, page_token("webhooks", Position(page[-1].create_time, page[-1].id)) if more else ""
 
     def change(self, caller: Caller, endpoint_id: UUID, changes: Mapping[str, Any]) -> Endpoint:
         """Set `url`, `event_types`, `description` or `enabled`; return the endpoint.
@@ -235,7 +235,7 @@ class Endpoints:
             ApiError: 404 ENDPOINT_NOT_FOUND, 400 PAGE_TOKEN_INVALID.
         """
         scope = f"webhooks/{endpoint_id}/{state or ''}"
-        before = place_of(scope, token)
+        before = position_of(scope, token)
 
         def work(connection: Connection) -> tuple[list[DeliveryBody], str]:
             _found(connection, caller, endpoint_id)

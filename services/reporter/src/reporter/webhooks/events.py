@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+
+from chassis.times import parse_rfc3339, rfc3339
 
 FINAL_EVENT_TYPES = {
     "COMPLETED": "batch.completed",
@@ -82,11 +84,6 @@ def sample_event_body(request_id: str, *, now: datetime) -> bytes:
     return _body(notice, TEST_EVENT_TYPE, rfc3339(now))
 
 
-def rfc3339(time: datetime) -> str:
-    """Return e.g. `2026-11-22T10:42:04.123Z` for an aware time."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _body(notice: Notice, type_: str, timestamp: str) -> bytes:
     event = {
         "request_id": notice.request_id,
@@ -115,7 +112,6 @@ def _event_time(finished_at: str | None, now: datetime) -> str:
     if finished_at is None:
         return rfc3339(now)
     try:
-        parsed = datetime.fromisoformat(finished_at)
+        return rfc3339(parse_rfc3339(finished_at))
     except ValueError:
         return rfc3339(now)
-    return rfc3339(parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))

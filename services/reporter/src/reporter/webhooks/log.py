@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -12,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from chassis.auth.callers import Caller
-from reporter.http.page_tokens import Place
+from chassis.http.page_tokens import Position
+from chassis.times import rfc3339
 from reporter.http.schemas import AttemptBody, DeliveryBody
 from reporter.state.tables import attempts, deliveries
-from reporter.webhooks.events import rfc3339
 
 
 def deliveries_of(connection: Connection, request_id: UUID, *, caller: Caller) -> list[DeliveryBody]:
@@ -41,11 +40,11 @@ def deliveries_to(
     endpoint_id: UUID,
     *,
     state: str | None,
-    before: Place | None,
+    before: Position | None,
     page_size: int,
     with_answers: bool,
-) -> tuple[list[DeliveryBody], Place | None]:
-    """Return a page of an endpoint's deliveries, newest first, and its last place when more follow.
+) -> tuple[list[DeliveryBody], Position | None]:
+    """Return a page of an endpoint's deliveries, newest first, and its last entry when more follow.
 
     `with_answers` tells what the receiver said, for those whose endpoint it is.
     """
@@ -65,12 +64,7 @@ def deliveries_to(
     query = sa.select(deliveries).where(deliveries.c.id.in_([row.id for row in page]))
     query = query.order_by(deliveries.c.create_time.desc(), deliveries.c.id.desc())
     shown = _with_attempts(connection, query, with_answers=with_answers)
-    return shown, Place(page[-1].create_time, page[-1].id) if len(rows) > page_size else None
-
-
-def optional_time(time: datetime | None) -> str | None:
-    """Return a time as RFC 3339 text, None as None."""
-    return None if time is None else rfc3339(time)
+    return shown, Position(page[-1].create_time, page[-1].id) if len(rows) > page_size else None
 
 
 def _visible_to(caller: Caller) -> sa.ColumnElement[bool]:
@@ -111,7 +105,7 @@ def _delivery(row: Any, tried: list[AttemptBody]) -> DeliveryBody:
         state=row.state,
         end_reason=row.end_reason,
         create_time=rfc3339(row.create_time),
-        next_attempt_time=optional_time(row.next_attempt_time),
+        next_attempt_time=rfc3339(row.next_attempt_time),
         attempts=tried,
     )
 
