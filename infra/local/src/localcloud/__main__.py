@@ -102,7 +102,7 @@ def _platform_config(options: argparse.Namespace) -> PlatformConfig:
             text = options.config.read_text(encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"{options.config}: cannot be read: {error.strerror}") from error
-        return PlatformConfig.from_json(text, place=str(options.config))
+        return PlatformConfig.from_json(text, where=str(options.config))
     accounts = {name: email.format(project=options.project) for name, email in _DEFAULT_ACCOUNTS.items()}
     return PlatformConfig(
         project=options.project,

@@ -1,4 +1,4 @@
-"""What one local platform serves; travels as a JSON file from the stack runner to the process that serves it.
+"""What one local platform serves; the stack runner writes it as a JSON file for the process that serves it.
 
 Apart from `composition` so that the runner need not load gRPC and the emulators.
 """
@@ -67,13 +67,13 @@ class PlatformConfig:
         return json.dumps(asdict(self), default=str, indent=2)
 
     @classmethod
-    def from_json(cls, text: str, *, place: str) -> PlatformConfig:
+    def from_json(cls, text: str, *, where: str) -> PlatformConfig:
         """Read what `to_json` wrote.
 
         Raises:
-            ConfigError: names `place` and the fault.
+            ConfigError: names `where` and the fault.
         """
-        fields = Fields(json.loads(text), place)
+        fields = Fields(json.loads(text), where)
         ports = fields.section("metadata_ports")
         config = cls(
             project=fields.text("project"),

@@ -61,7 +61,7 @@ def part_of(shown: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
 @pytest.mark.parametrize("case", cases_with("delays"))
 def test_waits_are_those_of_the_case(case: dict[str, Any]) -> None:
     """The waits between attempts double, then grow by the last step, and stay below the longest."""
-    config = retry_config_from_json(case["retry"], place="retry")
+    config = retry_config_from_json(case["retry"], at="retry")
 
     waits = [retry_delay_s(failures, config) for failures in range(1, len(case["delays"]) + 1)]
 
@@ -71,7 +71,7 @@ def test_waits_are_those_of_the_case(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", cases_with("gives_up"))
 def test_task_is_given_up_as_the_case_says(case: dict[str, Any]) -> None:
     """A task is given up when its attempts are used and its time is over."""
-    config = retry_config_from_json(case["retry"], place="retry")
+    config = retry_config_from_json(case["retry"], at="retry")
 
     assert is_exhausted(case["attempts"], elapsed_s=case["elapsed_s"], config=config) is case["gives_up"]
 

@@ -33,7 +33,7 @@ CONFIG = PlatformConfig(
 
 def test_platform_config_survives_the_way_through_its_file() -> None:
     """What one process writes the other reads."""
-    assert PlatformConfig.from_json(CONFIG.to_json(), place="x") == CONFIG
+    assert PlatformConfig.from_json(CONFIG.to_json(), where="x") == CONFIG
 
 
 def test_unknown_key_is_refused_by_name() -> None:
@@ -41,4 +41,4 @@ def test_unknown_key_is_refused_by_name() -> None:
     text = json.dumps(json.loads(CONFIG.to_json()) | {"colour": "red"})
 
     with pytest.raises(ConfigError, match=r"platform\.json: unknown 'colour'"):
-        PlatformConfig.from_json(text, place="platform.json")
+        PlatformConfig.from_json(text, where="platform.json")

@@ -1,4 +1,4 @@
-"""Which parts of a workflow meet something that localcloud only approximates.
+"""Which parts of a workflow use behaviour that localcloud only approximates.
 
 The facts are those of `fidelity.yaml`; the table here says which function or construct each is about. Facts about the
 servers or about what only shows in odd cases of every workflow are in the README's table and not repeated here.
@@ -84,7 +84,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Approximation:
-    """A fact that a workflow meets: what in it does, and on which lines."""
+    """An approximated behaviour that a workflow uses: by what, and on which lines."""
 
     fact: Fact
     uses: tuple[str, ...]
@@ -98,7 +98,7 @@ def fidelity() -> dict[str, Fact]:
 
 
 def approximations(program: Program) -> list[Approximation]:
-    """Return what the program meets, in the order of `fidelity.yaml`."""
+    """Return the approximated behaviours that the program uses, in the order of `fidelity.yaml`."""
     uses: dict[str, set[str]] = {}
     lines: dict[str, set[int]] = {}
     for routine in program.routines.values():

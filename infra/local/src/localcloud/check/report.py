@@ -106,9 +106,9 @@ def _steps(costs: StepCosts) -> Iterator[str]:
 
 
 def _repetition(each: Repetition) -> str:
-    place = each.step if each.routine == "main" else f"{each.routine}.{each.step}"
+    step = each.step if each.routine == "main" else f"{each.routine}.{each.step}"
     preposition = "from" if each.what.startswith("jump") else "of"
-    return f"{each.what} {preposition} {place} (line {each.line})"
+    return f"{each.what} {preposition} {step} (line {each.line})"
 
 
 def _most(each: Repetition, costs: StepCosts) -> str:

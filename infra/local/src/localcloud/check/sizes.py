@@ -21,7 +21,7 @@ from localcloud.workflows.expr.nodes import (
     children,
 )
 from localcloud.workflows.runtime.memory import size_of
-from localcloud.workflows.source.templates import PlacedExpression, Template
+from localcloud.workflows.source.templates import SourceExpression, Template
 
 Bound = int | None
 """Bytes at most, None when nothing is known."""
@@ -69,7 +69,7 @@ def size_of_template(template: Template, variables: SizeOfVariable) -> Bound:
     if template.is_constant and template.now is not None:
         return size_of(template.now(None))
     match template.expressions:
-        case (PlacedExpression(node=node, position=position),) if position == template.position:
+        case (SourceExpression(node=node, position=position),) if position == template.position:
             return size_of_node(node, variables)
     # A list or map with expressions inside: how its literal parts lie around them is compiled away.
     return None

@@ -1,4 +1,4 @@
-"""Ways through a program: the blocks, templates, calls and jumps of a step. Does not know about: what they cost."""
+"""Reads the parts of a program: the blocks, templates, calls and jumps of a step, but not what they cost."""
 
 from __future__ import annotations
 

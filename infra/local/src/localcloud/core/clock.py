@@ -29,7 +29,7 @@ class SystemClock:
         return time.time()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep for real."""
+        """Wait for `seconds` of the machine's time."""
         await asyncio.sleep(max(0.0, seconds))
 
 

@@ -1,4 +1,4 @@
-"""Typed access to configuration read from YAML, with errors that name the place.
+"""Typed access to configuration read from YAML, with errors that name file and key.
 
 Every reader collects nothing and stops at the first fault: `infra/queues.yaml: queues[1].rate_limits: ...`.
 """
@@ -13,28 +13,28 @@ import yaml
 
 
 class ConfigError(Exception):
-    """A configuration file is wrong; the message names file, place and fault."""
+    """A configuration file is wrong; the message names file, key and fault."""
 
 
 class Fields:
     """One mapping of a configuration file; every key must be read before `finish`."""
 
-    def __init__(self, value: Any, place: str) -> None:
+    def __init__(self, value: Any, where: str) -> None:
         if not isinstance(value, dict):
-            raise ConfigError(f"{place}: expected a mapping, found {_kind(value)}")
+            raise ConfigError(f"{where}: expected a mapping, found {_kind(value)}")
         for key in value:
             if not isinstance(key, str):
-                raise ConfigError(f"{place}: the key {key!r} must be text; quote it")
+                raise ConfigError(f"{where}: the key {key!r} must be text; quote it")
         self._values: dict[str, Any] = value
         self._read: set[str] = set()
-        self.place = place
+        self.where = where
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
 
     def error(self, key: str, fault: str) -> ConfigError:
         """Return the error that says `fault` about `key`."""
-        return ConfigError(f"{self.place}.{key}: {fault}")
+        return ConfigError(f"{self.where}.{key}: {fault}")
 
     def raw(self, key: str, default: Any = None) -> Any:
         """Return a value of any kind."""
@@ -78,7 +78,7 @@ class Fields:
     def section(self, key: str) -> Fields:
         """Return a mapping inside this one; a missing one is empty."""
         value = self.raw(key)
-        return Fields({} if value is None else value, f"{self.place}.{key}")
+        return Fields({} if value is None else value, f"{self.where}.{key}")
 
     def text_list(self, key: str) -> list[str]:
         """Return a list of text; a missing one is empty."""
@@ -98,7 +98,7 @@ class Fields:
         if not isinstance(value, list):
             raise self.error(key, f"expected a list, found {_kind(value)}")
         for index, item in enumerate(value):
-            yield Fields(item, f"{self.place}.{key}[{index}]")
+            yield Fields(item, f"{self.where}.{key}[{index}]")
 
     def keys(self) -> list[str]:
         """Return the keys in file order."""
@@ -113,7 +113,7 @@ class Fields:
         unknown = [key for key in self._values if key not in self._read]
         if unknown:
             known = ", ".join(sorted(self._read))
-            raise ConfigError(f"{self.place}: unknown {', '.join(map(repr, unknown))}; known are {known}")
+            raise ConfigError(f"{self.where}: unknown {', '.join(map(repr, unknown))}; known are {known}")
 
 
 def read_yaml(path: Path) -> Fields:

@@ -19,7 +19,7 @@ MAX_ADVANCE_S = 366 * 86_400.0
 
 
 class Control:
-    """The instrument panel of one server.
+    """Answers the requests below `/_local/` of one server.
 
     Args:
         faults: the server's plan.

@@ -152,7 +152,7 @@ class FaultPlan:
         return None
 
     async def before(self, route: str, name: str, transport: str = "") -> None:
-        """Let happen what comes before the effect.
+        """Apply the faults that come before the effect.
 
         Raises:
             OrderedFaultError: `fail`.
@@ -167,7 +167,7 @@ class FaultPlan:
             raise ConnectionLostError("Ordered fault: lose")
 
     def after(self, route: str, name: str, transport: str = "") -> None:
-        """Let happen what comes after the effect.
+        """Apply the faults that come after the effect.
 
         Raises:
             ConnectionLostError: `drop-response`.

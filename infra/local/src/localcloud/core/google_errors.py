@@ -1,4 +1,4 @@
-"""Google API errors by name, each with its HTTP and gRPC code fixed in one place.
+"""Google API errors by name, each with its HTTP and gRPC code.
 
 Source: https://google.aip.dev/193 and google/rpc/code.proto.
 """

@@ -25,30 +25,30 @@ Json = dict[str, Any]
 """A JSON object."""
 
 
-def object_from_json(value: Any, *, place: str, allowed: Collection[str]) -> dict[str, Any]:
+def object_from_json(value: Any, *, at: str, allowed: Collection[str]) -> dict[str, Any]:
     """Return `value` if it is a JSON object with no other than the `allowed` keys.
 
     Raises:
-        GoogleError: INVALID_ARGUMENT naming the place, as production words it.
+        GoogleError: INVALID_ARGUMENT naming the field, as production words it.
     """
     if not isinstance(value, dict):
-        raise invalid_argument(f"Invalid value at '{place}': expected a JSON object.")
+        raise invalid_argument(f"Invalid value at '{at}': expected a JSON object.")
     for key in value:
         if key not in allowed:
             raise invalid_argument(
-                f"Invalid JSON payload received. Unknown name \"{key}\" at '{place}': Cannot find field."
+                f"Invalid JSON payload received. Unknown name \"{key}\" at '{at}': Cannot find field."
             )
     return value
 
 
-def text_from_json(value: Any, *, place: str) -> str:
+def text_from_json(value: Any, *, at: str) -> str:
     """Return a JSON string; raise INVALID_ARGUMENT for anything else."""
     if not isinstance(value, str):
-        raise invalid_argument(f"Invalid value at '{place}' (TYPE_STRING): {value!r}")
+        raise invalid_argument(f"Invalid value at '{at}' (TYPE_STRING): {value!r}")
     return value
 
 
-def integer_from_json(value: Any, *, place: str) -> int:
+def integer_from_json(value: Any, *, at: str) -> int:
     """Return a 32-bit integer, also from its decimal text; raise INVALID_ARGUMENT for anything else."""
     number: int | None = None
     if isinstance(value, int) and not isinstance(value, bool):
@@ -58,29 +58,29 @@ def integer_from_json(value: Any, *, place: str) -> int:
     ):
         number = int(value)
     if number is None or not -(2**31) <= number < 2**31:
-        raise invalid_argument(f"Invalid value at '{place}' (TYPE_INT32): {value!r}")
+        raise invalid_argument(f"Invalid value at '{at}' (TYPE_INT32): {value!r}")
     return number
 
 
-def number_from_json(value: Any, *, place: str) -> float:
+def number_from_json(value: Any, *, at: str) -> float:
     """Return a finite number; raise INVALID_ARGUMENT for anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf"):
         return float(value)
-    raise invalid_argument(f"Invalid value at '{place}' (TYPE_DOUBLE): {value!r}")
+    raise invalid_argument(f"Invalid value at '{at}' (TYPE_DOUBLE): {value!r}")
 
 
-def duration_from_json(value: Any, *, place: str) -> float:
+def duration_from_json(value: Any, *, at: str) -> float:
     """Return the seconds of a duration such as `"3.5s"`; raise INVALID_ARGUMENT for anything else."""
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise invalid_argument(
-            f"Invalid value at '{place}' (google.protobuf.Duration), expected seconds like \"3.5s\": {value!r}"
+            f"Invalid value at '{at}' (google.protobuf.Duration), expected seconds like \"3.5s\": {value!r}"
         )
     sign, seconds, fraction = match.groups()
     return (-1 if sign else 1) * float(f"{seconds}.{fraction or 0}")
 
 
-def timestamp_from_json(value: Any, *, place: str) -> float:
+def timestamp_from_json(value: Any, *, at: str) -> float:
     """Return the seconds since the epoch of an RFC 3339 time; raise INVALID_ARGUMENT for anything else."""
     if isinstance(value, str) and "T" in value.upper():
         try:
@@ -89,19 +89,19 @@ def timestamp_from_json(value: Any, *, place: str) -> float:
                 return moment.timestamp()
         except (ValueError, OverflowError):
             pass
-    raise invalid_argument(f"Invalid value at '{place}' (google.protobuf.Timestamp), expected RFC 3339: {value!r}")
+    raise invalid_argument(f"Invalid value at '{at}' (google.protobuf.Timestamp), expected RFC 3339: {value!r}")
 
 
-def bytes_from_json(value: Any, *, place: str) -> bytes:
+def bytes_from_json(value: Any, *, at: str) -> bytes:
     """Return bytes from base64, standard or URL-safe, padded or not; raise INVALID_ARGUMENT for anything else."""
     try:
         text = value.translate(_BASE64_URL_TO_STANDARD)
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (AttributeError, ValueError, binascii.Error) as error:
-        raise invalid_argument(f"Invalid value at '{place}' (TYPE_BYTES), Base64 decoding failed.") from error
+        raise invalid_argument(f"Invalid value at '{at}' (TYPE_BYTES), Base64 decoding failed.") from error
 
 
-def enum_from_json(value: Any, kind: type[EnumT], *, place: str) -> EnumT | None:
+def enum_from_json(value: Any, kind: type[EnumT], *, at: str) -> EnumT | None:
     """Return a member by name or number, None for the unspecified value 0; raise INVALID_ARGUMENT for anything else."""
     if isinstance(value, str) and value in kind.__members__:
         return kind[value]
@@ -112,4 +112,4 @@ def enum_from_json(value: Any, kind: type[EnumT], *, place: str) -> EnumT | None
             return None
         if value in kind.__members__.values():
             return kind(value)
-    raise invalid_argument(f"Invalid value at '{place}' (TYPE_ENUM): {value!r}")
+    raise invalid_argument(f"Invalid value at '{at}' (TYPE_ENUM): {value!r}")

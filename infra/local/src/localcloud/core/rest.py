@@ -83,7 +83,7 @@ class RestServer:
             return hang_up(request)
         except GoogleError as error:
             return json_response(error.to_json(), error.http_code)
-        except Exception:  # noqa: BLE001 - the one place where a failure of a server ends, loudly
+        except Exception:  # noqa: BLE001 - a bug of localcloud is answered 500 and logged
             request_id = uuid.uuid4().hex
             self._log.exception("request.broke %s %s %s", request_id, request.method, request.path)
             internal = GoogleError("INTERNAL", f"Internal error; the log has it as request {request_id}")

@@ -1,1 +1,1 @@
-"""A Cloud Scheduler look-alike: HTTP targets called by cron, and the methods of its API that need no new jobs."""
+"""The Cloud Scheduler emulator: HTTP targets called by cron, and the methods of its API that need no new jobs."""

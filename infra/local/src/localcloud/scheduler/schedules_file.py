@@ -22,7 +22,7 @@ def load_schedules(path: Path) -> list[Schedule]:
     """Return the schedules of a file.
 
     Raises:
-        ConfigError: names file, place and fault.
+        ConfigError: names file, key and fault.
     """
     top = read_yaml(path)
     schedules = [_schedule(fields) for fields in top.sections("schedules")]
@@ -52,7 +52,7 @@ def _schedule(fields: Fields) -> Schedule:
     if not path.startswith("/"):
         raise fields.error("path", f"must start with '/', found {path!r}")
     try:
-        deadline_s = duration_from_json(fields.text("attempt_deadline", _DEFAULT_DEADLINE), place="attempt_deadline")
+        deadline_s = duration_from_json(fields.text("attempt_deadline", _DEFAULT_DEADLINE), at="attempt_deadline")
     except GoogleError as error:
         raise fields.error("attempt_deadline", error.message) from error
     if not _SHORTEST_DEADLINE_S <= deadline_s <= _LONGEST_DEADLINE_S:

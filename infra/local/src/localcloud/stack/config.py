@@ -1,4 +1,4 @@
-"""What a stack consists of, read from a YAML file. Knows shapes, not processes.
+"""What a stack consists of, read from a YAML file.
 
 Texts may hold placeholders (see `localcloud.stack.placeholders`); they are filled when the ports are known.
 """
@@ -78,7 +78,7 @@ def load_stack_config(path: Path) -> StackConfig:
     """Read a stack file.
 
     Raises:
-        ConfigError: names file, place and fault.
+        ConfigError: names file, key and fault.
     """
     top = read_yaml(path)
     root = (path.parent / top.text("root", ".")).resolve()
@@ -196,7 +196,7 @@ def _ports(section: Fields) -> dict[str, PortSetting]:
         fields.finish()
     missing = [name for name in BUILT_IN_PORTS if name not in ports]
     if missing:
-        raise ConfigError(f"{section.place}: missing {', '.join(missing)}")
+        raise ConfigError(f"{section.where}: missing {', '.join(missing)}")
     return ports
 
 
@@ -206,7 +206,7 @@ def _processes(section: Fields, root: Path, ports: Mapping[str, PortSetting]) ->
     for name in section.keys():  # noqa: SIM118 - not a dict
         fields = section.section(name)
         if name not in ports:
-            raise ConfigError(f"{fields.place}: there is no port called '{name}'")
+            raise ConfigError(f"{fields.where}: there is no port called '{name}'")
         dockerfile = root / fields.text("dockerfile")
         found.append(_process(fields, name, command_from_dockerfile(dockerfile), dockerfile.parent, is_service=True))
     return found

@@ -1,4 +1,4 @@
-"""Where the output of all programs meets: one prefixed line each on the terminal, one log file each on disk."""
+"""Writes the output of all programs: one prefixed line each on the terminal, one log file each on disk."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def free_ports(config: StackConfig) -> dict[str, int]:
 
 
 def _blocks(width: int) -> Iterator[int]:
-    """Yield first ports of runs of `width` free ports, from a random place on, never overlapping."""
+    """Yield first ports of runs of `width` free ports, from a random port on, never overlapping."""
     span = _LAST_PORT - _FIRST_PORT
     start = secrets.randbelow(span)
     for offset in range(0, span, width):

@@ -26,14 +26,14 @@ from localcloud.core.config_fields import ConfigError
 _PLACEHOLDER = re.compile(r"\$?\$\{([^}]*)\}")
 
 
-def fill(text: str, values: Mapping[str, str], *, environment: Mapping[str, str], place: str) -> str:
+def fill(text: str, values: Mapping[str, str], *, environment: Mapping[str, str], where: str) -> str:
     """Return `text` with every placeholder replaced.
 
     Args:
         text: e.g. `"--port=${port.samples}"`.
         values: placeholder names, without `env.`, to values.
         environment: what `${env.X}` looks into.
-        place: named in errors.
+        where: named in errors.
 
     Raises:
         ConfigError: a placeholder that is not known, or a variable that is not set.
@@ -48,12 +48,12 @@ def fill(text: str, values: Mapping[str, str], *, environment: Mapping[str, str]
             if variable in environment:
                 return environment[variable]
             if not has_default:
-                raise ConfigError(f"{place}: the environment variable {variable} is not set")
+                raise ConfigError(f"{where}: the environment variable {variable} is not set")
             return default
         if name not in values:
             kind = name.partition(".")[0]
             near = sorted(known for known in values if known.partition(".")[0] == kind) or sorted(values)
-            raise ConfigError(f"{place}: unknown placeholder ${{{name}}}; known are {', '.join(near)}")
+            raise ConfigError(f"{where}: unknown placeholder ${{{name}}}; known are {', '.join(near)}")
         return values[name]
 
     return _PLACEHOLDER.sub(replacement, text)

@@ -1,4 +1,4 @@
-"""How the stack starts programs: own session, own user, and never outliving the program that started them."""
+"""How the stack starts programs: each in a session and as a user of its own, ended with the program that started it."""
 
 from __future__ import annotations
 

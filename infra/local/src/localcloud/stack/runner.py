@@ -232,11 +232,11 @@ class StackRunner:
         environment |= self._filled(process.environment, f"{process.name}: environment")
         return Command(argv, process.folder, environment)
 
-    def _fill(self, text: str, place: str) -> str:
-        return fill(text, self._values, environment=self._environment, place=f"{self.config.source}: {place}")
+    def _fill(self, text: str, where: str) -> str:
+        return fill(text, self._values, environment=self._environment, where=f"{self.config.source}: {where}")
 
-    def _filled(self, texts: Mapping[str, str], place: str) -> dict[str, str]:
-        return {name: self._fill(text, f"{place}.{name}") for name, text in texts.items()}
+    def _filled(self, texts: Mapping[str, str], where: str) -> dict[str, str]:
+        return {name: self._fill(text, f"{where}.{name}") for name, text in texts.items()}
 
     def _write_platform_config(self) -> None:
         config = self.config

@@ -31,7 +31,7 @@ class StateFolder:
         self._lock: int | None = None
 
     def take(self) -> None:
-        """Become the owner.
+        """Lock the folder for this process.
 
         Raises:
             ConfigError: another stack is.
@@ -42,7 +42,7 @@ class StateFolder:
         self._lock = lock
 
     def release(self) -> None:
-        """Stop being the owner; not being it is fine."""
+        """Unlock the folder; one that is not locked is fine."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -1,4 +1,4 @@
-"""Keeps child processes alive: starts them, waits until they are ready, pumps their output, restarts the dead.
+"""Keeps child processes alive: starts them, waits until they are ready, copies their output, restarts those that end.
 
 As Cloud Run would, a program that dies by itself is started again, with growing pauses. One asyncio loop, whose
 thread must live as long as the children (see `Command.popen_options`).
@@ -245,7 +245,7 @@ class Supervisor:
             self._console.write(name, pending.decode(errors="replace"))
 
     async def _last_output(self, pid: int, pump: asyncio.Task[None]) -> None:
-        """Sweep the dead program's own children and read what is left in its pipe."""
+        """End the children of a program that has ended, and read what is left in its pipe."""
         kill_group(pid)
         done, _ = await asyncio.wait({pump}, timeout=_LAST_OUTPUT_WITHIN_S)
         if not done:

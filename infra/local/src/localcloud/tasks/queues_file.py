@@ -34,7 +34,7 @@ def load_queues(path: Path, *, project: str, location: str) -> list[Queue]:
     """Return the queues of a file, named in `projects/PROJECT/locations/LOCATION`.
 
     Raises:
-        ConfigError: names file, place and fault.
+        ConfigError: names file, key and fault.
     """
     top = read_yaml(path)
     queues = [_queue(fields, f"projects/{project}/locations/{location}") for fields in top.sections("queues")]
@@ -59,7 +59,7 @@ def _queue(fields: Fields, location_name: str) -> Queue:
         check_queue_name(name)
         queue = queue_from_json(body, name=name)
     except GoogleError as error:
-        raise ConfigError(f"{fields.place}: {error.message}") from error
+        raise ConfigError(f"{fields.where}: {error.message}") from error
     if burst:
         return replace(queue, rate_limits=replace(queue.rate_limits, max_burst_size=burst))
     return queue

@@ -90,7 +90,7 @@ class TaskStore:
         self._shelves[queue.name] = _Shelf(queue)
 
     def replace_queue(self, queue: Queue) -> None:
-        """Put `queue` in the place of the queue of the same name, keeping its tasks."""
+        """Replace the queue of the same name, keeping its tasks."""
         self._shelf(queue.name).queue = queue
 
     def delete_queue(self, name: str) -> None:

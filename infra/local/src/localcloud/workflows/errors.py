@@ -16,7 +16,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in the source: `line` and `column` are 1-based, `length` is in bytes."""
+    """A position in the source: `line` and `column` are 1-based, `length` is in bytes."""
 
     line: int
     column: int
@@ -38,7 +38,7 @@ class WorkflowError(Exception):
     """A value raised inside a workflow: usually a map with `message` and `tags`, but any JSON value can be raised.
 
     `catchable` is False for exhausted resource limits, which end the execution at once. `from_raise` marks values of a
-    `raise` step, whose context line reads `RuntimeError: <JSON>`. `position` is the failing expression's place until
+    `raise` step, whose context line reads `RuntimeError: <JSON>`. `position` is the failing expression's until
     a stack frame took it over; `frames` collects the trace, innermost first.
     """
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from localcloud.workflows.library import standard_library
 from localcloud.workflows.limits import MAX_PARAMETERS, MAX_SOURCE_BYTES
+from localcloud.workflows.source.build_context import BuildContext
 from localcloud.workflows.source.builder import build_block
 from localcloud.workflows.source.checks import check_routine
 from localcloud.workflows.source.document import DocumentNode, Mapping, Scalar, Sequence, compose
 from localcloud.workflows.source.errors import SourceError
 from localcloud.workflows.source.linker import ProgramLinker
-from localcloud.workflows.source.place import Place
 from localcloud.workflows.source.steps import Program, Routine, RoutineParameter
 
 __all__ = ["Program", "SourceError", "load_program"]
@@ -44,28 +44,28 @@ def load_program(source: str, *, connectors: Collection[str] = ()) -> Program:
     if len(source.encode("utf-8", "replace")) > MAX_SOURCE_BYTES:
         raise SourceError(f"failed to build: the source is larger than {MAX_SOURCE_BYTES} bytes", source=source)
     library = standard_library()
-    found = _routine_sources(compose(source), Place(source, ProgramLinker(library, {}, connectors), _MAIN))
+    found = _routine_sources(compose(source), BuildContext(source, ProgramLinker(library, {}, connectors), _MAIN))
     linker = ProgramLinker(library, {name: routine.parameters for name, routine in found.items()}, connectors)
     routines = {}
     for name, routine_source in found.items():
-        place = Place(source, linker, name)
-        routine = Routine(name, routine_source.parameters, build_block(routine_source.steps, place))
-        check_routine(routine, place)
+        context = BuildContext(source, linker, name)
+        routine = Routine(name, routine_source.parameters, build_block(routine_source.steps, context))
+        check_routine(routine, context)
         routines[name] = routine
     return Program(routines)
 
 
-def _routine_sources(root: DocumentNode, place: Place) -> dict[str, _RoutineSource]:
+def _routine_sources(root: DocumentNode, context: BuildContext) -> dict[str, _RoutineSource]:
     """Return the routines of either shape: a list of steps, or a map of main and subworkflows."""
     if isinstance(root, Sequence):
         return {_MAIN: _RoutineSource((), root)}
-    document = place.mapping(root, "a workflow definition")
-    place.required(document, _MAIN, "a workflow definition")
-    return {entry.key: _routine_source(entry.key, entry.value, place) for entry in document.entries}
+    document = context.mapping(root, "a workflow definition")
+    context.required(document, _MAIN, "a workflow definition")
+    return {entry.key: _routine_source(entry.key, entry.value, context) for entry in document.entries}
 
 
-def _routine_source(name: str, node: DocumentNode, place: Place) -> _RoutineSource:
-    inside = Place(place.source, place.linker, name)
+def _routine_source(name: str, node: DocumentNode, context: BuildContext) -> _RoutineSource:
+    inside = BuildContext(context.source, context.linker, name)
     if not name:
         inside.fail("a sub-workflow needs a name", node.position)
     body = inside.mapping(node, "a workflow")
@@ -75,28 +75,28 @@ def _routine_source(name: str, node: DocumentNode, place: Place) -> _RoutineSour
     return _RoutineSource(parameters, inside.required(body, "steps", "a workflow").value)
 
 
-def _parameters(node: DocumentNode, place: Place) -> tuple[RoutineParameter, ...]:
+def _parameters(node: DocumentNode, context: BuildContext) -> tuple[RoutineParameter, ...]:
     if isinstance(node, Scalar) and node.value is None:
         return ()
-    parameters = tuple(_parameter(item, place) for item in place.sequence(node, "params").items)
+    parameters = tuple(_parameter(item, context) for item in context.sequence(node, "params").items)
     names = [parameter.name for parameter in parameters]
     if len(set(names)) != len(names):
-        place.fail("two parameters have the same name", node.position)
-    if place.routine == _MAIN and (len(parameters) > 1 or not all(each.is_required for each in parameters)):
-        place.fail("main takes at most one parameter, without a default", node.position)
+        context.fail("two parameters have the same name", node.position)
+    if context.routine == _MAIN and (len(parameters) > 1 or not all(each.is_required for each in parameters)):
+        context.fail("main takes at most one parameter, without a default", node.position)
     if len(parameters) > MAX_PARAMETERS:
-        place.fail(f"a sub-workflow takes at most {MAX_PARAMETERS} parameters", node.position)
+        context.fail(f"a sub-workflow takes at most {MAX_PARAMETERS} parameters", node.position)
     return parameters
 
 
-def _parameter(node: DocumentNode, place: Place) -> RoutineParameter:
+def _parameter(node: DocumentNode, context: BuildContext) -> RoutineParameter:
     if not isinstance(node, Mapping):
-        return RoutineParameter(place.name(node, "a parameter"), is_required=True)
+        return RoutineParameter(context.name(node, "a parameter"), is_required=True)
     if len(node.entries) != 1:
-        place.fail("a parameter is a name or a map of one name to its default", node.position)
+        context.fail("a parameter is a name or a map of one name to its default", node.position)
     entry = node.entries[0]
-    name = place.name(Scalar(entry.key, entry.key, entry.key_position), "a parameter")
-    default = place.template(entry.value, "parameter default")
+    name = context.name(Scalar(entry.key, entry.key, entry.key_position), "a parameter")
+    default = context.template(entry.value, "parameter default")
     if not default.is_constant or default.now is None:
-        place.fail("a parameter's default must be a literal value", entry.value.position)
+        context.fail("a parameter's default must be a literal value", entry.value.position)
     return RoutineParameter(name, is_required=False, default=default.now(None))

@@ -23,7 +23,7 @@ Recorded variables count as entries, by `History.weight`.
 
 
 class Store:
-    """Owner of all state of the emulator."""
+    """All workflows, executions and operations of one server."""
 
     def __init__(
         self,

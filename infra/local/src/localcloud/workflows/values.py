@@ -4,7 +4,7 @@ A value is None, bool, int (64-bit signed), float, str, bytes, list or dict with
 in place once they exist: whoever alters a list or map builds a new one. That gives by-value assignment for free.
 
 `bool` is an `int` for Python and is not one here; `type_name` and the exact `type(x) is int` tests below are the only
-places that may look at Python types. Does not know about: expressions, variables, JSON text.
+code that may look at Python types. Does not know about: expressions, variables, JSON text.
 
 Source: https://cloud.google.com/workflows/docs/reference/syntax/datatypes
 """

@@ -43,7 +43,7 @@ class VariableSnapshots:
         """What all snapshots hold; a value that several share counts once."""
 
     def keep(self, holder: Holder, variables: Mapping[str, Value]) -> None:
-        """Give an entry a snapshot in place of an earlier one; the oldest entries may lose theirs and show none."""
+        """Give an entry a snapshot instead of an earlier one; the oldest entries may lose theirs and show none."""
         for value in variables.values():
             held = self._held.get(id(value))
             if held is None:

@@ -26,7 +26,7 @@ VALUES = {"port.web": "8080", "port.db": "5433", "project": "demo"}
 )
 def test_placeholders_are_replaced(text: str, expected: Any) -> None:
     """Known names, the caller's environment with defaults, and the escape."""
-    assert fill(text, VALUES, environment={"HERE": "yes", "EMPTY": ""}, place="x") == expected
+    assert fill(text, VALUES, environment={"HERE": "yes", "EMPTY": ""}, where="x") == expected
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,4 @@ def test_placeholders_are_replaced(text: str, expected: Any) -> None:
 def test_unknown_placeholder_is_an_error_that_names_the_known_ones(text: str, fault: str) -> None:
     """Nothing is left unreplaced."""
     with pytest.raises(ConfigError, match=fault):
-        fill(text, VALUES, environment={}, place="a.yaml: b")
+        fill(text, VALUES, environment={}, where="a.yaml: b")

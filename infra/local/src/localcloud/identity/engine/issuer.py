@@ -66,7 +66,7 @@ class TokenIssuer:
         return token
 
     def mint_access_token(self, email: str, scopes: Iterable[str] = DEFAULT_SCOPES) -> str:
-        """Return an opaque access token for `email`; its middle part names account and scopes to a human with base64.
+        """Return an opaque access token for `email`; its middle part is base64 of account and scopes.
 
         No local emulator checks permissions, so the token is not registered anywhere.
         """

@@ -216,7 +216,7 @@ class Scheduler:
 
 
 async def _logged(work: Coroutine[Any, Any, Any], name: str) -> None:
-    """Await `work`; what goes wrong in it is logged and ends there, so that the job stays scheduled."""
+    """Await `work`; a failure of it is logged and goes no further, so that the job stays scheduled."""
     try:
         await work
     except Exception:

@@ -1,4 +1,4 @@
-"""The methods of the Cloud Tasks API on JSON values; REST and gRPC are two thin skins over this one class."""
+"""The methods of the Cloud Tasks API on JSON values; REST and gRPC both call this class."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def queue_from_json(value: Any, *, name: str) -> Queue:
     return Queue(
         name=name,
         rate_limits=_rate_limits_from_json(body.get("rateLimits", {})),
-        retry_config=retry_config_from_json(body.get("retryConfig", {}), place="queue.retry_config"),
+        retry_config=retry_config_from_json(body.get("retryConfig", {}), at="queue.retry_config"),
     )
 
 
@@ -83,7 +83,7 @@ def queue_to_json(queue: Queue) -> dict[str, Any]:
     return answer
 
 
-def retry_config_from_json(value: Any, *, place: str) -> RetryConfig:
+def retry_config_from_json(value: Any, *, at: str) -> RetryConfig:
     """Return a retry config; a missing or zero field is its default.
 
     Backoffs keep their fractions although the documentation says "truncated to the nearest second": its own default
@@ -92,21 +92,21 @@ def retry_config_from_json(value: Any, *, place: str) -> RetryConfig:
     Raises:
         GoogleError: INVALID_ARGUMENT.
     """
-    body = object_from_json(value, place=place, allowed=_RETRY_FIELDS)
+    body = object_from_json(value, at=at, allowed=_RETRY_FIELDS)
     durations = {
-        field: duration_from_json(body[field], place=f"{place}.{field}")
+        field: duration_from_json(body[field], at=f"{at}.{field}")
         for field in ("maxRetryDuration", "minBackoff", "maxBackoff")
         if field in body
     }
     for field, seconds in durations.items():
         if seconds < 0:
-            raise invalid_argument(f"{place}.{field} must not be negative.")
-    max_attempts = integer_from_json(body.get("maxAttempts", 0), place=f"{place}.maxAttempts")
+            raise invalid_argument(f"{at}.{field} must not be negative.")
+    max_attempts = integer_from_json(body.get("maxAttempts", 0), at=f"{at}.maxAttempts")
     if max_attempts < UNLIMITED_ATTEMPTS:
-        raise invalid_argument(f"{place}.maxAttempts must be -1 (unlimited) or more.")
-    max_doublings = integer_from_json(body.get("maxDoublings", 0), place=f"{place}.maxDoublings")
+        raise invalid_argument(f"{at}.maxAttempts must be -1 (unlimited) or more.")
+    max_doublings = integer_from_json(body.get("maxDoublings", 0), at=f"{at}.maxDoublings")
     if max_doublings < 0:
-        raise invalid_argument(f"{place}.maxDoublings must not be negative.")
+        raise invalid_argument(f"{at}.maxDoublings must not be negative.")
     config = RetryConfig(
         max_attempts=max_attempts or _DEFAULT_RETRY.max_attempts,
         max_retry_duration_s=float(int(durations.get("maxRetryDuration", 0.0))),
@@ -115,7 +115,7 @@ def retry_config_from_json(value: Any, *, place: str) -> RetryConfig:
         max_doublings=max_doublings or _DEFAULT_RETRY.max_doublings,
     )
     if config.min_backoff_s > config.max_backoff_s:
-        raise invalid_argument(f"{place}.minBackoff must not be greater than maxBackoff.")
+        raise invalid_argument(f"{at}.minBackoff must not be greater than maxBackoff.")
     return config
 
 
@@ -133,7 +133,7 @@ def retry_config_to_json(config: RetryConfig) -> dict[str, Any]:
 
 
 def _checked_body(value: Any) -> dict[str, Any]:
-    body = object_from_json(value, place="queue", allowed=_FIELDS)
+    body = object_from_json(value, at="queue", allowed=_FIELDS)
     for field in _NOT_EMULATED:
         if field in body:
             raise unimplemented(f"localcloud does not emulate queue.{field}.")
@@ -141,16 +141,16 @@ def _checked_body(value: Any) -> dict[str, Any]:
 
 
 def _rate_limits_from_json(value: Any) -> RateLimits:
-    place = "queue.rate_limits"
-    body = object_from_json(value, place=place, allowed=_RATE_FIELDS)
-    rate = number_from_json(body.get("maxDispatchesPerSecond", 0), place=f"{place}.maxDispatchesPerSecond")
+    at = "queue.rate_limits"
+    body = object_from_json(value, at=at, allowed=_RATE_FIELDS)
+    rate = number_from_json(body.get("maxDispatchesPerSecond", 0), at=f"{at}.maxDispatchesPerSecond")
     rate = rate or MAX_DISPATCHES_PER_SECOND
     if not 0 < rate <= MAX_DISPATCHES_PER_SECOND:
-        raise invalid_argument(f"{place}.maxDispatchesPerSecond must be between 0 and 500.")
-    concurrent = integer_from_json(body.get("maxConcurrentDispatches", 0), place=f"{place}.maxConcurrentDispatches")
+        raise invalid_argument(f"{at}.maxDispatchesPerSecond must be between 0 and 500.")
+    concurrent = integer_from_json(body.get("maxConcurrentDispatches", 0), at=f"{at}.maxConcurrentDispatches")
     concurrent = concurrent or DEFAULT_CONCURRENT_DISPATCHES
     if not 0 < concurrent <= MAX_CONCURRENT_DISPATCHES:
-        raise invalid_argument(f"{place}.maxConcurrentDispatches must be between 1 and 5000.")
+        raise invalid_argument(f"{at}.maxConcurrentDispatches must be between 1 and 5000.")
     return RateLimits(rate, burst_size_from_rate(rate), concurrent)
 
 
@@ -165,7 +165,7 @@ def _merge_path(merged: dict[str, Any], body: dict[str, Any], path: str) -> None
         merged[section] = body.get(section, {})
         return
     merged[section] = {name: value for name, value in merged[section].items() if name != field}
-    given = object_from_json(body.get(section, {}), place=f"queue.{section}", allowed=known)
+    given = object_from_json(body.get(section, {}), at=f"queue.{section}", allowed=known)
     if field in given:
         merged[section][field] = given[field]
 

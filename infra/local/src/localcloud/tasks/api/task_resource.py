@@ -62,7 +62,7 @@ def view_from_json(value: Any) -> View:
     """Return the response view; missing or unspecified is BASIC."""
     if isinstance(value, str) and value.isdecimal():
         value = int(value)
-    return enum_from_json(value if value is not None else 0, View, place="response_view") or View.BASIC
+    return enum_from_json(value if value is not None else 0, View, at="response_view") or View.BASIC
 
 
 def task_from_json(value: Any, *, queue_name: str, serial: int, now: float) -> Task:
@@ -71,7 +71,7 @@ def task_from_json(value: Any, *, queue_name: str, serial: int, now: float) -> T
     Raises:
         GoogleError: INVALID_ARGUMENT, or UNIMPLEMENTED for App Engine targets.
     """
-    body = object_from_json(value, place="task", allowed=_FIELDS)
+    body = object_from_json(value, at="task", allowed=_FIELDS)
     if "appEngineHttpRequest" in body:
         raise unimplemented("localcloud does not emulate App Engine targets; give the task an http_request.")
     if "httpRequest" not in body:
@@ -87,7 +87,7 @@ def task_from_json(value: Any, *, queue_name: str, serial: int, now: float) -> T
         schedule_time=_schedule_time_from_json(body.get("scheduleTime"), now),
         dispatch_deadline_s=_deadline_from_json(body.get("dispatchDeadline")),
         retry_config=(
-            retry_config_from_json(body["retryConfig"], place="task.retry_config") if "retryConfig" in body else None
+            retry_config_from_json(body["retryConfig"], at="task.retry_config") if "retryConfig" in body else None
         ),
     )
 
@@ -116,7 +116,7 @@ def task_to_json(task: Task, view: View) -> dict[str, Any]:
 
 
 def _name_from_json(value: Any, queue_name: str) -> str:
-    name = text_from_json(value, place="task.name")
+    name = text_from_json(value, at="task.name")
     if not name:
         # 64 random bits; production's generated ids are decimal too.
         return f"{queue_name}/tasks/{secrets.randbits(64):020d}"
@@ -132,7 +132,7 @@ def _name_from_json(value: Any, queue_name: str) -> str:
 def _schedule_time_from_json(value: Any, now: float) -> float:
     if value is None:
         return now
-    time = timestamp_from_json(value, place="task.schedule_time")
+    time = timestamp_from_json(value, at="task.schedule_time")
     if time > now + SCHEDULE_HORIZON_S:
         raise invalid_argument("The Task.scheduleTime is too far in the future: at most 30 days.")
     return max(now, time)
@@ -141,30 +141,30 @@ def _schedule_time_from_json(value: Any, now: float) -> float:
 def _deadline_from_json(value: Any) -> float:
     if value is None:
         return DEFAULT_DISPATCH_DEADLINE_S
-    seconds = duration_from_json(value, place="task.dispatch_deadline")
+    seconds = duration_from_json(value, at="task.dispatch_deadline")
     if not MIN_DISPATCH_DEADLINE_S <= seconds <= MAX_DISPATCH_DEADLINE_S:
         raise invalid_argument("Task.dispatchDeadline must be between [15s, 30m] for HTTP targets.")
     return int(seconds * 1000) / 1000
 
 
 def _target_from_json(value: Any) -> HttpTarget:
-    place = "task.http_request"
-    body = object_from_json(value, place=place, allowed=_REQUEST_FIELDS)
-    method = enum_from_json(body.get("httpMethod", 0), HttpMethod, place=f"{place}.http_method") or HttpMethod.POST
-    payload = bytes_from_json(body.get("body", ""), place=f"{place}.body")
+    at = "task.http_request"
+    body = object_from_json(value, at=at, allowed=_REQUEST_FIELDS)
+    method = enum_from_json(body.get("httpMethod", 0), HttpMethod, at=f"{at}.http_method") or HttpMethod.POST
+    payload = bytes_from_json(body.get("body", ""), at=f"{at}.body")
     if payload and method not in METHODS_WITH_BODY:
         raise invalid_argument(f"HttpRequest.body is not allowed with method {method.name}: only POST, PUT and PATCH.")
     return HttpTarget(
-        url=_url_from_json(body.get("url", ""), f"{place}.url"),
+        url=_url_from_json(body.get("url", ""), f"{at}.url"),
         method=method,
-        headers=_headers_from_json(body.get("headers", {}), f"{place}.headers"),
+        headers=_headers_from_json(body.get("headers", {}), f"{at}.headers"),
         body=payload,
-        token=_token_from_json(body, place),
+        token=_token_from_json(body, at),
     )
 
 
-def _url_from_json(value: Any, place: str) -> str:
-    url = text_from_json(value, place=place)
+def _url_from_json(value: Any, at: str) -> str:
+    url = text_from_json(value, at=at)
     if len(url) > MAX_URL_CHARACTERS:
         raise invalid_argument(f"HttpRequest.url is longer than {MAX_URL_CHARACTERS} characters.")
     try:
@@ -177,12 +177,12 @@ def _url_from_json(value: Any, place: str) -> str:
     return url
 
 
-def _headers_from_json(value: Any, place: str) -> dict[str, str]:
+def _headers_from_json(value: Any, at: str) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise invalid_argument(f"Invalid value at '{place}': expected a JSON object.")
+        raise invalid_argument(f"Invalid value at '{at}': expected a JSON object.")
     headers: dict[str, str] = {}
     for name, content in value.items():
-        text = text_from_json(content, place=f"{place}[{name}]")
+        text = text_from_json(content, at=f"{at}[{name}]")
         if not name or any(mark in name + text for mark in "\r\n\0") or not name.isascii() or " " in name:
             raise invalid_argument(f"HttpRequest.headers holds an invalid header: {name!r}")
         headers[name] = text
@@ -191,25 +191,21 @@ def _headers_from_json(value: Any, place: str) -> dict[str, str]:
     return headers
 
 
-def _token_from_json(body: dict[str, Any], place: str) -> OidcToken | OAuthToken | None:
+def _token_from_json(body: dict[str, Any], at: str) -> OidcToken | OAuthToken | None:
     if "oidcToken" in body and "oauthToken" in body:
         raise invalid_argument("HttpRequest.authorization_header is a oneof: set oidc_token or oauth_token.")
     if "oidcToken" in body:
-        token = object_from_json(
-            body["oidcToken"], place=f"{place}.oidc_token", allowed=("serviceAccountEmail", "audience")
-        )
-        return OidcToken(_email_from_json(token), text_from_json(token.get("audience", ""), place=f"{place}.audience"))
+        token = object_from_json(body["oidcToken"], at=f"{at}.oidc_token", allowed=("serviceAccountEmail", "audience"))
+        return OidcToken(_email_from_json(token), text_from_json(token.get("audience", ""), at=f"{at}.audience"))
     if "oauthToken" in body:
-        token = object_from_json(
-            body["oauthToken"], place=f"{place}.oauth_token", allowed=("serviceAccountEmail", "scope")
-        )
-        scope = text_from_json(token.get("scope", ""), place=f"{place}.scope")
+        token = object_from_json(body["oauthToken"], at=f"{at}.oauth_token", allowed=("serviceAccountEmail", "scope"))
+        scope = text_from_json(token.get("scope", ""), at=f"{at}.scope")
         return OAuthToken(_email_from_json(token), scope or _DEFAULT_OAUTH_SCOPE)
     return None
 
 
 def _email_from_json(token: dict[str, Any]) -> str:
-    email = text_from_json(token.get("serviceAccountEmail", ""), place="service_account_email")
+    email = text_from_json(token.get("serviceAccountEmail", ""), at="service_account_email")
     if "@" not in email:
         raise invalid_argument(f"The service account email of the token is not valid: {email!r}")
     return email

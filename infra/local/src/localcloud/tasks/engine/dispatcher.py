@@ -109,7 +109,7 @@ class Dispatcher:
         self.move(queue.name)
 
     def queue_deleted(self, queue_name: str) -> None:
-        """Stop dispatching for a queue that is gone; requests in flight run to their end, unheard."""
+        """Stop dispatching for a queue that is gone; requests in flight run to their end and change nothing."""
         lane = self._lanes.pop(queue_name, None)
         if lane is not None:
             lane.alarm.disarm()

@@ -1,6 +1,6 @@
 """The Executions API: executions, their callbacks and step entries, as JSON in and JSON out.
 
-REST (`api_routes`) and gRPC (`grpc_server`) are thin shells around these methods.
+REST and gRPC call these methods.
 """
 
 from __future__ import annotations

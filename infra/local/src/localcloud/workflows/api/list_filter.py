@@ -1,7 +1,7 @@
 """Parses the filter of a list request: comparisons joined with AND, OR, NOT and parentheses.
 
 The grammar is that of https://google.aip.dev/160, where OR binds tighter than AND, and AND may be left out. What
-services need not have (functions, bare values, values in parentheses) is an error with its place.
+services need not have (functions, bare values, values in parentheses) is an error with its position.
 """
 
 from __future__ import annotations
@@ -153,8 +153,8 @@ class _Parser:
         return self._position
 
     def _fail(self, reason: str, position: int | None = None) -> NoReturn:
-        place = self._position if position is None else position
-        raise invalid_argument(f"Invalid filter at character {place + 1}: {reason}: {self._text}")
+        at = self._position if position is None else position
+        raise invalid_argument(f"Invalid filter at character {at + 1}: {reason}: {self._text}")
 
 
 def _every(tests: list[Predicate]) -> Predicate:

@@ -1,6 +1,6 @@
 """The Workflows API: workflows, revisions, operations and locations, as JSON in and JSON out.
 
-REST (`api_routes`) and gRPC (`grpc_server`) are thin shells around these methods. A deploy parses and checks the whole
+REST and gRPC call these methods. A deploy parses and checks the whole
 source, so that a bad one is a failed operation and the old revision stays.
 """
 
@@ -203,10 +203,10 @@ class WorkflowsApi:
     def list_locations(self, project: str) -> Json:
         """Return the home location and those that have workflows."""
         used = {tuple(name.split("/")[1:4:2]) for name in self._store.workflows} | {self._home}
-        return {"locations": [_location(project, place) for owner, place in sorted(used) if owner == project]}
+        return {"locations": [_location(project, location) for owner, location in sorted(used) if owner == project]}
 
     def get_location(self, project: str, location: str) -> Json:
-        """Return one location; any name is a place here."""
+        """Return one location; any name is served."""
         return _location(project, location)
 
     def _deploy(self, name: str, old: Workflow | None, fields: Mapping[str, Any], verb: str) -> Json:

@@ -75,8 +75,8 @@ async def _result(host: Host, workflow: str, argument: Value, timeout_s: float) 
 
 def _workflow_name(host: Host, workflow_id: Value, location: Value, project_id: Value) -> str:
     project = host.env["GOOGLE_CLOUD_PROJECT_ID"] if project_id is None else text_of("project_id", project_id)
-    place = host.env["GOOGLE_CLOUD_LOCATION"] if location is None else text_of("location", location)
-    return f"projects/{project}/locations/{place}/workflows/{text_of('workflow_id', workflow_id)}"
+    region = host.env["GOOGLE_CLOUD_LOCATION"] if location is None else text_of("location", location)
+    return f"projects/{project}/locations/{region}/workflows/{text_of('workflow_id', workflow_id)}"
 
 
 def _check_argument(name: str, value: Value) -> None:

@@ -1,4 +1,4 @@
-"""Callback endpoints of executions: the interpreter's `CallbackBroker` and the place where HTTP requests arrive.
+"""Callback endpoints of executions: the interpreter's `CallbackBroker`, and the requests that arrive for it.
 
 Creating an endpoint opens no slot. A request that finds a waiter is given to it; one that finds none is kept, one at
 most, and the next is told 429. Endpoints disappear when their execution ends.

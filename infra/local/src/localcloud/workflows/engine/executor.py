@@ -55,7 +55,7 @@ class NewExecution:
 
 
 class Executor:
-    """Owner of the running tasks and of the backlog."""
+    """Runs executions, and keeps those that wait in a backlog."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class Executor:
         task.add_done_callback(lambda _: self._after(execution.name))
 
     def _after(self, name: str) -> None:
-        """Free the place of an ended execution and give it to the backlog."""
+        """Forget an ended execution and start queued ones while fewer than the limit run."""
         self._tasks.pop(name, None)
         while self._backlog and len(self._tasks) < self._max_concurrent:
             queued = self._store.change_execution(
@@ -178,7 +178,7 @@ class Executor:
             execution.history.finish(StepState.STATE_FAILED)
             error = ExecutionFailure(failure.payload, failure.context, tuple(failure.stack_trace))
             self._finish(execution.name, state=ExecutionState.FAILED, error=error)
-        except Exception as bug:  # noqa: BLE001 - the one place where a bug of the emulator ends, loudly
+        except Exception as bug:  # noqa: BLE001 - a bug of localcloud fails the execution and is logged
             _LOG.exception("execution.broke %s: a bug in localcloud, not in the workflow", execution.name)
             execution.history.finish(StepState.STATE_FAILED)
             message = f"{BUG_TAG}: {type(bug).__name__}: {bug}"

@@ -1,4 +1,4 @@
-"""The executions page: workflows and executions for human eyes, rendered on the server, with nothing from outside.
+"""The executions page: HTML of workflows and executions, made on the server, without files from other sites.
 
 A departure from production, below `/ui/` of the Workflows port; it shows and does only what the APIs offer.
 """

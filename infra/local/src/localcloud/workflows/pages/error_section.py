@@ -12,7 +12,7 @@ from localcloud.workflows.pages.layout import json_block, section, table
 from localcloud.workflows.pages.markup import Child, Markup, h
 from localcloud.workflows.pages.source_view import Mark, line_link, source_excerpt
 
-_PLACE = re.compile(r'in step "(?P<step>[^"]*)", routine "(?P<routine>[^"]*)", line: (?P<line>\d+)')
+_POSITION = re.compile(r'in step "(?P<step>[^"]*)", routine "(?P<routine>[^"]*)", line: (?P<line>\d+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ def failure_marks(failure: ExecutionFailure) -> Sequence[Mark]:
     counts: dict[tuple[int, str], int] = {}
     for each in _thread_failures(failure.payload):
         if each.line:
-            place = (each.line, f"in {each.routine} · {each.step}")
-            counts[place] = counts.get(place, 0) + 1
+            position = (each.line, f"in {each.routine} · {each.step}")
+            counts[position] = counts.get(position, 0) + 1
     marks += [
         Mark(line, "failed", note if count == 1 else f"{note}, {count} threads")
         for (line, note), count in counts.items()
@@ -95,9 +95,9 @@ def _thread_failures(payload: str) -> list[_ThreadFailure]:
 def _thread_failure(report: dict[str, object]) -> _ThreadFailure:
     match report.get("error"):
         case {"context": str() as context}:
-            message, _, place = context.partition("\n")
+            message, _, position = context.partition("\n")
         case _:
-            message, place = "", ""
-    found = _PLACE.search(place)
+            message, position = "", ""
+    found = _POSITION.search(position)
     routine, step, line = (found["routine"], found["step"], int(found["line"])) if found else ("", "", 0)
     return _ThreadFailure(str(report.get("id", "")), message, routine, step, line)

@@ -70,7 +70,7 @@ def _state(execution: Execution, now_s: float) -> Markup:
         facts(
             [
                 ("State", badge(execution.state)),
-                ("Now at" if execution.is_live else "Last step", _places(execution)),
+                ("Now at" if execution.is_live else "Last step", _positions(execution)),
                 ("Workflow", h("a", execution.workflow_name, href=page_url(execution.workflow_name))),
                 ("Created", time_text(execution.create_time)),
                 ("Started", time_text(execution.start_time)),
@@ -83,13 +83,13 @@ def _state(execution: Execution, now_s: float) -> Markup:
     )
 
 
-def _places(execution: Execution) -> Child:
+def _positions(execution: Execution) -> Child:
     """Return the steps where the execution is; one line per thread."""
     entries = execution.history.current_entries()
     if not entries:
         return None
-    places = [[h("code", f"{entry.routine} · {entry.step}"), " ", line_link(entry.line)] for entry in entries]
-    return places[0] if len(places) == 1 else h("ul", [h("li", place) for place in places])
+    positions = [[h("code", f"{entry.routine} · {entry.step}"), " ", line_link(entry.line)] for entry in entries]
+    return positions[0] if len(positions) == 1 else h("ul", [h("li", position) for position in positions])
 
 
 def _callbacks(callbacks: Sequence[tuple[str, str, int]]) -> Markup:
@@ -107,8 +107,8 @@ def _marks(execution: Execution) -> Sequence[Mark]:
         return ()
     counts: dict[tuple[int, str], int] = {}
     for entry in execution.history.current_entries():
-        place = (entry.line, f"{entry.routine} · {entry.step}")
-        counts[place] = counts.get(place, 0) + 1
+        position = (entry.line, f"{entry.routine} · {entry.step}")
+        counts[position] = counts.get(position, 0) + 1
     return [
         Mark(line, "running", f"now: {text}" + (f" ({count} threads)" if count > 1 else ""))
         for (line, text), count in counts.items()

@@ -12,14 +12,14 @@ _CONTEXT_LINES = 3
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place worth seeing.
+    """A position in the source that is marked.
 
     Attributes:
         line: 1-based.
         kind: `failed` or `running`: how it is coloured.
         note: what to say beside it.
         column: 1-based, in characters; 0 marks the line only.
-        length: of the place, in bytes.
+        length: of the marked text, in bytes.
     """
 
     line: int

@@ -79,14 +79,14 @@ def _file_row(folder: WorkflowFolder, workflow_id: str, store: Store) -> Sequenc
     if refusal is None:
         return file, h("span", "deployed", class_="badge deployed"), None
     # The message may be long and wraps; below it the line and the caret must not.
-    message, _, place = refusal.partition("\n")
+    message, _, position = refusal.partition("\n")
     kept = f"Revision {deployed.current.revision_id} stays in force." if deployed else "No revision is deployed."
     return (
         file,
         h("span", "refused", class_="badge refused"),
         [
             h("p", message),
-            h("pre", place) if place else None,
+            h("pre", position) if position else None,
             h("p", kept, class_="soft"),
         ],
     )

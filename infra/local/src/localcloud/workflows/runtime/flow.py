@@ -9,36 +9,36 @@ from localcloud.workflows.values import Value
 
 @dataclass(frozen=True, slots=True)
 class Proceed:
-    """On to the following step."""
+    """Go on with the following step."""
 
 
 @dataclass(frozen=True, slots=True)
 class JumpTo:
-    """To the step `target`, in this block or one around it."""
+    """Go on with the step `target`, in this block or one around it."""
 
     target: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReturnValue:
-    """Out of the routine with a value."""
+    """Leave the routine with a value."""
 
     value: Value
 
 
 @dataclass(frozen=True, slots=True)
 class EndRoutine:
-    """Out of the routine without a value."""
+    """Leave the routine without a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class BreakLoop:
-    """Behind the innermost loop."""
+    """Go on after the innermost loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContinueLoop:
-    """To the next iteration of the innermost loop."""
+    """Go on with the next iteration of the innermost loop."""
 
 
 Flow = Proceed | JumpTo | ReturnValue | EndRoutine | BreakLoop | ContinueLoop

@@ -1,6 +1,6 @@
 """What an execution needs from outside, as protocols: time, HTTP, tokens, callbacks, logs, observers, connectors.
 
-The interpreter knows only this module; the API server (`workflows.api`) builds a `Host` for every execution and
+The interpreter knows only this module; the executor builds a `Host` for every execution and
 tests build one by hand. Nothing here knows the language or the wire format of Google's APIs.
 """
 

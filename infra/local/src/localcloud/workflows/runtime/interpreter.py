@@ -175,8 +175,8 @@ def _add_frame(error: WorkflowError, step: Step, activation: Activation, positio
     """Add this step to the trace, unless an inner step of the same activation did."""
     if error.activation is activation:
         return
-    place = error.position or position
-    error.frames.append(StackFrame(step.name, activation.routine, place.line, place.column, place.length))
+    at = error.position or position
+    error.frames.append(StackFrame(step.name, activation.routine, at.line, at.column, at.length))
     error.activation = activation
     error.position = None
 

@@ -15,8 +15,8 @@ from enum import Enum
 
 from localcloud.workflows.errors import Position
 from localcloud.workflows.expr.nodes import Name, walk
+from localcloud.workflows.source.build_context import BuildContext
 from localcloud.workflows.source.builder import transparent_blocks
-from localcloud.workflows.source.place import Place
 from localcloud.workflows.source.steps import (
     Assign,
     BackoffTemplate,
@@ -78,7 +78,7 @@ class _View:
         return replace(self, targets=_step_names(block), beyond=self.beyond | frozenset(self.targets))
 
 
-def check_routine(routine: Routine, place: Place) -> None:
+def check_routine(routine: Routine, context: BuildContext) -> None:
     """Check a whole routine.
 
     Raises:
@@ -86,7 +86,7 @@ def check_routine(routine: Routine, place: Place) -> None:
     """
     names = frozenset(parameter.name for parameter in routine.parameters) | routine.body.assigned
     view = _View(names, names, _step_names(routine.body), frozenset(_all_names(routine.body)))
-    _check_block(routine.body, view, place)
+    _check_block(routine.body, view, context)
 
 
 def _step_names(block: Block) -> Counter[str]:
@@ -118,157 +118,157 @@ def _bordered(step: Step) -> Iterator[Block]:
             pass
 
 
-def _check_block(block: Block, view: _View, place: Place) -> None:
+def _check_block(block: Block, view: _View, context: BuildContext) -> None:
     for step in block.steps:
-        _check_step(step, view, place.in_step(step.name))
+        _check_step(step, view, context.in_step(step.name))
 
 
-def _check_step(step: Step, view: _View, place: Place) -> None:
+def _check_step(step: Step, view: _View, context: BuildContext) -> None:
     match step.action:
         case Assign():
-            _check_assign(step.action, view, place)
+            _check_assign(step.action, view, context)
         case Call(arguments=arguments, result=result):
             for argument in arguments:
-                _check_template(argument, "argument", view, place)
+                _check_template(argument, "argument", view, context)
             if result is not None:
-                _check_write(result, step.position, view, place)
+                _check_write(result, step.position, view, context)
         case Switch(entries=entries):
             for entry in entries:
-                _check_template(entry.condition, "condition", view, place)
-                _check_block(entry.body, view, place)
+                _check_template(entry.condition, "condition", view, context)
+                _check_block(entry.body, view, context)
         case For() as loop:
-            _check_iteration(loop, view, place)
-            _check_loop_body(loop, replace(view.bordered(loop.body), loop=_Loop.FOR), place)
+            _check_iteration(loop, view, context)
+            _check_loop_body(loop, replace(view.bordered(loop.body), loop=_Loop.FOR), context)
         case Parallel():
-            _check_parallel(step.action, step.position, view, place)
+            _check_parallel(step.action, step.position, view, context)
         case Try():
-            _check_try(step.action, view, place)
+            _check_try(step.action, view, context)
         case Group(body=body):
-            _check_block(body, view, place)
+            _check_block(body, view, context)
         case None:
             pass
-    _check_ending(step.ending, view, place)
+    _check_ending(step.ending, view, context)
 
 
-def _check_assign(assign: Assign, view: _View, place: Place) -> None:
+def _check_assign(assign: Assign, view: _View, context: BuildContext) -> None:
     for each in assign.assignments:
-        _check_template(each.value, "assign value", view, place)
+        _check_template(each.value, "assign value", view, context)
         for part in each.target.path:
-            _check_template(part, "assignment target", view, place)
+            _check_template(part, "assignment target", view, context)
         if each.target.name not in view.visible:
-            place.fail(f"error evaluating assignment target: {_unknown(each.target.name)}", each.position)
-        _check_write(each.target.name, each.position, view, place)
+            context.fail(f"error evaluating assignment target: {_unknown(each.target.name)}", each.position)
+        _check_write(each.target.name, each.position, view, context)
 
 
-def _check_iteration(loop: For, view: _View, place: Place) -> None:
+def _check_iteration(loop: For, view: _View, context: BuildContext) -> None:
     match loop.items:
         case InList(items=template):
-            _check_template(template, "in", view, place)
+            _check_template(template, "in", view, context)
         case InRange(bounds=template):
-            _check_template(template, "range", view, place)
+            _check_template(template, "range", view, context)
 
 
-def _check_loop_body(loop: For, view: _View, place: Place) -> None:
+def _check_loop_body(loop: For, view: _View, context: BuildContext) -> None:
     variables = {loop.value} if loop.index is None else {loop.value, loop.index}
-    _check_block(loop.body, view.nested(loop.body, variables), place)
+    _check_block(loop.body, view.nested(loop.body, variables), context)
 
 
-def _check_parallel(parallel: Parallel, position: Position, view: _View, place: Place) -> None:
+def _check_parallel(parallel: Parallel, position: Position, view: _View, context: BuildContext) -> None:
     if parallel.concurrency_limit is not None:
-        _check_template(parallel.concurrency_limit, "concurrency_limit", view, place)
+        _check_template(parallel.concurrency_limit, "concurrency_limit", view, context)
     for name in parallel.shared:
         if name not in view.visible:
-            place.fail(f"error evaluating shared: symbol '{name}' is not a variable", position)
-        _check_write(name, position, view, place)
+            context.fail(f"error evaluating shared: symbol '{name}' is not a variable", position)
+        _check_write(name, position, view, context)
     inside = replace(view, writable=frozenset(parallel.shared), in_parallel=True)
     match parallel.work:
         case For() as loop:
-            _check_iteration(loop, view, place)
-            _check_loop_body(loop, replace(inside.bordered(loop.body), loop=_Loop.PARALLEL), place)
+            _check_iteration(loop, view, context)
+            _check_loop_body(loop, replace(inside.bordered(loop.body), loop=_Loop.PARALLEL), context)
         case branches:
             for branch in branches:
-                _check_branch(branch, inside, place)
+                _check_branch(branch, inside, context)
 
 
-def _check_branch(branch: Branch, view: _View, place: Place) -> None:
+def _check_branch(branch: Branch, view: _View, context: BuildContext) -> None:
     bordered = replace(view.bordered(branch.body), loop=_Loop.NONE)
-    _check_block(branch.body, bordered.nested(branch.body), place)
+    _check_block(branch.body, bordered.nested(branch.body), context)
 
 
-def _check_try(step: Try, view: _View, place: Place) -> None:
-    _check_block(step.body, view, place)
+def _check_try(step: Try, view: _View, context: BuildContext) -> None:
+    _check_block(step.body, view, context)
     if step.retry is not None:
-        _check_retry(step.retry, view, place)
+        _check_retry(step.retry, view, context)
     if step.handler is not None:
         handler = step.handler
         # Its steps may jump out to the steps around the try, but nobody may jump in.
         inside = replace(
             view.nested(handler.body, {handler.error_name}), targets=view.targets + _step_names(handler.body)
         )
-        _check_block(handler.body, inside, place)
+        _check_block(handler.body, inside, context)
 
 
-def _check_retry(retry: Retry, view: _View, place: Place) -> None:
-    _check_template(retry.max_retries, "max_retries", view, place)
+def _check_retry(retry: Retry, view: _View, context: BuildContext) -> None:
+    _check_template(retry.max_retries, "max_retries", view, context)
     match retry.backoff:
         case BackoffTemplate() as backoff:
-            _check_template(backoff.initial_delay, "initial_delay", view, place)
-            _check_template(backoff.max_delay, "max_delay", view, place)
-            _check_template(backoff.multiplier, "multiplier", view, place)
+            _check_template(backoff.initial_delay, "initial_delay", view, context)
+            _check_template(backoff.max_delay, "max_delay", view, context)
+            _check_template(backoff.multiplier, "multiplier", view, context)
         case _:
             pass
 
 
-def _check_ending(ending: Ending | None, view: _View, place: Place) -> None:
+def _check_ending(ending: Ending | None, view: _View, context: BuildContext) -> None:
     match ending:
         case None:
             return
         case Return(value=value, position=position, unreached=unreached):
-            _check_ending(unreached, view, place)
-            _check_template(value, "return value", view, place)
+            _check_ending(unreached, view, context)
+            _check_template(value, "return value", view, context)
             if view.in_parallel:
-                place.fail("return is not allowed in a parallel branch or iteration", position)
+                context.fail("return is not allowed in a parallel branch or iteration", position)
         case Raise(value=value):
-            _check_template(value, "raise value", view, place)
+            _check_template(value, "raise value", view, context)
         case NextEnd(position=position):
             if view.in_parallel:
-                place.fail("'next: end' is not allowed in a parallel branch or iteration", position)
+                context.fail("'next: end' is not allowed in a parallel branch or iteration", position)
         case NextBreak(position=position):
             if view.loop is not _Loop.FOR:
-                place.fail(f"'next: break' is only allowed in a for loop{_loop_hint(view)}", position)
+                context.fail(f"'next: break' is only allowed in a for loop{_loop_hint(view)}", position)
         case NextContinue(position=position):
             if view.loop is _Loop.NONE:
-                place.fail("'next: continue' is only allowed in a loop", position)
+                context.fail("'next: continue' is only allowed in a loop", position)
         case Next(target=target, position=position):
-            _check_jump(target, position, view, place)
+            _check_jump(target, position, view, context)
 
 
 def _loop_hint(view: _View) -> str:
     return ", not in a parallel one" if view.loop is _Loop.PARALLEL else ""
 
 
-def _check_jump(target: str, position: Position, view: _View, place: Place) -> None:
+def _check_jump(target: str, position: Position, view: _View, context: BuildContext) -> None:
     count = view.targets[target]
     if count == 1:
         return
     if count > 1:
-        place.fail(f"step name '{target}' is not unique, so a jump cannot go there", position)
+        context.fail(f"step name '{target}' is not unique, so a jump cannot go there", position)
     if target in view.beyond:
-        place.fail(f"jump to step '{target}' crosses the border of a loop, parallel branch or except block", position)
-    place.fail(f"step '{target}' does not exist", position)
+        context.fail(f"jump to step '{target}' crosses the border of a loop, parallel branch or except block", position)
+    context.fail(f"step '{target}' does not exist", position)
 
 
-def _check_write(name: str, position: Position, view: _View, place: Place) -> None:
+def _check_write(name: str, position: Position, view: _View, context: BuildContext) -> None:
     if name not in view.writable:
-        place.fail(f"variable '{name}' is assigned in a parallel step and must be listed in 'shared'", position)
+        context.fail(f"variable '{name}' is assigned in a parallel step and must be listed in 'shared'", position)
 
 
-def _check_template(template: Template, what: str, view: _View, place: Place) -> None:
+def _check_template(template: Template, what: str, view: _View, context: BuildContext) -> None:
     for each in template.expressions:
         for node in walk(each.node):
             if isinstance(node, Name) and node.name not in view.visible:
                 offset = each.offset + node.offset
-                place.fail(f"error evaluating {what}: {_unknown(node.name)}", each.position, offset=offset)
+                context.fail(f"error evaluating {what}: {_unknown(node.name)}", each.position, offset=offset)
 
 
 def _unknown(name: str) -> str:

@@ -1,4 +1,4 @@
-"""YAML and JSON text composed to nodes that know their place, by the YAML 1.2 core schema.
+"""YAML and JSON text composed to nodes with their positions, by the YAML 1.2 core schema.
 
 Built from libyaml's events without recursion, so hostile nesting is refused rather than overflowing a stack. Dates,
 `yes`, `on` and `1:30` stay strings. Does not know about: steps and expressions.

@@ -1,4 +1,4 @@
-"""Why a source was refused: the error a deploy shows, with its place in the text.
+"""Why a source was refused: the error a deploy shows, with its position in the text.
 
 Does not know about: the API that reports it, nor the execution of programs.
 """

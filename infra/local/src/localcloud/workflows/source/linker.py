@@ -46,7 +46,7 @@ class LinkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProgramLinker:
-    """Knows the library, the routines of the program and the connectors of this localcloud."""
+    """Finds callees in the library, among the routines of the program and among the connectors."""
 
     library: Library
     routines: Mapping[str, tuple[RoutineParameter, ...]]

@@ -23,8 +23,8 @@ _PREFIX, _SUFFIX = "${", "}"
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedExpression:
-    """A parsed expression with its place; the offsets of its nodes count from `offset` characters after it."""
+class SourceExpression:
+    """A parsed expression with its position; the offsets of its nodes count from `offset` characters after it."""
 
     node: Node
     position: Position
@@ -42,7 +42,7 @@ class Template:
     position: Position
     now: RunNow | None
     later: RunLater
-    expressions: tuple[PlacedExpression, ...]
+    expressions: tuple[SourceExpression, ...]
     is_constant: bool
 
 
@@ -106,12 +106,12 @@ def compile_expression_text(text: str, position: Position, linker: Linker, *, of
         code = compile_expression(node, linker)
     except ExpressionError as error:
         raise TemplateError(error.message, position, offset + error.offset) from None
-    expressions = (PlacedExpression(node, position, offset),)
+    expressions = (SourceExpression(node, position, offset),)
     return Template(position, *_placed(code, position), expressions, is_constant=False)
 
 
 def _placed(code: Code, position: Position) -> tuple[RunNow | None, RunLater]:
-    """Return the code with errors told where they happened."""
+    """Return the code, whose errors get their position in the source."""
     run = code.now
     later = code.later
     if run is not None:

@@ -1,4 +1,4 @@
-"""Where the builder is in a source: checked access to nodes, and errors that name routine, step and line.
+"""What the builder works on: checked access to nodes, and errors that name routine, step and line.
 
 Does not know about: the kinds of steps.
 """
@@ -18,17 +18,17 @@ from localcloud.workflows.source.templates import Template, TemplateError, compi
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where in the program the builder is: gives errors their routine, step and source line."""
+class BuildContext:
+    """The routine and step that are being built; errors name them and the source line."""
 
     source: str
     linker: ProgramLinker
     routine: str
     step: str | None = None
 
-    def in_step(self, step: str) -> Place:
-        """Return the place of a step of the same routine."""
-        return Place(self.source, self.linker, self.routine, step)
+    def in_step(self, step: str) -> BuildContext:
+        """Return the context of a step of the same routine."""
+        return BuildContext(self.source, self.linker, self.routine, step)
 
     def fail(self, message: str, position: Position, *, offset: int = 0) -> NoReturn:
         """Refuse the source; `offset` counts characters from `position`.
