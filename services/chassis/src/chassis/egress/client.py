@@ -4,7 +4,7 @@ Guarantees: only http and https; no user info, no odd ports; a name is resolved 
 is not public, and the checked address is the one dialled (Host, SNI and certificate keep the name); redirects are
 followed by hand and each hop passes the same checks; one deadline spans name lookup, connect, headers and body, kept
 by shutting the socket down; the size limit counts decompressed bytes; proxies and .netrc of the environment are
-ignored; nothing is kept alive between two calls.
+ignored; nothing is kept alive between two calls. The heads of answers are bounded, and cookies live for one call.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from chassis.clock import Clock
 from chassis.egress.address_policy import Network, is_public, parse_address
+from chassis.egress.answers import Answer
+from chassis.egress.cookies import CallCookies
 from chassis.egress.faults import TRANSIENT_FAULTS, EgressError, EgressFault
 
 __all__ = ["TRANSIENT_FAULTS", "Egress", "EgressError", "EgressFault", "EgressPolicy", "EgressResponse"]
@@ -193,16 +195,19 @@ class Egress:
         watchdog = threading.Timer(self._policy.total_timeout_s, call.expire)
         watchdog.daemon = True
         watchdog.start()
+        cookies = CallCookies()
         try:
             for _hop in range(self._policy.max_redirects + 1):
                 parsed = self.check_url(url)
-                response = self._one_hop(call, method, parsed, headers or {}, body)
+                sent = {**(headers or {}), **cookies.header(url)}
+                response = self._one_hop(call, method, parsed, sent, body)
                 try:
                     location = response.headers.get("Location")
                     if not (follow_redirects and response.status in _REDIRECT_CODES and location):
                         if skip_error_bodies and not 200 <= response.status < 300:
                             return EgressResponse(response.status, response.headers, b"", url)
                         return self._read(call, response, url, truncate_at)
+                    cookies.take(url, response.headers.getlist("Set-Cookie"))
                     url = urljoin(url, location)
                 finally:
                     response.close()
@@ -355,6 +360,8 @@ def _trusting_context() -> ssl.SSLContext:
 
 def _pinned_http(egress: Egress, call: _Call) -> type[urllib3.connection.HTTPConnection]:
     class PinnedHTTP(urllib3.connection.HTTPConnection):
+        response_class = Answer
+
         def _new_conn(self) -> socket.socket:
             return egress.dial(call, self._dns_host, self.port)
 
@@ -363,6 +370,8 @@ def _pinned_http(egress: Egress, call: _Call) -> type[urllib3.connection.HTTPCon
 
 def _pinned_https(egress: Egress, call: _Call) -> type[urllib3.connection.HTTPSConnection]:
     class PinnedHTTPS(urllib3.connection.HTTPSConnection):
+        response_class = Answer
+
         def _new_conn(self) -> socket.socket:
             return egress.dial(call, self._dns_host, self.port)
 

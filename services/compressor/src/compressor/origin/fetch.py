@@ -9,12 +9,17 @@ from email.utils import parsedate_to_datetime
 
 from chassis.clock import Clock
 from chassis.egress.client import Egress, EgressError, EgressFault, EgressResponse
+from chassis.logs import get_logger
 from compressor.images.model import FetchError, Note, OutcomeCode
+from compressor.images.sniff import NotAnImage, sniff
 from compressor.origin.robots import RobotsPolicy, refusal
+
+log = get_logger(__name__)
 
 _ACCEPT = "image/jpeg,image/png,image/webp,image/gif,image/*;q=0.8,*/*;q=0.5"
 _TRANSIENT_4XX = frozenset({408, 425, 429})
 _MAX_RETRY_AFTER_S = 3600.0  # an origin must not park an image for a year
+_MAX_RETRY_AFTER_CHARS = 64  # a date has 29; what is longer is nonsense and not worth parsing
 _RECONNECT_WITHIN_S = 3.0
 
 
@@ -40,10 +45,26 @@ class ImageFetcher:
         Raises:
             FetchError: with the code, and whether and when another attempt may help.
         """
+        try:
+            return self._fetched(url)
+        except (FetchError, MemoryError):
+            raise
+        except Exception as error:
+            # Whatever an origin says is an outcome: an answer that none of us thought of must not end without one.
+            log.exception("fetch.unforeseen", error=type(error).__name__)
+            raise FetchError(OutcomeCode.INCOMPLETE, "the answer cannot be read", transient=True) from error
+
+    def _fetched(self, url: str) -> Fetched:
         response = self._get(url)
         status = response.status
         if status == 206 and not _is_whole(response):
             raise FetchError(OutcomeCode.INCOMPLETE, "HTTP 206 with a part of the image", transient=True)
+        if status == 202 and isinstance(sniff(response.body), NotAnImage):
+            # RFC 9110, 15.3.3: the request is taken, its result is not there yet.
+            retry_after_s = self._retry_after(response.headers)
+            if retry_after_s is not None or not response.body:
+                detail = "HTTP 202, the picture is not ready yet"
+                raise FetchError(OutcomeCode.INCOMPLETE, detail, transient=True, retry_after_s=retry_after_s)
         if 200 <= status < 300:
             if not response.body:
                 raise FetchError(OutcomeCode.NOT_AN_IMAGE, f"HTTP {status} with an empty body")
@@ -86,14 +107,17 @@ class ImageFetcher:
     def _retry_after(self, headers: Mapping[str, str]) -> float | None:
         """Read Retry-After, in seconds or as a date (RFC 9110, 10.2.3); nonsense and the past count as absent."""
         text = headers.get("Retry-After", "").strip()
+        if len(text) > _MAX_RETRY_AFTER_CHARS:
+            return None
         if text.isdecimal():
             seconds = float(text)
         else:
             try:
                 at = parsedate_to_datetime(text)
-            except ValueError:
+                seconds = (at.replace(tzinfo=at.tzinfo or UTC) - self._clock.now()).total_seconds()
+            except (ValueError, TypeError, LookupError, ArithmeticError):
+                # A zone of a million hours overflows; this parser of the standard library raises many kinds.
                 return None
-            seconds = (at.replace(tzinfo=at.tzinfo or UTC) - self._clock.now()).total_seconds()
         return min(seconds, _MAX_RETRY_AFTER_S) if seconds > 0 else None
 
 
