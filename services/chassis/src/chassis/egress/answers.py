@@ -64,13 +64,14 @@ class Answer(http.client.HTTPResponse):
         Raises:
             EgressError: TOO_LARGE, a limit of heads is passed.
         """
-        lines = _BoundedLines(self.fp)
-        self.fp = lines  # type: ignore[assignment]
+        body: Any = self.fp
+        lines: Any = _BoundedLines(body)
+        self.fp = lines
         try:
             super().begin()
         finally:
             if self.fp is lines:
-                self.fp = lines.file
+                self.fp = body
 
     def _read_status(self) -> tuple[str, int, str]:
         version, status, reason = super()._read_status()  # type: ignore[misc]
