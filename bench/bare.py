@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import requests
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud import storage  # type: ignore[attr-defined]
 from PIL import Image
 
 

@@ -152,7 +152,7 @@ def _images(ingest: str, request_id: str) -> list[dict[str, Any]]:
     token = ""
     while True:
         page = requests.get(
-            f"{ingest}/status/{request_id}", params={"page_size": 1000, "page_token": token}, timeout=30
+            f"{ingest}/status/{request_id}", params={"page_size": "1000", "page_token": token}, timeout=30
         ).json()
         for product in page["products"]:
             found += product["images"]

@@ -11,6 +11,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import requests
@@ -25,7 +26,7 @@ _PICTURES_LOOKED_AT = 200
 _SHOWN = 5
 
 
-def rows_of(url: str, query: str) -> list[tuple[object, ...]]:
+def rows_of(url: str, query: str) -> list[tuple[Any, ...]]:
     """Return the rows of a query on a database."""
     connection = psycopg2.connect(url)
     try:
@@ -196,7 +197,7 @@ def _listed(stack: Stack, bucket: str) -> list[dict[str, str]]:
     while True:
         page = requests.get(
             f"{stack.url('storage')}/storage/v1/b/{bucket}/o",
-            params={"maxResults": 1000, "pageToken": token},
+            params={"maxResults": "1000", "pageToken": token},
             timeout=60,
         ).json()
         items += page.get("items", [])

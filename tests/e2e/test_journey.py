@@ -10,11 +10,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud import storage  # type: ignore[attr-defined]
 from samples.catalogue import SampleFile
 from samples.demo import ROOT
 from samples.origin import Origin
@@ -254,14 +255,14 @@ def test_sweeper_alone_finishes_a_batch(tmp_path: Path, origin: Origin) -> None:
         assert rows[1][3]
 
 
-def run_batch(stack: Stack, argument: dict[str, str]) -> dict[str, str | dict[str, str]]:
+def run_batch(stack: Stack, argument: dict[str, str]) -> dict[str, Any]:
     """Run the workflow `batch` by REST as gcloud does and return its finished execution."""
     parent = f"{stack.url('workflows')}/v1/projects/demo/locations/us-central1/workflows/batch/executions"
     created = requests.post(parent, json={"argument": json.dumps(argument)}, timeout=10).json()
 
-    def probe() -> dict[str, str | dict[str, str]] | None:
+    def probe() -> dict[str, Any] | None:
         execution = requests.get(f"{stack.url('workflows')}/v1/{created['name']}", timeout=10).json()
-        return execution if execution["state"] not in {"ACTIVE", "QUEUED"} else None
+        return dict(execution) if execution["state"] not in {"ACTIVE", "QUEUED"} else None
 
     return eventually(probe, within_s=90, what="the execution ends")
 

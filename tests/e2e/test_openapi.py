@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 import schemathesis
@@ -16,6 +17,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 from chassis.http.openapi import Operation
 from ingest.http.openapi import OPERATIONS as INGEST
@@ -40,7 +42,7 @@ GUNICORN_LINE = 4094
 
 
 @cache
-def document_of(url: str) -> schemathesis.openapi.OpenApiSchema:
+def document_of(url: str) -> OpenApiSchema:
     """Return a service's document as it is served."""
     return schemathesis.openapi.from_url(f"{url}/openapi.json")
 
@@ -69,7 +71,7 @@ def test_every_answer_is_a_documented_one(stack: Stack, service: str, operation:
         case=described.as_strategy(generation_mode=schemathesis.GenerationMode.POSITIVE)
         | described.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
     )
-    def send(case: schemathesis.Case) -> None:
+    def send(case: schemathesis.Case[Any]) -> None:
         answer = case.call(timeout=30)
         if answer.status_code == HTTPStatus.REQUEST_URI_TOO_LONG:
             # gunicorn ends such a request before the application sees it.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud import storage  # type: ignore[attr-defined]
 from samples.catalogue import SampleFile
 from samples.origin import Origin
 from samples.photos import encoded, photo
@@ -45,17 +45,17 @@ def _origin() -> Iterator[Origin]:
 def test_two_owners_go_their_whole_way_unseen_by_each_other(keyed_stack: Stack, origin: Origin) -> None:
     """Upload, status, list, report, endpoint and event with a key; to the other every id is unknown."""
     shops = {"alice": Shop(keyed_stack, ALICE.key), "bob": Shop(keyed_stack, BOB.key)}
-    batches, events = {}, {}
-    for number, (owner, shop) in enumerate(shops.items()):
+    batches: dict[str, str] = {}
+    events: dict[str, Receiver] = {}
+    for owner, shop in shops.items():
         # The secret is made by the endpoint, whose URL must exist before: the first receiver only finds a port.
         with Receiver("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw") as placeholder:
             created = shop.call("reporter", "POST", "/webhooks", json={"url": placeholder.url})
         assert created.status_code == 201, created.text
         events[owner] = Receiver(created.json()["secret"], port=placeholder.port)
-        batches[owner] = number
     with events["alice"], events["bob"]:
-        for owner, shop in shops.items():
-            batches[owner] = shop.upload(sheet_of([[f"{origin.base_url}/{batches[owner]}.jpg"]]))
+        for number, (owner, shop) in enumerate(shops.items()):
+            batches[owner] = shop.upload(sheet_of([[f"{origin.base_url}/{number}.jpg"]]))
         for owner, shop in shops.items():
             assert shop.finished(batches[owner])["owner"] == owner
             received = events[owner].wait_for(batches[owner], within_s=30)

@@ -40,7 +40,7 @@ def wait_for_family(pid: int, count: int) -> list[psutil.Process]:
     """Wait until a process has so many descendants, and return them."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        family = psutil.Process(pid).children(recursive=True)
+        family: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
         if len(family) == count:
             return family
         threading.Event().wait(0.05)

@@ -6,7 +6,7 @@ import io
 import socket
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -242,6 +242,14 @@ class Lab:
     def finish(self, request_id: str, execution: str) -> Answered:
         """Finish a sealed batch."""
         return self.batch_call(request_id, "finish", execution=execution, report_uri="gs://results/output.csv")
+
+
+class MakeLab(Protocol):
+    """Makes the service with other settings, by their variables."""
+
+    def __call__(self, **overrides: str) -> Lab:
+        """Return the service; `INGEST_MAX_ROWS="3"` sets a variable."""
+        ...
 
 
 def sheet_of(*cells: str) -> str:

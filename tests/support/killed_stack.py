@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -260,10 +261,11 @@ def running_bench(folder: Path, run_stack: Callable[..., Any]) -> Iterator[Bench
     with ExitStack() as cleanup:
         files = {f"/{n}.jpg": SampleFile("image/jpeg", encoded(photo(160, 120, seed=n), "JPEG")) for n in range(IMAGES)}
         origin = cleanup.enter_context(Origin(files))
-        taps = {
-            name: cleanup.enter_context(Tap(lambda name=name: holder["stack"].url(name)))
-            for name in (*DECLARED, "storage")
-        }
+
+        def url_of(name: str) -> str:
+            return holder["stack"].url(name)  # the stack starts behind the taps
+
+        taps = {name: cleanup.enter_context(Tap(partial(url_of, name))) for name in (*DECLARED, "storage")}
 
         def armed(process: ProcessSetting) -> ProcessSetting:
             orders = ",".join(f"{failpoint}:kill" for failpoint in DECLARED[process.name])

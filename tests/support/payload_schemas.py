@@ -13,10 +13,15 @@ CONTRACTS = Path(__file__).resolve().parents[2] / "workflows/contracts"
 
 
 @cache
+def schema_of(name: str) -> dict[str, Any]:
+    """Return the schema of one payload."""
+    return dict(json.loads((CONTRACTS / f"{name}.schema.json").read_text(encoding="utf-8")))
+
+
+@cache
 def validator(name: str) -> Draft202012Validator:
     """Return the validator of one payload."""
-    schema = json.loads((CONTRACTS / f"{name}.schema.json").read_text(encoding="utf-8"))
-    return Draft202012Validator(schema, format_checker=FormatChecker())
+    return Draft202012Validator(schema_of(name), format_checker=FormatChecker())
 
 
 def assert_matches(name: str, payload: Any) -> None:

@@ -254,3 +254,10 @@ SVG_WITH_ENTITY = b"""<?xml version="1.0"?>
 <svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text>&x;</text></svg>
 """
 """A drawing that asks a careless parser to fetch something."""
+
+
+def pixel_of(image: Image.Image, at: tuple[int, int]) -> tuple[int, ...]:
+    """Return the bands of a pixel of an image that has more than one."""
+    bands = image.getpixel(at)
+    assert isinstance(bands, tuple)
+    return bands

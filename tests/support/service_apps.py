@@ -6,7 +6,7 @@ from functools import cache
 
 from flask import Flask
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud import storage  # type: ignore[attr-defined]
 
 import compressor.wsgi
 import reporter.app

@@ -122,7 +122,7 @@ class Shop:
         while True:
             page = requests.get(
                 f"{self.stack.url('storage')}/storage/v1/b/pressroom-images/o",
-                params={"maxResults": 1000, "pageToken": token},
+                params={"maxResults": "1000", "pageToken": token},
                 timeout=30,
             ).json()
             names |= {item["name"] for item in page.get("items", [])}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,7 +18,7 @@ from ingest.migrate import upgrade
 from localcloud.core.clock import SystemClock as IssuerClock
 from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.stack.postgres import Postgres
-from support.ingest_service import Lab
+from support.ingest_service import Lab, MakeLab
 
 
 def free_port() -> int:
@@ -98,7 +98,7 @@ def certs_url(issuer: TokenIssuer) -> Iterator[str]:
 
 
 @pytest.fixture
-def make_lab(empty_database: Engine, certs_url: str, issuer: TokenIssuer) -> Callable[..., Lab]:
+def make_lab(empty_database: Engine, certs_url: str, issuer: TokenIssuer) -> MakeLab:
     def make(**overrides: str) -> Lab:
         return Lab(empty_database, certs_url, issuer, overrides)
 
@@ -106,5 +106,5 @@ def make_lab(empty_database: Engine, certs_url: str, issuer: TokenIssuer) -> Cal
 
 
 @pytest.fixture
-def lab(make_lab: Callable[..., Lab]) -> Lab:
+def lab(make_lab: MakeLab) -> Lab:
     return make_lab()

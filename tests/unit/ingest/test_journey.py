@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
+from support.ingest_service import Lab
 from support.payload_schemas import assert_matches
 
 A, B, C = "https://a.example/1.jpg", "https://b.example/2.jpg", "https://c.example/3.jpg"
 
 
-def test_a_batch_runs_from_upload_to_completed(lab: Any) -> None:
+def test_a_batch_runs_from_upload_to_completed(lab: Lab) -> None:
     """Upload, process, start, claim, report, finish: the status page shows every output in its slot."""
     request_id = lab.submit(f"{A}, {B}", C)
 
@@ -37,7 +37,7 @@ def test_a_batch_runs_from_upload_to_completed(lab: Any) -> None:
     assert first["status"] == "COMPLETED"
 
 
-def test_the_export_tells_the_whole_sheet(lab: Any) -> None:
+def test_the_export_tells_the_whole_sheet(lab: Lab) -> None:
     """The stream has the batch, each row with its cells and images, and the end."""
     sheet = "S. No.,Product Name,Colour,Input Image Urls,Output Image Urls\n1.,Lamp,red,https://a.example/x,old\n,,,,\n"
     request_id = lab.upload(sheet).json["request_id"]

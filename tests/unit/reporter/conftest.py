@@ -12,7 +12,7 @@ from typing import Any
 import psycopg2
 import pytest
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage as gcs
+from google.cloud import storage as gcs  # type: ignore[attr-defined]
 
 from localcloud.stack.postgres import Postgres
 from localcloud.stack.storage import Storage

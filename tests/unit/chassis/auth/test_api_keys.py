@@ -180,7 +180,7 @@ def test_the_command_prints_the_key_once_and_the_line_to_store() -> None:
 
     assert find_key([entry], key) == entry
     assert key not in done.stdout
-    assert (entry.owner, entry.scopes, entry.name) == ("shop", {Scope.READ}, "ci")
+    assert (entry.owner, entry.scopes, entry.name) == ("shop", frozenset({Scope.READ}), "ci")
     assert entry.expires_at == datetime(2030, 1, 1, tzinfo=UTC)
 
 

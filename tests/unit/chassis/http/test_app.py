@@ -15,6 +15,7 @@ from chassis.clock import SystemClock
 from chassis.errors import ApiError, Status, unavailable
 from chassis.http.app import new_app
 from chassis.tracing import trace_headers
+from support.json_answers import json_of
 
 SCHEMA = Draft202012Validator(
     json.loads((Path(__file__).parents[4] / "workflows" / "contracts" / "error.schema.json").read_text())
@@ -85,7 +86,7 @@ def test_a_bug_is_answered_without_inside_information(app: Flask) -> None:
         response = app.test_client().get("/bug", headers={"X-Request-Id": "req-7"})
 
     assert "hunter2" not in response.text
-    assert "req-7" in response.json["error"]["message"]
+    assert "req-7" in json_of(response)["error"]["message"]
     assert [line["event"] for line in logs] == ["request.crashed", "request.served"]
 
 
@@ -94,7 +95,7 @@ def test_unavailable_says_when_to_come_again(app: Flask) -> None:
     response = app.test_client().get("/down")
 
     assert response.headers["Retry-After"] == "4"
-    assert response.json["error"]["details"][2]["retryDelay"] == "4s"
+    assert json_of(response)["error"]["details"][2]["retryDelay"] == "4s"
 
 
 def test_a_wrong_method_names_the_right_ones(app: Flask) -> None:
@@ -119,7 +120,7 @@ def test_the_callers_trace_is_carried_on(app: Flask) -> None:
         {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"},
         {"X-Cloud-Trace-Context": f"{trace_id}/12345;o=1"},
     ):
-        sent = app.test_client().post("/echo", headers=headers).json["trace"]["traceparent"]
+        sent = json_of(app.test_client().post("/echo", headers=headers))["trace"]["traceparent"]
 
         assert sent.startswith(f"00-{trace_id}-")
         assert "b7ad6b7169203331" not in sent

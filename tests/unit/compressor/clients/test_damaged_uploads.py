@@ -46,7 +46,7 @@ def test_a_damaged_upload_is_refused_by_its_checksum_and_the_task_comes_again(
             damaged.append(body)
         if request.method == "POST":
             facts, media = media_of(body)
-            if base64.b64decode(facts["crc32c"]) != google_crc32c.Checksum(media).digest():
+            if base64.b64decode(facts["crc32c"]) != google_crc32c.value(media).to_bytes(4):
                 answer(b'{"error": {"code": 400, "message": "CRC32C"}}', status=400, headers=JSON)(exchange)
                 return
         kind = {"content-type": request.headers.get("content-type", "")}

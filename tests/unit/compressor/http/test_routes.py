@@ -121,8 +121,10 @@ def test_the_same_task_twice_at_once_makes_one_object(
     body = task(origin.on("/a.jpg", both_wait))
     codes: list[int] = []
     threads = [threading.Thread(target=lambda: codes.append(service.post(body).status_code)) for _ in range(2)]
-    [thread.start() for thread in threads]
-    [thread.join(20) for thread in threads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
 
     assert codes == [200, 200]
     assert len(service.objects()) == 1

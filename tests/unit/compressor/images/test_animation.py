@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from PIL import Image, ImageSequence, ImageStat
@@ -75,14 +76,15 @@ def test_transparent_frames_stay_transparent() -> None:
 
     assert getattr(result, "n_frames", 1) == 4
     for at, frame in enumerate(ImageSequence.Iterator(result)):
-        assert frame.convert("RGBA").getpixel((8 * at + 4, 16))[3] == 0
-        assert frame.convert("RGBA").getpixel(((8 * at + 20) % 32, 16))[3] == 255
+        assert pictures.pixel_of(frame.convert("RGBA"), (8 * at + 4, 16))[3] == 0
+        assert pictures.pixel_of(frame.convert("RGBA"), ((8 * at + 20) % 32, 16))[3] == 255
 
 
 @pytest.mark.parametrize(("loop", "plays"), [(0, 0), (2, 3), (None, 1)])
 def test_a_gif_is_shown_as_often_as_before(loop: int | None, plays: int) -> None:
     """A GIF counts repetitions, a WebP showings; 0 is forever, and a GIF that says nothing is shown once."""
-    source = animation("GIF", **({} if loop is None else {"loop": loop}))
+    options: dict[str, Any] = {} if loop is None else {"loop": loop}
+    source = animation("GIF", **options)
 
     assert Image.open(io.BytesIO(compress(source, KEPT).data)).info["loop"] == plays
 

@@ -214,8 +214,12 @@ def test_a_profile_keeps_alpha() -> None:
     source = pictures.encoded(pictures.alpha_ramp(), "PNG", icc_profile=pictures.display_p3_profile())
     result = opened(compress(source, Options(output=OutputFormat.PNG)))
 
-    assert (result.mode, result.getpixel((0, 0))[3], result.getpixel((255, 0))[3]) == ("RGBA", 0, 255)
-    assert result.getpixel((255, 0))[0] > 205  # (200, 0, 0) in P3 is a stronger red in sRGB
+    assert (result.mode, pictures.pixel_of(result, (0, 0))[3], pictures.pixel_of(result, (255, 0))[3]) == (
+        "RGBA",
+        0,
+        255,
+    )
+    assert pictures.pixel_of(result, (255, 0))[0] > 205  # (200, 0, 0) in P3 is a stronger red in sRGB
 
 
 @pytest.mark.feature("31")
@@ -324,7 +328,7 @@ def test_alpha_is_kept_for_webp_and_png(output: OutputFormat) -> None:
     """The ramp is still a ramp: transparent at the left, opaque at the right."""
     result = opened(compress(pictures.encoded(pictures.alpha_ramp(), "PNG"), Options(output=output)))
 
-    alphas = [result.getpixel((x, 8))[3] for x in (0, 128, 255)]
+    alphas = [pictures.pixel_of(result, (x, 8))[3] for x in (0, 128, 255)]
     assert distance(tuple(alphas), (0, 128, 255)) <= 3
 
 
@@ -333,7 +337,7 @@ def test_half_transparent_pixels_are_blended_with_white() -> None:
     """Red at half opacity on white is pink: the middle of the ramp, within 6 of 255."""
     result = opened(compress(pictures.encoded(pictures.alpha_ramp(), "PNG"), Options(quality=95)))
 
-    assert distance(result.getpixel((128, 8)), (227, 127, 127)) <= 6
+    assert distance(pictures.pixel_of(result, (128, 8)), (227, 127, 127)) <= 6
 
 
 # --- frames
@@ -385,7 +389,7 @@ def test_auto_takes_the_smallest_format_that_can_hold_the_picture() -> None:
     assert (len(photo.data), photo.format) == (min(sizes), OutputFormat.WEBP)
     assert len(drawing.data) <= len(pictures.encoded(pictures.quadrants(), "PNG", optimize=True))
     assert see_through.format is not OutputFormat.JPEG
-    assert opened(see_through).convert("RGBA").getpixel((0, 0))[3] == 0
+    assert pictures.pixel_of(opened(see_through).convert("RGBA"), (0, 0))[3] == 0
 
 
 def test_auto_keeps_a_source_that_is_smaller_still() -> None:

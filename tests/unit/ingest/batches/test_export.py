@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,11 +11,12 @@ from hypothesis import strategies as st
 
 from reporter.reports.export_reader import read_export
 from reporter.reports.sheet import FailedSheet, OutputSheet
+from support.ingest_service import Lab
 from unit.ingest.sheets.dialect_corpus import SAVED, WRITTEN, Dialect
 
 HEADER = ["S. No.", "Product Name", "Colour", "Input Image Urls"]
 OURS = ["Output Image Urls", "Image Errors"]
-CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00\ufeff"), max_size=12)
+CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ufeff"), max_size=12)
 LINKS = st.integers(1, 5).map("https://a.example/{}.jpg?c=f_auto,q_50".format)
 ROWS = st.lists(
     st.tuples(CELLS, CELLS, CELLS, st.lists(LINKS, max_size=3).map(", ".join)).map(list), min_size=1, max_size=6
@@ -35,7 +35,7 @@ def read(body: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
 
 
-def run(lab: Any, body: bytes, *, failing: str = "") -> tuple[bytes, bytes]:
+def run(lab: Lab, body: bytes, *, failing: str = "") -> tuple[bytes, bytes]:
     """Run a batch, let URLs with `failing` in them fail, and return output.csv and failed.csv."""
     answer = lab.upload(body)
     assert answer.code == 202, answer.text
@@ -60,7 +60,7 @@ def run(lab: Any, body: bytes, *, failing: str = "") -> tuple[bytes, bytes]:
 @pytest.mark.fault("F11", "F12")
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS)
-def test_output_minus_our_columns_is_the_input(lab: Any, rows: list[list[str]]) -> None:
+def test_output_minus_our_columns_is_the_input(lab: Lab, rows: list[list[str]]) -> None:
     """Cell for cell, blank and duplicate rows included; slot i of the output belongs to URL i of the input."""
     output, _failed = run(lab, written([HEADER, *rows]), failing="/3.jpg")
 
@@ -74,7 +74,7 @@ def test_output_minus_our_columns_is_the_input(lab: Any, rows: list[list[str]]) 
 
 
 @pytest.mark.parametrize("case", [*SAVED, *WRITTEN], ids=lambda case: case.name)
-def test_our_output_is_accepted_as_the_next_input(lab: Any, case: Dialect) -> None:
+def test_our_output_is_accepted_as_the_next_input(lab: Lab, case: Dialect) -> None:
     """Whatever the first sheet was saved as: the second run gives the same table, with no second pair of columns."""
     first, _ = run(lab, case.body)
     second, _ = run(lab, first)
@@ -89,7 +89,7 @@ def test_our_output_is_accepted_as_the_next_input(lab: Any, case: Dialect) -> No
 
 
 @pytest.mark.feature("51")
-def test_failed_csv_runs_only_what_failed(lab: Any) -> None:
+def test_failed_csv_runs_only_what_failed(lab: Lab) -> None:
     """Uploaded as it is, it makes a batch of the failed images; once they succeed, nothing is left in it."""
     rows = [["1", "=Lamp", "red", "https://a.example/1.jpg, https://a.example/3.jpg"], ["2", "", "", ""]]
     rows.append(["3", "Desk", "blue", "https://a.example/2.jpg"])

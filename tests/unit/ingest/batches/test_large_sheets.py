@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
 
 import pytest
+
+from support.ingest_service import Lab
 
 ROWS = 100_000
 MEMORY_BOUND_MIB = 256
@@ -43,7 +44,7 @@ print(len(body), sheet.facts.images, sheet.facts.unique_urls, peak.split()[1])
 @pytest.mark.threat("T6")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_hundred_thousand_rows_are_taken_in_within_the_memory_of_a_small_instance(
-    lab: Any, migrated_url: str
+    lab: Lab, migrated_url: str
 ) -> None:
     """The most rows and images that are taken, parsed, checked and stored; only the bytes of the file are held."""
     done = subprocess.run(

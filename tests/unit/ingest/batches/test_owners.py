@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from chassis.auth.api_keys import new_key
-from support.ingest_service import Answered, sheet_of
+from support.ingest_service import Answered, Lab, MakeLab, sheet_of
+from support.json_answers import json_of
 
 A = "https://a.example/1.jpg"
 ALICE, BOB, ROOT = (
@@ -27,20 +28,20 @@ DOORS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def lab(make_lab: Any) -> Any:
+def lab(make_lab: MakeLab) -> Any:
     lab = make_lab(API_KEYS=KEYS, INGEST_SHEET_BUCKETS="sheets")
     lab.storage.objects["gs://sheets/a.csv"] = sheet_of(A).encode()
     return lab
 
 
-def upload(lab: Any, key: str, *, idempotency_key: str = "", **arguments: Any) -> Answered:
+def upload(lab: Lab, key: str, *, idempotency_key: str = "", **arguments: Any) -> Answered:
     """Upload with an API key."""
     headers = {"Authorization": f"Bearer {key}"} | ({"Idempotency-Key": idempotency_key} if idempotency_key else {})
     return Answered(lab.client().post("/upload", headers=headers, **arguments))
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_a_batch_belongs_to_the_owner_of_the_key(lab: Any, door: str) -> None:
+def test_a_batch_belongs_to_the_owner_of_the_key(lab: Lab, door: str) -> None:
     """Whichever door it came in by; the answer's status shows it."""
     answer = upload(lab, ALICE.key, **DOORS[door])
 
@@ -48,21 +49,21 @@ def test_a_batch_belongs_to_the_owner_of_the_key(lab: Any, door: str) -> None:
     assert [row["owner"] for row in lab.rows("SELECT owner FROM batches")] == ["alice"]
 
 
-def test_without_a_key_no_door_is_open(lab: Any) -> None:
+def test_without_a_key_no_door_is_open(lab: Lab) -> None:
     """Also a check of a sheet stores nothing and still needs one."""
     refused = Answered(lab.client().post("/upload?validate_only=true", json={"items": [{"urls": [A]}]}))
 
     assert (refused.code, refused.reason) == (401, "API_KEY_MISSING")
 
 
-def test_a_batch_of_an_admin_is_the_admins_own(lab: Any) -> None:
+def test_a_batch_of_an_admin_is_the_admins_own(lab: Lab) -> None:
     """It sees all, and its uploads are not everybody's."""
     upload(lab, ROOT.key, json={"items": [{"urls": [A]}]})
 
     assert [row["owner"] for row in lab.rows("SELECT owner FROM batches")] == ["root"]
 
 
-def test_idempotency_keys_are_an_owners_own(lab: Any) -> None:
+def test_idempotency_keys_are_an_owners_own(lab: Lab) -> None:
     """The same key of two owners makes two batches; of one owner, one."""
     body = {"items": [{"urls": [A]}]}
     first = upload(lab, ALICE.key, idempotency_key="k", json=body)
@@ -74,7 +75,7 @@ def test_idempotency_keys_are_an_owners_own(lab: Any) -> None:
     assert other.json["request_id"] != first.json["request_id"]
 
 
-def test_what_had_no_owner_is_an_admins_to_see_once_there_are_keys(lab: Any, make_lab: Any) -> None:
+def test_what_had_no_owner_is_an_admins_to_see_once_there_are_keys(lab: Lab, make_lab: MakeLab) -> None:
     """And what has one is nobody's without keys: turning them off shows nothing."""
     request_id = upload(lab, ALICE.key, json={"items": [{"urls": [A]}]}).json["request_id"]
     open_lab = make_lab()
@@ -87,7 +88,7 @@ def test_what_had_no_owner_is_an_admins_to_see_once_there_are_keys(lab: Any, mak
         assert answer.status_code == code
 
 
-def test_every_announcement_says_whose_batch_it_is(lab: Any) -> None:
+def test_every_announcement_says_whose_batch_it_is(lab: Lab) -> None:
     """Those that the sweeper sends: the reporter tells nobody else."""
     request_id = upload(lab, ALICE.key, json={"items": [{"urls": [A]}]}).json["request_id"]
     lab.finish_all(request_id)
@@ -98,16 +99,16 @@ def test_every_announcement_says_whose_batch_it_is(lab: Any) -> None:
     assert {(told["request_id"], told["owner"]) for told in lab.reporter.notified} == {(request_id, "alice")}
 
 
-def test_pages_of_a_list_hold_one_owners_batches(lab: Any) -> None:
+def test_pages_of_a_list_hold_one_owners_batches(lab: Lab) -> None:
     """A token leads on in the caller's list, whosever it was."""
     for number in range(3):
         for key in (ALICE, BOB):
             upload(lab, key.key, json={"items": [{"name": f"{key.key[-4:]}{number}", "urls": [A]}]})
     headers = {"X-API-Key": ALICE.key}
-    first = lab.client().get("/requests?page_size=2", headers=headers).json
+    first = json_of(lab.client().get("/requests?page_size=2", headers=headers))
     token = first["next_page_token"]
-    rest = lab.client().get(f"/requests?page_size=2&page_token={token}", headers=headers).json
-    foreign = lab.client().get(f"/requests?page_size=9&page_token={token}", headers={"X-API-Key": BOB.key}).json
+    rest = json_of(lab.client().get(f"/requests?page_size=2&page_token={token}", headers=headers))
+    foreign = json_of(lab.client().get(f"/requests?page_size=9&page_token={token}", headers={"X-API-Key": BOB.key}))
 
     assert [row["owner"] for row in first["requests"] + rest["requests"]] == ["alice"] * 3
     assert {row["owner"] for row in foreign["requests"]} <= {"bob"}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ingest.batches.pace import MIN_ENDED_IMAGES, pace_of, progress_percent
 from ingest.state.batch import Batch, BatchStatus
+from support.ingest_service import Lab
 
 A = "https://a.example/1.jpg"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -85,7 +86,7 @@ def test_the_pace_of_an_ended_batch_stays_as_it_was() -> None:
 
 
 @pytest.mark.feature("20", "21")
-def test_the_status_has_pace_expiry_and_what_was_deduplicated(lab: Any) -> None:
+def test_the_status_has_pace_expiry_and_what_was_deduplicated(lab: Lab) -> None:
     """100 slots with 50 different images: 50 downloads, 50 spared, and a day until the rest would expire."""
     request_id = lab.submit(*[f"{A}?{number} {A}?{number}" for number in range(50)])
     execution = lab.start(request_id)
@@ -103,7 +104,7 @@ def test_the_status_has_pace_expiry_and_what_was_deduplicated(lab: Any) -> None:
     assert expires - created == timedelta(days=1)
 
 
-def test_a_retry_does_not_change_what_was_deduplicated(lab: Any) -> None:
+def test_a_retry_does_not_change_what_was_deduplicated(lab: Lab) -> None:
     """The count is that of the sheet."""
     request_id = lab.submit(f"{A} {A}")
     execution = lab.start(request_id)

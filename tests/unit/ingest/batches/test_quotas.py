@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
 from chassis.auth.api_keys import new_key
 from ingest.settings import IngestSettings
 from support import deployment_files as d
-from support.ingest_service import Answered, sheet_of
+from support.ingest_service import Answered, Lab, MakeLab, sheet_of
 
 A, B, C = (f"https://a.example/{name}.jpg" for name in "abc")
 ALICE, BOB = new_key(owner="alice", scopes=["read", "write"]), new_key(owner="bob", scopes=["read", "write"])
@@ -24,13 +23,13 @@ def facts(answer: Answered) -> dict[str, str]:
     return found
 
 
-def upload_as(lab: Any, key: str, *cells: str) -> Answered:
+def upload_as(lab: Lab, key: str, *cells: str) -> Answered:
     """Upload a sheet with an API key."""
     data = {"file": (io.BytesIO(sheet_of(*cells).encode()), "sheet.csv")}
     return Answered(lab.client().post("/upload", data=data, headers={"Authorization": f"Bearer {key}"}))
 
 
-def quotas(lab: Any) -> dict[str, int]:
+def quotas(lab: Lab) -> dict[str, int]:
     """Return the use of every quota as /limits tells it."""
     return {row["name"]: row["use"] for row in lab.get("/limits").json["limits"] if row["use"] is not None}
 
@@ -46,7 +45,7 @@ def quotas(lab: Any) -> dict[str, int]:
     ],
 )
 def test_images_over_a_quota_are_refused(
-    make_lab: Any, setting: str, cells: tuple[str, ...], expected: dict[str, str]
+    make_lab: MakeLab, setting: str, cells: tuple[str, ...], expected: dict[str, str]
 ) -> None:
     """429 with limit, value and use, in the metadata and in words; nothing is stored, not even the key."""
     lab = make_lab(**{setting: "3"})
@@ -62,7 +61,7 @@ def test_images_over_a_quota_are_refused(
     assert lab.upload(sheet_of(C)).code == 202
 
 
-def test_batches_over_the_quota_are_refused_until_one_ends(make_lab: Any) -> None:
+def test_batches_over_the_quota_are_refused_until_one_ends(make_lab: MakeLab) -> None:
     """Also batches without images count while they are unfinished."""
     lab = make_lab(INGEST_MAX_OPEN_BATCHES="2")
     first = lab.submit(A)
@@ -75,7 +74,7 @@ def test_batches_over_the_quota_are_refused_until_one_ends(make_lab: Any) -> Non
     assert lab.upload(sheet_of(B)).code == 202
 
 
-def test_a_day_counts_what_has_ended_too(make_lab: Any) -> None:
+def test_a_day_counts_what_has_ended_too(make_lab: MakeLab) -> None:
     """And forgets it after 24 hours."""
     lab = make_lab(INGEST_MAX_DAILY_IMAGES="1")
     lab.finish_all(lab.submit(A))
@@ -85,7 +84,7 @@ def test_a_day_counts_what_has_ended_too(make_lab: Any) -> None:
     assert lab.upload(sheet_of(B)).code == 202
 
 
-def test_an_owner_does_not_use_up_what_another_may(make_lab: Any) -> None:
+def test_an_owner_does_not_use_up_what_another_may(make_lab: MakeLab) -> None:
     """Each has the whole of it."""
     lab = make_lab(INGEST_MAX_OPEN_IMAGES="1", API_KEYS=KEYS)
 
@@ -96,7 +95,7 @@ def test_an_owner_does_not_use_up_what_another_may(make_lab: Any) -> None:
 
 @pytest.mark.fault("J9")
 @pytest.mark.threat("T6")
-def test_uploads_at_the_same_moment_do_not_pass_the_quota_together(make_lab: Any) -> None:
+def test_uploads_at_the_same_moment_do_not_pass_the_quota_together(make_lab: MakeLab) -> None:
     """Eight at once for three places: three get in."""
     lab = make_lab(INGEST_MAX_OPEN_BATCHES="3")
     with ThreadPoolExecutor(8) as pool:
@@ -105,7 +104,7 @@ def test_uploads_at_the_same_moment_do_not_pass_the_quota_together(make_lab: Any
     assert codes == [202] * 3 + [429] * 5
 
 
-def test_a_replay_is_answered_although_the_quota_is_used_up(make_lab: Any) -> None:
+def test_a_replay_is_answered_although_the_quota_is_used_up(make_lab: MakeLab) -> None:
     """It adds nothing."""
     lab = make_lab(INGEST_MAX_OPEN_BATCHES="1")
     first = lab.upload(sheet_of(A), headers={"Idempotency-Key": "k"})
@@ -114,14 +113,14 @@ def test_a_replay_is_answered_although_the_quota_is_used_up(make_lab: Any) -> No
     assert (again.code, again.json) == (202, first.json)
 
 
-def test_a_check_of_a_sheet_needs_no_room(make_lab: Any) -> None:
+def test_a_check_of_a_sheet_needs_no_room(make_lab: MakeLab) -> None:
     """Nothing is stored."""
     lab = make_lab(INGEST_MAX_OPEN_BATCHES="1")
     lab.submit(A)
     assert lab.upload(sheet_of(A), validate_only="true").code == 200
 
 
-def test_a_retry_needs_room_for_what_it_reopens(make_lab: Any) -> None:
+def test_a_retry_needs_room_for_what_it_reopens(make_lab: MakeLab) -> None:
     """Refused as a whole: the batch stays as it ended, and its images are no part of the day again."""
     lab = make_lab(INGEST_MAX_OPEN_IMAGES="2", INGEST_MAX_DAILY_IMAGES="4")
     failed = lab.submit(A, B)
@@ -140,7 +139,7 @@ def test_a_retry_needs_room_for_what_it_reopens(make_lab: Any) -> None:
     assert quotas(lab) == {"max_open_batches": 1, "max_open_images": 2, "max_daily_images": 3}
 
 
-def test_an_import_of_an_operator_is_counted_and_not_refused(make_lab: Any) -> None:
+def test_an_import_of_an_operator_is_counted_and_not_refused(make_lab: MakeLab) -> None:
     """Whoever may start the workflow decides."""
     lab = make_lab(INGEST_MAX_OPEN_IMAGES="1")
     lab.submit(A)
@@ -159,7 +158,7 @@ def test_an_import_of_an_operator_is_counted_and_not_refused(make_lab: Any) -> N
 
 @pytest.mark.fault("J7")
 @pytest.mark.threat("T6")
-def test_uploads_are_refused_while_the_oldest_batch_waits_too_long(make_lab: Any) -> None:
+def test_uploads_are_refused_while_the_oldest_batch_waits_too_long(make_lab: MakeLab) -> None:
     """503 with limit and value until it is started; what runs, however long, is no reason."""
     lab = make_lab()
     waiting = lab.submit(A)
@@ -176,7 +175,7 @@ def test_uploads_are_refused_while_the_oldest_batch_waits_too_long(make_lab: Any
 
 
 @pytest.mark.feature("29")
-def test_a_small_batch_is_not_kept_waiting_by_a_large_one(make_lab: Any) -> None:
+def test_a_small_batch_is_not_kept_waiting_by_a_large_one(make_lab: MakeLab) -> None:
     """The large one has a window; all ten images of the small one are handed out at once beside it."""
     lab = make_lab(INGEST_MAX_IN_FLIGHT="50")
     large = lab.submit(*(f"https://large.example/{number}.jpg" for number in range(500)))

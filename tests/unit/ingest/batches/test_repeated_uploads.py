@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import pytest
 
 from chassis.auth.api_keys import new_key
-from support.ingest_service import Answered, sheet_of
+from support.ingest_service import Answered, Lab, MakeLab, sheet_of
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
 ALICE, BOB = (new_key(owner=owner, scopes=["read", "write"]) for owner in ("alice", "bob"))
 
 
 @pytest.mark.fault("F15")
-def test_the_same_sheet_without_a_key_is_another_batch(lab: Any) -> None:
+def test_the_same_sheet_without_a_key_is_another_batch(lab: Lab) -> None:
     """Who sends a sheet twice may mean it; nothing is guessed from equal bytes."""
     first, second = (lab.upload(sheet_of(A)) for _ in range(2))
 
@@ -26,7 +25,7 @@ def test_the_same_sheet_without_a_key_is_another_batch(lab: Any) -> None:
 
 @pytest.mark.fault("F17")
 @pytest.mark.threat("T10")
-def test_a_key_means_something_to_its_owner_only(make_lab: Any) -> None:
+def test_a_key_means_something_to_its_owner_only(make_lab: MakeLab) -> None:
     """Another owner's `k` is another key: no mismatch, and nobody is given the other one's answer."""
     lab = make_lab(API_KEYS=f"{ALICE.line}\n{BOB.line}")
 

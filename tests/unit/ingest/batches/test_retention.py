@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from ingest.batches.retention import forget_oldest
+from support.ingest_service import Lab, MakeLab
 
 A = "https://a.example/1.jpg"
 OLD = "UPDATE batches SET finished_at = now() - interval '30 days' WHERE request_id = :id"
 TABLES = ("batches", "rows", "images", "outbox")
 
 
-def ended(lab: Any, *cells: str) -> str:
+def ended(lab: Lab, *cells: str) -> str:
     """Return the id of a batch that ended and whose end was announced."""
     request_id: str = lab.submit(*cells)
     lab.finish_all(request_id)
@@ -23,7 +23,7 @@ def ended(lab: Any, *cells: str) -> str:
     return request_id
 
 
-def left(lab: Any) -> dict[str, int]:
+def left(lab: Lab) -> dict[str, int]:
     """Return how many rows each table has."""
     return {table: lab.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in TABLES}
 
@@ -31,7 +31,7 @@ def left(lab: Any) -> dict[str, int]:
 @pytest.mark.feature("55")
 @pytest.mark.fault("J8")
 @pytest.mark.threat("T19")
-def test_a_batch_past_its_retention_is_forgotten(lab: Any) -> None:
+def test_a_batch_past_its_retention_is_forgotten(lab: Lab) -> None:
     """Rows, images and all; whoever asks for it hears that there is no such batch."""
     request_id = ended(lab, f"{A},{A}?2", f"{A}?3")
     lab.change(OLD, id=request_id)
@@ -43,7 +43,7 @@ def test_a_batch_past_its_retention_is_forgotten(lab: Any) -> None:
     assert lab.sweep()["batches_expired"] == 0
 
 
-def test_younger_and_open_batches_are_kept(lab: Any) -> None:
+def test_younger_and_open_batches_are_kept(lab: Lab) -> None:
     """The day counts from the end: a batch that ended a minute later, and one that never ended, stay."""
     young = ended(lab, A)
     lab.change(OLD.replace("'30 days'", "'30 days' + interval '1 minute'"), id=young)
@@ -55,7 +55,7 @@ def test_younger_and_open_batches_are_kept(lab: Any) -> None:
     assert left(lab)["images"] == before["images"] == 2
 
 
-def test_a_batch_whose_end_was_not_announced_is_kept(lab: Any) -> None:
+def test_a_batch_whose_end_was_not_announced_is_kept(lab: Lab) -> None:
     """Its subscriber has not been told; after the announcement it goes."""
     request_id = lab.submit(A)
     lab.finish_all(request_id)
@@ -69,7 +69,7 @@ def test_a_batch_whose_end_was_not_announced_is_kept(lab: Any) -> None:
     assert (waiting, told["notified"], told["batches_expired"]) == (0, 1, 1)
 
 
-def test_retention_can_be_switched_off(make_lab: Any) -> None:
+def test_retention_can_be_switched_off(make_lab: MakeLab) -> None:
     """0 keeps batches for ever."""
     lab = make_lab(INGEST_RETENTION_DAYS="0")
     lab.change(OLD, id=ended(lab, A))
@@ -78,7 +78,7 @@ def test_retention_can_be_switched_off(make_lab: Any) -> None:
     assert left(lab)["batches"] == 1
 
 
-def test_a_sweep_forgets_a_bounded_number(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_forgets_a_bounded_number(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oldest first; the next sweep goes on."""
     monkeypatch.setattr("ingest.supervision.sweep._MAX_FORGOTTEN", 2)
     ids = [ended(lab, A) for _ in range(3)]
@@ -92,7 +92,7 @@ def test_a_sweep_forgets_a_bounded_number(lab: Any, monkeypatch: pytest.MonkeyPa
     assert lab.sweep()["batches_expired"] == 1
 
 
-def test_a_batch_in_somebody_elses_hands_is_passed_over(lab: Any) -> None:
+def test_a_batch_in_somebody_elses_hands_is_passed_over(lab: Lab) -> None:
     """A retry holds the batch while it reopens it: retention neither waits for it nor takes it away."""
     held, free = ended(lab, A), ended(lab, A)
     lab.change(OLD.replace("'30 days'", "'31 days'"), id=held)
@@ -109,7 +109,7 @@ def test_a_batch_in_somebody_elses_hands_is_passed_over(lab: Any) -> None:
 
 
 @pytest.mark.fault("J8")
-def test_two_sweeps_at_once_forget_each_batch_once(lab: Any) -> None:
+def test_two_sweeps_at_once_forget_each_batch_once(lab: Lab) -> None:
     """They take different ones and get into nobody's way."""
     for request_id in [ended(lab, A) for _ in range(6)]:
         lab.change(OLD, id=request_id)
@@ -122,7 +122,7 @@ def test_two_sweeps_at_once_forget_each_batch_once(lab: Any) -> None:
 
 
 @pytest.mark.threat("T19")
-def test_hosts_are_forgotten_with_the_last_batch_that_names_them(lab: Any) -> None:
+def test_hosts_are_forgotten_with_the_last_batch_that_names_them(lab: Lab) -> None:
     """The names of customers' servers are not kept for longer than their sheets."""
     request_id = ended(lab, "https://a.example/1.jpg https://b.example/1.jpg")
     lab.submit("https://b.example/2.jpg")
@@ -133,7 +133,7 @@ def test_hosts_are_forgotten_with_the_last_batch_that_names_them(lab: Any) -> No
     assert lab.rows("SELECT host FROM hosts") == [{"host": "b.example"}]
 
 
-def test_a_host_forgotten_too_early_is_put_back(lab: Any) -> None:
+def test_a_host_forgotten_too_early_is_put_back(lab: Lab) -> None:
     """An upload that was not committed yet could not be seen; its first claim makes up for it."""
     request_id = lab.submit("https://a.example/1.jpg https://b.example/1.jpg")
     lab.change("DELETE FROM hosts WHERE host = 'b.example'")

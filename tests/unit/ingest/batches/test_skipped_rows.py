@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
+from support.ingest_service import Lab
 from support.payload_schemas import assert_matches
 
 A = "https://a.example/1.jpg"
 SHEET = f"Product Name,Input Image Urls\nLamp,{A}\nChair,ftp://x/y\nDesk,{A}?2,red\nn\x00l,{A}\n\nShelf\n"
 
 
-def skipped(lab: Any, sheet: str = SHEET) -> str:
+def skipped(lab: Lab, sheet: str = SHEET) -> str:
     """Upload a sheet whose bad rows are to be skipped."""
     answer = lab.upload(sheet, on_invalid="skip")
     assert answer.code == 202, answer.text
@@ -21,13 +21,13 @@ def skipped(lab: Any, sheet: str = SHEET) -> str:
 
 
 @pytest.mark.feature("7")
-def test_only_the_images_of_good_rows_are_handed_out(lab: Any) -> None:
+def test_only_the_images_of_good_rows_are_handed_out(lab: Lab) -> None:
     """The bad rows have none."""
     request_id = skipped(lab)
     assert [payload["url"] for payload in lab.claim(request_id, lab.start(request_id))] == [A]
 
 
-def test_the_answer_lists_what_was_skipped(lab: Any) -> None:
+def test_the_answer_lists_what_was_skipped(lab: Lab) -> None:
     """As the refusal would have."""
     told = lab.upload(SHEET, on_invalid="skip").json
     found = [(problem["row"], problem["code"]) for problem in told["problems"]]
@@ -35,7 +35,7 @@ def test_the_answer_lists_what_was_skipped(lab: Any) -> None:
     assert (told["invalid_rows"], told["total_rows"], told["total_images"]) == (4, 6, 1)
 
 
-def test_a_batch_with_skipped_rows_ends_with_errors(lab: Any) -> None:
+def test_a_batch_with_skipped_rows_ends_with_errors(lab: Lab) -> None:
     """Although no image failed; the sentence for subscribers says so."""
     request_id = skipped(lab)
     lab.finish_all(request_id)
@@ -45,7 +45,7 @@ def test_a_batch_with_skipped_rows_ends_with_errors(lab: Any) -> None:
     assert payload["message"] == "Compression done with errors: 0 of 1 images failed; 4 bad rows were skipped"
 
 
-def test_a_skipped_row_is_failed_and_says_why(lab: Any) -> None:
+def test_a_skipped_row_is_failed_and_says_why(lab: Lab) -> None:
     """On the status page, with what stood in it."""
     products = lab.status(skipped(lab))["products"]
     assert [product["status"] for product in products] == [
@@ -61,7 +61,7 @@ def test_a_skipped_row_is_failed_and_says_why(lab: Any) -> None:
 
 
 @pytest.mark.feature("7")
-def test_the_export_tells_the_problems_of_skipped_rows_only(lab: Any) -> None:
+def test_the_export_tells_the_problems_of_skipped_rows_only(lab: Lab) -> None:
     """Every row keeps its place and as many cells as the header has."""
     request_id = skipped(lab)
     answer = lab.internal("reporter", "GET", f"/internal/batches/{request_id}/export")
@@ -75,21 +75,21 @@ def test_the_export_tells_the_problems_of_skipped_rows_only(lab: Any) -> None:
 
 
 @pytest.mark.fault("F8")
-def test_a_sheet_that_cannot_be_read_to_its_end_is_refused_all_the_same(lab: Any) -> None:
+def test_a_sheet_that_cannot_be_read_to_its_end_is_refused_all_the_same(lab: Lab) -> None:
     """Behind an open quote nobody knows which rows there are."""
     answer = lab.upload(f'Product Name,Input Image Urls\nLamp,{A}\nChair,"x\n', on_invalid="skip")
     assert (answer.code, answer.reason) == (400, "SHEET_INVALID")
 
 
 @pytest.mark.fault("A22")
-def test_a_sheet_of_bad_rows_only_makes_a_batch_without_images(lab: Any) -> None:
+def test_a_sheet_of_bad_rows_only_makes_a_batch_without_images(lab: Lab) -> None:
     """It is sealed at birth and reported like any other."""
     request_id = skipped(lab, "Product Name,Input Image Urls\nLamp,nonsense\n")
     execution = lab.start(request_id)
     assert lab.finish(request_id, execution).json["status"] == "COMPLETED_WITH_ERRORS"
 
 
-def test_a_row_keeps_at_most_twenty_problems(lab: Any) -> None:
+def test_a_row_keeps_at_most_twenty_problems(lab: Lab) -> None:
     """A cell may hold a hundred bad URLs."""
     cell = " ".join(f"ftp://x/{number}" for number in range(30))
     [product] = lab.status(skipped(lab, f"Product Name,Input Image Urls\nLamp,{cell}\n"))["products"]

@@ -14,7 +14,7 @@ import pytest
 import requests
 from google.api_core import client_options
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud import storage  # type: ignore[attr-defined]
 
 from chassis.google.clients import new_executions_client, new_tasks_client
 from ingest.batches.import_sheet import CloudSheetStorage
@@ -30,6 +30,7 @@ from localcloud.stack.storage import Storage
 from localcloud.tasks.model import Queue, RateLimits, RetryConfig
 from localcloud.tasks.server import TasksServer, start_tasks_server
 from localcloud.workflows.server import WorkflowsServer, start_workflows_server
+from support.ingest_service import Lab
 
 QUEUE = "projects/demo/locations/us-central1/queues/images"
 ACCOUNT = "workflow@demo.iam.gserviceaccount.com"
@@ -114,9 +115,14 @@ def platform(tmp_path_factory: pytest.TempPathFactory, issuer: TokenIssuer) -> I
     running.stop()
 
 
+def settings_with(**values: Any) -> IngestSettings:
+    """Return settings of which only these are there."""
+    return IngestSettings.model_construct(**values)
+
+
 def settings_for(platform: Platform) -> IngestSettings:
     """Return settings that point at the emulators, enough for the clients."""
-    return IngestSettings.model_construct(
+    return settings_with(
         project="demo",
         location="us-central1",
         workflow_id="batch",
@@ -173,7 +179,7 @@ def test_a_task_carries_url_body_and_identity(platform: Platform) -> None:
 
 def test_a_queue_that_is_away_is_unavailable() -> None:
     """503, so that the outbox keeps the hint."""
-    settings = IngestSettings.model_construct(cloud_tasks_emulator_host="127.0.0.1:9")
+    settings = settings_with(cloud_tasks_emulator_host="127.0.0.1:9")
     with pytest.raises(ApiError) as caught:
         create(CloudTasksQueue(new_tasks_client(settings), "tasks@x"), "c1")
     assert (caught.value.http_code, caught.value.reason) == (503, "TASKS_UNAVAILABLE")
@@ -202,7 +208,7 @@ def test_an_execution_that_ended_or_is_unknown_does_not_live(platform: Platform)
 
 def test_workflows_that_are_away_are_unavailable() -> None:
     """503 for both questions."""
-    settings = IngestSettings.model_construct(workflows_emulator_host="127.0.0.1:9")
+    settings = settings_with(workflows_emulator_host="127.0.0.1:9")
     executions = WorkflowExecutions(new_executions_client(settings), "projects/p/locations/l/workflows/batch")
     with pytest.raises(ApiError) as caught:
         executions.create(uuid.uuid4())
@@ -248,7 +254,7 @@ def test_a_sheet_that_is_not_there_is_not_found(gcs: storage.Client) -> None:
 
 @pytest.mark.fault("A17")
 @pytest.mark.parametrize("status", [200, 404, 429], ids=["taken", "execution ended", "one waits already"])
-def test_a_callback_wakes_its_execution_and_a_lost_one_is_no_error(lab: Any, status: int) -> None:
+def test_a_callback_wakes_its_execution_and_a_lost_one_is_no_error(lab: Lab, status: int) -> None:
     """Best effort: whatever the answer, and a refused connection, is as good as success."""
     seen: list[tuple[str, bytes]] = []
 
@@ -267,7 +273,7 @@ def test_a_callback_wakes_its_execution_and_a_lost_one_is_no_error(lab: Any, sta
     thread.start()
     request_id = lab.submit("https://a.example/1.jpg")
     lab.change("UPDATE batches SET callback_url = :url", url=f"http://127.0.0.1:{server.server_port}/cb")
-    batch = batch_from_row(lab.batch_row(request_id))
+    batch = batch_from_row(lab.batch_row(request_id))  # type: ignore[arg-type]  # any mapping of the columns does
     session = requests.Session()
     callbacks = WorkflowCallbacks(lambda: session)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from support.ingest_service import MakeLab
 from unit.chassis.egress.test_address_policy import DENIED
 from unit.chassis.egress.test_client import SPELLINGS
 
@@ -14,7 +15,7 @@ ADDRESSES = [line.split(maxsplit=1)[0] for line in DENIED.strip().split("\n")]
 
 
 @pytest.fixture
-def strict(make_lab: Any) -> Any:
+def strict(make_lab: MakeLab) -> Any:
     """Give ingest as it is in production: no network is allowed beside the public ones."""
     return make_lab(EGRESS_ALLOWED_NETWORKS="")
 

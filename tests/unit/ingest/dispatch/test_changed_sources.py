@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+
+from support.ingest_service import Lab
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
 
 
 @pytest.mark.fault("C3", "D18")
 @pytest.mark.threat("T12")
-def test_a_second_success_with_another_object_changes_nothing(lab: Any) -> None:
+def test_a_second_success_with_another_object_changes_nothing(lab: Lab) -> None:
     """Both attempts stored what they got under its own name; the sheet will link the first, and bytes count once."""
     request_id = lab.submit(f"{A} {B}")
     execution = lab.start(request_id)

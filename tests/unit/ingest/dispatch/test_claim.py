@@ -10,17 +10,18 @@ from uuid import UUID
 import pytest
 
 from ingest.dispatch.claim import MAX_PAGE_BYTES, claim_page
+from support.ingest_service import Lab, MakeLab
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
 
 
-def started(lab: Any, *cells: str) -> tuple[str, str]:
+def started(lab: Lab, *cells: str) -> tuple[str, str]:
     """Return a batch and the execution that owns it."""
     request_id = lab.submit(*cells)
     return request_id, lab.start(request_id)
 
 
-def test_a_claim_hands_out_rows_with_the_payloads_of_their_images(lab: Any) -> None:
+def test_a_claim_hands_out_rows_with_the_payloads_of_their_images(lab: Lab) -> None:
     """In the order of the sheet, with the options of the batch."""
     request_id = lab.upload(f'Product Name,Input Image Urls\nx,"{A} {B}"\ny,{A}?2\n', quality="70").json["request_id"]
     execution = lab.start(request_id)
@@ -33,7 +34,7 @@ def test_a_claim_hands_out_rows_with_the_payloads_of_their_images(lab: Any) -> N
     assert (page["image_count"], page["exhausted"]) == (3, True)
 
 
-def test_what_is_leased_is_not_handed_out_again(lab: Any) -> None:
+def test_what_is_leased_is_not_handed_out_again(lab: Lab) -> None:
     """Until its lease ends."""
     request_id, execution = started(lab, A)
 
@@ -44,7 +45,7 @@ def test_what_is_leased_is_not_handed_out_again(lab: Any) -> None:
 
 @pytest.mark.feature("14")
 @pytest.mark.fault("A6")
-def test_an_expired_lease_is_claimed_again_with_the_next_attempt(lab: Any) -> None:
+def test_an_expired_lease_is_claimed_again_with_the_next_attempt(lab: Lab) -> None:
     """A worker that died silently costs time, not the image."""
     request_id, execution = started(lab, A)
     lab.claim(request_id, execution)
@@ -57,7 +58,7 @@ def test_an_expired_lease_is_claimed_again_with_the_next_attempt(lab: Any) -> No
 
 
 @pytest.mark.fault("A6")
-def test_an_image_whose_workers_all_got_lost_fails(make_lab: Any) -> None:
+def test_an_image_whose_workers_all_got_lost_fails(make_lab: MakeLab) -> None:
     """With its duplicates, and the batch is sealed by the claim that finds out."""
     lab = make_lab(INGEST_MAX_ATTEMPTS="1")
     request_id, execution = started(lab, f"{A} {A}")
@@ -73,7 +74,7 @@ def test_an_image_whose_workers_all_got_lost_fails(make_lab: Any) -> None:
 
 
 @pytest.mark.feature("20")
-def test_the_deadline_ends_every_open_image(lab: Any) -> None:
+def test_the_deadline_ends_every_open_image(lab: Lab) -> None:
     """Pending and dispatched ones alike."""
     request_id, execution = started(lab, A, B, f"{B}?3")
     lab.claim(request_id, execution, max_rows=1)
@@ -87,7 +88,7 @@ def test_the_deadline_ends_every_open_image(lab: Any) -> None:
     assert lab.finish(request_id, execution).json["status"] == "FAILED"
 
 
-def test_a_page_ends_at_the_rows_asked_for(lab: Any) -> None:
+def test_a_page_ends_at_the_rows_asked_for(lab: Lab) -> None:
     """The next page goes on behind it."""
     request_id, execution = started(lab, *[f"{A}?{n}" for n in range(5)])
 
@@ -97,7 +98,7 @@ def test_a_page_ends_at_the_rows_asked_for(lab: Any) -> None:
     assert [page["exhausted"] for page in pages] == [False, False, True]
 
 
-def test_a_page_ends_at_64_kib_of_json(lab: Any) -> None:
+def test_a_page_ends_at_64_kib_of_json(lab: Lab) -> None:
     """Long URLs, even of characters that JSON makes six times longer, never fill an execution's memory."""
     url = "https://a.example/" + "ü" * 2000
     request_id, execution = started(lab, *[f"{url}?{n}" for n in range(20)])
@@ -113,7 +114,7 @@ def test_a_page_ends_at_64_kib_of_json(lab: Any) -> None:
     assert sum(count for _, count in sizes) == 20
 
 
-def test_no_more_than_the_window_is_in_flight(make_lab: Any) -> None:
+def test_no_more_than_the_window_is_in_flight(make_lab: MakeLab) -> None:
     """Tasks wait in the database, not in the queue, where their leases would run out."""
     lab = make_lab(INGEST_MAX_IN_FLIGHT="4")
     request_id, execution = started(lab, *[f"{A}?{n}" for n in range(10)])
@@ -130,7 +131,7 @@ def test_no_more_than_the_window_is_in_flight(make_lab: Any) -> None:
     assert (roomy["due"], len(second)) == (1, 1)
 
 
-def test_parallel_claims_hand_out_each_image_once(lab: Any) -> None:
+def test_parallel_claims_hand_out_each_image_once(lab: Lab) -> None:
     """The sweeper and an execution may claim at the same moment."""
     request_id, _ = started(lab, *[f"{A}?{n}" for n in range(200)])
 
@@ -153,7 +154,7 @@ def test_parallel_claims_hand_out_each_image_once(lab: Any) -> None:
         ("release", {}),
     ],
 )
-def test_only_the_owner_may_act(lab: Any, verb: str, body: dict[str, Any]) -> None:
+def test_only_the_owner_may_act(lab: Lab, verb: str, body: dict[str, Any]) -> None:
     """409 ABORTED NOT_OWNER for any other execution."""
     request_id, _ = started(lab, A)
 
@@ -162,7 +163,7 @@ def test_only_the_owner_may_act(lab: Any, verb: str, body: dict[str, Any]) -> No
     assert (answer.code, answer.json["error"]["status"], answer.reason) == (409, "ABORTED", "NOT_OWNER")
 
 
-def test_only_the_owner_may_ask_for_progress(lab: Any) -> None:
+def test_only_the_owner_may_ask_for_progress(lab: Lab) -> None:
     """The question counts as a sign of life, so it must come from the owner."""
     request_id, _ = started(lab, A)
     path = f"/internal/batches/{request_id}/progress"
@@ -170,7 +171,7 @@ def test_only_the_owner_may_ask_for_progress(lab: Any) -> None:
     assert (answer.code, answer.reason) == (409, "NOT_OWNER")
 
 
-def test_claims_and_polls_are_signs_of_life(lab: Any) -> None:
+def test_claims_and_polls_are_signs_of_life(lab: Lab) -> None:
     """The sweeper leaves such a batch alone."""
     request_id, execution = started(lab, A)
     lab.change("UPDATE batches SET heartbeat_at = now() - interval '1 hour'")

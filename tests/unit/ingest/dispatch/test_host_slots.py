@@ -16,7 +16,7 @@ from chassis.settings import SettingsError
 from ingest.dispatch.claim import claim_page
 from ingest.settings import HostLimits
 from ingest.sheets.links import host_of
-from support.ingest_service import Lab
+from support.ingest_service import Lab, MakeLab
 
 A, B = "https://a.example", "https://b.example"
 TROUBLE = {"outcome": "FAILED", "code": "HTTP_5XX", "detail": "HTTP 503", "transient": True}
@@ -55,7 +55,7 @@ def handed_on(lab: Lab) -> list[dict[str, Any]]:
 # --- places
 
 
-def test_a_host_gets_no_more_than_its_places(make_lab: Any) -> None:
+def test_a_host_gets_no_more_than_its_places(make_lab: MakeLab) -> None:
     """The page holds four images of each host and says that nothing more is due; neither does the poll after it."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="4")
     request_id, execution = started(lab, *urls(A, 10), *urls(B, 10))
@@ -72,7 +72,7 @@ def test_a_host_gets_no_more_than_its_places(make_lab: Any) -> None:
 
 
 @pytest.mark.fault("D20")
-def test_places_are_counted_over_all_batches_at_the_same_moment(make_lab: Any) -> None:
+def test_places_are_counted_over_all_batches_at_the_same_moment(make_lab: MakeLab) -> None:
     """Twelve claims of six batches race for the four places of one host."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="4")
     batches = [UUID(started(lab, *urls(A, 10))[0]) for _ in range(6)]
@@ -86,7 +86,7 @@ def test_places_are_counted_over_all_batches_at_the_same_moment(make_lab: Any) -
     assert (claimed, in_flight(lab)) == (4, {"a.example": 4})
 
 
-def test_a_claim_waits_for_another_that_is_filling_the_host(make_lab: Any) -> None:
+def test_a_claim_waits_for_another_that_is_filling_the_host(make_lab: MakeLab) -> None:
     """And counts what that one has dispatched: the last place cannot be seen free by two."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="4")
     first, second = (UUID(started(lab, *urls(A, 10))[0]) for _ in range(2))
@@ -110,7 +110,7 @@ def test_a_claim_waits_for_another_that_is_filling_the_host(make_lab: Any) -> No
         assert claimed.result() == 0
 
 
-def test_an_image_that_ends_hands_its_place_on(make_lab: Any) -> None:
+def test_an_image_that_ends_hands_its_place_on(make_lab: MakeLab) -> None:
     """The next one of the host has its task the moment the report is answered; nobody claimed."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="2")
     request_id, execution = started(lab, *urls(A, 5))
@@ -123,7 +123,7 @@ def test_an_image_that_ends_hands_its_place_on(make_lab: Any) -> None:
     assert in_flight(lab) == {"a.example": 2}
 
 
-def test_a_place_is_handed_on_until_the_batch_is_done(make_lab: Any) -> None:
+def test_a_place_is_handed_on_until_the_batch_is_done(make_lab: MakeLab) -> None:
     """One claim primes a host; the rest of its images follow one another without another claim."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="1")
     request_id, execution = started(lab, *urls(A, 6))
@@ -138,7 +138,7 @@ def test_a_place_is_handed_on_until_the_batch_is_done(make_lab: Any) -> None:
 
 
 @pytest.mark.feature("29")
-def test_batches_take_turns_at_a_host(make_lab: Any) -> None:
+def test_batches_take_turns_at_a_host(make_lab: MakeLab) -> None:
     """A small batch does not wait for the thousands of one that came before it."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="1")
     large, execution = started(lab, *urls(A, 30))
@@ -153,7 +153,7 @@ def test_batches_take_turns_at_a_host(make_lab: Any) -> None:
     assert served == {small: 3, large: 3}
 
 
-def test_a_place_that_cannot_be_handed_on_is_not_lost(make_lab: Any) -> None:
+def test_a_place_that_cannot_be_handed_on_is_not_lost(make_lab: MakeLab) -> None:
     """Cloud Tasks is away: the report is recorded all the same, and the image can be claimed later."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="1")
     request_id, execution = started(lab, *urls(A, 2))
@@ -168,7 +168,7 @@ def test_a_place_that_cannot_be_handed_on_is_not_lost(make_lab: Any) -> None:
 
 
 @pytest.mark.parametrize("change", ["cancel_requested = true", "deadline_at = now()", "status = 'PENDING'"])
-def test_a_place_is_not_handed_on_to_a_batch_that_must_not_work(make_lab: Any, change: str) -> None:
+def test_a_place_is_not_handed_on_to_a_batch_that_must_not_work(make_lab: MakeLab, change: str) -> None:
     """Cancelled, late, or not begun by an execution yet."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="1")
     other = lab.submit(*urls(A, 2))
@@ -182,7 +182,7 @@ def test_a_place_is_not_handed_on_to_a_batch_that_must_not_work(make_lab: Any, c
     assert handed_on(lab) == []
 
 
-def test_a_place_that_a_lost_worker_held_is_found_by_the_next_claim(make_lab: Any) -> None:
+def test_a_place_that_a_lost_worker_held_is_found_by_the_next_claim(make_lab: MakeLab) -> None:
     """Its lease runs out and the image comes again; no place leaks."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="1")
     request_id, execution = started(lab, *urls(A, 2))
@@ -194,7 +194,7 @@ def test_a_place_that_a_lost_worker_held_is_found_by_the_next_claim(make_lab: An
     assert in_flight(lab) == {"a.example": 1}
 
 
-def test_a_sweep_alone_respects_the_places_and_primes_them(make_lab: Any) -> None:
+def test_a_sweep_alone_respects_the_places_and_primes_them(make_lab: MakeLab) -> None:
     """Without Workflows: the sweeper dispatches what the host allows, the outcomes do the rest."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="2")
     lab.executions.down = True
@@ -212,7 +212,7 @@ def test_a_sweep_alone_respects_the_places_and_primes_them(make_lab: Any) -> Non
 
 @pytest.mark.fault("A20")
 @pytest.mark.threat("T5")
-def test_ten_thousand_images_of_a_dead_host_keep_nobody_waiting(make_lab: Any) -> None:
+def test_ten_thousand_images_of_a_dead_host_keep_nobody_waiting(make_lab: MakeLab) -> None:
     """They come first in the sheet and fail one after the other; the good host's 150 images are done meanwhile."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="4", INGEST_MAX_IN_FLIGHT="100", **NO_RETRY_SOON)
     request_id, execution = started(lab, *urls("https://dead.example", 10_000), *urls(B, 150))
@@ -242,7 +242,7 @@ def start_times(page: dict[str, Any]) -> list[datetime]:
 
 
 @pytest.mark.threat("T9")
-def test_starts_at_a_host_are_spread_over_all_batches(make_lab: Any) -> None:
+def test_starts_at_a_host_are_spread_over_all_batches(make_lab: MakeLab) -> None:
     """At 5 a second each start comes 200 ms after the one before, also across two batches and a place handed on."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="6", INGEST_HOST_RATE="5")
     pages = []
@@ -260,7 +260,7 @@ def test_starts_at_a_host_are_spread_over_all_batches(make_lab: Any) -> None:
     assert gaps == pytest.approx([0.2] * 6, abs=0.001)
 
 
-def test_a_lease_begins_with_the_start(make_lab: Any) -> None:
+def test_a_lease_begins_with_the_start(make_lab: MakeLab) -> None:
     """An image that has to wait for its start does not lose that time."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="3", INGEST_HOST_RATE="0.1")
     request_id, execution = started(lab, *urls(A, 3))
@@ -276,7 +276,7 @@ def test_a_lease_begins_with_the_start(make_lab: Any) -> None:
 
 
 @pytest.mark.feature("25")
-def test_retry_after_keeps_that_host_waiting_and_no_other(make_lab: Any) -> None:
+def test_retry_after_keeps_that_host_waiting_and_no_other(make_lab: MakeLab) -> None:
     """30 s for every image of the host, in the status until when; the other host goes on."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="1")
     request_id, execution = started(lab, *urls(A, 3), *urls(B, 3))
@@ -295,7 +295,7 @@ def test_retry_after_keeps_that_host_waiting_and_no_other(make_lab: Any) -> None
 
 @pytest.mark.fault("D15")
 @pytest.mark.threat("T5")
-def test_no_host_can_ask_for_more_patience_than_we_have(make_lab: Any) -> None:
+def test_no_host_can_ask_for_more_patience_than_we_have(make_lab: MakeLab) -> None:
     """Retry-After: 1000000000 is five minutes."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="1")
     request_id, execution = started(lab, *urls(A, 3))
@@ -305,7 +305,7 @@ def test_no_host_can_ask_for_more_patience_than_we_have(make_lab: Any) -> None:
     assert 298 < lab.progress(request_id, execution)["next_due_s"] <= 300
 
 
-def test_a_host_that_waited_is_asked_again(make_lab: Any) -> None:
+def test_a_host_that_waited_is_asked_again(make_lab: MakeLab) -> None:
     """When the time is over the next claim finds its images."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="1")
     request_id, execution = started(lab, *urls(A, 3))
@@ -329,7 +329,7 @@ def opened(lab: Lab) -> tuple[str, str, list[dict[str, Any]]]:
 
 
 @pytest.mark.feature("25")
-def test_ten_failures_in_a_row_open_the_breaker(make_lab: Any) -> None:
+def test_ten_failures_in_a_row_open_the_breaker(make_lab: MakeLab) -> None:
     """No further image of the host is due, the status says so, another batch sees it too and counts for itself."""
     lab = make_lab(**NO_RETRY_SOON)
     request_id, execution, _ = opened(lab)
@@ -350,7 +350,7 @@ def test_ten_failures_in_a_row_open_the_breaker(make_lab: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", [{}, GONE], ids=["an image", "a 404"])
-def test_any_answer_starts_the_count_again(make_lab: Any, answer: dict[str, Any]) -> None:
+def test_any_answer_starts_the_count_again(make_lab: MakeLab, answer: dict[str, Any]) -> None:
     """Nine failures, an answer, nine failures: the breaker stays closed."""
     lab = make_lab()
     request_id, execution = started(lab, *urls(A, 19))
@@ -361,7 +361,7 @@ def test_any_answer_starts_the_count_again(make_lab: Any, answer: dict[str, Any]
     assert hosts_of(lab, request_id)["a.example"]["state"] == "CLOSED"
 
 
-def test_failures_that_began_before_it_opened_do_not_keep_it_open_longer(make_lab: Any) -> None:
+def test_failures_that_began_before_it_opened_do_not_keep_it_open_longer(make_lab: MakeLab) -> None:
     """Images under way when the breaker opens are no news."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="20", **NO_RETRY_SOON)
     _, _, payloads = opened(lab)
@@ -386,7 +386,7 @@ def half_open(lab: Lab) -> tuple[str, str, list[dict[str, Any]]]:
 
 
 @pytest.mark.fault("A21")
-def test_one_image_tries_an_open_host_and_closes_it(make_lab: Any) -> None:
+def test_one_image_tries_an_open_host_and_closes_it(make_lab: MakeLab) -> None:
     """When it succeeds, the other places are handed out at once."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="12", **NO_RETRY_SOON)
     request_id, execution, claimed = half_open(lab)
@@ -400,7 +400,7 @@ def test_one_image_tries_an_open_host_and_closes_it(make_lab: Any) -> None:
     assert len(handed_on(lab)) - before == 4
 
 
-def test_an_image_that_finds_the_host_still_dead_doubles_the_pause(make_lab: Any) -> None:
+def test_an_image_that_finds_the_host_still_dead_doubles_the_pause(make_lab: MakeLab) -> None:
     """30 s, 60 s, ...: and nobody else was sent."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="12", **NO_RETRY_SOON)
     request_id, execution, [payload] = half_open(lab)
@@ -414,7 +414,7 @@ def test_an_image_that_finds_the_host_still_dead_doubles_the_pause(make_lab: Any
 
 
 @pytest.mark.threat("T5")
-def test_images_do_not_wait_for_a_dead_host_for_ever(make_lab: Any) -> None:
+def test_images_do_not_wait_for_a_dead_host_for_ever(make_lab: MakeLab) -> None:
     """After the patience the next claim fails them, duplicates included, and seals the batch."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="12", INGEST_MAX_ATTEMPTS="1")
     request_id, execution = started(lab, *urls(A, 10), f"{A}/last.jpg {A}/last.jpg")
@@ -433,7 +433,7 @@ def test_images_do_not_wait_for_a_dead_host_for_ever(make_lab: Any) -> None:
     assert lab.batch_row(request_id)["status"] == "SEALING"
 
 
-def test_a_batch_that_comes_later_has_its_own_patience(make_lab: Any) -> None:
+def test_a_batch_that_comes_later_has_its_own_patience(make_lab: MakeLab) -> None:
     """Its images wait for the next try instead of failing at once for what happened before."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="12", **NO_RETRY_SOON)
     opened(lab)
@@ -468,7 +468,7 @@ def test_a_host_has_one_spelling(url: str, host: str) -> None:
     assert host_of(url) == host
 
 
-def test_some_hosts_have_limits_of_their_own(make_lab: Any) -> None:
+def test_some_hosts_have_limits_of_their_own(make_lab: MakeLab) -> None:
     """By name with any port, or by name and port; all others have the common ones."""
     lab = make_lab(
         INGEST_HOST_CONCURRENCY="4",
@@ -486,13 +486,13 @@ def test_some_hosts_have_limits_of_their_own(make_lab: Any) -> None:
 @pytest.mark.parametrize(
     "item", ["cdn.example", "cdn.example=4", "cdn.example=0/5", "cdn.example=4/0", "=4/5", "a=4/x"]
 )
-def test_a_limit_that_cannot_be_read_stops_the_start(make_lab: Any, item: str) -> None:
+def test_a_limit_that_cannot_be_read_stops_the_start(make_lab: MakeLab, item: str) -> None:
     """The message names the item."""
     with pytest.raises(SettingsError, match="INGEST_HOST_LIMITS: .*" + item):
         make_lab(INGEST_HOST_LIMITS=item)
 
 
-def test_the_status_lists_hosts_in_trouble_first_and_counts_them_all(make_lab: Any) -> None:
+def test_the_status_lists_hosts_in_trouble_first_and_counts_them_all(make_lab: MakeLab) -> None:
     """At most a hundred; whoever has 150 learns that there are more."""
     lab = make_lab(INGEST_HOST_CONCURRENCY="1")
     request_id, execution = started(lab, *(f"https://h{n:03}.example/a.jpg" for n in range(150)))
@@ -506,7 +506,7 @@ def test_the_status_lists_hosts_in_trouble_first_and_counts_them_all(make_lab: A
 
 
 @pytest.mark.fault("B10")
-def test_a_batch_of_the_release_before_is_claimed_all_the_same(lab: Any) -> None:
+def test_a_batch_of_the_release_before_is_claimed_all_the_same(lab: Lab) -> None:
     """It was stored without hosts, by an instance that had not been replaced yet."""
     request_id, execution = started(lab, *urls(A, 2))
     lab.change("UPDATE images SET host = ''")

@@ -12,18 +12,19 @@ import pytest
 from ingest.dispatch.claim import claim_page
 from ingest.dispatch.outcome import record_outcome, retry_delay_s
 from ingest.http.internal_schemas import OutcomeRequest
+from support.ingest_service import Lab, MakeLab
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
 TROUBLE = {"outcome": "FAILED", "code": "HTTP_503", "detail": "busy", "transient": True}
 GONE = {"outcome": "FAILED", "code": "HTTP_404", "detail": "not there"}
 
 
-def image(lab: Any, image_id: str) -> dict[str, Any]:
+def image(lab: Lab, image_id: str) -> dict[str, Any]:
     """Return the row of an image."""
     return dict(lab.rows("SELECT * FROM images WHERE id = CAST(:id AS uuid)", id=image_id)[0])
 
 
-def in_progress(lab: Any, *cells: str) -> tuple[str, str, list[dict[str, Any]]]:
+def in_progress(lab: Lab, *cells: str) -> tuple[str, str, list[dict[str, Any]]]:
     """Return a batch, its execution and the payloads of its first page."""
     request_id = lab.submit(*cells)
     execution = lab.start(request_id)
@@ -31,7 +32,7 @@ def in_progress(lab: Any, *cells: str) -> tuple[str, str, list[dict[str, Any]]]:
 
 
 @pytest.mark.feature("52")
-def test_a_success_is_stored_with_its_measures(lab: Any) -> None:
+def test_a_success_is_stored_with_its_measures(lab: Lab) -> None:
     """Everything the compressor says is kept and the batch adds the bytes up."""
     request_id, _, [payload, _] = in_progress(lab, f"{A} {B}")
 
@@ -44,7 +45,7 @@ def test_a_success_is_stored_with_its_measures(lab: Any) -> None:
 
 
 @pytest.mark.fault("A3")
-def test_a_report_that_comes_twice_counts_once(lab: Any) -> None:
+def test_a_report_that_comes_twice_counts_once(lab: Lab) -> None:
     """The second is answered, changes nothing, and is no error."""
     request_id, _, [payload, _] = in_progress(lab, f"{A} {B}")
 
@@ -56,7 +57,7 @@ def test_a_report_that_comes_twice_counts_once(lab: Any) -> None:
 
 
 @pytest.mark.fault("A5")
-def test_a_failure_cannot_undo_a_success(lab: Any) -> None:
+def test_a_failure_cannot_undo_a_success(lab: Lab) -> None:
     """The first terminal outcome wins."""
     _, _, [payload, _] = in_progress(lab, f"{A} {B}")
     lab.report(payload)
@@ -67,7 +68,7 @@ def test_a_failure_cannot_undo_a_success(lab: Any) -> None:
 
 
 @pytest.mark.feature("15")
-def test_transient_trouble_brings_the_image_back_later(lab: Any) -> None:
+def test_transient_trouble_brings_the_image_back_later(lab: Lab) -> None:
     """It is pending again, with a time, and the batch does not count it as failed."""
     request_id, execution, [payload] = in_progress(lab, A)
 
@@ -80,7 +81,7 @@ def test_transient_trouble_brings_the_image_back_later(lab: Any) -> None:
     assert lab.claim(request_id, execution) == []
 
 
-def test_the_same_trouble_told_twice_does_not_wait_longer(lab: Any) -> None:
+def test_the_same_trouble_told_twice_does_not_wait_longer(lab: Lab) -> None:
     """A redelivered report of an attempt that is already recorded is a no-op."""
     _, _, [payload] = in_progress(lab, A)
     lab.report(payload, **TROUBLE)
@@ -92,7 +93,7 @@ def test_the_same_trouble_told_twice_does_not_wait_longer(lab: Any) -> None:
     assert image(lab, payload["image_id"]) == before
 
 
-def test_a_later_attempt_has_a_higher_number_and_another_task(lab: Any) -> None:
+def test_a_later_attempt_has_a_higher_number_and_another_task(lab: Lab) -> None:
     """So that Cloud Tasks' memory of names does not swallow it."""
     request_id, execution, [payload] = in_progress(lab, A)
     lab.report(payload, **TROUBLE)
@@ -106,7 +107,7 @@ def test_a_later_attempt_has_a_higher_number_and_another_task(lab: Any) -> None:
 
 
 @pytest.mark.fault("A5")
-def test_a_stale_failure_cannot_win(lab: Any) -> None:
+def test_a_stale_failure_cannot_win(lab: Lab) -> None:
     """A permanent failure of an attempt that was given up says nothing about the present one."""
     request_id, execution, [payload] = in_progress(lab, A)
     lab.change("UPDATE images SET lease_until = now()")
@@ -120,7 +121,7 @@ def test_a_stale_failure_cannot_win(lab: Any) -> None:
 
 
 @pytest.mark.fault("A5")
-def test_the_success_of_any_attempt_counts(lab: Any) -> None:
+def test_the_success_of_any_attempt_counts(lab: Lab) -> None:
     """Work that is done is done, whoever did it."""
     request_id, execution, [payload] = in_progress(lab, A)
     lab.change("UPDATE images SET lease_until = now()")
@@ -133,7 +134,7 @@ def test_the_success_of_any_attempt_counts(lab: Any) -> None:
 
 @pytest.mark.fault("I8")
 @pytest.mark.threat("T12")
-def test_an_attempt_that_was_never_handed_out_is_refused(lab: Any) -> None:
+def test_an_attempt_that_was_never_handed_out_is_refused(lab: Lab) -> None:
     """It can only be a mistake or a forgery."""
     _, _, [payload] = in_progress(lab, A)
     answer = lab.report(payload, attempt=2)
@@ -142,14 +143,14 @@ def test_an_attempt_that_was_never_handed_out_is_refused(lab: Any) -> None:
 
 @pytest.mark.fault("I8")
 @pytest.mark.threat("T12")
-def test_an_image_of_another_batch_is_not_found(lab: Any) -> None:
+def test_an_image_of_another_batch_is_not_found(lab: Lab) -> None:
     """Both ids must belong together."""
     _, _, [payload] = in_progress(lab, A)
     answer = lab.report(payload, request_id=str(uuid.uuid4()))
     assert (answer.code, answer.reason) == (404, "IMAGE_NOT_FOUND")
 
 
-def test_a_success_without_an_output_is_refused(lab: Any) -> None:
+def test_a_success_without_an_output_is_refused(lab: Lab) -> None:
     """The database would refuse it too."""
     _, _, [payload] = in_progress(lab, A)
     answer = lab.report(payload, output_url=None)
@@ -158,7 +159,7 @@ def test_a_success_without_an_output_is_refused(lab: Any) -> None:
 
 @pytest.mark.feature("15")
 @pytest.mark.fault("A21", "J9")
-def test_a_spent_budget_ends_the_image(make_lab: Any) -> None:
+def test_a_spent_budget_ends_the_image(make_lab: MakeLab) -> None:
     """The detail keeps what the last attempt said."""
     lab = make_lab(INGEST_MAX_ATTEMPTS="1")
     _, _, [payload] = in_progress(lab, A)
@@ -171,7 +172,7 @@ def test_a_spent_budget_ends_the_image(make_lab: Any) -> None:
 
 
 @pytest.mark.feature("21")
-def test_one_report_settles_all_equal_urls(lab: Any) -> None:
+def test_one_report_settles_all_equal_urls(lab: Lab) -> None:
     """The duplicates get the output, the counters count each slot, and the batch is sealed."""
     request_id, _, payloads = in_progress(lab, f"{A} {A}", A)
 
@@ -185,7 +186,7 @@ def test_one_report_settles_all_equal_urls(lab: Any) -> None:
     assert status["counts"] == {"total": 3, "pending": 0, "succeeded": 3, "failed": 0}
 
 
-def test_a_permanent_failure_settles_all_equal_urls(lab: Any) -> None:
+def test_a_permanent_failure_settles_all_equal_urls(lab: Lab) -> None:
     """Slots are kept: each has its empty place."""
     request_id, _, [payload] = in_progress(lab, f"{A} {A}")
 
@@ -196,7 +197,7 @@ def test_a_permanent_failure_settles_all_equal_urls(lab: Any) -> None:
     assert [found["code"] for found in status["products"][0]["images"]] == ["HTTP_404", "HTTP_404"]
 
 
-def test_the_owner_is_woken_once_when_the_last_image_ends(lab: Any) -> None:
+def test_the_owner_is_woken_once_when_the_last_image_ends(lab: Lab) -> None:
     """The callback is sent after the commit, by the report that sealed the batch."""
     request_id, _, payloads = in_progress(lab, f"{A} {B}")
     for payload in [*payloads, *payloads]:
@@ -205,7 +206,7 @@ def test_the_owner_is_woken_once_when_the_last_image_ends(lab: Any) -> None:
 
 
 @pytest.mark.threat("T12")
-def test_rows_do_not_change_after_sealing(lab: Any) -> None:
+def test_rows_do_not_change_after_sealing(lab: Lab) -> None:
     """The report can never disagree with the rows."""
     _, _, [payload] = in_progress(lab, A)
     lab.report(payload, **GONE)
@@ -229,7 +230,7 @@ def test_rows_do_not_change_after_sealing(lab: Any) -> None:
         {"request_id": "x"},
     ],
 )
-def test_a_malformed_report_is_refused(lab: Any, changes: dict[str, Any]) -> None:
+def test_a_malformed_report_is_refused(lab: Lab, changes: dict[str, Any]) -> None:
     """400, and the image is as it was."""
     _, _, [payload] = in_progress(lab, A)
     path = f"/internal/images/{payload['image_id']}/outcome"
@@ -243,7 +244,7 @@ def test_a_malformed_report_is_refused(lab: Any, changes: dict[str, Any]) -> Non
 
 @pytest.mark.feature("15")
 @pytest.mark.fault("A21")
-def test_waits_grow_are_jittered_and_bounded(lab: Any) -> None:
+def test_waits_grow_are_jittered_and_bounded(lab: Lab) -> None:
     """Exponential with full jitter; Retry-After is a lower bound and is clamped."""
     delays = [retry_delay_s(lab.settings, attempt, None) for attempt in range(1, 40) for _ in range(20)]
     assert max(delays) <= 300
@@ -253,7 +254,7 @@ def test_waits_grow_are_jittered_and_bounded(lab: Any) -> None:
 
 
 @pytest.mark.fault("A18")
-def test_a_hundred_batches_finished_by_two_at_once_are_sealed_once_each(lab: Any) -> None:
+def test_a_hundred_batches_finished_by_two_at_once_are_sealed_once_each(lab: Lab) -> None:
     """The last-image race: two transactions end the two images of a batch at the same moment."""
     payloads: list[dict[str, Any]] = []
     for _ in range(100):
@@ -276,7 +277,7 @@ def test_a_hundred_batches_finished_by_two_at_once_are_sealed_once_each(lab: Any
 
 
 @pytest.mark.feature("52")
-def test_shuffled_duplicate_stale_and_contradicting_reports_leave_exact_counters(make_lab: Any) -> None:
+def test_shuffled_duplicate_stale_and_contradicting_reports_leave_exact_counters(make_lab: MakeLab) -> None:
     """Whatever order and however often: every image ends once, every batch is sealed once, and the sums are right."""
     lab = make_lab(INGEST_MAX_ATTEMPTS="3", INGEST_RETRY_BASE_S="0")
     chance = random.Random(7)  # a failure must be repeatable

@@ -27,7 +27,7 @@ from ingest.failpoints import Failpoint
 from ingest.http.internal_schemas import OutcomeRequest
 from ingest.state.batch import BatchStatus
 from ingest.supervision.finish import finish_batch
-from support.ingest_service import Lab, outcome_of
+from support.ingest_service import Lab, MakeLab, outcome_of
 
 URLS = [f"https://a.example/{n}.jpg" for n in range(4)]
 CELLS = (f"{URLS[0]} {URLS[1]}", f"{URLS[2]} {URLS[0]}", URLS[3])
@@ -285,12 +285,12 @@ def _tickets(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.feature("16")
 @pytest.mark.fault("A11")
 @pytest.mark.threat("T17")
-def test_the_invariants_hold_whatever_happens(make_lab: Any, tickets: Path) -> None:
+def test_the_invariants_hold_whatever_happens(make_lab: MakeLab, tickets: Path) -> None:
     """Reports, duplicates, stale failures, crashes, lost workers, sweeps, cancellations and retries in any order."""
     lab = make_lab(INGEST_MAX_ATTEMPTS="3", INGEST_RETRY_BASE_S="0", INGEST_HOST_FAILURES="100000")
 
     run_state_machine_as_test(
-        lambda: Protocol(lab, tickets),
+        lambda: Protocol(lab, tickets),  # type: ignore[arg-type]  # it is only called
         settings=settings(
             max_examples=20,
             stateful_step_count=25,

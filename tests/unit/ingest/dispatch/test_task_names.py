@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
+from support.ingest_service import Lab
+
 A = "https://a.example/1.jpg"
 TROUBLE = {"outcome": "FAILED", "code": "TIMEOUT", "transient": True}
 GONE = {"outcome": "FAILED", "code": "HTTP_4XX"}
 
 
 @pytest.mark.fault("A10")
-def test_an_image_has_another_name_for_every_attempt_and_run(lab: Any) -> None:
+def test_an_image_has_another_name_for_every_attempt_and_run(lab: Lab) -> None:
     """After trouble, after a lost worker, and after the client asked for a retry."""
     request_id = lab.submit(A)
     names: list[str] = []
@@ -38,7 +40,7 @@ def test_an_image_has_another_name_for_every_attempt_and_run(lab: Any) -> None:
 
 
 @pytest.mark.fault("A10")
-def test_the_start_of_a_retry_has_another_name(lab: Any) -> None:
+def test_the_start_of_a_retry_has_another_name(lab: Lab) -> None:
     """A retry of the batch within the day is no repetition of its upload."""
     request_id = lab.submit(A)
     execution = lab.start(request_id)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from support.ingest_service import Lab
 
 BEGIN = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
 LARGE = b"x" * 600_000
@@ -44,7 +45,7 @@ def open_files() -> int:
     ],
     ids=["the client goes away", "a field is too large"],
 )
-def test_a_form_that_breaks_off_leaves_no_file_open(lab: Any, rest: bytes, code: int) -> None:
+def test_a_form_that_breaks_off_leaves_no_file_open(lab: Lab, rest: bytes, code: int) -> None:
     """Its sheet lies in a temporary file already."""
     body = BEGIN + LARGE + rest
     before = open_files()
@@ -63,7 +64,7 @@ def test_a_form_that_breaks_off_leaves_no_file_open(lab: Any, rest: bytes, code:
     assert (response.status_code, after - before) == (code, 0)
 
 
-def test_the_lab_leaves_no_file_of_a_large_upload_open(lab: Any) -> None:
+def test_the_lab_leaves_no_file_of_a_large_upload_open(lab: Lab) -> None:
     """Neither the service nor the test client, so that no other test fails for it."""
     before = open_files()
     gc.disable()

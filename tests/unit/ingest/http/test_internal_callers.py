@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from support.ingest_service import Lab
+from support.json_answers import json_of
+
 EXPECTED = {
     "/process": "tasks",
     "/internal/imports": "workflow",
@@ -22,7 +25,7 @@ EXPECTED = {
 }
 
 
-def guarded(lab: Any) -> dict[str, Any]:
+def guarded(lab: Lab) -> dict[str, Any]:
     """Return the views that name their callers, by rule."""
     return {
         rule.rule: lab.app.view_functions[rule.endpoint]
@@ -31,7 +34,7 @@ def guarded(lab: Any) -> dict[str, Any]:
     }
 
 
-def test_each_internal_route_names_its_one_caller(lab: Any) -> None:
+def test_each_internal_route_names_its_one_caller(lab: Lab) -> None:
     """And no internal route is without guard."""
     found = {rule: next(iter(view.allowed_callers)).partition("@")[0] for rule, view in guarded(lab).items()}
     internal = {rule.rule for rule in lab.app.url_map.iter_rules() if rule.rule.startswith("/internal/")}
@@ -40,21 +43,21 @@ def test_each_internal_route_names_its_one_caller(lab: Any) -> None:
 
 
 @pytest.mark.parametrize("rule", EXPECTED)
-def test_a_call_without_token_or_of_another_account_is_refused(lab: Any, rule: str) -> None:
+def test_a_call_without_token_or_of_another_account_is_refused(lab: Lab, rule: str) -> None:
     """401 and 403, for every internal route."""
     found = next(found for found in lab.app.url_map.iter_rules() if found.rule == rule)
-    method = next(iter(found.methods - {"HEAD", "OPTIONS"}))
+    method = next(iter((found.methods or set()) - {"HEAD", "OPTIONS"}))
     path = re.sub(r"<\w+>", "00000000-0000-4000-8000-000000000000", rule)
     stranger = "reporter" if EXPECTED[rule] != "reporter" else "compressor"
 
     bare = lab.client().open(path, method=method, json={})
     other = lab.client().open(path, method=method, json={}, headers={"Authorization": lab.token(stranger)})
 
-    assert (bare.status_code, bare.json["error"]["details"][0]["reason"]) == (401, "TOKEN_MISSING")
-    assert (other.status_code, other.json["error"]["details"][0]["reason"]) == (403, "CALLER_NOT_ALLOWED")
+    assert (bare.status_code, json_of(bare)["error"]["details"][0]["reason"]) == (401, "TOKEN_MISSING")
+    assert (other.status_code, json_of(other)["error"]["details"][0]["reason"]) == (403, "CALLER_NOT_ALLOWED")
 
 
-def test_a_token_for_another_audience_is_refused(lab: Any) -> None:
+def test_a_token_for_another_audience_is_refused(lab: Lab) -> None:
     """A token for the compressor opens nothing here."""
     token = lab.issuer.mint_id_token("scheduler@demo.iam.gserviceaccount.com", "http://compressor.test")
     answer = lab.client().post("/internal/sweep", json={}, headers={"Authorization": f"Bearer {token}"})

@@ -13,7 +13,7 @@ import ingest
 import ingest.http.limits
 from contract.test_limits_document import NO_LIMITS
 from ingest.settings import IngestSettings
-from support.ingest_service import Answered, sheet_of
+from support.ingest_service import Answered, Lab, MakeLab, sheet_of
 
 A = "https://a.example/1.jpg"
 INTERNAL = {
@@ -24,13 +24,13 @@ INTERNAL = {
 }
 
 
-def listed(lab: Any) -> dict[str, Any]:
+def listed(lab: Lab) -> dict[str, Any]:
     """Return the rows of /limits by name."""
     return {row["name"]: row for row in lab.get("/limits").json["limits"]}
 
 
 @pytest.mark.feature("48")
-def test_every_setting_that_limits_is_listed_with_its_value(make_lab: Any) -> None:
+def test_every_setting_that_limits_is_listed_with_its_value(make_lab: MakeLab) -> None:
     """A number among the settings is a limit unless the documentation's test says why not."""
     lab = make_lab(INGEST_MAX_ROWS="77")
     found = {row["setting"]: row["value"] for row in listed(lab).values() if row["setting"]}
@@ -60,7 +60,7 @@ def test_every_constant_that_limits_is_listed() -> None:
     assert {name for name in constants if name.rpartition(".")[2] not in told} == INTERNAL
 
 
-def test_every_row_has_a_unit_and_a_meaning_and_an_own_name(lab: Any) -> None:
+def test_every_row_has_a_unit_and_a_meaning_and_an_own_name(lab: Lab) -> None:
     """And only quotas have a use."""
     rows = lab.get("/limits").json["limits"]
 
@@ -76,7 +76,7 @@ def test_every_row_has_a_unit_and_a_meaning_and_an_own_name(lab: Any) -> None:
 Send = Callable[[Any, int], tuple[Answered, int]]
 
 
-def _post(lab: Any, path: str, body: bytes) -> Answered:
+def _post(lab: Lab, path: str, body: bytes) -> Answered:
     return Answered(lab.client().post(path, data=body, content_type="application/json"))
 
 
@@ -87,11 +87,11 @@ def _json_of(size: int) -> bytes:
 _FIELD = b'--b\r\nContent-Disposition: form-data; name="csv_text"\r\n\r\n%s\r\n'
 
 
-def _form(lab: Any, body: bytes) -> Answered:
+def _form(lab: Lab, body: bytes) -> Answered:
     return Answered(lab.client().post("/upload", data=body, content_type="multipart/form-data; boundary=b"))
 
 
-def _items(lab: Any, **item: Any) -> Answered:
+def _items(lab: Lab, **item: Any) -> Answered:
     answered: Answered = lab.post("/upload", {"items": [{"urls": [A], **item}]})
     return answered
 
@@ -125,7 +125,7 @@ OVER: dict[str, Send] = {
 @pytest.mark.fault("F2", "F19")
 @pytest.mark.threat("T6")
 @pytest.mark.parametrize("name", OVER)
-def test_whoever_passes_a_limit_is_told_it_and_the_value(make_lab: Any, name: str) -> None:
+def test_whoever_passes_a_limit_is_told_it_and_the_value(make_lab: MakeLab, name: str) -> None:
     """One above what /limits says is refused, with both numbers."""
     lab = make_lab(
         INGEST_MAX_SHEET_BYTES="200000", INGEST_MAX_IMAGES="150", INGEST_MAX_URLS_PER_CELL="20", INGEST_MAX_COLUMNS="30"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from support.ingest_service import Lab, MakeLab
+from support.json_answers import json_of
 from unit.ingest.sheets.dialect_corpus import SAVED, WRITTEN, Dialect
 
 A, B = "https://a.example/1.jpg", "https://b.example/2.jpg"
@@ -18,13 +19,13 @@ BAD = f"{HEADER}\n1,Lamp,{A}\n2,Chair,ftp://x/y\n3,Desk,{A},red\n4\n"
 TABLES = ("batches", "rows", "images", "outbox", "idempotency_keys")
 
 
-def traces(lab: Any) -> int:
+def traces(lab: Lab) -> int:
     """Return how many rows all tables hold together, plus the tasks that were made."""
-    counted = [lab.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in TABLES]
-    return sum(counted) + lab.tasks.calls
+    counted: list[int] = [lab.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in TABLES]
+    return sum(counted) + int(lab.tasks.calls)
 
 
-def corrected(lab: Any, sheet: str | bytes, **form: str) -> list[list[str]]:
+def corrected(lab: Lab, sheet: str | bytes, **form: str) -> list[list[str]]:
     """Return the cells of the corrected sheet."""
     content = sheet.encode() if isinstance(sheet, str) else sheet
     data = {**form, "file": (io.BytesIO(content), "x.csv")}
@@ -34,7 +35,7 @@ def corrected(lab: Any, sheet: str | bytes, **form: str) -> list[list[str]]:
 
 
 @pytest.mark.feature("8")
-def test_a_check_counts_what_an_upload_would_make(lab: Any) -> None:
+def test_a_check_counts_what_an_upload_would_make(lab: Lab) -> None:
     """Rows, images, unique URLs, hosts, columns, dialect."""
     answer = lab.upload(GOOD, validate_only="true", quality="70")
 
@@ -48,7 +49,7 @@ def test_a_check_counts_what_an_upload_would_make(lab: Any) -> None:
 
 
 @pytest.mark.feature("57")
-def test_without_experience_an_estimate_is_an_assumption(make_lab: Any) -> None:
+def test_without_experience_an_estimate_is_an_assumption(make_lab: MakeLab) -> None:
     """Two images that differ; the busiest host sets the time."""
     lab = make_lab(INGEST_HOST_RATE="0.5")
     told = lab.upload(GOOD, validate_only="true").json["estimate"]
@@ -56,7 +57,7 @@ def test_without_experience_an_estimate_is_an_assumption(make_lab: Any) -> None:
 
 
 @pytest.mark.feature("57")
-def test_an_estimate_learns_from_what_the_batches_before_took(lab: Any) -> None:
+def test_an_estimate_learns_from_what_the_batches_before_took(lab: Lab) -> None:
     """Bytes of a mean image, times the images that differ; a batch of somebody else teaches nothing."""
     lab.finish_all(lab.submit(A))
     other = lab.submit(B)
@@ -68,13 +69,13 @@ def test_an_estimate_learns_from_what_the_batches_before_took(lab: Any) -> None:
     assert told == {"bytes_in": 2000, "bytes_out": 800, "seconds": 1, "learned": True}
 
 
-def test_a_sheet_without_images_takes_nothing(lab: Any) -> None:
+def test_a_sheet_without_images_takes_nothing(lab: Lab) -> None:
     """No host, no time."""
     told = lab.upload(f"{HEADER}\n1,Lamp,\n", validate_only="true").json["estimate"]
     assert told == {"bytes_in": 0, "bytes_out": 0, "seconds": 0, "learned": False}
 
 
-def test_a_check_has_the_documented_shape(lab: Any) -> None:
+def test_a_check_has_the_documented_shape(lab: Lab) -> None:
     """The model is closed."""
     document = lab.get("/openapi.json").json
     schema = document["paths"]["/upload"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
@@ -83,7 +84,7 @@ def test_a_check_has_the_documented_shape(lab: Any) -> None:
 
 
 @pytest.mark.feature("8")
-def test_a_check_answers_the_errors_of_the_real_call(lab: Any) -> None:
+def test_a_check_answers_the_errors_of_the_real_call(lab: Lab) -> None:
     """Word for word, request id apart."""
     checked, real = lab.upload(BAD, validate_only="1"), lab.upload(BAD)
     for answer in (checked, real):
@@ -95,14 +96,14 @@ def test_a_check_answers_the_errors_of_the_real_call(lab: Any) -> None:
 
 @pytest.mark.feature("8")
 @pytest.mark.parametrize("sheet", [GOOD, BAD])
-def test_a_check_leaves_no_trace(lab: Any, sheet: str) -> None:
+def test_a_check_leaves_no_trace(lab: Lab, sheet: str) -> None:
     """No row, no task, and the Idempotency-Key stays free for the real call."""
     lab.upload(sheet, validate_only="true", headers={"Idempotency-Key": "k"})
     corrected(lab, sheet)
     assert traces(lab) == 0
 
 
-def test_a_check_may_be_asked_for_in_the_query(lab: Any) -> None:
+def test_a_check_may_be_asked_for_in_the_query(lab: Lab) -> None:
     """Beside a form as beside JSON."""
     data = {"file": (io.BytesIO(GOOD.encode()), "x.csv")}
     form = lab.client().post("/upload?validate_only=true", data=data)
@@ -111,13 +112,13 @@ def test_a_check_may_be_asked_for_in_the_query(lab: Any) -> None:
 
 
 @pytest.mark.parametrize("query", ["?dry_run=true", "?validate_only=perhaps", "?validate_only=1&validate_only=0"])
-def test_a_bad_query_is_refused(lab: Any, query: str) -> None:
+def test_a_bad_query_is_refused(lab: Lab, query: str) -> None:
     """A check that is misspelled must not become a batch."""
     response = lab.client().post(f"/upload{query}", data={"file": (io.BytesIO(GOOD.encode()), "x.csv")})
     assert (response.status_code, traces(lab)) == (400, 0)
 
 
-def test_a_field_in_body_and_query_is_refused(lab: Any) -> None:
+def test_a_field_in_body_and_query_is_refused(lab: Lab) -> None:
     """Nobody has to guess which one counts."""
     data = {"file": (io.BytesIO(GOOD.encode()), "x.csv"), "validate_only": "false"}
     form = lab.client().post("/upload?validate_only=true", data=data)
@@ -125,7 +126,7 @@ def test_a_field_in_body_and_query_is_refused(lab: Any) -> None:
     assert (form.status_code, items.status_code, traces(lab)) == (400, 400, 0)
 
 
-def test_the_corrected_sheet_has_every_cell_and_what_is_wrong(lab: Any) -> None:
+def test_the_corrected_sheet_has_every_cell_and_what_is_wrong(lab: Lab) -> None:
     """The problems stand behind their rows, each with its code."""
     header, *rows = corrected(lab, BAD)
 
@@ -138,7 +139,7 @@ def test_the_corrected_sheet_has_every_cell_and_what_is_wrong(lab: Any) -> None:
 
 
 @pytest.mark.parametrize("case", [*SAVED, *WRITTEN], ids=lambda case: case.name)
-def test_a_corrected_sheet_means_the_same_and_needs_no_correction(lab: Any, case: Dialect) -> None:
+def test_a_corrected_sheet_means_the_same_and_needs_no_correction(lab: Lab, case: Dialect) -> None:
     """Whatever it was saved as: UTF-8 with commas, each list of URLs in one cell, nothing left to repair."""
     client = lab.client()
     first = client.post("/corrected_sheet", data={"file": (io.BytesIO(case.body), "x.csv")}).get_data()
@@ -150,14 +151,14 @@ def test_a_corrected_sheet_means_the_same_and_needs_no_correction(lab: Any, case
     assert {warning["code"] for warning in checked["warnings"]} <= {"NO_URLS", "AMBIGUOUS_URLS", "OUTPUT_REPLACED"}
 
 
-def test_correcting_twice_adds_one_column(lab: Any) -> None:
+def test_correcting_twice_adds_one_column(lab: Lab) -> None:
     """The column of an earlier copy is filled anew."""
     once = "\r\n".join(",".join(cells) for cells in corrected(lab, f"{HEADER}\n1,Lamp,{A}\n"))
     assert corrected(lab, once) == [["S. No.", "Product Name", "Input Image Urls", "Problems"], ["1", "Lamp", A, ""]]
 
 
-def test_a_sheet_without_our_columns_cannot_be_corrected(lab: Any) -> None:
+def test_a_sheet_without_our_columns_cannot_be_corrected(lab: Lab) -> None:
     """What concerns the whole sheet is answered as it is for an upload."""
     response = lab.client().post("/corrected_sheet", data={"file": (io.BytesIO(b"a,b\n1,2\n"), "x.csv")})
     assert response.status_code == 400
-    assert response.json["error"]["details"][0]["reason"] == "SHEET_INVALID"
+    assert json_of(response)["error"]["details"][0]["reason"] == "SHEET_INVALID"

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from ingest.sheets.intake import read_sheet
 from ingest.sheets.model import SheetError, SheetLimits
 from ingest.sheets.signatures import known_signatures
+from support.ingest_service import Lab
 from unit.ingest.sheets.dialect_corpus import HEADER, REFUSED, SAVED, WRITTEN, Dialect
 
 LIMITS = SheetLimits(max_bytes=1_000_000, max_rows=1000, max_images=1000, max_urls_per_cell=100, max_columns=200)
-BY_NAME = {"ids": lambda case: case.name if isinstance(case, Dialect) else None}
+
+
+def name_of(case: object) -> str | None:
+    """Return the name of a dialect for the test's id."""
+    return case.name if isinstance(case, Dialect) else None
 
 
 @pytest.mark.feature("4")
 @pytest.mark.fault("F3", "F9")
-@pytest.mark.parametrize("case", SAVED, **BY_NAME)
+@pytest.mark.parametrize("case", SAVED, ids=name_of)
 def test_a_sheet_means_the_same_however_it_was_saved(case: Dialect) -> None:
     """Encoding, mark, delimiter, line ends and the separator of URLs make no difference to the rows."""
     sheet = read_sheet(case.body, LIMITS)
@@ -25,7 +28,7 @@ def test_a_sheet_means_the_same_however_it_was_saved(case: Dialect) -> None:
 
 
 @pytest.mark.feature("5")
-@pytest.mark.parametrize("case", WRITTEN, **BY_NAME)
+@pytest.mark.parametrize("case", WRITTEN, ids=name_of)
 def test_a_sheet_is_read_as_it_was_meant(case: Dialect) -> None:
     """Every habit of writing sheets that was found in use."""
     sheet = read_sheet(case.body, LIMITS)
@@ -34,7 +37,7 @@ def test_a_sheet_is_read_as_it_was_meant(case: Dialect) -> None:
 
 @pytest.mark.feature("4", "5")
 @pytest.mark.fault("F3")
-@pytest.mark.parametrize("case", [*SAVED, *WRITTEN], **BY_NAME)
+@pytest.mark.parametrize("case", [*SAVED, *WRITTEN], ids=name_of)
 def test_what_was_found_and_assumed_is_told(case: Dialect) -> None:
     """The dialect is named, and each repair and assumption is a warning; nothing else is."""
     sheet = read_sheet(case.body, LIMITS)
@@ -44,7 +47,7 @@ def test_what_was_found_and_assumed_is_told(case: Dialect) -> None:
 
 
 @pytest.mark.fault("F7")
-@pytest.mark.parametrize("case", [*SAVED, *WRITTEN], **BY_NAME)
+@pytest.mark.parametrize("case", [*SAVED, *WRITTEN], ids=name_of)
 def test_every_row_is_as_wide_as_the_header(case: Dialect) -> None:
     """Also after a repair, so that the output's columns stay where they are."""
     sheet = read_sheet(case.body, LIMITS)
@@ -85,7 +88,7 @@ def test_a_letter_may_lie_across_the_pieces_that_are_decoded() -> None:
         assert "SHEET_ENCODING" not in {problem.code.value for problem in caught.value.problems.listed}
 
 
-def test_the_dialect_is_answered_and_kept_with_the_batch(lab: Any) -> None:
+def test_the_dialect_is_answered_and_kept_with_the_batch(lab: Lab) -> None:
     """What was detected can be seen by the sender and later in the row of the batch."""
     answer = lab.upload(SAVED[10].body)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from support.ingest_service import Lab
+
 A = "https://a.example/1.jpg"
 DEFAULTS = {
     "quality": 50,
@@ -23,7 +25,7 @@ OWN = (
 )
 
 
-def payloads(lab: Any, sheet: str, **form: str) -> list[dict[str, Any]]:
+def payloads(lab: Lab, sheet: str, **form: Any) -> list[dict[str, Any]]:
     """Upload a sheet and return what its first claim hands out."""
     answer = lab.upload(sheet, **form)
     assert answer.code == 202, answer.text
@@ -31,7 +33,7 @@ def payloads(lab: Any, sheet: str, **form: str) -> list[dict[str, Any]]:
     return list(lab.claim(request_id, lab.start(request_id)))
 
 
-def faults(lab: Any, sheet: str, **form: str) -> list[tuple[Any, Any, str]]:
+def faults(lab: Lab, sheet: str, **form: Any) -> list[tuple[Any, Any, str]]:
     """Return what is wrong with a sheet."""
     answer = lab.upload(sheet, **form)
     assert (answer.code, answer.reason) == (400, "SHEET_INVALID")
@@ -40,7 +42,7 @@ def faults(lab: Any, sheet: str, **form: str) -> list[tuple[Any, Any, str]]:
 
 
 @pytest.mark.feature("12")
-def test_a_row_overrides_the_options_of_its_batch(lab: Any) -> None:
+def test_a_row_overrides_the_options_of_its_batch(lab: Lab) -> None:
     """An empty cell overrides nothing."""
     sheet = f"Product Name,Input Image Urls,Quality,Format,Max Width,max_height\na,{A},,,,\nb,{A}?2,80,webp,640,480\n"
     first, second = payloads(lab, sheet, quality="30")
@@ -49,7 +51,7 @@ def test_a_row_overrides_the_options_of_its_batch(lab: Any) -> None:
 
 
 @pytest.mark.feature("12")
-def test_every_option_can_be_set_for_the_batch_and_for_a_row(lab: Any) -> None:
+def test_every_option_can_be_set_for_the_batch_and_for_a_row(lab: Lab) -> None:
     """Words and colours in any case; what a row leaves empty is the batch's."""
     sheet = (
         "Product Name,Input Image Urls,Format,Target Bytes,Image Metadata,Image Background,Image Animated\n"
@@ -67,7 +69,7 @@ def test_every_option_can_be_set_for_the_batch_and_for_a_row(lab: Any) -> None:
     }
 
 
-def test_a_catalogues_own_columns_are_not_taken_for_options(lab: Any) -> None:
+def test_a_catalogues_own_columns_are_not_taken_for_options(lab: Lab) -> None:
     """`Background` and `Metadata` are about products, unless the request says otherwise."""
     sheet = f"Product Name,Input Image Urls,Background,Metadata,Animated\na,{A},#102030,keep,no\n"
     [payload] = payloads(lab, sheet)
@@ -76,7 +78,7 @@ def test_a_catalogues_own_columns_are_not_taken_for_options(lab: Any) -> None:
     assert payload["options"] == DEFAULTS | {"background": "#102030", "metadata": "keep"}
 
 
-def test_equal_urls_are_compressed_once_for_each_set_of_options(lab: Any) -> None:
+def test_equal_urls_are_compressed_once_for_each_set_of_options(lab: Lab) -> None:
     """What a row says explicitly may be what the batch says anyway."""
     asked = [payload["options"] for payload in payloads(lab, OWN)]
     assert asked == [DEFAULTS, DEFAULTS | {"quality": 80, "format": "webp"}]
@@ -99,19 +101,19 @@ def test_equal_urls_are_compressed_once_for_each_set_of_options(lab: Any) -> Non
         ("Image Animated", "yes"),
     ],
 )
-def test_a_cell_that_is_no_such_option_is_a_fault(lab: Any, title: str, cell: str) -> None:
+def test_a_cell_that_is_no_such_option_is_a_fault(lab: Lab, title: str, cell: str) -> None:
     """It names the row and the column."""
     assert faults(lab, f"Product Name,Input Image Urls,{title}\na,{A},{cell}\n") == [(2, title, "OPTION_INVALID")]
 
 
-def test_a_column_that_only_looks_like_an_option_can_be_said_to_be_none(lab: Any) -> None:
+def test_a_column_that_only_looks_like_an_option_can_be_said_to_be_none(lab: Lab) -> None:
     """A shop's own `Format` column need not be renamed."""
     sheet = f"Product Name,Input Image Urls,Format\na,{A},DIN A4\n"
     [payload] = payloads(lab, sheet, columns='{"format": null}')
     assert payload["options"] == DEFAULTS
 
 
-def test_the_request_may_say_which_column_is_which(lab: Any) -> None:
+def test_the_request_may_say_which_column_is_which(lab: Lab) -> None:
     """Titles in any language, in any spelling that reads the same, and several columns of URLs."""
     sheet = f"Nummer;Titel;Bild 1;Bild 2;Güte\n7;Lampe;{A};{A}?2;80\n"
     columns = {"serial": "nummer", "name": "TITEL", "urls": ["Bild 1", "Bild 2"], "quality": "Güte"}
@@ -125,20 +127,20 @@ def test_the_request_may_say_which_column_is_which(lab: Any) -> None:
     assert images[0]["options"]["quality"] == 80
 
 
-def test_a_choice_settles_what_was_ambiguous(lab: Any) -> None:
+def test_a_choice_settles_what_was_ambiguous(lab: Lab) -> None:
     """Without it the sheet is refused."""
     sheet = f"Product Name,Image,Image URL\na,{A},{A}?2\n"
     assert faults(lab, sheet)[0][2] == "AMBIGUOUS_COLUMN"
     assert payloads(lab, sheet, columns='{"urls": "Image URL"}')[0]["url"] == f"{A}?2"
 
 
-def test_a_chosen_column_that_is_missing_is_named(lab: Any) -> None:
+def test_a_chosen_column_that_is_missing_is_named(lab: Lab) -> None:
     """With the columns that were found."""
     found = faults(lab, f"Product Name,Image\na,{A}\n", columns='{"urls": "Bild"}')
     assert found == [(1, "Bild", "MISSING_COLUMN")]
 
 
-def test_one_column_cannot_play_two_roles(lab: Any) -> None:
+def test_one_column_cannot_play_two_roles(lab: Lab) -> None:
     """By choice."""
     found = faults(lab, f"Product Name,Image\na,{A}\n", columns='{"serial": "Product Name", "name": "Product Name"}')
     assert found == [(1, "Product Name", "AMBIGUOUS_COLUMN")]
@@ -158,7 +160,7 @@ def test_one_column_cannot_play_two_roles(lab: Any) -> None:
         pytest.param(json.dumps({"urls": ["x"] * 21}), id="too many"),
     ],
 )
-def test_a_choice_that_makes_no_sense_is_a_bad_field(lab: Any, columns: str) -> None:
+def test_a_choice_that_makes_no_sense_is_a_bad_field(lab: Lab, columns: str) -> None:
     """Not a fault of the sheet."""
     answer = lab.upload(f"Product Name,Image\na,{A}\n", columns=columns)
     violation = answer.json["error"]["details"][2]["fieldViolations"][0]

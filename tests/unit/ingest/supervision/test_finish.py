@@ -9,13 +9,14 @@ from uuid import UUID
 import pytest
 
 from ingest.batches.cancel_retry import cancel_batch
+from support.ingest_service import Lab, MakeLab
 
 A, B, C = "https://a.example/1.jpg", "https://a.example/2.jpg", "https://a.example/3.jpg"
 GONE = {"outcome": "FAILED", "code": "HTTP_404", "detail": "not there"}
 TROUBLE = {"outcome": "FAILED", "code": "HTTP_503", "detail": "busy", "transient": True}
 
 
-def run(lab: Any, request_id: str, *outcomes: dict[str, Any]) -> Any:
+def run(lab: Lab, request_id: str, *outcomes: dict[str, Any]) -> Any:
     """Report one outcome for each image and finish."""
     execution = lab.start(request_id)
     for payload, outcome in zip(lab.claim(request_id, execution), outcomes, strict=True):
@@ -32,7 +33,7 @@ def run(lab: Any, request_id: str, *outcomes: dict[str, Any]) -> Any:
         ([GONE, GONE], "FAILED", "Failed: none of 2 images could be compressed"),
     ],
 )
-def test_the_counters_decide_how_a_batch_ends(lab: Any, outcomes: list[Any], status: str, message: str) -> None:
+def test_the_counters_decide_how_a_batch_ends(lab: Lab, outcomes: list[Any], status: str, message: str) -> None:
     """Partial success is a status of its own."""
     request_id = lab.submit(f"{A} {B}")
 
@@ -42,7 +43,7 @@ def test_the_counters_decide_how_a_batch_ends(lab: Any, outcomes: list[Any], sta
     assert lab.status(request_id)["status"] == status
 
 
-def test_finish_may_be_repeated(lab: Any) -> None:
+def test_finish_may_be_repeated(lab: Lab) -> None:
     """The second answer is the first one."""
     request_id = lab.submit(A)
     execution = lab.finish_all(request_id)
@@ -53,7 +54,7 @@ def test_finish_may_be_repeated(lab: Any) -> None:
     assert again[0]["finished_at"] == lab.status(request_id)["finished_at"]
 
 
-def test_a_batch_with_open_images_cannot_be_finished(lab: Any) -> None:
+def test_a_batch_with_open_images_cannot_be_finished(lab: Lab) -> None:
     """400 BATCH_OPEN: nobody announces an end that is none."""
     request_id = lab.submit(A)
     answer = lab.finish(request_id, lab.start(request_id))
@@ -61,7 +62,7 @@ def test_a_batch_with_open_images_cannot_be_finished(lab: Any) -> None:
 
 
 @pytest.mark.feature("18")
-def test_cancel_ends_what_is_open_and_keeps_what_is_done(lab: Any) -> None:
+def test_cancel_ends_what_is_open_and_keeps_what_is_done(lab: Lab) -> None:
     """202 at once; the batch is reported and ends as CANCELLED."""
     request_id = lab.submit(f"{A} {B} {C} {C}")
     execution = lab.start(request_id)
@@ -79,7 +80,7 @@ def test_cancel_ends_what_is_open_and_keeps_what_is_done(lab: Any) -> None:
     assert lab.status(request_id)["products"][0]["status"] == "COMPLETED_WITH_ERRORS"
 
 
-def test_cancel_may_be_repeated(lab: Any) -> None:
+def test_cancel_may_be_repeated(lab: Lab) -> None:
     """Also after the batch has ended."""
     request_id = lab.submit(A)
     lab.post("/cancel", {"request_id": request_id})
@@ -93,7 +94,7 @@ def test_cancel_may_be_repeated(lab: Any) -> None:
     assert (third.code, third.json["status"]) == (202, "CANCELLED")
 
 
-def test_a_batch_that_is_done_cannot_be_cancelled(lab: Any) -> None:
+def test_a_batch_that_is_done_cannot_be_cancelled(lab: Lab) -> None:
     """400 BATCH_FINISHED rather than a promise that cannot be kept."""
     request_id = lab.submit(A)
     lab.finish_all(request_id)
@@ -102,7 +103,7 @@ def test_a_batch_that_is_done_cannot_be_cancelled(lab: Any) -> None:
 
 
 @pytest.mark.feature("18")
-def test_nothing_is_claimed_after_a_cancellation(lab: Any) -> None:
+def test_nothing_is_claimed_after_a_cancellation(lab: Lab) -> None:
     """No new image starts."""
     request_id = lab.submit(A, B)
     execution = lab.start(request_id)
@@ -110,7 +111,7 @@ def test_nothing_is_claimed_after_a_cancellation(lab: Any) -> None:
     assert lab.claim(request_id, execution) == []
 
 
-def test_an_image_that_reports_trouble_while_being_cancelled_ends_as_cancelled(lab: Any) -> None:
+def test_an_image_that_reports_trouble_while_being_cancelled_ends_as_cancelled(lab: Lab) -> None:
     """The cancellation skips the row that the report holds; the report sees the cancellation and gives up."""
     request_id = lab.submit(f"{A} {B}")
     payloads = lab.claim(request_id, lab.start(request_id))
@@ -128,7 +129,7 @@ def test_an_image_that_reports_trouble_while_being_cancelled_ends_as_cancelled(l
 
 
 @pytest.mark.feature("17")
-def test_retry_tries_only_what_failed_and_keeps_outputs(lab: Any) -> None:
+def test_retry_tries_only_what_failed_and_keeps_outputs(lab: Lab) -> None:
     """Finished images are not touched; attempt numbers go on rising; the run has a number."""
     request_id = lab.submit(f"{A} {B}")
     run(lab, request_id, {}, GONE)
@@ -147,7 +148,7 @@ def test_retry_tries_only_what_failed_and_keeps_outputs(lab: Any) -> None:
     assert len(lab.tasks.bodies("/process")) == 2
 
 
-def test_retry_brings_cancelled_images_back(lab: Any) -> None:
+def test_retry_brings_cancelled_images_back(lab: Lab) -> None:
     """A cancellation can be taken back once the batch has ended."""
     request_id = lab.submit(f"{A} {A}", B)
     execution = lab.start(request_id)
@@ -160,7 +161,7 @@ def test_retry_brings_cancelled_images_back(lab: Any) -> None:
     assert lab.status(request_id)["counts"] == {"total": 3, "pending": 0, "succeeded": 3, "failed": 0}
 
 
-def test_a_cancelled_duplicate_of_a_success_is_tried_on_its_own(lab: Any) -> None:
+def test_a_cancelled_duplicate_of_a_success_is_tried_on_its_own(lab: Lab) -> None:
     """Its first image will not report again, so it must not wait for it."""
     request_id = lab.submit(f"{A} {A} {B}")
     execution = lab.start(request_id)
@@ -178,7 +179,7 @@ def test_a_cancelled_duplicate_of_a_success_is_tried_on_its_own(lab: Any) -> Non
 
 
 @pytest.mark.parametrize(("finished", "reason"), [(False, "BATCH_NOT_FINISHED"), (True, "NOTHING_TO_RETRY")])
-def test_retry_is_refused_while_running_and_without_failures(lab: Any, finished: bool, reason: str) -> None:
+def test_retry_is_refused_while_running_and_without_failures(lab: Lab, finished: bool, reason: str) -> None:
     """400 with the reason."""
     request_id = lab.submit(A)
     if finished:
@@ -187,7 +188,7 @@ def test_retry_is_refused_while_running_and_without_failures(lab: Any, finished:
     assert (answer.code, answer.reason) == (400, reason)
 
 
-def test_a_batch_whose_report_failed_is_only_reported_again(make_lab: Any) -> None:
+def test_a_batch_whose_report_failed_is_only_reported_again(make_lab: MakeLab) -> None:
     """Supervision failed, the images are fine: a retry seals at once."""
     lab = make_lab(INGEST_MAX_EXECUTION_FAILURES="1")
     request_id = lab.submit(A)

@@ -6,21 +6,23 @@ from typing import Any
 
 import pytest
 
+from support.ingest_service import Lab, MakeLab
+
 A = "https://a.example/1.jpg"
 
 
-def start(lab: Any, request_id: str, execution: str) -> Any:
+def start(lab: Lab, request_id: str, execution: str) -> Any:
     """Ask to become the owner."""
     return lab.batch_call(request_id, "start", execution=execution, callback_url="http://callback.test/x")
 
 
-def fail(lab: Any, request_id: str, execution: str) -> Any:
+def fail(lab: Lab, request_id: str, execution: str) -> Any:
     """Report that an execution failed."""
     error = {"message": "boom\x00", "code": 500, "tags": ["HttpError"], "reason": None}
     return lab.batch_call(request_id, "fail", execution=execution, step="dispatch", error=error)
 
 
-def test_start_makes_the_execution_the_owner(lab: Any) -> None:
+def test_start_makes_the_execution_the_owner(lab: Lab) -> None:
     """The batch is processing and knows whom to wake."""
     request_id = lab.submit(A)
 
@@ -32,7 +34,7 @@ def test_start_makes_the_execution_the_owner(lab: Any) -> None:
     assert row["started_at"] is not None
 
 
-def test_start_may_be_repeated_by_the_owner(lab: Any) -> None:
+def test_start_may_be_repeated_by_the_owner(lab: Lab) -> None:
     """After an answer that got lost."""
     request_id = lab.submit(A)
     execution = lab.start(request_id)
@@ -40,7 +42,7 @@ def test_start_may_be_repeated_by_the_owner(lab: Any) -> None:
 
 
 @pytest.mark.fault("A12")
-def test_a_second_execution_is_turned_away_while_the_first_lives(lab: Any) -> None:
+def test_a_second_execution_is_turned_away_while_the_first_lives(lab: Lab) -> None:
     """Two executions of one batch are an accident that must not matter."""
     request_id = lab.submit(A)
     first = lab.start(request_id)
@@ -51,7 +53,7 @@ def test_a_second_execution_is_turned_away_while_the_first_lives(lab: Any) -> No
     assert lab.batch_row(request_id)["execution"] == first
 
 
-def test_a_dead_owner_is_replaced(lab: Any) -> None:
+def test_a_dead_owner_is_replaced(lab: Lab) -> None:
     """Finished, failed or unknown: the next one takes over."""
     request_id = lab.submit(A)
     lab.executions.live.remove(lab.start(request_id))
@@ -62,7 +64,7 @@ def test_a_dead_owner_is_replaced(lab: Any) -> None:
     assert lab.batch_row(request_id)["execution"] == second
 
 
-def test_a_rival_that_takes_over_in_between_keeps_the_batch(lab: Any) -> None:
+def test_a_rival_that_takes_over_in_between_keeps_the_batch(lab: Lab) -> None:
     """What the Executions API said about one owner is not used against the next."""
     request_id = lab.submit(A)
     lab.executions.live.remove(lab.start(request_id))
@@ -80,7 +82,7 @@ def test_a_rival_that_takes_over_in_between_keeps_the_batch(lab: Any) -> None:
     assert lab.batch_row(request_id)["execution"] == rival
 
 
-def test_start_waits_for_the_executions_api(lab: Any) -> None:
+def test_start_waits_for_the_executions_api(lab: Lab) -> None:
     """503: without knowing whether the owner lives nothing is decided."""
     request_id = lab.submit(A)
     lab.start(request_id)
@@ -91,7 +93,7 @@ def test_start_waits_for_the_executions_api(lab: Any) -> None:
     assert (answer.code, answer.reason) == (503, "EXECUTIONS_UNAVAILABLE")
 
 
-def test_a_finished_batch_has_no_new_owner(lab: Any) -> None:
+def test_a_finished_batch_has_no_new_owner(lab: Lab) -> None:
     """Its status is told instead."""
     request_id = lab.submit(A)
     lab.finish_all(request_id)
@@ -99,7 +101,7 @@ def test_a_finished_batch_has_no_new_owner(lab: Any) -> None:
     assert (answer.json["owner"], answer.json["status"]) == (False, "COMPLETED")
 
 
-def test_process_creates_one_execution_and_then_tells_the_status(lab: Any) -> None:
+def test_process_creates_one_execution_and_then_tells_the_status(lab: Lab) -> None:
     """Cloud Tasks may deliver twice."""
     request_id = lab.submit(A)
 
@@ -110,7 +112,7 @@ def test_process_creates_one_execution_and_then_tells_the_status(lab: Any) -> No
     assert len(lab.executions.created) == 1
 
 
-def test_process_of_a_finished_batch_says_so(lab: Any) -> None:
+def test_process_of_a_finished_batch_says_so(lab: Lab) -> None:
     """In the words of the first release."""
     request_id = lab.submit(A)
     lab.finish_all(request_id)
@@ -121,7 +123,7 @@ def test_process_of_a_finished_batch_says_so(lab: Any) -> None:
     assert lab.executions.created == []
 
 
-def test_process_asks_to_be_called_again_while_executions_cannot_be_created(lab: Any) -> None:
+def test_process_asks_to_be_called_again_while_executions_cannot_be_created(lab: Lab) -> None:
     """503 with Retry-After: the queue keeps the task."""
     request_id = lab.submit(A)
     lab.executions.down = True
@@ -132,7 +134,7 @@ def test_process_asks_to_be_called_again_while_executions_cannot_be_created(lab:
     assert "Retry-After" in answer.headers
 
 
-def test_process_replaces_a_dead_execution(lab: Any) -> None:
+def test_process_replaces_a_dead_execution(lab: Lab) -> None:
     """A batch whose execution died is started again."""
     request_id = lab.submit(A)
     lab.internal("tasks", "POST", "/process", {"request_id": request_id})
@@ -144,7 +146,7 @@ def test_process_replaces_a_dead_execution(lab: Any) -> None:
     assert lab.batch_row(request_id)["execution"] == lab.executions.created[1][1]
 
 
-def test_release_frees_the_batch_for_a_successor(lab: Any) -> None:
+def test_release_frees_the_batch_for_a_successor(lab: Lab) -> None:
     """And may be repeated."""
     request_id = lab.submit(A)
     execution = lab.start(request_id)
@@ -155,7 +157,7 @@ def test_release_frees_the_batch_for_a_successor(lab: Any) -> None:
     assert lab.start(request_id) != execution
 
 
-def test_a_failure_is_recorded_with_its_step_and_frees_the_batch(lab: Any) -> None:
+def test_a_failure_is_recorded_with_its_step_and_frees_the_batch(lab: Lab) -> None:
     """The next execution gets its chance; the status page shows what happened."""
     request_id = lab.submit(A)
     execution = lab.start(request_id)
@@ -168,7 +170,7 @@ def test_a_failure_is_recorded_with_its_step_and_frees_the_batch(lab: Any) -> No
     assert lab.batch_row(request_id)["execution"] is None
 
 
-def test_a_failure_told_twice_counts_once(lab: Any) -> None:
+def test_a_failure_told_twice_counts_once(lab: Lab) -> None:
     """A repeat after a lost answer gets the same answer."""
     request_id = lab.submit(A)
     execution = lab.start(request_id)
@@ -180,7 +182,7 @@ def test_a_failure_told_twice_counts_once(lab: Any) -> None:
 
 
 @pytest.mark.fault("A14")
-def test_the_budget_of_failures_ends_the_batch(make_lab: Any) -> None:
+def test_the_budget_of_failures_ends_the_batch(make_lab: MakeLab) -> None:
     """Its open images fail with it, the counters add up, and the subscribers will hear of it."""
     lab = make_lab(INGEST_MAX_EXECUTION_FAILURES="2")
     request_id = lab.submit(f"{A} {A}?2")
@@ -196,7 +198,7 @@ def test_the_budget_of_failures_ends_the_batch(make_lab: Any) -> None:
     assert [row["kind"] for row in lab.rows("SELECT kind FROM outbox")] == ["notify"]
 
 
-def test_an_execution_that_fails_after_the_end_changes_nothing(lab: Any) -> None:
+def test_an_execution_that_fails_after_the_end_changes_nothing(lab: Lab) -> None:
     """Only telling the subscribers went wrong; the outbox sees to that."""
     request_id = lab.submit(A)
     execution = lab.finish_all(request_id)
@@ -207,9 +209,10 @@ def test_an_execution_that_fails_after_the_end_changes_nothing(lab: Any) -> None
 
 
 @pytest.mark.parametrize("verb", ["start", "claim", "release"])
-def test_an_unknown_batch_is_not_found(lab: Any, verb: str) -> None:
+def test_an_unknown_batch_is_not_found(lab: Lab, verb: str) -> None:
     """404 on every route of the workflow."""
     body: dict[str, Any] = {"execution": lab.new_execution()}
-    body |= {"start": {"callback_url": "http://x/"}, "claim": {"max_rows": 1}}.get(verb, {})
+    more: dict[str, dict[str, Any]] = {"start": {"callback_url": "http://x/"}, "claim": {"max_rows": 1}}
+    body |= more.get(verb, {})
     answer = lab.batch_call("00000000-0000-4000-8000-000000000000", verb, **body)
     assert (answer.code, answer.reason) == (404, "BATCH_NOT_FOUND")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
+from support.ingest_service import Lab, MakeLab
 from support.payload_schemas import assert_matches
 from support.query_plans import plan_awkwardly
 
@@ -15,13 +15,13 @@ SILENT = "UPDATE batches SET heartbeat_at = now() - interval '1 hour'"
 TROUBLE = {"outcome": "FAILED", "code": "HTTP_503", "detail": "busy", "transient": True}
 
 
-def test_a_sweep_of_a_tidy_house_finds_nothing(lab: Any) -> None:
+def test_a_sweep_of_a_tidy_house_finds_nothing(lab: Lab) -> None:
     """Every count is 0."""
     lab.finish_all(lab.submit(A))
     assert set(lab.sweep().values()) == {0}
 
 
-def test_a_start_hint_that_could_not_be_sent_is_sent_later(lab: Any) -> None:
+def test_a_start_hint_that_could_not_be_sent_is_sent_later(lab: Lab) -> None:
     """With a new task name, because the first may have arrived all the same."""
     lab.tasks.down = True
     request_id = lab.submit(A)
@@ -35,7 +35,7 @@ def test_a_start_hint_that_could_not_be_sent_is_sent_later(lab: Any) -> None:
     assert lab.rows("SELECT * FROM outbox") == []
 
 
-def test_an_outbox_entry_waits_for_cloud_tasks(lab: Any) -> None:
+def test_an_outbox_entry_waits_for_cloud_tasks(lab: Lab) -> None:
     """A sweep that cannot send leaves it for the next."""
     lab.tasks.down = True
     lab.submit(A)
@@ -47,7 +47,7 @@ def test_an_outbox_entry_waits_for_cloud_tasks(lab: Any) -> None:
     assert [row["kind"] for row in lab.rows("SELECT kind FROM outbox")] == ["start"]
 
 
-def test_a_batch_without_execution_gets_one(lab: Any) -> None:
+def test_a_batch_without_execution_gets_one(lab: Lab) -> None:
     """When the start task was lost."""
     request_id = lab.submit(A)
     lab.change(SILENT)
@@ -56,13 +56,13 @@ def test_a_batch_without_execution_gets_one(lab: Any) -> None:
     assert lab.batch_row(request_id)["execution"] == lab.executions.created[0][1]
 
 
-def test_a_young_batch_is_left_alone(lab: Any) -> None:
+def test_a_young_batch_is_left_alone(lab: Lab) -> None:
     """Its task is probably on its way."""
     lab.submit(A)
     assert lab.sweep()["restarted"] == 0
 
 
-def test_a_dead_execution_is_replaced(lab: Any) -> None:
+def test_a_dead_execution_is_replaced(lab: Lab) -> None:
     """Silent and not alive: the batch gets a new one, and the death counts as a failure."""
     request_id = lab.submit(A)
     lab.executions.live.remove(lab.start(request_id))
@@ -73,7 +73,7 @@ def test_a_dead_execution_is_replaced(lab: Any) -> None:
     assert (row["execution"], row["failures"]) == (lab.executions.created[0][1], 1)
 
 
-def test_a_silent_execution_that_lives_is_left_alone(lab: Any) -> None:
+def test_a_silent_execution_that_lives_is_left_alone(lab: Lab) -> None:
     """A report may take half an hour."""
     request_id = lab.submit(A)
     execution = lab.start(request_id)
@@ -87,7 +87,7 @@ def test_a_silent_execution_that_lives_is_left_alone(lab: Any) -> None:
 
 
 @pytest.mark.threat("T16")
-def test_without_workflows_the_sweeper_brings_a_batch_to_its_end(lab: Any) -> None:
+def test_without_workflows_the_sweeper_brings_a_batch_to_its_end(lab: Lab) -> None:
     """Claim, tasks, report, finish, notify: the same calls, the same task names."""
     lab.executions.down = True
     request_id = lab.submit(f"{A} {A}", B)
@@ -108,7 +108,7 @@ def test_without_workflows_the_sweeper_brings_a_batch_to_its_end(lab: Any) -> No
     assert notified["download_url"] == f"http://reporter.test/reports/{request_id}/output.csv"
 
 
-def test_the_notification_of_the_sweeper_keeps_its_contract(lab: Any) -> None:
+def test_the_notification_of_the_sweeper_keeps_its_contract(lab: Lab) -> None:
     """It is what the workflow would have sent."""
     lab.finish_all(lab.submit(A))
     lab.change("UPDATE outbox SET next_at = now()")
@@ -118,7 +118,7 @@ def test_the_notification_of_the_sweeper_keeps_its_contract(lab: Any) -> None:
     assert_matches("notification_request", lab.reporter.notified[-1])
 
 
-def test_executions_that_keep_dying_are_done_without(make_lab: Any) -> None:
+def test_executions_that_keep_dying_are_done_without(make_lab: MakeLab) -> None:
     """After the budget of failures the sweeper supervises by itself."""
     lab = make_lab(INGEST_MAX_EXECUTION_FAILURES="1")
     request_id = lab.submit(A)
@@ -131,7 +131,7 @@ def test_executions_that_keep_dying_are_done_without(make_lab: Any) -> None:
     assert len(lab.tasks.bodies("/compress")) == 1
 
 
-def test_an_image_whose_task_could_not_be_created_is_given_back(lab: Any) -> None:
+def test_an_image_whose_task_could_not_be_created_is_given_back(lab: Lab) -> None:
     """Soon, not only when its lease ends, and without using up its budget."""
     lab.executions.down = True
     lab.submit(A)
@@ -146,7 +146,7 @@ def test_an_image_whose_task_could_not_be_created_is_given_back(lab: Any) -> Non
 
 
 @pytest.mark.feature("20")
-def test_a_batch_past_its_deadline_is_ended(lab: Any) -> None:
+def test_a_batch_past_its_deadline_is_ended(lab: Lab) -> None:
     """Its owner is woken."""
     request_id = lab.submit(A)
     lab.start(request_id)
@@ -158,7 +158,7 @@ def test_a_batch_past_its_deadline_is_ended(lab: Any) -> None:
 
 
 @pytest.mark.fault("A6")
-def test_expired_leases_are_returned(lab: Any) -> None:
+def test_expired_leases_are_returned(lab: Lab) -> None:
     """So that the next claim finds them."""
     request_id = lab.submit(A)
     lab.claim(request_id, lab.start(request_id))
@@ -169,7 +169,7 @@ def test_expired_leases_are_returned(lab: Any) -> None:
 
 
 @pytest.mark.fault("H16")
-def test_a_report_that_the_reporter_cannot_write_is_asked_for_again(lab: Any) -> None:
+def test_a_report_that_the_reporter_cannot_write_is_asked_for_again(lab: Lab) -> None:
     """The batch stays SEALING meanwhile."""
     lab.executions.down = True
     request_id = lab.upload("Product Name,Input Image Urls\nx,\n").json["request_id"]
@@ -187,7 +187,7 @@ def test_a_report_that_the_reporter_cannot_write_is_asked_for_again(lab: Any) ->
     assert lab.batch_row(request_id)["status"] == "COMPLETED"
 
 
-def test_a_notification_waits_for_the_reporter(lab: Any) -> None:
+def test_a_notification_waits_for_the_reporter(lab: Lab) -> None:
     """Nobody loses the news because the reporter was away."""
     lab.finish_all(lab.submit(A))
     lab.reporter.down = True
@@ -203,14 +203,14 @@ def test_a_notification_waits_for_the_reporter(lab: Any) -> None:
 
 
 @pytest.mark.fault("J8")
-def test_expired_keys_are_forgotten(lab: Any) -> None:
+def test_expired_keys_are_forgotten(lab: Lab) -> None:
     """Idempotency is promised for a day."""
     lab.upload("Product Name,Input Image Urls\nx,\n", headers={"Idempotency-Key": "k"})
     lab.change("UPDATE idempotency_keys SET expires_at = now()")
     assert lab.sweep()["keys_expired"] == 1
 
 
-def test_expired_keys_are_forgotten_page_by_page(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_keys_are_forgotten_page_by_page(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the database plans it: a backlog is worked off sweep by sweep and never in one long statement."""
     monkeypatch.setattr("ingest.supervision.sweep._MAX_KEYS", 2)
     for number in range(3):
@@ -221,7 +221,7 @@ def test_expired_keys_are_forgotten_page_by_page(lab: Any, monkeypatch: pytest.M
     assert [lab.sweep()["keys_expired"] for _ in range(3)] == [2, 1, 0]
 
 
-def test_two_sweeps_at_once_do_each_thing_once(lab: Any) -> None:
+def test_two_sweeps_at_once_do_each_thing_once(lab: Lab) -> None:
     """Outbox entries are leased and tasks have names."""
     lab.tasks.down = True
     ids = [lab.submit(f"{A}?{n}") for n in range(10)]
@@ -235,7 +235,7 @@ def test_two_sweeps_at_once_do_each_thing_once(lab: Any) -> None:
     assert sorted(body["request_id"] for body in lab.tasks.bodies("/process")) == sorted(ids)
 
 
-def test_a_counter_that_failed_to_seal_is_repaired(lab: Any) -> None:
+def test_a_counter_that_failed_to_seal_is_repaired(lab: Lab) -> None:
     """Belt and braces: a batch without open images never stays open."""
     request_id = lab.submit(A)
     lab.change("UPDATE images SET status = 'FAILED', code = 'X'")

@@ -133,7 +133,7 @@ def forged_tokens() -> dict[str, str]:
         "another audience": ISSUER.mint_id_token(SCHEDULER, "http://ingest.test"),
         "another key": stranger.mint_id_token(SCHEDULER, ROOT_URL),
         "cut": good[:-10],
-        "no algorithm": jwt.encode(claims, None, algorithm="none"),
+        "no algorithm": jwt.encode(claims, "", algorithm="none"),
         "expired": jwt.encode(
             {**claims, "iat": claims["iat"] - 7200, "exp": claims["exp"] - 7200},
             ISSUER.key.private_key,

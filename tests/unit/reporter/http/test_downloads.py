@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage as gcs
+from google.cloud import storage as gcs  # type: ignore[attr-defined]
 from werkzeug.test import TestResponse
 
 from chassis.errors import ApiError

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reporter.reports.escaping import FORMULA_STARTS, escaped_csv
 from support.reporter_service import World, export, failed_image, row
 
-CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=8)
+CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
 FORMULAS = st.tuples(st.sampled_from(FORMULA_STARTS), CELLS).map("".join)
 
 
