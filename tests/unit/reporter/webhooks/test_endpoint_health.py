@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from chassis.times import rfc3339
 from reporter.state.deliveries import claim
 from reporter.webhooks.deliver import LEASE
-from reporter.webhooks.events import rfc3339
 from support.reporter_service import SCHEDULER, Answer, Subscriber, World
 from support.webhook_subscriptions import deliver_until_over, endpoint, log_of, patch, reason, subscribe
 

@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 from jsonschema import Draft202012Validator
 
+from chassis.times import rfc3339
 from reporter.errors import queue_unavailable
-from reporter.webhooks.events import rfc3339
 from support.reporter_service import INGEST, Subscriber, World, notification
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from chassis.times import rfc3339
 from reporter.errors import queue_unavailable
 from reporter.state.deliveries import claim
 from reporter.webhooks.deliver import LEASE
 from reporter.webhooks.endpoints import HINTS_AT_ONCE
-from reporter.webhooks.events import rfc3339
 from support.reporter_service import SCHEDULER, Answer, Subscriber, World
 from support.webhook_subscriptions import deliver_until_over, log_of, opens, patch, reason, subscribe
 
