@@ -17,10 +17,10 @@ from chassis.db.engine import new_engine
 from chassis.settings import Settings
 from compressor.settings import CompressorSettings
 from ingest.app import create_app as create_ingest
-from ingest.batches.import_sheet import CloudSheetStorage
 from ingest.clients.callbacks import WorkflowCallbacks
 from ingest.clients.executions import WorkflowExecutions
 from ingest.clients.reporter import ReporterService
+from ingest.clients.sheet_storage import CloudSheetStorage
 from ingest.clients.task_queue import CloudTasksQueue
 from ingest.clients.webhook_targets import WebhookTargets
 from ingest.dependencies import Dependencies

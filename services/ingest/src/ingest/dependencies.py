@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 from chassis.auth.oidc import CallerGuard
 from chassis.clock import Clock
 from chassis.http.key_guard import KeyGuard
-from ingest.batches.import_sheet import SheetStorage
 from ingest.clients.callbacks import Callbacks
 from ingest.clients.executions import Executions
 from ingest.clients.reporter import Reporter
+from ingest.clients.sheet_storage import SheetStorage
 from ingest.clients.task_queue import TaskQueue
 from ingest.clients.webhook_targets import WebhookTargets
 from ingest.settings import IngestSettings

@@ -20,10 +20,10 @@ from chassis.logs import configure_logs
 from chassis.peer_service import InternalService
 from chassis.settings import SettingsError, exit_with_faults
 from ingest.app import create_app
-from ingest.batches.import_sheet import CloudSheetStorage
 from ingest.clients.callbacks import WorkflowCallbacks
 from ingest.clients.executions import WorkflowExecutions
 from ingest.clients.reporter import ReporterService
+from ingest.clients.sheet_storage import CloudSheetStorage
 from ingest.clients.task_queue import CloudTasksQueue
 from ingest.clients.webhook_targets import WebhookTargets
 from ingest.dependencies import Dependencies

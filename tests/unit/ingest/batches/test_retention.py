@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from ingest.batches.retention import forget_oldest
+from ingest.state.retention import delete_oldest
 from support.ingest_service import Lab, MakeLab
 
 A = "https://a.example/1.jpg"
@@ -80,7 +80,7 @@ def test_retention_can_be_switched_off(make_lab: MakeLab) -> None:
 
 def test_a_sweep_forgets_a_bounded_number(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oldest first; the next sweep goes on."""
-    monkeypatch.setattr("ingest.supervision.sweep._MAX_FORGOTTEN", 2)
+    monkeypatch.setattr("ingest.supervision.sweep._MAX_DELETED", 2)
     ids = [ended(lab, A) for _ in range(3)]
     for age, request_id in zip((50, 40, 60), ids, strict=True):
         lab.change(OLD.replace("'30 days'", f"'{age} days'"), id=request_id)
@@ -100,7 +100,7 @@ def test_a_batch_in_somebody_elses_hands_is_passed_over(lab: Lab) -> None:
     with lab.engine.begin() as retry:
         retry.execute(text("SELECT 1 FROM batches WHERE request_id = :id FOR UPDATE"), {"id": held})
         with lab.engine.begin() as sweep:
-            forgotten = forget_oldest(sweep, days=30)
+            forgotten = delete_oldest(sweep, days=30)
         retry.execute(text("UPDATE batches SET finished_at = now() WHERE request_id = :id"), {"id": held})
 
     assert str(forgotten) == free

@@ -20,7 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from chassis.errors import ApiError
 from chassis.failpoints import FailpointError, arm
-from ingest.batches.cancel_retry import cancel_batch, retry_batch
+from ingest.batches.cancel import cancel_batch
+from ingest.batches.retry import retry_batch
 from ingest.dispatch.claim import claim_page
 from ingest.dispatch.outcome import Recorded, record_outcome
 from ingest.failpoints import Failpoint

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ingest.events.relay import relay_announcements_now
+from ingest.events.relay import relay_events_now
 from support.ingest_service import Lab, sheet_of
 from support.payload_schemas import assert_matches
 
@@ -97,7 +97,7 @@ def test_a_reporter_that_is_down_holds_nothing_up(lab: Lab) -> None:
     swept = lab.sweep()
 
     assert len(claimed) == 1
-    assert swept["announced"] == 2
+    assert swept["told"] == 2
     assert told(lab) == [("PENDING", 1), ("PROCESSING", 1)]
 
 
@@ -177,7 +177,7 @@ def test_racing_relays_tell_once(lab: Lab) -> None:
     request_id = uuid.UUID(lab.submit(A))
 
     with ThreadPoolExecutor(8) as pool:
-        relay = partial(relay_announcements_now, lab.engine, lab.reporter)
+        relay = partial(relay_events_now, lab.engine, lab.reporter)
         list(pool.map(lambda _: relay(request_id), range(8)))
 
     assert told(lab) == [("PENDING", 1)]
@@ -197,7 +197,7 @@ def test_news_of_a_later_release_is_left_to_it(lab: Lab) -> None:
         lab.change("DELETE FROM outbox")
         lab.change(f"ALTER TABLE outbox ADD CONSTRAINT outbox_kind_check {rule['text']}")
 
-    assert (swept["announced"], left) == (1, ["later"])
+    assert (swept["told"], left) == (1, ["later"])
 
 
 def test_the_owner_is_told_with_the_news(lab: Lab) -> None:

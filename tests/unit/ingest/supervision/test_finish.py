@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from ingest.batches.cancel_retry import cancel_batch
+from ingest.batches.cancel import cancel_batch
 from support.ingest_service import Lab, MakeLab
 
 A, B, C = "https://a.example/1.jpg", "https://a.example/2.jpg", "https://a.example/3.jpg"
@@ -124,7 +124,7 @@ def test_an_image_that_reports_trouble_while_being_cancelled_ends_as_cancelled(l
         reporter.start()
     reporter.join()
 
-    assert (settled.ended, settled.sealed) == (1, False)
+    assert (settled.images, settled.sealed) == (1, False)
     assert answers[0].json == {"applied": True, "image_status": "CANCELLED", "batch_status": "SEALING"}
 
 

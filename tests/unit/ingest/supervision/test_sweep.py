@@ -152,7 +152,7 @@ def test_a_batch_past_its_deadline_is_ended(lab: Lab) -> None:
     lab.start(request_id)
     lab.change("UPDATE batches SET deadline_at = now()")
 
-    assert lab.sweep()["settled"] == 1
+    assert lab.sweep()["overdue"] == 1
     assert lab.batch_row(request_id)["status"] == "SEALING"
     assert [str(found) for found in lab.callbacks.sealed] == [request_id]
 
@@ -164,7 +164,7 @@ def test_expired_leases_are_returned(lab: Lab) -> None:
     lab.claim(request_id, lab.start(request_id))
     lab.change("UPDATE images SET lease_until = now()")
 
-    assert lab.sweep()["settled"] == 1
+    assert lab.sweep()["overdue"] == 1
     assert lab.rows("SELECT status, attempt FROM images") == [{"status": "PENDING", "attempt": 1}]
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from chassis.limits import over_limit_facts, quota_exceeded
 from ingest.errors import ApiError, Reason, Status
 from ingest.settings import IngestSettings
+from ingest.state.locks import lock_owner
 
 RETRY_AFTER_S = 60
 """Seconds after which a refused upload may be tried again: batches end at any time."""
@@ -20,10 +21,6 @@ RETRY_AFTER_S = 60
 RETRY_AFTER_DAY_S = 3600
 """The same when a day's images are used up: they come back as slowly as they went."""
 
-_LOCK_CLASS = 0x9005
-"""First key of the advisory locks of owners; the second is a hash of the owner."""
-
-_LOCK = text("SELECT pg_advisory_xact_lock(:lock_class, hashtext(:owner))")
 _USE = text(
     """
     SELECT (SELECT count(*) FROM batches WHERE finished_at IS NULL AND coalesce(owner, '') = :owner),
@@ -56,7 +53,7 @@ def read_use(connection: Connection, owner: str | None) -> Use:
 
 
 def check_quotas(connection: Connection, settings: IngestSettings, owner: str | None, new: Use) -> None:
-    """Refuse what there is no room for, before anything is stored.
+    """Refuse what is over a quota, before anything is stored.
 
     Raises:
         ApiError: 429 QUOTA_EXCEEDED naming the limit, what was asked, and what is used.
@@ -65,12 +62,12 @@ def check_quotas(connection: Connection, settings: IngestSettings, owner: str | 
 
 
 def confirm_quotas(connection: Connection, settings: IngestSettings, owner: str | None, new: Use) -> None:
-    """Refuse what this transaction has stored if there is no room for it beside what others committed meanwhile.
+    """Refuse what this transaction has stored if that, with what others committed meanwhile, is over a quota.
 
     Raises:
         ApiError: 429 QUOTA_EXCEEDED; the transaction must be given up.
     """
-    connection.execute(_LOCK, {"lock_class": _LOCK_CLASS, "owner": owner or ""})
+    lock_owner(connection, owner)
     use = read_use(connection, owner)
     before = Use(
         use.open_batches - new.open_batches, use.open_images - new.open_images, use.daily_images - new.daily_images

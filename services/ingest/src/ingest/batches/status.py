@@ -14,10 +14,10 @@ from chassis.auth.callers import Caller
 from chassis.db.engine import transact
 from chassis.http.page_tokens import Position, page_token, position_of, row_number_of
 from ingest.batches.export import image_json
-from ingest.batches.pace import pace_of
+from ingest.batches.hosts import list_hosts
+from ingest.batches.rate import rate_of
 from ingest.settings import IngestSettings
 from ingest.state.batch import Batch, BatchStatus, ImageStatus, batch_from_row, load_batch
-from ingest.state.hosts import list_hosts
 
 # Pages go by key, never by offset: the 100th page costs as much as the first.
 _ROWS = text(
@@ -55,7 +55,7 @@ class ProductPage:
 
     batch: Batch
     hosts: dict[str, Any]
-    pace: dict[str, Any]
+    rate: dict[str, Any]
     products: Sequence[dict[str, Any]]
     next_page_token: str
 
@@ -94,8 +94,8 @@ def read_products(
         groups = groups[: min(page_size, len(groups) - 1 if cut else page_size)]
         following = page_token(str(request_id), _row_number(groups[-1][0])) if more else ""
         hosts = list_hosts(connection, settings, request_id)
-        pace = pace_of(batch, connection.execute(_NOW).scalar_one())
-        return ProductPage(batch, hosts, pace, [_product(group) for group in groups], following)
+        rate = rate_of(batch, connection.execute(_NOW).scalar_one())
+        return ProductPage(batch, hosts, rate, [_product(group) for group in groups], following)
 
     return transact(engine, work)
 
@@ -160,7 +160,7 @@ def _product(group: list[RowMapping]) -> dict[str, Any]:
         "id": str(first["row_number"]),
         "serial_number": first["serial"],
         "product_name": first["product_name"],
-        # Slots are kept: an image without output leaves an empty place between its commas.
+        # Slots are kept: an image without output leaves nothing between its commas.
         "input_images": ",".join(image["input_url"] for image in images),
         "output_images": ",".join(image["output_url"] or "" for image in images),
         "status": "FAILED" if first["problems"] else product_status(image["status"] for image in images),

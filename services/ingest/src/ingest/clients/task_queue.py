@@ -13,12 +13,9 @@ import requests
 from google.cloud import tasks_v2
 from google.protobuf import duration_pb2
 
-from ingest.dispatch.claim import ClaimedImage
 from ingest.errors import Reason, unavailable
-from ingest.settings import IngestSettings
 
 _CALL_TIMEOUT_S = 5.0
-_COMPRESSION_DEADLINE_S = 120
 
 
 class TaskQueue(Protocol):
@@ -95,23 +92,6 @@ class CloudTasksQueue:
         ) as error:
             # The REST transport lets the errors of requests through as they are.
             raise unavailable(Reason.TASKS_UNAVAILABLE, "The task could not be created.") from error
-
-
-def create_compression(tasks: TaskQueue, settings: IngestSettings, image: ClaimedImage) -> None:
-    """Create the task that compresses a claimed image, as the workflow does it.
-
-    Raises:
-        ApiError: 503 TASKS_UNAVAILABLE.
-    """
-    tasks.create(
-        settings.images_queue,
-        image.task_id,
-        url=f"{settings.compressor_url.rstrip('/')}/compress",
-        audience=settings.compressor_url,
-        body=image.payload,
-        dispatch_deadline_s=_COMPRESSION_DEADLINE_S,
-        start_at=image.start_at,
-    )
 
 
 def _exists_already(error: google.api_core.exceptions.Conflict) -> bool:

@@ -1,8 +1,7 @@
-"""The report of one attempt: the first terminal outcome wins, the last image seals the batch, nothing counts twice.
+"""Records the outcome of one attempt: the first final one wins, the last image seals the batch, nothing counts twice.
 
-One transaction, in the lock order image, duplicates, batch, host. What makes an image terminal: the success of any
-attempt, the permanent failure of the current attempt, or transient trouble of the current attempt when the budget is
-spent.
+What ends an image: the success of any attempt, the permanent failure of the current attempt, or transient trouble of
+the current attempt when the budget is spent.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy import Connection, Engine, RowMapping
 
 from chassis.db.engine import transact
 from chassis.failpoints import reach
@@ -20,39 +19,20 @@ from chassis.logs import get_logger
 from ingest.errors import ApiError, Reason, Status, not_found
 from ingest.failpoints import Failpoint
 from ingest.settings import IngestSettings
-from ingest.state.batch import Batch, BatchStatus, ImageStatus, load_batch, lock_batch
-from ingest.state.expiry import Settled, count_ended
+from ingest.state.batch import Batch, BatchStatus, ImageStatus, load_batch
+from ingest.state.batch_status import count_ended
 from ingest.state.hosts import note_answer, note_trouble
+from ingest.state.images import Outcome, end_image, return_image
+from ingest.state.locks import lock_batch, lock_image
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a compressor says about one attempt; numbers are None where it did not get that far."""
-
-    request_id: UUID
-    attempt: int
-    succeeded: bool
-    transient: bool
-    code: str
-    detail: str
-    retry_after_s: float | None = None
-    output_url: str | None = None
-    bytes_in: int | None = None
-    bytes_out: int | None = None
-    width: int | None = None
-    height: int | None = None
-    format: str | None = None
-    sha256: str | None = None
-    duration_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """Whether the report changed anything, and what holds now; `sealed` when it ended the batch's last image.
 
-    `free_host` names the host at which images wait for the place that became free; None when none do.
+    `free_host` names the host at which images wait for the slot that became free; None when none do.
     """
 
     applied: bool
@@ -70,34 +50,6 @@ class Recorded:
         }
 
 
-_LOCK_IMAGE = text(
-    """
-    SELECT images.status, images.attempt, images.attempt_limit, images.host,
-           coalesce(hosts.waiting, false) AS host_waiting, coalesce(hosts.failures, 0) AS host_failures
-    FROM images LEFT JOIN hosts ON hosts.host = images.host
-    WHERE images.id = :image AND images.batch = :batch
-    FOR UPDATE OF images
-    """
-)
-# Duplicates of an image are written with it, so one download answers all equal URLs of a batch.
-_END = text(
-    """
-    UPDATE images SET
-        status = :status, code = :code, detail = :detail, output_url = :output_url, bytes_in = :bytes_in,
-        bytes_out = :bytes_out, width = :width, height = :height, format = :format, sha256 = :sha256,
-        duration_ms = :duration_ms, lease_until = NULL, finished_at = now()
-    WHERE (id = :image OR same_as = :image) AND status IN ('PENDING', 'DISPATCHED')
-    """
-)
-_POSTPONE = text(
-    """
-    UPDATE images SET status = 'PENDING', code = :code, detail = :detail, lease_until = NULL,
-                      next_at = now() + make_interval(secs => :delay_s)
-    WHERE id = :image
-    """
-)
-
-
 def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, outcome: Outcome) -> Recorded:
     """Record the report of one attempt; a duplicate or stale report changes nothing and is no error.
 
@@ -106,8 +58,7 @@ def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, out
     """
 
     def work(connection: Connection) -> Recorded:
-        values = {"image": image_id, "batch": outcome.request_id}
-        image = connection.execute(_LOCK_IMAGE, values).mappings().first()
+        image = lock_image(connection, outcome.request_id, image_id)
         if image is None:
             raise not_found(
                 Reason.IMAGE_NOT_FOUND,
@@ -152,9 +103,9 @@ def _decide(
     is_open = present in {ImageStatus.PENDING, ImageStatus.DISPATCHED}
     is_current = outcome.attempt == image["attempt"]
     if is_open and outcome.succeeded:
-        return _ended(_end(connection, image_id, outcome, ImageStatus.SUCCEEDED), ImageStatus.SUCCEEDED)
+        return _end(connection, image_id, outcome, ImageStatus.SUCCEEDED)
     if is_open and is_current and not outcome.transient:
-        return _ended(_end(connection, image_id, outcome, ImageStatus.FAILED), ImageStatus.FAILED)
+        return _end(connection, image_id, outcome, ImageStatus.FAILED)
     # Once an attempt's transient trouble is recorded the image waits; the same report again must not delay it further.
     if present is ImageStatus.DISPATCHED and is_current:
         return _trouble(connection, settings, image_id, image, outcome)
@@ -167,15 +118,13 @@ def _trouble(
     # Waits for a cancellation that is being written: after one, no image may go back to PENDING.
     batch = lock_batch(connection, outcome.request_id)
     if batch.cancel_requested or batch.status.is_final or batch.status is BatchStatus.SEALING:
-        settled = _end(connection, image_id, outcome, ImageStatus.CANCELLED, code="CANCELLED")
-        return _ended(settled, ImageStatus.CANCELLED)
+        return _end(connection, image_id, outcome, ImageStatus.CANCELLED, code="CANCELLED")
     if image["attempt"] >= image["attempt_limit"]:
         detail = f"{image['attempt']} attempts; the last one: {outcome.code}: {outcome.detail}"
-        settled = _end(connection, image_id, outcome, ImageStatus.FAILED, code="ATTEMPTS_EXHAUSTED", detail=detail)
-        return _ended(settled, ImageStatus.FAILED)
+        return _end(connection, image_id, outcome, ImageStatus.FAILED, code="ATTEMPTS_EXHAUSTED", detail=detail)
     delay_s = retry_delay_s(settings, image["attempt"], outcome.retry_after_s)
-    connection.execute(
-        _POSTPONE, {"image": image_id, "code": outcome.code, "detail": outcome.detail, "delay_s": delay_s}
+    return_image(
+        connection, image_id, attempt=outcome.attempt, delay_s=delay_s, code=outcome.code, detail=outcome.detail
     )
     log.info("image.postponed", image=str(image_id), attempt=image["attempt"], code=outcome.code, delay_s=delay_s)
     return Recorded(True, ImageStatus.PENDING, batch, sealed=False)
@@ -189,38 +138,18 @@ def _end(
     *,
     code: str | None = None,
     detail: str | None = None,
-) -> Settled:
+) -> Recorded:
     won = status is ImageStatus.SUCCEEDED
-    ended = connection.execute(
-        _END,
-        {
-            "image": image_id,
-            "status": status.value,
-            "code": code or outcome.code,
-            "detail": detail or outcome.detail,
-            # Only a success has an output; a failed attempt's object would be an orphan.
-            "output_url": outcome.output_url if won else None,
-            "bytes_in": outcome.bytes_in,
-            "bytes_out": outcome.bytes_out if won else None,
-            "width": outcome.width,
-            "height": outcome.height,
-            "format": outcome.format,
-            "sha256": outcome.sha256,
-            "duration_ms": outcome.duration_ms,
-        },
-    ).rowcount
-    return count_ended(
+    images = end_image(connection, image_id, status, outcome, code=code, detail=detail)
+    ended = count_ended(
         connection,
         outcome.request_id,
-        succeeded=ended if won else 0,
-        failed=0 if won else ended,
-        bytes_in=(outcome.bytes_in or 0) * ended if won else 0,
-        bytes_out=(outcome.bytes_out or 0) * ended if won else 0,
+        succeeded=images if won else 0,
+        failed=0 if won else images,
+        bytes_in=(outcome.bytes_in or 0) * images if won else 0,
+        bytes_out=(outcome.bytes_out or 0) * images if won else 0,
     )
-
-
-def _ended(settled: Settled, status: ImageStatus) -> Recorded:
-    return Recorded(True, status, settled.batch, settled.sealed)
+    return Recorded(True, status, ended.batch, ended.sealed)
 
 
 def retry_delay_s(settings: IngestSettings, attempt: int, retry_after_s: float | None) -> float:

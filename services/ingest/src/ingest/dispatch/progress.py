@@ -9,13 +9,14 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from chassis.db.engine import transact
-from ingest.dispatch.claim import room_for_more
+from ingest.dispatch.claim import window_left
 from ingest.errors import not_owner
 from ingest.settings import IngestSettings
-from ingest.state.batch import Batch, batch_from_row, load_batch
+from ingest.state.batch import Batch, load_batch
+from ingest.state.execution import hear_from_execution
 from ingest.state.hosts import HostHealth
 
-# A claim also settles what is overdue: leases that ran out count as due, and a cancelled or late batch is due whole.
+# A claim also ends what is overdue: leases that ran out count as due, and a cancelled or late batch is due whole.
 _LEASES = text(
     """
     SELECT
@@ -45,9 +46,6 @@ _HOSTS = text(
     """
 )
 _IS_ADOPTED = text("SELECT EXISTS (SELECT 1 FROM batch_hosts WHERE batch = :batch)")
-_HEARTBEAT = text(
-    "UPDATE batches SET heartbeat_at = now() WHERE request_id = :batch AND execution = :execution RETURNING *"
-)
 _FULL_WINDOW_POLL_S = 5.0
 
 
@@ -55,7 +53,7 @@ _FULL_WINDOW_POLL_S = 5.0
 class Progress:
     """`due` images can be claimed now; `next_due_s` is the time until the next one can, None when none waits for one.
 
-    Images that wait only for a place at their host are neither: the next outcome of that host hands its place on.
+    Images that wait only for a slot of their host are neither: the next outcome of that host dispatches them.
     """
 
     batch: Batch
@@ -82,12 +80,10 @@ def read_progress(engine: Engine, settings: IngestSettings, request_id: UUID, *,
     """
 
     def work(connection: Connection) -> Progress:
-        values = {"batch": request_id, "execution": execution}
-        row = connection.execute(_HEARTBEAT, values).mappings().first()
-        if row is None:
+        batch = hear_from_execution(connection, request_id, execution)
+        if batch is None:
             load_batch(connection, request_id)
             raise not_owner(request_id, execution)
-        batch = batch_from_row(row)
         if batch.pending == 0:
             return Progress(batch, 0, None)
         leases = connection.execute(_LEASES, {"batch": request_id}).mappings().one()
@@ -96,11 +92,11 @@ def read_progress(engine: Engine, settings: IngestSettings, request_id: UUID, *,
         waiting, moments = _waiting(connection, settings, request_id)
         due = leases["expired"]
         if waiting:
-            room = room_for_more(connection, settings, request_id)
-            if room == 0 and due == 0:
-                # The window is full: what is due can be claimed once outcomes made room, so look again soon.
+            left = window_left(connection, settings, request_id)
+            if left == 0 and due == 0:
+                # The window is full: what is due can be claimed once outcomes have come, so look again soon.
                 return Progress(batch, 0, _FULL_WINDOW_POLL_S)
-            due += min(waiting, room)
+            due += min(waiting, left)
         moments += [] if leases["next_s"] is None else [leases["next_s"]]
         return Progress(batch, due, min(moments, default=None))
 
@@ -118,7 +114,7 @@ def _waiting(connection: Connection, settings: IngestSettings, request_id: UUID)
         if in_s > 0:
             moments.append(in_s)
         else:
-            waiting += min(row["due"], health.room(settings, row["in_flight"]))
+            waiting += min(row["due"], health.free_slots(settings, row["in_flight"]))
         if health.failures >= settings.host_failures:
             # A claim ends images that have waited too long for an open host.
             give_up_s = max(row["due_s"], row["opened_s"] or 0.0) + settings.host_patience_s

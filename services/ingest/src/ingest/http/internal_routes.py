@@ -14,10 +14,11 @@ from ingest.batches.export import export_batch
 from ingest.batches.import_sheet import import_sheet
 from ingest.dependencies import Dependencies
 from ingest.dispatch.claim import claim_page
-from ingest.dispatch.next_at_host import hand_on
+from ingest.dispatch.next_at_host import dispatch_next
 from ingest.dispatch.outcome import record_outcome
 from ingest.dispatch.progress import read_progress
-from ingest.events.relay import relay_announcements_now
+from ingest.events.payload import event_payload
+from ingest.events.relay import relay_events_now
 from ingest.failpoints import Failpoint
 from ingest.http.internal_schemas import (
     ClaimRequest,
@@ -33,7 +34,7 @@ from ingest.http.public_routes import process_answer
 from ingest.http.public_schemas import BatchReference
 from ingest.http.request_parsing import parse_image_id, parse_json, parse_query, parse_request_id
 from ingest.options import ImageOptions
-from ingest.supervision.finish import ending_payload, finish_batch
+from ingest.supervision.finish import finish_batch
 from ingest.supervision.ownership import fail_batch, release_batch, start_batch
 from ingest.supervision.start import process_batch
 from ingest.supervision.sweep import Sweep
@@ -50,7 +51,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     def process() -> dict[str, Any]:
         request_id = parse_request_id(parse_json(BatchReference).request_id)
         processed = process_batch(engine, dependencies.executions, request_id)
-        relay_announcements_now(engine, dependencies.reporter, request_id)
+        relay_events_now(engine, dependencies.reporter, request_id)
         return process_answer(processed.batch, processed.message)
 
     @bp.post("/internal/imports")
@@ -82,7 +83,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             callback_url=body.callback_url,
         )
         reach(Failpoint.OWNER_TAKEN)
-        relay_announcements_now(engine, dependencies.reporter, started.batch.request_id)
+        relay_events_now(engine, dependencies.reporter, started.batch.request_id)
         return {
             "request_id": str(started.batch.request_id),
             "owner": started.owner,
@@ -114,7 +115,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             engine, settings, parse_request_id(request_id), execution=body.execution, report_uri=body.report_uri
         )
         reach(Failpoint.FINISH_COMMITTED)
-        return ending_payload(batch)
+        return event_payload(batch)
 
     @bp.post("/internal/batches/<request_id>/fail")
     @workflow_only
@@ -128,7 +129,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             step=body.step,
             error=body.error,
         )
-        return ending_payload(failed.batch) | {"terminal": failed.terminal}
+        return event_payload(failed.batch) | {"terminal": failed.terminal}
 
     @bp.post("/internal/batches/<request_id>/release")
     @workflow_only
@@ -152,7 +153,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             dependencies.callbacks.batch_sealed(recorded.batch)
             reach(Failpoint.OWNER_WOKEN)
         if recorded.free_host is not None:
-            hand_on(dependencies, recorded.free_host, recorded.batch.request_id)
+            dispatch_next(dependencies, recorded.free_host, recorded.batch.request_id)
         return recorded.to_json()
 
     @bp.post("/internal/sweep")

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from chassis.auth.api_keys import OWNER_PATTERN
-from ingest.dispatch.outcome import Outcome
 from ingest.http.request_parsing import Text, WebUrl, parse_request_id
 from ingest.options import ImageOptions
+from ingest.state.images import Outcome
 
 MAX_ERROR_CHARS = 4000
 _EXECUTION_PATTERN = r"^projects/[^/\s]+/locations/[^/\s]+/workflows/[^/\s]+/executions/[^/\s]+$"

@@ -6,7 +6,7 @@ from chassis.auth.api_keys import MAX_KEY_CHARS
 from chassis.http.body_pace import BODY_GRACE_S, BODY_MIN_BYTES_PER_S
 from chassis.http.page_tokens import MAX_PAGE_TOKEN_CHARS
 from chassis.limits import Limit
-from ingest.batches.copy_sheet import MAX_ROW_PROBLEMS
+from ingest.batches.hosts import MAX_LISTED_HOSTS
 from ingest.batches.quotas import Use
 from ingest.batches.status import MAX_PAGE_IMAGES
 from ingest.http.public_schemas import MAX_PAGE_SIZE
@@ -19,10 +19,10 @@ from ingest.sheets.corrected import MAX_HOSTS
 from ingest.sheets.links import MAX_URL_CHARS
 from ingest.sheets.model import MAX_LISTED_PROBLEMS
 from ingest.sheets.records import MAX_FIELD_CHARS, MAX_RECORD_CHARS
-from ingest.state.hosts import MAX_LISTED_HOSTS
+from ingest.state.sheet_copy import MAX_ROW_PROBLEMS
 
 FORM_BYTES = 1024 * 1024
-"""Room for the multipart envelope and the fields beside the sheet."""
+"""Bytes allowed for the multipart envelope and the fields beside the sheet."""
 
 MAX_FORM_FIELD_BYTES = 500_000
 """Most of a form field that is not a file; such fields are held in memory."""

@@ -13,12 +13,13 @@ from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.http.key_guard import caller
 from chassis.times import rfc3339
-from ingest.batches.cancel_retry import cancel_batch, retry_batch
+from ingest.batches.cancel import cancel_batch
 from ingest.batches.estimate import estimate
-from ingest.batches.pace import progress_percent
 from ingest.batches.quotas import read_use
+from ingest.batches.rate import progress_percent
+from ingest.batches.retry import retry_batch
 from ingest.batches.status import list_batches, read_products
-from ingest.batches.submit import IdempotencyKey, Submission, fingerprint, submit_upload
+from ingest.batches.submit import Submission, fingerprint, submit_upload
 from ingest.dependencies import Dependencies
 from ingest.failpoints import Failpoint
 from ingest.http.limits import FLAT_LIMITS, limits_of
@@ -33,6 +34,7 @@ from ingest.sheets.intake import SheetRequest
 from ingest.sheets.model import Layout, OnInvalid, Sheet
 from ingest.sheets.records import DELIMITERS
 from ingest.state.batch import Batch
+from ingest.state.idempotency import IdempotencyKey
 from ingest.supervision.start import relay_start_now
 
 
@@ -86,7 +88,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         )
         return jsonify(
             batch_answer(settings, found.batch)
-            | found.pace
+            | found.rate
             | found.hosts
             | {"products": list(found.products), "next_page_token": found.next_page_token}
         )
@@ -123,14 +125,14 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/cancel")
     @writes
     def cancel() -> Response:
-        settled = cancel_batch(engine, parse_request_id(parse_json(BatchReference).request_id), caller=caller())
-        if settled.sealed:
-            dependencies.callbacks.batch_sealed(settled.batch)
-        batch = settled.batch
+        ended = cancel_batch(engine, parse_request_id(parse_json(BatchReference).request_id), caller=caller())
+        if ended.sealed:
+            dependencies.callbacks.batch_sealed(ended.batch)
+        batch = ended.batch
         message = (
             "The batch was cancelled" if batch.status.is_final else "Cancelling; finished images keep their outputs"
         )
-        answer = process_answer(batch, message) | {"cancelled_images": settled.ended}
+        answer = process_answer(batch, message) | {"cancelled_images": ended.images}
         return _accepted(answer)
 
     @bp.post("/retry")

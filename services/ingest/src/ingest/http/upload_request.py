@@ -13,8 +13,8 @@ from flask import request
 from werkzeug.datastructures import FileStorage
 
 from chassis.errors import FieldViolation
-from ingest.batches.import_sheet import SheetStorage
 from ingest.batches.sheet_errors import limits_from, sheet_invalid
+from ingest.clients.sheet_storage import SheetStorage
 from ingest.errors import ApiError, Reason, Status, invalid_argument
 from ingest.http.request_parsing import parse_json, validate
 from ingest.http.upload_schemas import FILE_FIELDS, JsonUpload, UploadForm, UploadQuery

@@ -93,13 +93,11 @@ class Batch:
 
 _COLUMNS = tuple(field.name for field in fields(Batch))
 # What a caller may not see is not there for it: the same answer, in the same time, as for an unknown id.
-_SELECT = text(
-    """
+SELECT_BATCH = """
     SELECT * FROM batches
     WHERE request_id = :request_id AND (:sees_all OR owner IS NOT DISTINCT FROM CAST(:owner AS text))
-    """
-)
-_SELECT_FOR_UPDATE = text(_SELECT.text + "FOR UPDATE")
+"""
+_SELECT = text(SELECT_BATCH)
 
 
 def batch_from_row(row: RowMapping) -> Batch:
@@ -115,26 +113,21 @@ def load_batch(connection: Connection, request_id: UUID, *, seen_by: Caller = SY
     Raises:
         ApiError: 404 BATCH_NOT_FOUND, also when the caller may not see it.
     """
-    return _found(connection.execute(_SELECT, _key(request_id, seen_by)).mappings().first(), request_id)
+    row = connection.execute(_SELECT, visible_key(request_id, seen_by)).mappings().first()
+    return found_batch(row, request_id)
 
 
-def lock_batch(connection: Connection, request_id: UUID, *, seen_by: Caller = SYSTEM) -> Batch:
-    """Return the batch and keep others from changing it until the transaction ends.
-
-    Whoever holds this lock takes image rows only with SKIP LOCKED: an outcome holds its image while it waits for the
-    batch, and so neither ever waits for the other.
-
-    Raises:
-        ApiError: 404 BATCH_NOT_FOUND, also when the caller may not see it.
-    """
-    return _found(connection.execute(_SELECT_FOR_UPDATE, _key(request_id, seen_by)).mappings().first(), request_id)
-
-
-def _key(request_id: UUID, seen_by: Caller) -> dict[str, Any]:
+def visible_key(request_id: UUID, seen_by: Caller) -> dict[str, Any]:
+    """Return the values of `SELECT_BATCH`."""
     return {"request_id": request_id, "sees_all": seen_by.sees_all, "owner": seen_by.owner}
 
 
-def _found(row: RowMapping | None, request_id: UUID) -> Batch:
+def found_batch(row: RowMapping | None, request_id: UUID) -> Batch:
+    """Return the batch of a row.
+
+    Raises:
+        ApiError: 404 BATCH_NOT_FOUND when there is no row.
+    """
     if row is None:
         raise batch_not_found(request_id)
     return batch_from_row(row)

@@ -1,28 +1,16 @@
-"""Ends what can no longer end by itself: expired leases, spent budgets, the deadline, a cancellation.
+"""Ends images whose end no outcome reports: after a cancellation, a deadline, lost workers, or a dead host.
 
-Every function works inside a transaction that holds the batch (see `lock_batch`); image rows that somebody else is
-writing just now are skipped and found again the next time.
+Every function works inside a transaction that holds the batch. Images that somebody else holds are passed over and
+found again the next time (`state.locks`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from uuid import UUID
-
 from sqlalchemy import Connection, text
 
 from ingest.settings import IngestSettings
-from ingest.state.batch import Batch, BatchStatus, ImageStatus, batch_from_row
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A batch after settling, how many images ended, and whether that sealed it."""
-
-    batch: Batch
-    ended: int
-    sealed: bool
-
+from ingest.state.batch import Batch, ImageStatus
+from ingest.state.batch_status import Ended, count_ended
 
 _END_OPEN = text(
     """
@@ -35,27 +23,42 @@ _END_OPEN = text(
     FROM open WHERE images.id = open.id
     """
 )
-
-_END_LOST = text(
-    """
-    WITH lost AS (
-        SELECT id FROM images
-        WHERE batch = :batch AND status = 'DISPATCHED' AND lease_until <= now() AND attempt >= attempt_limit
-        FOR UPDATE SKIP LOCKED
-    ), ended AS (
-        UPDATE images SET status = 'FAILED', code = 'WORKER_LOST', lease_until = NULL, finished_at = now(),
-            detail = 'No attempt of ' || attempt || ' reported back.'
-        FROM lost WHERE images.id = lost.id
+# Ends the images that a subquery chooses, with a detail for each, and those with their URL and options.
+_END_CHOSEN = """
+    WITH chosen AS ({choice}), ended AS (
+        UPDATE images SET status = 'FAILED', code = :code, detail = chosen.detail, lease_until = NULL,
+                          finished_at = now()
+        FROM chosen WHERE images.id = chosen.id
         RETURNING images.id, images.detail
     ), copied AS (
-        UPDATE images SET status = 'FAILED', code = 'WORKER_LOST', detail = ended.detail, finished_at = now()
+        UPDATE images SET status = 'FAILED', code = :code, detail = ended.detail, finished_at = now()
         FROM ended WHERE images.same_as = ended.id AND images.status = 'PENDING'
         RETURNING images.id
     )
     SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM copied)
-    """
+"""
+_END_LOST = text(
+    _END_CHOSEN.format(
+        choice="""
+        SELECT id, 'No attempt of ' || attempt || ' reported back.' AS detail FROM images
+        WHERE batch = :batch AND status = 'DISPATCHED' AND lease_until <= now() AND attempt >= attempt_limit
+        FOR UPDATE SKIP LOCKED"""
+    )
 )
-
+# Images wait for a host while its breaker is open, but not for ever.
+_END_UNREACHABLE = text(
+    _END_CHOSEN.format(
+        choice="""
+        SELECT images.id, 'The last ' || hosts.failures || ' requests to this host failed.' AS detail
+        FROM batch_hosts JOIN hosts USING (host)
+        JOIN images ON images.host = hosts.host AND images.batch = batch_hosts.batch
+        WHERE batch_hosts.batch = :batch AND hosts.failures >= :threshold
+          AND hosts.opened_at <= now() - make_interval(secs => :patience_s)
+          AND images.status = 'PENDING' AND images.same_as IS NULL
+          AND images.next_at <= now() - make_interval(secs => :patience_s)
+        FOR UPDATE OF images SKIP LOCKED"""
+    )
+)
 _RETURN_EXPIRED = text(
     """
     WITH expired AS (
@@ -67,117 +70,55 @@ _RETURN_EXPIRED = text(
     FROM expired WHERE images.id = expired.id
     """
 )
+_IS_LATE = text("SELECT deadline_at <= now() FROM batches WHERE request_id = :batch")
 
-# The counter and the seal are one statement: whoever brings `pending` to 0 seals, and nobody else can.
-# now() is when the transaction began: the one that seals may have begun before another one that ended an image.
-_COUNT_ENDED = text(
+
+def end_overdue(connection: Connection, batch: Batch) -> Ended:
+    """Do what time has decided: end all images of a cancelled or late batch, else see to leases that ran out.
+
+    PENDING | DISPATCHED → CANCELLED after a cancellation, → FAILED after the deadline; DISPATCHED → PENDING, or FAILED
+    with the last attempt, after a lease. The caller holds the batch; passes over images that others hold.
     """
-    UPDATE batches SET
-        pending = pending - :succeeded - :failed,
-        succeeded = succeeded + :succeeded,
-        failed = failed + :failed,
-        bytes_in = bytes_in + :bytes_in,
-        bytes_out = bytes_out + :bytes_out,
-        status = CASE WHEN pending = :succeeded + :failed AND status IN ('PENDING', 'PROCESSING')
-                      THEN 'SEALING' ELSE status END,
-        sealed_at = CASE WHEN pending = :succeeded + :failed
-                         THEN coalesce(sealed_at, clock_timestamp()) ELSE sealed_at END
-    WHERE request_id = :batch
-    RETURNING *
-    """
-)
-
-# Images wait for a host while its breaker is open, but not for ever.
-_END_UNREACHABLE = text(
-    """
-    WITH dead AS (
-        SELECT images.id, hosts.failures
-        FROM batch_hosts JOIN hosts USING (host)
-        JOIN images ON images.host = hosts.host AND images.batch = batch_hosts.batch
-        WHERE batch_hosts.batch = :batch AND hosts.failures >= :threshold
-          AND hosts.opened_at <= now() - make_interval(secs => :patience_s)
-          AND images.status = 'PENDING' AND images.same_as IS NULL
-          AND images.next_at <= now() - make_interval(secs => :patience_s)
-        FOR UPDATE OF images SKIP LOCKED
-    ), ended AS (
-        UPDATE images SET status = 'FAILED', code = 'HOST_UNREACHABLE', finished_at = now(),
-            detail = 'The last ' || dead.failures || ' requests to this host failed.'
-        FROM dead WHERE images.id = dead.id
-        RETURNING images.id, images.detail
-    ), copied AS (
-        UPDATE images SET status = 'FAILED', code = 'HOST_UNREACHABLE', detail = ended.detail, finished_at = now()
-        FROM ended WHERE images.same_as = ended.id AND images.status = 'PENDING'
-        RETURNING images.id
-    )
-    SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM copied)
-    """
-)
-
-_IS_OVERDUE = text("SELECT deadline_at <= now() FROM batches WHERE request_id = :batch")
-
-
-def count_ended(
-    connection: Connection,
-    request_id: UUID,
-    *,
-    succeeded: int = 0,
-    failed: int = 0,
-    bytes_in: int = 0,
-    bytes_out: int = 0,
-) -> Settled:
-    """Move images from `pending` to the other counters; seal the batch when none is left."""
-    row = (
-        connection.execute(
-            _COUNT_ENDED,
-            {
-                "batch": request_id,
-                "succeeded": succeeded,
-                "failed": failed,
-                "bytes_in": bytes_in,
-                "bytes_out": bytes_out,
-            },
-        )
-        .mappings()
-        .one()
-    )
-    batch = batch_from_row(row)
-    ended = succeeded + failed
-    return Settled(batch, ended, ended > 0 and batch.status is BatchStatus.SEALING and batch.pending == 0)
-
-
-def end_open_images(connection: Connection, batch: Batch, *, status: ImageStatus, code: str, detail: str) -> Settled:
-    """End every open image of a locked batch; the last one seals it."""
-    ended = connection.execute(
-        _END_OPEN, {"batch": batch.request_id, "status": status.value, "code": code, "detail": detail}
-    ).rowcount
-    return count_ended(connection, batch.request_id, failed=ended) if ended else Settled(batch, 0, sealed=False)
-
-
-def settle_overdue(connection: Connection, batch: Batch) -> Settled:
-    """Bring a locked batch up to date with time: cancellation, deadline, lost workers, expired leases."""
     if batch.pending == 0 or batch.status.is_final:
-        return Settled(batch, 0, sealed=False)
+        return Ended(batch, 0, sealed=False)
     if batch.cancel_requested:
         return end_open_images(
             connection, batch, status=ImageStatus.CANCELLED, code="CANCELLED", detail="The batch was cancelled."
         )
-    if connection.execute(_IS_OVERDUE, {"batch": batch.request_id}).scalar_one():
+    if connection.execute(_IS_LATE, {"batch": batch.request_id}).scalar_one():
         return end_open_images(
             connection, batch, status=ImageStatus.FAILED, code="DEADLINE", detail="The batch's deadline passed."
         )
-    lost = int(connection.execute(_END_LOST, {"batch": batch.request_id}).scalar_one())
-    connection.execute(_RETURN_EXPIRED, {"batch": batch.request_id})
-    return count_ended(connection, batch.request_id, failed=lost) if lost else Settled(batch, 0, sealed=False)
+    values = {"batch": batch.request_id, "code": "WORKER_LOST"}
+    lost = int(connection.execute(_END_LOST, values).scalar_one())
+    connection.execute(_RETURN_EXPIRED, values)
+    return _counted(connection, batch, lost)
 
 
-def end_unreachable(connection: Connection, settings: IngestSettings, batch: Batch) -> Settled:
-    """End the images of a locked batch that have waited long enough for a host whose breaker is open."""
+def end_open_images(connection: Connection, batch: Batch, *, status: ImageStatus, code: str, detail: str) -> Ended:
+    """End every open image; the last one seals the batch.
+
+    PENDING | DISPATCHED → FAILED | CANCELLED. The caller holds the batch; passes over images that others hold.
+    """
+    values = {"batch": batch.request_id, "status": status.value, "code": code, "detail": detail}
+    return _counted(connection, batch, connection.execute(_END_OPEN, values).rowcount)
+
+
+def end_unreachable(connection: Connection, settings: IngestSettings, batch: Batch) -> Ended:
+    """End the images that have waited long enough for a host whose breaker is open.
+
+    PENDING → FAILED. The caller holds the batch; passes over images that others hold.
+    """
     if batch.pending == 0 or batch.status.is_final:
-        return Settled(batch, 0, sealed=False)
+        return Ended(batch, 0, sealed=False)
     values = {
         "batch": batch.request_id,
+        "code": "HOST_UNREACHABLE",
         "threshold": settings.host_failures,
         "patience_s": settings.host_patience_s,
     }
-    dead = int(connection.execute(_END_UNREACHABLE, values).scalar_one())
-    return count_ended(connection, batch.request_id, failed=dead) if dead else Settled(batch, 0, sealed=False)
+    return _counted(connection, batch, int(connection.execute(_END_UNREACHABLE, values).scalar_one()))
+
+
+def _counted(connection: Connection, batch: Batch, ended: int) -> Ended:
+    return count_ended(connection, batch.request_id, failed=ended) if ended else Ended(batch, 0, sealed=False)

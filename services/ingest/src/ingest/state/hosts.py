@@ -1,27 +1,23 @@
-"""What we know of the hosts that images come from: how much each may take, and how it has answered lately.
+"""What is known of the hosts that images come from: how many images each may get, and how it has answered lately.
 
-The state of a host is a function of its row: it is OPEN or HALF_OPEN once so many attempts in a row met transient
-trouble (a breaker), WAITING while it asked for patience (Retry-After), else CLOSED. Lock order: batch, hosts in the
-order of their names, images, `batch_hosts`.
+The state of a host follows from its row: it is OPEN or HALF_OPEN once so many attempts in a row met transient trouble
+(a breaker), WAITING while it asked for patience (Retry-After), else CLOSED.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from chassis.logs import get_logger
-from chassis.times import rfc3339
 from ingest.settings import IngestSettings
 
 log = get_logger(__name__)
-
-MAX_LISTED_HOSTS = 100
-"""Most hosts that the status of a batch lists, those in trouble first."""
 
 
 class HostState(StrEnum):
@@ -47,7 +43,7 @@ class HostHealth:
             return HostState.OPEN if self.blocked_s > 0 else HostState.HALF_OPEN
         return HostState.WAITING if self.blocked_s > 0 else HostState.CLOSED
 
-    def room(self, settings: IngestSettings, in_flight: int) -> int:
+    def free_slots(self, settings: IngestSettings, in_flight: int) -> int:
         """Return how many more of its images may be dispatched now, `in_flight` being counted over all batches."""
         match self.state(settings):
             case HostState.CLOSED:
@@ -77,16 +73,40 @@ _TROUBLE = text(
 )
 _COUNT_FAILURE = text("UPDATE batch_hosts SET failures = failures + 1 WHERE batch = :batch AND host = :host")
 _ANSWERED = text("UPDATE hosts SET failures = 0, opened_at = NULL WHERE host = :host AND failures > 0")
-_LISTED = text(
+_NOTE_STARTS = text(
     """
-    SELECT b.host, b.images, b.requests, b.failures, coalesce(h.failures, 0) AS in_a_row, h.blocked_until,
-           coalesce(extract(epoch FROM h.blocked_until - now())::float, 0) AS blocked_s, count(*) OVER () AS hosts
-    FROM batch_hosts b LEFT JOIN hosts h USING (host)
-    WHERE b.batch = :batch
-    ORDER BY (h.failures >= :threshold) DESC NULLS LAST, (h.blocked_until > now()) DESC NULLS LAST,
-             b.failures DESC, b.images DESC, b.host
-    LIMIT :limit
+    UPDATE hosts SET next_start_at = started.at, waiting = hosts.waiting OR started.is_full
+    FROM unnest(CAST(:hosts AS text[]), CAST(:moments AS timestamptz[]), CAST(:full AS boolean[]))
+         AS started (host, at, is_full)
+    WHERE hosts.host = started.host
     """
+)
+_COUNT_REQUESTS = text(
+    """
+    UPDATE batch_hosts SET requests = requests + asked.count
+    FROM (SELECT batch, host, count(*) FROM unnest(CAST(:batches AS uuid[]), CAST(:hosts AS text[])) AS t (batch, host)
+          GROUP BY batch, host) AS asked
+    WHERE batch_hosts.batch = asked.batch AND batch_hosts.host = asked.host
+    """
+)
+_NOBODY_WAITS = text("UPDATE hosts SET waiting = false WHERE host = :host AND waiting")
+_LACKS_HOSTS = text(
+    """
+    SELECT NOT EXISTS (SELECT FROM batch_hosts WHERE batch = :batch)
+        OR EXISTS (SELECT FROM batch_hosts LEFT JOIN hosts USING (host)
+                   WHERE batch_hosts.batch = :batch AND hosts.next_start_at IS NULL)
+    """
+)
+_ADD_BATCH_HOSTS = text(
+    """
+    INSERT INTO batch_hosts (batch, host, images)
+    SELECT batch, host, count(*) FROM images WHERE batch = :batch GROUP BY batch, host
+    ON CONFLICT DO NOTHING
+    """
+)
+# In order, so that two uploads with the same new hosts cannot wait for each other.
+_ADD_HOSTS = text(
+    "INSERT INTO hosts (host) SELECT host FROM batch_hosts WHERE batch = :batch ORDER BY host ON CONFLICT DO NOTHING"
 )
 
 
@@ -95,8 +115,10 @@ def note_trouble(
 ) -> None:
     """Count an attempt that met transient trouble; open the breaker when it was one too many.
 
+    CLOSED | WAITING | HALF_OPEN → OPEN, or WAITING after a Retry-After. The caller holds the batch; locks the host.
+
     Args:
-        connection: its transaction holds the batch.
+        connection: the transaction.
         settings: threshold, pauses and the longest wait.
         request_id: the batch whose image was tried.
         host: of that image.
@@ -116,28 +138,62 @@ def note_trouble(
 
 
 def note_answer(connection: Connection, request_id: UUID, host: str, *, succeeded: bool, failures_before: int) -> None:
-    """Take an attempt as a sign of life of a host: it gave an image, or an answer that ends the image for good."""
+    """Take an attempt as a sign of life of a host: it gave an image, or an answer that ends the image for good.
+
+    OPEN | HALF_OPEN → CLOSED. The caller holds the batch; locks the host.
+    """
     if failures_before:
         connection.execute(_ANSWERED, {"host": host})
     if not succeeded:
         connection.execute(_COUNT_FAILURE, {"batch": request_id, "host": host})
 
 
-def list_hosts(connection: Connection, settings: IngestSettings, request_id: UUID) -> dict[str, Any]:
-    """Return `hosts` and `host_count` of a batch; requests and failures are its own, the state is everybody's."""
-    values = {"batch": request_id, "threshold": settings.host_failures, "limit": MAX_LISTED_HOSTS}
-    found = connection.execute(_LISTED, values).mappings().all()
-    hosts = []
-    for row in found:
-        state = HostHealth(row["host"], row["in_a_row"], row["blocked_s"]).state(settings)
-        hosts.append(
-            {
-                "host": row["host"],
-                "state": state.value,
-                "images": row["images"],
-                "requests": row["requests"],
-                "failures": row["failures"],
-                "until": rfc3339(row["blocked_until"]) if row["blocked_s"] > 0 else None,
-            }
-        )
-    return {"hosts": hosts, "host_count": found[0]["hosts"] if found else 0}
+def note_starts(
+    connection: Connection,
+    next_starts: Mapping[str, datetime],
+    full: Mapping[str, bool],
+    asked: Sequence[tuple[UUID, str]],
+) -> None:
+    """Note what hosts were asked and when the next image of each may start.
+
+    free slots → taken slots; the images that end at a host that is full make way for those that wait. The caller holds
+    the hosts; locks the rows of `batch_hosts`.
+
+    Args:
+        connection: the transaction.
+        next_starts: by host, when the next image may start.
+        full: by host, whether it has no free slot any more.
+        asked: batch and host of each image.
+    """
+    hosts = sorted(next_starts)
+    moments, is_full = [next_starts[host] for host in hosts], [full[host] for host in hosts]
+    connection.execute(_NOTE_STARTS, {"hosts": hosts, "moments": moments, "full": is_full})
+    values = {"batches": [batch for batch, _host in asked], "hosts": [host for _batch, host in asked]}
+    connection.execute(_COUNT_REQUESTS, values)
+
+
+def note_nobody_waits(connection: Connection, host: str) -> None:
+    """Note that no due image waits for a slot of a host.
+
+    waiting → not waiting. The caller holds the host.
+    """
+    connection.execute(_NOBODY_WAITS, {"host": host})
+
+
+def add_hosts(connection: Connection, request_id: UUID) -> None:
+    """Insert the hosts of a batch that are new.
+
+    nothing → CLOSED. The caller holds the batch; locks the new hosts in the order of their names.
+    """
+    connection.execute(_ADD_HOSTS, {"batch": request_id})
+
+
+def add_missing_hosts(connection: Connection, request_id: UUID) -> None:
+    """Give a batch the hosts it lacks: it came in through an older release, or while one of them was deleted.
+
+    nothing → CLOSED. The caller holds the batch; locks the new hosts in the order of their names.
+    """
+    values = {"batch": request_id}
+    if connection.execute(_LACKS_HOSTS, values).scalar_one():
+        connection.execute(_ADD_BATCH_HOSTS, values)
+        add_hosts(connection, request_id)

@@ -5,67 +5,29 @@ The Executions API is never asked inside a transaction; what it says is used in 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from chassis.db.engine import transact
 from chassis.logs import get_logger
 from ingest.clients.executions import Executions
 from ingest.errors import not_owner
-from ingest.events.outbox import OutboxKind, add_entry
-from ingest.events.relay import announce_started
+from ingest.events.payload import add_ended_event, add_started_event
 from ingest.settings import IngestSettings
-from ingest.state.batch import Batch, BatchStatus, ImageStatus, batch_from_row, load_batch, lock_batch
+from ingest.state import execution as state
+from ingest.state.batch import Batch, BatchStatus, ImageStatus
+from ingest.state.batch_status import begin_batch, end_batch
 from ingest.state.expiry import end_open_images
-from ingest.supervision.finish import ending_payload
+from ingest.state.locks import lock_batch
 
 log = get_logger(__name__)
 
 _START_ROUNDS = 5  # rivals that may take the batch between our question and our answer
-
-_TAKE = text(
-    """
-    UPDATE batches SET execution = :execution, callback_url = :callback_url, heartbeat_at = now(),
-        started_at = coalesce(started_at, now()),
-        status = CASE WHEN status = 'PENDING' THEN 'PROCESSING' ELSE status END
-    WHERE request_id = :batch
-    RETURNING *
-    """
-)
-_RECORD = text(
-    """
-    UPDATE batches SET execution = :execution, heartbeat_at = now()
-    WHERE request_id = :batch AND execution IS NULL AND finished_at IS NULL
-    """
-)
-_DROP = text(
-    """
-    UPDATE batches SET execution = NULL, callback_url = NULL, heartbeat_at = now(), failures = failures + :failures
-    WHERE request_id = :batch AND execution = :execution AND finished_at IS NULL
-    RETURNING *
-    """
-)
-_RECORD_FAILURE = text(
-    """
-    UPDATE batches SET execution = NULL, callback_url = NULL, heartbeat_at = now(), failures = failures + 1,
-        error = CAST(:error AS jsonb) || jsonb_build_object('at', now())
-    WHERE request_id = :batch
-    RETURNING *
-    """
-)
-_END_FAILED = text(
-    """
-    UPDATE batches SET status = 'FAILED', sealed_at = coalesce(sealed_at, now()), finished_at = now()
-    WHERE request_id = :batch
-    RETURNING *
-    """
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,30 +79,20 @@ def _take(
         return Started(False, batch)
     if batch.execution not in {None, execution, gone}:
         return batch
-    row = connection.execute(
-        _TAKE, {"batch": request_id, "execution": execution, "callback_url": callback_url}
-    ).mappings()
-    taken = batch_from_row(row.one())
-    announce_started(connection, batch, taken)
+    taken = begin_batch(connection, request_id, execution=execution, callback_url=callback_url, alive=True)
+    assert taken is not None
+    add_started_event(connection, batch, taken)
     return Started(True, taken)
 
 
 def record_execution(engine: Engine, request_id: UUID, execution: str) -> None:
     """Note a new execution as the owner, unless it or a rival has already said so itself."""
-    transact(
-        engine, lambda connection: connection.execute(_RECORD, {"batch": request_id, "execution": execution}).rowcount
-    )
+    transact(engine, lambda connection: state.record_execution(connection, request_id, execution))
 
 
 def drop_dead_execution(engine: Engine, request_id: UUID, execution: str) -> Batch | None:
-    """Free a batch whose execution ended without a word and count that as a failure; None when it moved on."""
-
-    def work(connection: Connection) -> Batch | None:
-        values = {"batch": request_id, "execution": execution, "failures": 1}
-        row = connection.execute(_DROP, values).mappings().first()
-        return None if row is None else batch_from_row(row)
-
-    return transact(engine, work)
+    """Free a batch whose execution ended without telling us, as a failure; None when the batch has moved on."""
+    return transact(engine, lambda connection: state.drop_execution(connection, request_id, execution, failed=True))
 
 
 def release_batch(engine: Engine, request_id: UUID, *, execution: str) -> Batch:
@@ -154,9 +106,7 @@ def release_batch(engine: Engine, request_id: UUID, *, execution: str) -> Batch:
         batch = lock_batch(connection, request_id)
         if batch.execution not in {None, execution}:
             raise not_owner(request_id, execution)
-        values = {"batch": request_id, "execution": execution, "failures": 0}
-        row = connection.execute(_DROP, values).mappings().first()
-        return batch if row is None else batch_from_row(row)
+        return state.drop_execution(connection, request_id, execution, failed=False) or batch
 
     return transact(engine, work)
 
@@ -181,8 +131,10 @@ def fail_batch(
         if batch.status.is_final:
             # Only telling the subscribers failed; the outbox has an entry for that.
             return Failed(False, batch)
-        values = {"batch": request_id, "error": json.dumps({"step": step, "error": error, "execution": execution})}
-        batch = batch_from_row(connection.execute(_RECORD_FAILURE, values).mappings().one())
+        kept = {"step": step, "error": error, "execution": execution}
+        freed = state.drop_execution(connection, request_id, execution, failed=True, error=kept)
+        assert freed is not None
+        batch = freed
         log.warning("execution.failed", batch=str(request_id), execution=execution, step=step, failures=batch.failures)
         if batch.failures < settings.max_execution_failures:
             return Failed(False, batch)
@@ -194,24 +146,11 @@ def fail_batch(
 
 def _end_failed(connection: Connection, settings: IngestSettings, batch: Batch) -> Batch:
     if batch.pending:
-        end_open_images(
-            connection,
-            batch,
-            status=ImageStatus.FAILED,
-            code="BATCH_FAILED",
-            detail=f"Supervision failed {batch.failures} times.",
-        )
-    still_open = load_batch(connection, batch.request_id).pending
-    if still_open:
+        detail = f"Supervision failed {batch.failures} times."
+        batch = end_open_images(connection, batch, status=ImageStatus.FAILED, code="BATCH_FAILED", detail=detail).batch
+    if batch.pending:
         # An outcome is being written this moment: the next failure report, or the deadline, ends the batch.
-        return load_batch(connection, batch.request_id)
-    ended = batch_from_row(connection.execute(_END_FAILED, {"batch": batch.request_id}).mappings().one())
-    add_entry(
-        connection,
-        OutboxKind.NOTIFY,
-        ended.request_id,
-        generation=ended.generation,
-        payload=ending_payload(ended),
-        delay_s=settings.notify_grace_s,
-    )
+        return batch
+    ended = end_batch(connection, batch.request_id, BatchStatus.FAILED, report_uri=None)
+    add_ended_event(connection, ended, grace_s=settings.notify_grace_s)
     return ended

@@ -1,4 +1,4 @@
-"""From "there is a batch" to "an execution supervises it": the task on the queue, and what the task does."""
+"""Gives a batch its execution: creates the task on the queue, and does what this task asks for."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from chassis.logs import get_logger
 from ingest.clients.executions import Executions
 from ingest.clients.task_queue import TaskQueue
 from ingest.errors import ApiError
-from ingest.events.outbox import OutboxEntry, lease_entries, remove_entry
+from ingest.events.payload import final_message
 from ingest.failpoints import Failpoint
 from ingest.settings import IngestSettings
 from ingest.state.batch import Batch, load_batch
-from ingest.supervision.finish import ending_message
+from ingest.state.outbox import OutboxEntry, lease_entries, remove_entry
 from ingest.supervision.ownership import drop_dead_execution, record_execution
 
 log = get_logger(__name__)
@@ -43,7 +43,7 @@ def process_batch(engine: Engine, executions: Executions, request_id: UUID) -> P
     """
     batch = transact(engine, lambda connection: load_batch(connection, request_id))
     if batch.status.is_final:
-        return Processed(batch, FINISHED_MESSAGE if batch.error is None else ending_message(batch))
+        return Processed(batch, FINISHED_MESSAGE if batch.error is None else final_message(batch))
     if batch.execution is not None:
         if executions.is_live(batch.execution):
             return Processed(batch, "Processing is under way")
@@ -76,7 +76,7 @@ def relay_start_now(engine: Engine, queue: TaskQueue, settings: IngestSettings, 
 
 
 def relay_start(engine: Engine, queue: TaskQueue, settings: IngestSettings, entry: OutboxEntry) -> None:
-    """Create the task that starts a batch and forget the entry.
+    """Create the task that starts a batch and delete the entry.
 
     The task's name holds the attempt: a repeat of this attempt finds it taken, a later attempt is not swallowed by
     Cloud Tasks' memory of names.

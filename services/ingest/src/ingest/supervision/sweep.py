@@ -1,4 +1,4 @@
-"""Finds what was forgotten and does it: every minute, bounded, and safe when two sweeps run at once.
+"""Finds work that nobody is doing and does it: every minute, bounded, and safe when two sweeps run at once.
 
 No step trusts a hint; each reads the rows and changes them by compare-and-set. A sweep that dies, or meets a service
 that is down, leaves the rest for the next one.
@@ -15,14 +15,17 @@ from sqlalchemy import Connection, text
 from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.logs import get_logger
-from ingest.batches.retention import forget_oldest
 from ingest.dependencies import Dependencies
 from ingest.errors import ApiError, Reason
-from ingest.events.outbox import OutboxEntry, OutboxKind, lease_entries, remove_entry
-from ingest.events.relay import relay_announcement
+from ingest.events.relay import relay_event
 from ingest.failpoints import Failpoint
-from ingest.state.batch import Batch, batch_from_row, load_batch, lock_batch
-from ingest.state.expiry import Settled, settle_overdue
+from ingest.state.batch import Batch, batch_from_row, load_batch
+from ingest.state.batch_status import Ended, seal_forgotten
+from ingest.state.expiry import end_overdue
+from ingest.state.idempotency import forget_expired_keys
+from ingest.state.locks import lock_batch
+from ingest.state.outbox import OutboxEntry, OutboxKind, lease_entries, remove_entry
+from ingest.state.retention import delete_oldest
 from ingest.supervision.ownership import drop_dead_execution
 from ingest.supervision.start import create_execution, relay_start
 from ingest.supervision.without_workflow import supervise
@@ -32,7 +35,7 @@ log = get_logger(__name__)
 _MAX_OUTBOX = 100
 _MAX_BATCHES = 50
 _MAX_KEYS = 1000
-_MAX_FORGOTTEN = 50
+_MAX_DELETED = 50
 _BUDGET_S = 40.0
 """Seconds after which a sweep begins nothing new: Cloud Scheduler waits for 60."""
 
@@ -46,18 +49,6 @@ _OVERDUE = text(
     ORDER BY heartbeat_at LIMIT :limit
     """
 )
-# Rule E of the last-image race: the counter seals; should it ever have failed to, this does.
-# Materialized: as a plain subquery a page may be looked up anew for each row, and is another one each time.
-_SEAL = text(
-    """
-    WITH page AS MATERIALIZED (
-        SELECT request_id FROM batches
-        WHERE finished_at IS NULL AND status <> 'SEALING' AND pending = 0
-        LIMIT :limit FOR UPDATE SKIP LOCKED)
-    UPDATE batches SET status = 'SEALING', sealed_at = clock_timestamp()
-    WHERE request_id IN (SELECT request_id FROM page)
-    """
-)
 # In random order, so that batches that stay silent cannot keep others from their turn.
 _SILENT = text(
     """
@@ -65,14 +56,6 @@ _SILENT = text(
     WHERE finished_at IS NULL
       AND heartbeat_at <= now() - make_interval(secs => CASE WHEN execution IS NULL THEN :grace_s ELSE :timeout_s END)
     ORDER BY random() LIMIT :limit
-    """
-)
-_EXPIRED_KEYS = text(
-    """
-    WITH page AS MATERIALIZED (
-        SELECT owner, endpoint, key FROM idempotency_keys
-        WHERE expires_at <= now() LIMIT :limit FOR UPDATE SKIP LOCKED)
-    DELETE FROM idempotency_keys WHERE (owner, endpoint, key) IN (SELECT owner, endpoint, key FROM page)
     """
 )
 
@@ -88,9 +71,9 @@ class Sweep:
         self.counts = dict.fromkeys(
             (
                 "started",
-                "announced",
+                "told",
                 "notified",
-                "settled",
+                "overdue",
                 "sealed",
                 "restarted",
                 "supervised",
@@ -107,25 +90,21 @@ class Sweep:
         Raises:
             ApiError: 503 when the database is away.
         """
-        self._settle_overdue()
-        self.counts["sealed"] += transact(
-            self._engine, lambda connection: connection.execute(_SEAL, {"limit": _MAX_BATCHES}).rowcount
-        )
+        self._end_overdue()
+        self.counts["sealed"] += transact(self._engine, partial(seal_forgotten, limit=_MAX_BATCHES))
         self._revive_silent()
         self._relay_outbox()
-        self.counts["keys_expired"] += transact(
-            self._engine, lambda connection: connection.execute(_EXPIRED_KEYS, {"limit": _MAX_KEYS}).rowcount
-        )
-        self._forget_old()
+        self.counts["keys_expired"] += transact(self._engine, partial(forget_expired_keys, limit=_MAX_KEYS))
+        self._delete_old()
         log.info("sweep.finished", **self.counts)
         return self.counts
 
-    def _settle_overdue(self) -> None:
+    def _end_overdue(self) -> None:
         for request_id in self._ids():
-            settled = transact(self._engine, partial(_settle, request_id))
-            self.counts["settled"] += 1
-            if settled.sealed:
-                self._dependencies.callbacks.batch_sealed(settled.batch)
+            ended = transact(self._engine, partial(_end, request_id))
+            self.counts["overdue"] += 1
+            if ended.sealed:
+                self._dependencies.callbacks.batch_sealed(ended.batch)
 
     def _ids(self) -> Sequence[UUID]:
         return transact(
@@ -148,7 +127,7 @@ class Sweep:
 
     def _revive(self, batch: Batch) -> None:
         if self._executions_down or not self._has_execution(batch):
-            # No execution can be had, or each one dies without a word: the batch is brought to its end from here.
+            # No execution can be had, or each one ends without telling us: the sweeper does the work of the workflow.
             supervise(self._dependencies, batch.request_id)
             self.counts["supervised"] += 1
 
@@ -178,7 +157,7 @@ class Sweep:
 
     def _relay_outbox(self) -> None:
         entries = lease_entries(self._engine, limit=_MAX_OUTBOX)
-        # News may wait for a slow reporter, batches should not wait for the news.
+        # Events may wait for a slow reporter; batches should not wait for events.
         for entry in sorted(entries, key=lambda entry: entry.kind is not OutboxKind.START):
             self._guarded("outbox.postponed", entry.batch, partial(self._relay, entry))
 
@@ -188,8 +167,8 @@ class Sweep:
                 relay_start(self._engine, self._dependencies.tasks, self._dependencies.settings, entry)
                 self.counts["started"] += 1
             case OutboxKind.ACCEPTED | OutboxKind.STARTED:
-                relay_announcement(self._engine, self._dependencies.reporter, entry)
-                self.counts["announced"] += 1
+                relay_event(self._engine, self._dependencies.reporter, entry)
+                self.counts["told"] += 1
             case OutboxKind.NOTIFY:
                 self._notify(entry)
                 self.counts["notified"] += 1
@@ -197,21 +176,21 @@ class Sweep:
     def _notify(self, entry: OutboxEntry) -> None:
         batch = transact(self._engine, lambda connection: load_batch(connection, entry.batch))
         download_url = None
-        # A report of an earlier run must not be announced for a later one, and the link must be a fresh one.
+        # A report of an earlier run must not be told of for a later one, and the link must be a fresh one.
         if batch.generation == entry.generation and batch.report_uri is not None:
             download_url = self._dependencies.reporter.publish(entry.batch).download_url
         self._dependencies.reporter.notify(entry.payload, download_url)
         reach(Failpoint.SWEEP_NOTIFIED)
         remove_entry(self._engine, entry.id)
 
-    def _forget_old(self) -> None:
+    def _delete_old(self) -> None:
         """Delete what is past its retention: the least urgent step, so the last, within what is left of the time."""
         days = self._dependencies.settings.retention_days
         if days == 0:
             return
-        forget = partial(forget_oldest, days=days)
-        while self.counts["batches_expired"] < _MAX_FORGOTTEN and self._dependencies.clock.monotonic() < self._ends_at:
-            request_id = transact(self._engine, forget)
+        delete = partial(delete_oldest, days=days)
+        while self.counts["batches_expired"] < _MAX_DELETED and self._dependencies.clock.monotonic() < self._ends_at:
+            request_id = transact(self._engine, delete)
             if request_id is None:
                 return
             self.counts["batches_expired"] += 1
@@ -228,5 +207,5 @@ class Sweep:
             log.warning(event, batch=str(request_id), reason=error.reason)
 
 
-def _settle(request_id: UUID, connection: Connection) -> Settled:
-    return settle_overdue(connection, lock_batch(connection, request_id))
+def _end(request_id: UUID, connection: Connection) -> Ended:
+    return end_overdue(connection, lock_batch(connection, request_id))

@@ -12,9 +12,9 @@ from uuid import UUID
 from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.logs import get_logger
-from ingest.clients.task_queue import create_compression
 from ingest.dependencies import Dependencies
-from ingest.dispatch.claim import ClaimedImage, claim_page, undo_claim
+from ingest.dispatch.claim import claim_page, undo_claim
+from ingest.dispatch.tasks import ClaimedImage, create_compression
 from ingest.errors import ApiError
 from ingest.failpoints import Failpoint
 from ingest.state.batch import Batch, BatchStatus, load_batch

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from ingest.options import ImageOptions
 from ingest.sheets.links import host_of
 from ingest.sheets.model import SheetRow
+from ingest.state.hosts import add_hosts
 
 MAX_ROW_PROBLEMS = 20
 """Most problems that are kept with a row; a cell may hold a hundred bad URLs."""
@@ -28,17 +29,15 @@ _json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an 
 _COPY_ROWS = "COPY rows (batch, row_number, serial, product_name, cells, problems) FROM STDIN"
 _COPY_IMAGES = "COPY images (id, batch, row_number, slot, input_url, host, same_as, attempt_limit, options) FROM STDIN"
 _COPY_HOSTS = "COPY batch_hosts (batch, host, images) FROM STDIN"
-_COUNT_DUPLICATES = "UPDATE batches SET deduplicated = %s WHERE request_id = %s"
-# In order, so that two uploads with the same new hosts cannot wait for each other.
-_NEW_HOSTS = """
-    INSERT INTO hosts (host) SELECT host FROM batch_hosts WHERE batch = %s ORDER BY host ON CONFLICT DO NOTHING
-"""
 
 
 def copy_sheet(
     connection: Connection, request_id: UUID, rows: Iterable[SheetRow], *, options: ImageOptions, attempt_limit: int
 ) -> None:
     """Insert every row, image and host of a batch.
+
+    nothing → PENDING for the images, CLOSED for new hosts. The caller's transaction has inserted the batch; locks the
+    new hosts in the order of their names.
 
     Of images with equal URL and equal options the first is the one that the others refer to. An image keeps options
     only if they differ from the batch's.
@@ -52,8 +51,7 @@ def copy_sheet(
             cursor.copy_expert(_COPY_IMAGES, _text(fields for row in chunk for fields in images.of(row)))
         hosts = images.images_of_host.items()
         cursor.copy_expert(_COPY_HOSTS, _text((str(request_id), _escaped(host), str(count)) for host, count in hosts))
-        cursor.execute(_NEW_HOSTS, (str(request_id),))
-        cursor.execute(_COUNT_DUPLICATES, (images.duplicates, str(request_id)))
+    add_hosts(connection, request_id)
 
 
 def _row_fields(batch: str, row: SheetRow) -> tuple[str, ...]:
@@ -64,7 +62,7 @@ def _row_fields(batch: str, row: SheetRow) -> tuple[str, ...]:
 
 
 class _Images:
-    """Makes the fields of images, remembers which was the first of equal ones and counts them by host."""
+    """Makes the fields of images, remembers which was the first of equal ones and counts hosts."""
 
     def __init__(self, batch: str, options: ImageOptions, attempt_limit: int) -> None:
         self._batch = batch
@@ -72,7 +70,6 @@ class _Images:
         self._attempt_limit = str(attempt_limit)
         self._first_of: dict[tuple[str, str], str] = {}
         self.images_of_host: Counter[str] = Counter()
-        self.duplicates = 0
 
     def of(self, row: SheetRow) -> Iterator[tuple[str, ...]]:
         """Yield the images of a row in the order of slots."""
@@ -84,7 +81,6 @@ class _Images:
             image_id = str(uuid4())
             first = self._first_of.setdefault((url, options), image_id)
             same_as = _NULL if first == image_id else first
-            self.duplicates += same_as != _NULL
             host = host_of(url)
             self.images_of_host[host] += 1
             yield (

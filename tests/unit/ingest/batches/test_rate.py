@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.batches.pace import MIN_ENDED_IMAGES, pace_of, progress_percent
+from ingest.batches.rate import MIN_ENDED_IMAGES, progress_percent, rate_of
 from ingest.state.batch import Batch, BatchStatus
 from support.ingest_service import Lab
 
@@ -53,7 +53,7 @@ def test_progress_rises_and_reaches_100_only_at_the_end(total: int, steps: list[
 @pytest.mark.feature("28")
 def test_the_time_left_follows_the_rate_since_the_start() -> None:
     """40 images in 50 s are 0.8 a second; 60 more take 75 s."""
-    assert pace_of(make_batch(), NOW) == {"images_per_s": 0.8, "eta_seconds": 75}
+    assert rate_of(make_batch(), NOW) == {"images_per_s": 0.8, "eta_seconds": 75}
 
 
 @pytest.mark.feature("28")
@@ -69,15 +69,15 @@ def test_the_time_left_follows_the_rate_since_the_start() -> None:
 )
 def test_what_is_not_known_is_not_said(changes: dict[str, Any]) -> None:
     """Null instead of a guess."""
-    assert pace_of(make_batch(**changes), NOW) == {"images_per_s": None, "eta_seconds": None}
+    assert rate_of(make_batch(**changes), NOW) == {"images_per_s": None, "eta_seconds": None}
 
 
-def test_the_pace_of_an_ended_batch_stays_as_it_was() -> None:
+def test_the_rate_of_an_ended_batch_stays_as_it_was() -> None:
     """Measured up to its last image, and nothing is left, however few images there were."""
     sealed = {"sealed_at": NOW, "pending": 0}
 
-    ended = pace_of(make_batch(succeeded=90, **sealed), NOW + timedelta(days=1))
-    small = pace_of(make_batch(total=3, succeeded=3, failed=0, **sealed), NOW)
+    ended = rate_of(make_batch(succeeded=90, **sealed), NOW + timedelta(days=1))
+    small = rate_of(make_batch(total=3, succeeded=3, failed=0, **sealed), NOW)
 
     assert (ended, small) == (
         {"images_per_s": 2.0, "eta_seconds": 0},

@@ -1,4 +1,4 @@
-"""How far a batch is and how fast it gets on: numbers that never go back and say nothing that is not known."""
+"""How far a batch is and how many images it does a second: numbers that never go back, and none that is a guess."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def progress_percent(batch: Batch) -> float:
     return min(99.9, ended * 1000 // batch.total / 10) if batch.total else 0.0
 
 
-def pace_of(batch: Batch, now: datetime) -> dict[str, Any]:
+def rate_of(batch: Batch, now: datetime) -> dict[str, Any]:
     """Return `images_per_s` since the start and `eta_seconds` until the last image ends; None where unknown.
 
     Unknown are both before the start, before 20 images have ended, and for a batch that is tried again, whose images

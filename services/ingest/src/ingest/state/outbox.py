@@ -1,4 +1,4 @@
-"""The outbox: announcements that are committed together with the state they announce and sent afterwards.
+"""The outbox: what is to be sent is committed together with the change that it tells of, and sent afterwards.
 
 An entry is leased before it is sent (its `next_at` moves on), so two relays never send it at the same moment and a
 relay that dies only delays it. What is sent may arrive twice; the receivers are made for that.
@@ -23,7 +23,7 @@ LEASE_S = 60
 
 
 class OutboxKind(StrEnum):
-    """What an entry announces: a batch to start; to subscribers that it was accepted, started, or has ended."""
+    """What an entry is for: a batch to start; telling subscribers that it was accepted, started, or has ended."""
 
     START = "start"
     NOTIFY = "notify"
@@ -77,7 +77,10 @@ def add_entry(
     payload: Mapping[str, Any] | None = None,
     delay_s: float = 0.0,
 ) -> int | None:
-    """Add an entry to the running transaction; None when this batch and generation has one already."""
+    """Add an entry to the running transaction; None when this batch and generation has one already.
+
+    nothing → due after `delay_s`. The caller holds the batch; locks the new entry.
+    """
     found: int | None = connection.execute(
         _ADD,
         {
@@ -102,6 +105,8 @@ def lease_entries(
     """Take due entries for sending, oldest first; `only` names one entry, `kinds` and `batch` choose some.
 
     Entries of a kind that a later release added are left to that release.
+
+    due → leased, which is due again after `LEASE_S`. Locks the entries; passes over those that somebody holds.
     """
     values = {"id": only, "batch": batch, "kinds": [kind.value for kind in kinds], "limit": limit, "lease_s": LEASE_S}
 
@@ -118,5 +123,8 @@ def lease_entries(
 
 
 def remove_entry(engine: Engine, entry_id: int) -> None:
-    """Forget an entry that has been sent."""
+    """Delete an entry that has been sent.
+
+    leased → nothing. Locks the entry.
+    """
     transact(engine, lambda connection: connection.execute(_REMOVE, {"id": entry_id}))

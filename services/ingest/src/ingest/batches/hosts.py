@@ -1,0 +1,47 @@
+"""The hosts of a batch, as its status lists them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from chassis.times import rfc3339
+from ingest.settings import IngestSettings
+from ingest.state.hosts import HostHealth
+
+MAX_LISTED_HOSTS = 100
+"""Most hosts that the status of a batch lists, those in trouble first."""
+
+_LISTED = text(
+    """
+    SELECT b.host, b.images, b.requests, b.failures, coalesce(h.failures, 0) AS in_a_row, h.blocked_until,
+           coalesce(extract(epoch FROM h.blocked_until - now())::float, 0) AS blocked_s, count(*) OVER () AS hosts
+    FROM batch_hosts b LEFT JOIN hosts h USING (host)
+    WHERE b.batch = :batch
+    ORDER BY (h.failures >= :threshold) DESC NULLS LAST, (h.blocked_until > now()) DESC NULLS LAST,
+             b.failures DESC, b.images DESC, b.host
+    LIMIT :limit
+    """
+)
+
+
+def list_hosts(connection: Connection, settings: IngestSettings, request_id: UUID) -> dict[str, Any]:
+    """Return `hosts` and `host_count` of a batch; requests and failures are its own, the state is everybody's."""
+    values = {"batch": request_id, "threshold": settings.host_failures, "limit": MAX_LISTED_HOSTS}
+    found = connection.execute(_LISTED, values).mappings().all()
+    hosts = []
+    for row in found:
+        state = HostHealth(row["host"], row["in_a_row"], row["blocked_s"]).state(settings)
+        hosts.append(
+            {
+                "host": row["host"],
+                "state": state.value,
+                "images": row["images"],
+                "requests": row["requests"],
+                "failures": row["failures"],
+                "until": rfc3339(row["blocked_until"]) if row["blocked_s"] > 0 else None,
+            }
+        )
+    return {"hosts": hosts, "host_count": found[0]["hosts"] if found else 0}

@@ -1,0 +1,148 @@
+"""The one order in which transactions take locks, and the functions that take them.
+
+A transaction takes what it needs of this list, from the top downwards:
+
+1. the idempotency key of an upload (its row is inserted, or the insert waits for whoever inserts it);
+2. one image with the images that repeat its URL: outcomes only, and they wait for them;
+3. the batch;
+4. hosts, in the order of their names;
+5. images of the batch or of the hosts: never waited for, taken with SKIP LOCKED;
+6. `batch_hosts` and entries of the outbox;
+7. the owner, whose quotas are looked at: an advisory lock, the last before the commit.
+
+An outcome holds an image while it waits for the batch. So whoever holds a batch passes over the images that are held;
+the next claim or sweep finds them. No two transactions wait for one another.
+
+The end of a kept batch (`state.retention`) is the exception: it holds the batch and deletes its images without SKIP
+LOCKED. No outcome waits for a batch that has ended, so there is nobody to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, text
+
+from chassis.auth.callers import SYSTEM, Caller
+from ingest.state.batch import SELECT_BATCH, Batch, found_batch, visible_key
+
+_OWNER_LOCKS = 0x9005
+"""First key of the advisory locks of owners; the second is a hash of the owner."""
+
+_BATCH = text(f"{SELECT_BATCH} FOR UPDATE")
+_IMAGE = text(
+    """
+    SELECT images.status, images.attempt, images.attempt_limit, images.host,
+           coalesce(hosts.waiting, false) AS host_waiting, coalesce(hosts.failures, 0) AS host_failures
+    FROM images LEFT JOIN hosts ON hosts.host = images.host
+    WHERE images.id = :image AND images.batch = :batch
+    FOR UPDATE OF images
+    """
+)
+_HOSTS = text(
+    """
+    SELECT host, failures, extract(epoch FROM blocked_until - clock_timestamp())::float AS blocked_s, next_start_at,
+           clock_timestamp() AS moment
+    FROM hosts WHERE host = ANY(:hosts) ORDER BY host FOR UPDATE
+    """
+)
+_DUE_OF_BATCH = text(
+    """
+    SELECT due.* FROM unnest(CAST(:hosts AS text[]), CAST(:slots AS integer[])) AS free (host, slots)
+    CROSS JOIN LATERAL (
+        SELECT id, batch, host, row_number, slot, input_url, attempt, options, next_at FROM images
+        WHERE host = free.host AND batch = :batch AND status = 'PENDING' AND same_as IS NULL
+          AND next_at <= now() AND attempt < attempt_limit
+        ORDER BY next_at, row_number, slot
+        LIMIT free.slots
+        FOR UPDATE SKIP LOCKED
+    ) AS due
+    ORDER BY due.next_at, due.row_number, due.slot
+    LIMIT :limit
+    """
+)
+# Round robin: after the batch that was served last comes the next one by id, then again the first.
+_DUE_OF_HOST = text(
+    """
+    SELECT images.id, images.batch, images.host, images.row_number, images.input_url, images.attempt, images.options,
+           batches.options AS batch_options
+    FROM images JOIN batches ON batches.request_id = images.batch
+    WHERE images.host = :host AND images.batch > :above AND images.batch <= :up_to
+      AND images.status = 'PENDING' AND images.same_as IS NULL
+      AND images.next_at <= now() AND images.attempt < images.attempt_limit
+      AND batches.status = 'PROCESSING' AND NOT batches.cancel_requested AND batches.deadline_at > now()
+    ORDER BY images.batch, images.next_at, images.row_number, images.slot
+    LIMIT :limit
+    FOR UPDATE OF images SKIP LOCKED
+    """
+)
+# An event that still waits keeps its batch: the subscriber has not been told.
+_OLDEST_ENDED = text(
+    """
+    SELECT request_id FROM batches
+    WHERE finished_at <= now() - make_interval(days => :days)
+      AND NOT EXISTS (SELECT FROM outbox WHERE outbox.batch = batches.request_id)
+    ORDER BY finished_at LIMIT 1
+    FOR UPDATE SKIP LOCKED
+    """
+)
+_OWNER = text("SELECT pg_advisory_xact_lock(:locks, hashtext(:owner))")
+
+
+def lock_image(connection: Connection, request_id: UUID, image_id: UUID) -> RowMapping | None:
+    """Lock an image (2) and return its status, attempts and host; None when the batch has no such image."""
+    return connection.execute(_IMAGE, {"image": image_id, "batch": request_id}).mappings().first()
+
+
+def lock_batch(connection: Connection, request_id: UUID, *, seen_by: Caller = SYSTEM) -> Batch:
+    """Lock a batch (3) and return it as it is now.
+
+    Raises:
+        ApiError: 404 BATCH_NOT_FOUND, also when the caller may not see it.
+    """
+    row = connection.execute(_BATCH, visible_key(request_id, seen_by)).mappings().first()
+    return found_batch(row, request_id)
+
+
+def lock_oldest_ended(connection: Connection, *, days: int) -> UUID | None:
+    """Lock (3) the batch that ended first of those that ended more than `days` days ago, unless somebody holds it."""
+    found: UUID | None = connection.execute(_OLDEST_ENDED, {"days": days}).scalar_one_or_none()
+    return found
+
+
+def lock_hosts(connection: Connection, hosts: Sequence[str]) -> dict[str, RowMapping]:
+    """Lock hosts (4) and return their health by name; those that have no row are missing.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: another transaction held one of them for too long.
+    """
+    found = connection.execute(_HOSTS, {"hosts": list(hosts)}).mappings()
+    return {row["host"]: row for row in found}
+
+
+def lock_due_of_batch(
+    connection: Connection, request_id: UUID, slots: dict[str, int], *, limit: int
+) -> Sequence[RowMapping]:
+    """Lock due images of a batch (5), of each host at most its free slots, in the order of rows."""
+    values: dict[str, Any] = {
+        "batch": request_id,
+        "hosts": list(slots),
+        "slots": [min(count, limit) for count in slots.values()],
+        "limit": limit,
+    }
+    return connection.execute(_DUE_OF_BATCH, values).mappings().all() if slots else ()
+
+
+def lock_due_of_host(
+    connection: Connection, host: str, *, above: UUID, up_to: UUID, limit: int
+) -> Sequence[RowMapping]:
+    """Lock due images of a host (5), of the batches with ids in (`above`, `up_to`]."""
+    values = {"host": host, "above": above, "up_to": up_to, "limit": limit}
+    return connection.execute(_DUE_OF_HOST, values).mappings().all()
+
+
+def lock_owner(connection: Connection, owner: str | None) -> None:
+    """Lock an owner's quotas (7) until the transaction ends; None is everybody without a name."""
+    connection.execute(_OWNER, {"locks": _OWNER_LOCKS, "owner": owner or ""})
