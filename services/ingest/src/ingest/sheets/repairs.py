@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from ingest.sheets.model import Columns
 from ingest.sheets.records import unpacked
 
-_URL_BEGIN = re.compile(r"^\s*[A-Za-z][A-Za-z0-9+.-]*://")
+_URL_BEGIN = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*://|//(?=[^/\s])|www\.(?=\S))")
 
 
 def looks_like_url(cell: str) -> bool:
-    """Return whether a cell begins with a scheme."""
+    """Return whether a cell begins with a scheme, or as a link that lacks its own."""
     return _URL_BEGIN.match(cell) is not None
 
 

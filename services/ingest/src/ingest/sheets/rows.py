@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ingest.sheets.links import link_fault, may_be_cut_wrongly, split_links
+from ingest.sheets.links import read_links, read_listed_links
 from ingest.sheets.model import Columns, Dialect, Layout, Problem, ProblemCode, SheetLimits, SheetRow
 from ingest.sheets.records import Record
 from ingest.sheets.repairs import gathered_urls, unpacked_line
@@ -126,19 +126,18 @@ class RowReader:
         number = record.number
         for index in self._columns.urls:
             title, cell = self._header[index], cells[index]
-            found = split_links(cell) if record.links is None else record.links
-            if len(found) > self._limits.max_urls_per_cell:
-                message = f"The cell holds {len(found)} URLs; the limit is {self._limits.max_urls_per_cell}."
+            found = read_links(cell) if record.links is None else read_listed_links(record.links)
+            if len(found.links) > self._limits.max_urls_per_cell:
+                message = f"The cell holds {len(found.links)} URLs; the limit is {self._limits.max_urls_per_cell}."
                 problems.append(Problem(number, title, ProblemCode.TOO_MANY_URLS, message))
                 continue
-            for link in found:
-                fault = link_fault(link)
-                if fault is not None:
-                    problems.append(Problem(number, title, fault.code, fault.message, link))
-            if record.links is None and len(found) > 1 and may_be_cut_wrongly(found, cell):
-                message = f"A URL with a URL in its query is followed by a bare separator; read as {len(found)} images."
-                warnings.append(Problem(number, title, ProblemCode.AMBIGUOUS_URLS, message, cell))
-            links += found
+            problems.extend(
+                Problem(number, title, link.fault.code, link.fault.message, link.text)
+                for link in found.links
+                if link.fault is not None
+            )
+            warnings.extend(Problem(number, title, each.code, each.message, each.value) for each in found.notices)
+            links += tuple(link.url for link in found.links)
         if not links:
             title = self._header[self._columns.urls[0]]
             warnings.append(Problem(number, title, ProblemCode.NO_URLS, "The row has no image URL."))
