@@ -223,7 +223,7 @@ def test_the_first_thousand_problems_are_listed_and_all_are_counted() -> None:
         pytest.param(b",".join([b"x"] * 201) + b"\n", "TOO_MANY_COLUMNS", id="columns"),
         pytest.param(f"{HEADER}\n1,x,{'http://a/b ' * 101}\n".encode(), "TOO_MANY_URLS", id="URLs in a cell"),
         pytest.param(f"{HEADER}\n1,x,a.jpg\n".encode(), "URL_INVALID", id="no scheme"),
-        pytest.param(f"{HEADER}\n1,x,http://a/b c.jpg\n".encode(), "URL_INVALID", id="blank in a URL"),
+        pytest.param(f"{HEADER}\n1,x,http://a b/c.jpg\n".encode(), "URL_INVALID", id="blank in a host"),
         pytest.param(f"{HEADER}\n1,x,http://a/{'b' * 2083}\n".encode(), "URL_INVALID", id="long URL"),
         pytest.param(f"{HEADER}\n1,x,data:image/png;base64,AAAA\n".encode(), "LONG_ROW", id="data URL unquoted"),
     ],

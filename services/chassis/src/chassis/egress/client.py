@@ -31,6 +31,7 @@ from chassis.egress.address_policy import Network, is_public, parse_address
 from chassis.egress.answers import Answer
 from chassis.egress.cookies import CallCookies
 from chassis.egress.faults import TRANSIENT_FAULTS, EgressError, EgressFault
+from chassis.egress.link_repairs import repair_location
 
 __all__ = ["TRANSIENT_FAULTS", "Egress", "EgressError", "EgressFault", "EgressPolicy", "EgressResponse"]
 
@@ -208,7 +209,7 @@ class Egress:
                             return EgressResponse(response.status, response.headers, b"", url)
                         return self._read(call, response, url, truncate_at)
                     cookies.take(url, response.headers.getlist("Set-Cookie"))
-                    url = urljoin(url, location)
+                    url = urljoin(url, repair_location(location))
                 finally:
                     response.close()
             raise EgressError(EgressFault.REDIRECT_LIMIT, f"more than {self._policy.max_redirects} redirects")

@@ -8,8 +8,9 @@ from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from flask import request
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, ValidationError
 
+from chassis.egress.link_repairs import RepairedLink, repair_link
 from chassis.errors import FieldViolation
 from chassis.limits import over_limit_facts, told_with_value
 from ingest.errors import ApiError, Reason, Status, invalid_argument
@@ -38,23 +39,29 @@ def storable(value: str) -> str:
     return value
 
 
-def web_url(value: str) -> str:
-    """Return the URL if its form is acceptable; addresses are checked by whoever calls it.
+def web_link(value: object) -> RepairedLink:
+    """Return the link of a field, repaired as links of a cell are; whoever calls it checks addresses.
 
     Raises:
-        ValueError: with the reason.
+        ValueError: its form is not acceptable.
     """
-    fault = link_fault(value)
+    if not isinstance(value, str):
+        raise ValueError("must be a link, as text")
+    link = repair_link(storable(value))
+    fault = link_fault(link.url, value)
     if fault is not None:
         raise ValueError(fault.message)
-    return value
+    return link
 
 
 Text = Annotated[str, AfterValidator(storable)]
 """A string that can be stored."""
 
-WebUrl = Annotated[str, AfterValidator(storable), AfterValidator(web_url)]
-"""An http or https URL of at most 2083 characters."""
+WebLink = Annotated[RepairedLink, PlainValidator(web_link)]
+"""An http or https URL of at most 2083 characters, and what was repaired in it."""
+
+WebUrl = Annotated[str, PlainValidator(lambda value: web_link(value).url)]
+"""Such a URL alone."""
 
 
 class Request(BaseModel):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from flask import request
 from werkzeug.datastructures import FileStorage
 
+from chassis.egress.link_repairs import RepairedLink
 from chassis.errors import FieldViolation
 from ingest.batches.sheet_errors import limits_from, sheet_invalid
 from ingest.clients.sheet_storage import SheetStorage
@@ -22,7 +23,8 @@ from ingest.options import ImageOptions
 from ingest.settings import IngestSettings
 from ingest.sheets.intake import SheetRequest, read_items, read_sheet
 from ingest.sheets.items import Item
-from ingest.sheets.model import OnInvalid, Sheet, SheetError
+from ingest.sheets.links import repairs_told
+from ingest.sheets.model import OnInvalid, Problem, ProblemCode, Sheet, SheetError
 
 MAX_ITEMS_BYTES = 4 * 1024 * 1024
 """Largest JSON body with items, bytes: JSON is held in memory as a whole, a file is not."""
@@ -45,9 +47,14 @@ class Upload:
     items: tuple[Item, ...] | None
     asked: SheetRequest
     options: ImageOptions
-    webhook_url: str | None
+    webhook: RepairedLink | None
     validate_only: bool
     fields: dict[str, str]
+
+    @property
+    def webhook_url(self) -> str | None:
+        """Return where the end of the batch is told."""
+        return None if self.webhook is None else self.webhook.url
 
 
 def parse_upload(settings: IngestSettings, storage: SheetStorage) -> Upload:
@@ -81,11 +88,15 @@ def read_upload(upload: Upload, settings: IngestSettings, asked: SheetRequest | 
     """
     limits, asked = limits_from(settings), asked or upload.asked
     try:
-        if upload.items is not None:
-            return read_items(upload.items, limits, asked)
-        return read_sheet(upload.body, limits, asked)
+        sheet = (
+            read_sheet(upload.body, limits, asked) if upload.items is None else read_items(upload.items, limits, asked)
+        )
     except SheetError as error:
         raise sheet_invalid(error) from error
+    if upload.webhook is not None and upload.webhook.repairs:
+        message = repairs_told(dict.fromkeys(upload.webhook.repairs, 1))
+        sheet.warnings.add(Problem(None, "webhook_url", ProblemCode.LINK_REPAIRED, message, upload.webhook.url))
+    return sheet
 
 
 def _query() -> dict[str, str]:
@@ -124,7 +135,7 @@ def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         items=None,
         asked=SheetRequest(form.columns, OnInvalid(form.on_invalid or OnInvalid.REJECT), options.model_dump()),
         options=options,
-        webhook_url=form.webhook_url,
+        webhook=form.webhook_url,
         validate_only=bool(form.validate_only),
         fields=fields,
     )
@@ -152,7 +163,7 @@ def _from_json(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         items=items,
         asked=SheetRequest(sent.columns, OnInvalid(asked_by_query.on_invalid or sent.on_invalid), options.model_dump()),
         options=options,
-        webhook_url=sent.webhook_url,
+        webhook=sent.webhook_url,
         validate_only=sent.validate_only or bool(asked_by_query.validate_only),
         fields=fields,
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, model_validator
 
-from ingest.http.request_parsing import Request, Text, WebUrl
+from ingest.http.request_parsing import Request, Text, WebLink
 from ingest.options import (
     ANIMATED_HELP,
     BACKGROUND_HELP,
@@ -97,7 +97,7 @@ class UploadForm(UploadQuery):
     csv_text: Annotated[Text | None, BeforeValidator(_none_if_empty)] = Field(
         None, description="The sheet itself as pasted text, instead of a file"
     )
-    webhook_url: Annotated[WebUrl | None, BeforeValidator(_none_if_empty)] = Field(
+    webhook_url: Annotated[WebLink | None, BeforeValidator(_none_if_empty)] = Field(
         None, validation_alias=AliasChoices(*WEBHOOK_FIELDS), description="Told when this batch ends"
     )
     columns: ColumnsField = Field(default_factory=dict, description="Which column is which, as a JSON object")
@@ -146,7 +146,7 @@ class JsonUpload(Request):
     items: list[ItemBody] | None = Field(None, max_length=MAX_ITEMS, description="The products, instead of a sheet")
     csv_uri: SheetUri | None = Field(None, description="gs://bucket/name of the sheet, instead of items")
     csv_text: Text | None = Field(None, min_length=1, description="The sheet itself as text, instead of items")
-    webhook_url: WebUrl | None = Field(None, description="Told when this batch ends")
+    webhook_url: WebLink | None = Field(None, description="Told when this batch ends")
     options: ImageOptions | None = Field(None, description="The options of the batch")
     columns: ColumnsField = Field(default_factory=dict, description="Which column of the sheet is which")
     validate_only: bool = Field(False, description="Check everything, store nothing")

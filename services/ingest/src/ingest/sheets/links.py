@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -101,9 +101,14 @@ def _judged(pieces: CellPieces, *, listed: bool, escaped: bool = False) -> CellL
             for done in repair.repairs:
                 repaired[done] = repaired.get(done, 0) + 1
     if repaired:
-        told = "; ".join(f"{done.value} ({count} x)" if count > 1 else done.value for done, count in repaired.items())
-        notices.append(LinkNotice(ProblemCode.LINK_REPAIRED, f"Repaired: {told}.", shown))
+        notices.append(LinkNotice(ProblemCode.LINK_REPAIRED, repairs_told(repaired), shown))
     return CellLinks(tuple(links), (*_of_the_cell(pieces, len(links), listed=listed), *notices))
+
+
+def repairs_told(counts: Mapping[Repair, int]) -> str:
+    """Return what was repaired, and how often where it was more than once, as one sentence."""
+    told = "; ".join(f"{done.value} ({count} x)" if count > 1 else done.value for done, count in counts.items())
+    return f"Repaired: {told}."
 
 
 def _of_the_cell(pieces: CellPieces, count: int, *, listed: bool) -> Iterator[LinkNotice]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from chassis.egress.link_repairs import repair_link
 from chassis.http.page_tokens import PageToken
 from chassis.times import Rfc3339Time, rfc3339
 from reporter.http.schemas import DeliveryBody
@@ -38,7 +39,9 @@ _SomeTypes = Annotated[
 ]
 _EventTypes = Annotated[_SomeTypes | None, Field(description="The events wanted; null or absent: all")]
 _Url = Annotated[
-    str, Field(min_length=1, max_length=MAX_URL_CHARS, description="http or https, leading to a public address")
+    str,
+    Field(min_length=1, max_length=MAX_URL_CHARS, description="http or https, leading to a public address"),
+    AfterValidator(lambda url: repair_link(url).url),
 ]
 _Description = Annotated[
     str, Field(max_length=MAX_DESCRIPTION_CHARS, pattern=r"^[^\x00-\x1f\x7f]*$", description="For people; one line")

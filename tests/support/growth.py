@@ -1,0 +1,46 @@
+"""How processor time grows with an input: what a stranger sends must be read in time linear in its bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+MAX_GROWTH = 2.6
+"""Most that twice the input may take of the processor time of once; 2 is linear, 4 is quadratic."""
+
+MIN_RUN_S = 0.02
+"""Shortest run that is compared: below it, the clock and the machine's noise count for too much."""
+
+_MAX_RUNS = 5
+_MAX_SIZE = 1 << 20
+
+T = TypeVar("T", str, bytes)
+
+
+def growth(make: Callable[[int], T], work: Callable[[T], object], *, size: int) -> float:
+    """Return how much more processor time the work takes per doubling, measured at n, 2n and 4n.
+
+    `size` is the least n; it is doubled until a run takes `MIN_RUN_S`, or until the input would have a MiB: what is as
+    fast as that, is fast enough. Each figure is the least of some runs, in processor time of this process, and the
+    result is the lower of the two growths, so that one disturbance is no finding; a result above the bound is
+    measured again before it is believed.
+    """
+    while (once := _run_s(make(size), work)) < MIN_RUN_S and size < _MAX_SIZE:
+        size *= 2
+    if once < MIN_RUN_S:
+        return 1.0
+    inputs = [make(size * factor) for factor in (1, 2, 4)]
+    least = [once, float("inf"), float("inf")]
+    for _ in range(_MAX_RUNS):
+        least = [min(before, _run_s(data, work)) for before, data in zip(least, inputs, strict=True)]
+        found = min(least[1] / least[0], least[2] / least[1])
+        if found < MAX_GROWTH:
+            break
+    return found
+
+
+def _run_s(data: T, work: Callable[[T], object]) -> float:
+    begun = time.process_time()
+    work(data)
+    return time.process_time() - begun
