@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from docs.generate import catalogue
+from docs.generate import catalogue, limits, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS: dict[str, Callable[..., str]] = {
     "catalogue": catalogue.rows_with_tests,
     "gaps": catalogue.gaps,
+    "limits": limits.table,
+    "settings": settings.table,
 }
 """What may stand in a block, by its first word."""
 

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from chassis.egress.client import EgressFault
-from chassis.settings import SettingsError, settings_rows
+from chassis.settings import SettingsError
 from compressor.errors import Reason
 from compressor.http.routes import CompressOptions, CompressRequest
 from compressor.images.model import Animated, Metadata, Note, Options, OutcomeCode, OutputFormat
-from compressor.settings import CompressorSettings
 from support.compressor_service import CONTRACTS, Service, make_settings
 
 FOLDER = Path(__file__).parents[3] / "services" / "compressor"
@@ -31,20 +30,6 @@ def first_column(heading: str) -> list[str]:
         elif found:
             break
     return found
-
-
-def test_every_setting_is_documented_with_its_default() -> None:
-    """The settings table, row by row."""
-    expected = [
-        f"| `{row.variable}` | "
-        + (f"`{row.default}`" if row.default not in ("", "required") else row.default)
-        + f" | {row.help} |"
-        for row in settings_rows(CompressorSettings)
-    ]
-    start = README.index("| variable | default |")
-
-    assert README[start:].splitlines()[2 : 2 + len(expected)] == expected
-    assert first_column("| variable | default |") == [row.variable for row in settings_rows(CompressorSettings)]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from alembic.config import Config
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import IntegrityError
 
-from chassis.settings import SettingsError, settings_rows
+from chassis.settings import SettingsError
 from ingest.errors import Reason
 from ingest.migrate import upgrade
 from ingest.settings import IngestSettings
@@ -39,15 +39,6 @@ OLD_IMAGE = text(
 )
 SERVICE = Path(__file__).parents[3] / "services" / "ingest"
 README = (SERVICE / "README.md").read_text()
-
-
-def test_the_settings_table_is_that_of_the_code() -> None:
-    """Variable, default and help of every setting, in order."""
-    lines = [
-        f"| `{row.variable}` | {row.default if row.default in {'', 'required'} else f'`{row.default}`'} | {row.help} |"
-        for row in settings_rows(IngestSettings)
-    ]
-    assert "\n".join(lines) in README
 
 
 def test_every_reason_is_documented() -> None:

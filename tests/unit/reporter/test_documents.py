@@ -69,13 +69,6 @@ def openapi_path(rule: str) -> str:
     return re.sub(r"<(?:uuid:)?(\w+)>", r"{\1}", rule)
 
 
-def test_the_settings_table_is_the_settings(readme: str) -> None:
-    """Variable, default and help, in order."""
-    assert table(readme, "Settings") == [
-        [row.variable, row.default.strip("`"), row.help] for row in settings_rows(ReporterSettings)
-    ]
-
-
 def test_the_errors_table_is_the_reasons(readme: str) -> None:
     """Every reason has its row."""
     assert [row[0] for row in table(readme, "Errors")] == [reason.value for reason in Reason]

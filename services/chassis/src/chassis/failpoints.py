@@ -17,13 +17,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
+from chassis.limited import Limited
 from chassis.logs import get_logger
 from chassis.settings import Settings, SettingsError, exit_with_faults
 
 log = get_logger(__name__)
 
-MAX_TICKETS = 9
+MAX_TICKETS: Annotated[
+    int,
+    Limited("arrivals", "the start is refused", "Latest arrival at which a failpoint of the tests acts", internal=True),
+] = 9
 """The latest time at which a place can act."""
 
 

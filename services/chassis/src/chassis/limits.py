@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
+from typing import Any, get_type_hints
 
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from chassis.errors import ApiError, Status
+from chassis.limited import Limited
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Limit:
     meaning: str
     setting: str = ""
     use: int | None = None
+    beyond: str = ""
+    internal: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the row of `/limits`."""
@@ -35,6 +41,48 @@ class Limit:
             "setting": self.setting or None,
             "use": self.use,
         }
+
+
+def limits_of_settings(settings: BaseModel, uses: Mapping[str, int] | None = None) -> list[Limit]:
+    """Return the limits among the settings, in the order of the fields.
+
+    Args:
+        settings: their values.
+        uses: what the caller uses of its quotas at present, by the names of their fields.
+    """
+    uses = uses or {}
+    return [
+        Limit(
+            name,
+            getattr(settings, name),
+            declared.unit,
+            field.description or "",
+            field.alias or "",
+            uses.get(name),
+            declared.beyond,
+        )
+        for name, field in type(settings).model_fields.items()
+        for declared in field.metadata
+        if isinstance(declared, Limited)
+    ]
+
+
+def limits_of_modules(modules: Iterable[ModuleType]) -> list[Limit]:
+    """Return the limits that modules declare as constants, internal ones included."""
+    return [
+        Limit(
+            declared.name or constant.lower(),
+            getattr(module, constant),
+            declared.unit,
+            declared.meaning,
+            beyond=declared.beyond,
+            internal=declared.internal,
+        )
+        for module in modules
+        for constant, hint in get_type_hints(module, include_extras=True).items()
+        for declared in getattr(hint, "__metadata__", ())
+        if isinstance(declared, Limited)
+    ]
 
 
 def over_limit_facts(name: str, *, limit: float, value: float, use: int | None = None) -> dict[str, str]:

@@ -26,6 +26,7 @@ from pydantic_core import PydanticUndefined
 from chassis.auth.api_keys import ApiKey, parse_api_keys
 from chassis.egress.address_policy import parse_networks
 from chassis.http.body_pace import BODY_TIMEOUT_S
+from chassis.limited import Limited
 
 
 class SettingsError(Exception):
@@ -86,7 +87,7 @@ class Settings(BaseModel):
         "", alias="WORKFLOWS_EMULATOR_HOST", description="host:port (gRPC) of a Workflows emulator; empty: Google's"
     )
 
-    body_timeout_s: float = Field(
+    body_timeout_s: Annotated[float, Limited("seconds", "408 `BODY_TIMEOUT`, the connection is closed")] = Field(
         BODY_TIMEOUT_S,
         alias="BODY_TIMEOUT_S",
         gt=0,

@@ -12,7 +12,18 @@ from typing import Annotated, overload
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-MAX_TIME_CHARS = 40
+from chassis.limited import Limited
+
+MAX_TIME_CHARS: Annotated[
+    int,
+    Limited(
+        "characters",
+        "400 `FIELD_INVALID`",
+        "Longest text that is read as a time",
+        name="max_time_characters",
+        internal=True,
+    ),
+] = 40
 """Longest text that is looked at; RFC 3339 with nanoseconds and a zone has 35."""
 
 _RFC3339 = re.compile(

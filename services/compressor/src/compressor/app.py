@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from flask import Flask
 
 from chassis.auth.oidc import CallerGuard
 from chassis.clock import Clock
 from chassis.http.app import new_app
+from chassis.limited import Limited
 from compressor.http.routes import add_routes
 from compressor.service import Compressor
 from compressor.settings import CompressorSettings
 
-MAX_BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES: Annotated[int, Limited("bytes", "413 `BODY_TOO_LARGE`", "Body of a task")] = 64 * 1024
 """A task names one image; its URL has at most 2,083 characters."""
 
 

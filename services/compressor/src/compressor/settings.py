@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
+from chassis.limited import Limited
 from chassis.settings import NetworkList, PortList, Settings
 from compressor.origin.robots import RobotsPolicy
 
@@ -51,36 +54,38 @@ class CompressorSettings(Settings):
         alias="ROBOTS_POLICY",
         description="What follows from X-Robots-Tag noimageindex, noai or noimageai: ignore, warn (a note) or skip",
     )
-    fetch_max_bytes: int = Field(
+    fetch_max_bytes: Annotated[int, Limited("bytes", "`TOO_LARGE`")] = Field(
         25 * 1024 * 1024, alias="FETCH_MAX_BYTES", ge=1, description="Largest source image, decompressed, in bytes"
     )
-    fetch_max_redirects: int = Field(5, alias="FETCH_MAX_REDIRECTS", ge=0, le=20, description="Redirects followed")
-    fetch_connect_timeout_s: float = Field(
+    fetch_max_redirects: Annotated[int, Limited("redirects", "`REDIRECT_LIMIT`")] = Field(
+        5, alias="FETCH_MAX_REDIRECTS", ge=0, le=20, description="Redirects followed"
+    )
+    fetch_connect_timeout_s: Annotated[float, Limited("seconds", "`CONNECT_FAILED` or `TIMEOUT`, tried again")] = Field(
         5.0, alias="FETCH_CONNECT_TIMEOUT_S", gt=0, description="Seconds to wait for a connection"
     )
-    fetch_read_timeout_s: float = Field(
+    fetch_read_timeout_s: Annotated[float, Limited("seconds", "`TIMEOUT`, tried again")] = Field(
         15.0, alias="FETCH_READ_TIMEOUT_S", gt=0, description="Seconds to wait for the next bytes"
     )
-    fetch_total_timeout_s: float = Field(
+    fetch_total_timeout_s: Annotated[float, Limited("seconds", "`TIMEOUT`, tried again")] = Field(
         60.0, alias="FETCH_TOTAL_TIMEOUT_S", gt=0, le=60, description="Seconds for one image, redirects included"
     )
-    codec_concurrency: int = Field(
+    codec_concurrency: Annotated[int, Limited("processes", "waiting")] = Field(
         1, alias="CODEC_CONCURRENCY", ge=1, le=8, description="Images decoded at once in one worker process"
     )
-    codec_wait_s: float = Field(
+    codec_wait_s: Annotated[float, Limited("seconds", "503 `CODEC_BUSY`; Cloud Tasks comes again")] = Field(
         10.0, alias="CODEC_WAIT_S", gt=0, le=30, description="Seconds to wait for the codec before answering 503"
     )
 
-    codec_memory_bytes: int = Field(
+    codec_memory_bytes: Annotated[int, Limited("bytes", "`DECODE_OUT_OF_MEMORY`")] = Field(
         1408 * 1024 * 1024,
         alias="CODEC_MEMORY_BYTES",
         ge=64 * 1024 * 1024,
         description="Memory one image may take in the codec's process",
     )
-    codec_cpu_s: int = Field(
+    codec_cpu_s: Annotated[int, Limited("seconds", "`DECODE_TIMEOUT`")] = Field(
         10, alias="CODEC_CPU_S", ge=1, le=60, description="Seconds of processor time one image may take"
     )
-    codec_timeout_s: float = Field(
+    codec_timeout_s: Annotated[float, Limited("seconds", "503 `CODEC_STALLED`; Cloud Tasks comes again")] = Field(
         20.0, alias="CODEC_TIMEOUT_S", gt=0, le=60, description="Seconds one image may be in the codec before 503"
     )
 

@@ -6,9 +6,21 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-MAX_SIDE_PX = 16383
+from chassis.limited import Limited
+
+MAX_SIDE_PX: Annotated[
+    int,
+    Limited(
+        "pixels",
+        "400 `FIELD_INVALID`, or `OPTION_INVALID` with the row",
+        "Largest max_width and max_height",
+        name="max_side_pixels",
+    ),
+] = 16383
 MIN_TARGET_BYTES = 500
-MAX_TARGET_BYTES = 26_214_400
+MAX_TARGET_BYTES: Annotated[
+    int, Limited("bytes", "400 `FIELD_INVALID`, or `OPTION_INVALID` with the row", "Highest `target_bytes` of an image")
+] = 26_214_400
 
 OutputFormat = Literal["jpeg", "webp", "avif", "png", "keep", "auto"]
 MetadataPolicy = Literal["strip", "copyright", "keep"]

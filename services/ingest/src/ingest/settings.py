@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
+from chassis.limited import Limited, NoLimit
 from chassis.settings import CommaList, NetworkList, PortList, PublicSettings
 
 _PORT = re.compile(r":[0-9]+$")
@@ -37,7 +39,7 @@ class IngestSettings(PublicSettings):
     """Everything that can be set; what names another system has no default."""
 
     database_url: SecretStr = Field(alias="DATABASE_URL", description="postgresql://user:password@host/database")
-    database_pool_size: int = Field(
+    database_pool_size: Annotated[int, NoLimit()] = Field(
         8, alias="DATABASE_POOL_SIZE", ge=1, le=100, description="Connections per process; as many as threads"
     )
     ingest_url: str = Field(alias="INGEST_URL", description="This service's root URL; the audience of calls to it")
@@ -74,47 +76,55 @@ class IngestSettings(PublicSettings):
         alias="INGEST_SHEET_BUCKETS",
         description="Buckets whose sheets clients may name as csv_uri, separated by commas; the workflow needs none",
     )
-    max_sheet_bytes: int = Field(
+    max_sheet_bytes: Annotated[
+        int, Limited("bytes", "413 `BODY_TOO_LARGE`; of a sheet in Cloud Storage 413 `SHEET_TOO_LARGE`")
+    ] = Field(
         33_554_432, alias="INGEST_MAX_SHEET_BYTES", ge=1, description="Largest sheet, bytes (Cloud Run ends at 32 MiB)"
     )
-    max_rows: int = Field(
+    max_rows: Annotated[int, Limited("rows", "400 `SHEET_INVALID` with `TOO_MANY_ROWS`")] = Field(
         100_000, alias="INGEST_MAX_ROWS", ge=1, description="Most rows of a sheet, header not counted"
     )
-    max_images: int = Field(50_000, alias="INGEST_MAX_IMAGES", ge=1, description="Most images of a sheet")
-    max_urls_per_cell: int = Field(100, alias="INGEST_MAX_URLS_PER_CELL", ge=1, description="Most URLs in one cell")
-    max_columns: int = Field(200, alias="INGEST_MAX_COLUMNS", ge=1, description="Most columns of a sheet")
-    max_attempts: int = Field(
-        5, alias="INGEST_MAX_ATTEMPTS", ge=1, le=100, description="Dispatches an image gets before it has failed"
+    max_images: Annotated[int, Limited("images", "400 `SHEET_INVALID` with `TOO_MANY_IMAGES`")] = Field(
+        50_000, alias="INGEST_MAX_IMAGES", ge=1, description="Most images of a sheet"
     )
-    max_in_flight: int = Field(
+    max_urls_per_cell: Annotated[int, Limited("URLs", "400 `SHEET_INVALID` with `TOO_MANY_URLS` and the row")] = Field(
+        100, alias="INGEST_MAX_URLS_PER_CELL", ge=1, description="Most URLs in one cell"
+    )
+    max_columns: Annotated[int, Limited("columns", "400 `SHEET_INVALID` with `TOO_MANY_COLUMNS`")] = Field(
+        200, alias="INGEST_MAX_COLUMNS", ge=1, description="Most columns of a sheet"
+    )
+    max_attempts: Annotated[
+        int, Limited("attempts", "the image fails with the code of its last trouble, or `WORKER_LOST`")
+    ] = Field(5, alias="INGEST_MAX_ATTEMPTS", ge=1, le=100, description="Dispatches an image gets before it has failed")
+    max_in_flight: Annotated[int, Limited("images", "the rest waits")] = Field(
         1000,
         alias="INGEST_MAX_IN_FLIGHT",
         ge=1,
         description="Images of one batch with a task at the same time; keeps queue waits far below the lease",
     )
-    lease_s: int = Field(
+    lease_s: Annotated[int, Limited("seconds", "another attempt; `attempts` in `/status`")] = Field(
         900,
         alias="INGEST_LEASE_S",
         ge=1,
         description="Seconds a dispatched image may be silent; above what Cloud Tasks needs for all its tries",
     )
-    retry_base_s: float = Field(
+    retry_base_s: Annotated[float, Limited("seconds", "`attempts` in `/status`")] = Field(
         5.0, alias="INGEST_RETRY_BASE_S", ge=0, description="First wait after transient trouble, seconds; doubles"
     )
-    retry_max_s: float = Field(
+    retry_max_s: Annotated[float, Limited("seconds", "`attempts` in `/status`")] = Field(
         300.0,
         alias="INGEST_RETRY_MAX_S",
         ge=0,
         description="Longest wait between attempts, seconds; clamps Retry-After",
     )
-    host_concurrency: int = Field(
+    host_concurrency: Annotated[int, Limited("images", "the rest waits; `hosts` in `/status`")] = Field(
         4,
         alias="INGEST_HOST_CONCURRENCY",
         ge=1,
         le=10_000,
         description="Images of one host with a task at the same time, over all batches",
     )
-    host_starts_per_s: float = Field(
+    host_starts_per_s: Annotated[float, Limited("images per second", "the rest waits; `hosts` in `/status`")] = Field(
         5.0, alias="INGEST_HOST_RATE", gt=0, le=10_000, description="Images of one host that may start in a second"
     )
     host_limits: CommaList = Field(
@@ -122,16 +132,16 @@ class IngestSettings(PublicSettings):
         alias="INGEST_HOST_LIMITS",
         description="Other limits for some hosts: `host=concurrency/rate`, e.g. `cdn.example=16/50`",
     )
-    host_failures: int = Field(
+    host_failures: Annotated[int, Limited("failures", "`OPEN` in `hosts` of `/status`")] = Field(
         10, alias="INGEST_HOST_FAILURES", ge=1, description="Transient failures in a row that open a host's breaker"
     )
-    host_pause_s: float = Field(
+    host_pause_s: Annotated[float, Limited("seconds", "`until` in `hosts` of `/status`")] = Field(
         30.0,
         alias="INGEST_HOST_PAUSE_S",
         gt=0,
         description="Seconds until one image tries an open host again; doubles, at most INGEST_RETRY_MAX_S",
     )
-    host_patience_s: float = Field(
+    host_patience_s: Annotated[float, Limited("seconds", "the image fails with `HOST_UNREACHABLE`")] = Field(
         900.0,
         alias="INGEST_HOST_PATIENCE_S",
         gt=0,
@@ -145,50 +155,52 @@ class IngestSettings(PublicSettings):
         alias="EGRESS_ALLOWED_PORTS",
         description="Ports that webhooks may use on public addresses",
     )
-    batch_deadline_s: int = Field(
+    batch_deadline_s: Annotated[
+        int, Limited("seconds", "open images fail with `DEADLINE`; report and webhook as always")
+    ] = Field(
         86_400, alias="INGEST_BATCH_DEADLINE_S", ge=1, description="Seconds after which open images fail with DEADLINE"
     )
-    idempotency_ttl_s: int = Field(
+    idempotency_ttl_s: Annotated[int, Limited("seconds", "afterwards the key is as new")] = Field(
         86_400, alias="INGEST_IDEMPOTENCY_TTL_S", ge=1, description="Seconds an Idempotency-Key is remembered"
     )
-    retention_days: int = Field(
+    retention_days: Annotated[int, Limited("days", "afterwards 404 `BATCH_NOT_FOUND`")] = Field(
         30,
         alias="INGEST_RETENTION_DAYS",
         ge=0,
         le=36_500,
         description="Days after its end for which a batch is kept; 0 keeps batches for ever",
     )
-    heartbeat_timeout_s: int = Field(
+    heartbeat_timeout_s: Annotated[int, NoLimit()] = Field(
         120,
         alias="INGEST_HEARTBEAT_TIMEOUT_S",
         ge=0,
         description="Seconds of silence after which the sweeper asks whether an execution lives",
     )
-    start_grace_s: int = Field(
+    start_grace_s: Annotated[int, NoLimit()] = Field(
         60,
         alias="INGEST_START_GRACE_S",
         ge=0,
         description="Seconds a batch may be without execution before the sweeper acts",
     )
-    notify_grace_s: int = Field(
+    notify_grace_s: Annotated[int, NoLimit()] = Field(
         300,
         alias="INGEST_NOTIFY_GRACE_S",
         ge=0,
         description="Seconds the workflow has to notify before the sweeper does",
     )
-    max_execution_failures: int = Field(
+    max_execution_failures: Annotated[int, Limited("executions", "the batch is FAILED, with step and error")] = Field(
         5, alias="INGEST_MAX_EXECUTION_FAILURES", ge=1, description="Failed executions after which a batch has FAILED"
     )
-    max_open_images: int = Field(
+    max_open_images: Annotated[int, Limited("images", "429 `QUOTA_EXCEEDED`")] = Field(
         250_000, alias="INGEST_MAX_OPEN_IMAGES", ge=1, description="Unfinished images an owner may have at once"
     )
-    max_open_batches: int = Field(
+    max_open_batches: Annotated[int, Limited("batches", "429 `QUOTA_EXCEEDED`")] = Field(
         1000, alias="INGEST_MAX_OPEN_BATCHES", ge=1, description="Unfinished batches an owner may have at once"
     )
-    max_daily_images: int = Field(
+    max_daily_images: Annotated[int, Limited("images", "429 `QUOTA_EXCEEDED`")] = Field(
         1_000_000, alias="INGEST_MAX_DAILY_IMAGES", ge=1, description="Images an owner may upload in 24 hours"
     )
-    max_start_delay_s: int = Field(
+    max_start_delay_s: Annotated[int, Limited("seconds", "503 `BACKLOG_TOO_OLD`")] = Field(
         600,
         alias="INGEST_MAX_START_DELAY_S",
         ge=1,

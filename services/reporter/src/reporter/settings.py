@@ -6,17 +6,30 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
+from chassis.limited import Limited, NoLimit
 from chassis.settings import NetworkList, PortList, PublicSettings
 from reporter.webhooks.secrets import split_keys
 from reporter.webhooks.signature import check_secret
 
-MAX_DOWNLOAD_TTL_S = 7 * 24 * 3600
+MAX_DOWNLOAD_TTL_S: Annotated[
+    int, Limited("seconds", "the start is refused", "Longest life that download links can be given")
+] = 7 * 24 * 3600
 """The longest life of a download link, as with Cloud Storage's own signed URLs."""
 
-MAX_SCHEDULED_S = 25 * 24 * 3600
+MAX_SCHEDULED_S: Annotated[
+    int,
+    Limited(
+        "seconds",
+        "the start is refused",
+        "Longest wait between two attempts of a delivery, twice what a schedule may say",
+        internal=True,
+    ),
+] = 25 * 24 * 3600
 """Cloud Tasks schedules at most 30 days ahead; Retry-After may double an interval."""
 
-MAX_SECRET_OVERLAP_S = 7 * 24 * 3600
+MAX_SECRET_OVERLAP_S: Annotated[int, Limited("seconds", "400 `REQUEST_INVALID`", "Longest overlap_s of a rotation")] = (
+    7 * 24 * 3600
+)
 """The longest time for which a replaced secret may go on signing."""
 
 
@@ -34,7 +47,7 @@ class ReporterSettings(PublicSettings):
     """Settings of the reporter; nothing that names another system has a default."""
 
     database_url: SecretStr = Field(alias="DATABASE_URL", description="PostgreSQL URL of the reporter's own database")
-    database_pool_size: int = Field(
+    database_pool_size: Annotated[int, NoLimit()] = Field(
         8, alias="DATABASE_POOL_SIZE", ge=1, description="Connections per process; as many as gunicorn has threads"
     )
     reporter_url: str = Field(
@@ -64,7 +77,7 @@ class ReporterSettings(PublicSettings):
         min_length=32,
         description="At least 32 random characters; signs download links",
     )
-    download_ttl_s: int = Field(
+    download_ttl_s: Annotated[int, Limited("seconds", "403 `DOWNLOAD_LINK_EXPIRED`")] = Field(
         3600,
         alias="DOWNLOAD_TTL_S",
         ge=1,
@@ -91,42 +104,44 @@ class ReporterSettings(PublicSettings):
         alias="WEBHOOK_RETRY_SCHEDULE_S",
         description="Seconds between the attempts of a delivery, each with 20 % jitter; one attempt more than numbers",
     )
-    webhook_timeout_s: float = Field(
+    webhook_timeout_s: Annotated[float, Limited("seconds", "the attempt has failed")] = Field(
         15.0,
         alias="WEBHOOK_TIMEOUT_S",
         gt=0,
         le=30,
         description="Seconds for one whole delivery, name lookup to last byte",
     )
-    webhook_concurrency: int = Field(
+    webhook_concurrency: Annotated[
+        int, Limited("deliveries", "429 `DELIVERIES_BUSY` to Cloud Tasks, which comes again")
+    ] = Field(
         5,
         alias="WEBHOOK_CONCURRENCY",
         ge=1,
         description="Deliveries under way at once in a process; below the number of threads, which serve others too",
     )
-    webhook_hint_grace_s: float = Field(
+    webhook_hint_grace_s: Annotated[float, NoLimit()] = Field(
         120.0,
         alias="WEBHOOK_HINT_GRACE_S",
         gt=0,
         description="Seconds after which the sweeper takes the task of a due delivery for lost and makes another",
     )
-    webhook_max_endpoints: int = Field(
+    webhook_max_endpoints: Annotated[int, Limited("endpoints", "400 `ENDPOINT_LIMIT`")] = Field(
         50, alias="WEBHOOK_MAX_ENDPOINTS", ge=1, le=1000, description="Webhook endpoints an owner may have at once"
     )
-    webhook_secret_overlap_s: int = Field(
+    webhook_secret_overlap_s: Annotated[int, Limited("seconds", "both secrets sign until then")] = Field(
         86400,
         alias="WEBHOOK_SECRET_OVERLAP_S",
         ge=0,
         le=MAX_SECRET_OVERLAP_S,
         description="Seconds for which a replaced secret signs beside the new one",
     )
-    webhook_disable_after_s: int = Field(
+    webhook_disable_after_s: Annotated[int, Limited("seconds", "the endpoint is disabled, with the reason")] = Field(
         5 * 86400,
         alias="WEBHOOK_DISABLE_AFTER_S",
         ge=1,
         description="Seconds of nothing but failures after which an endpoint is disabled",
     )
-    retention_days: int = Field(
+    retention_days: Annotated[int, Limited("days", "afterwards 404 `REPORT_NOT_FOUND`")] = Field(
         30,
         alias="REPORTER_RETENTION_DAYS",
         ge=0,

@@ -28,10 +28,14 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from chassis.limited import Limited
+
 KEY_PREFIX = "prk_"
 """Begins every key, so that scanners of leaked secrets know one."""
 
-MAX_KEY_CHARS = 200
+MAX_KEY_CHARS: Annotated[
+    int, Limited("characters", "401 `API_KEY_INVALID`", "Longest API key", name="max_api_key_characters")
+] = 200
 """A longer key is refused before it is hashed."""
 
 OWNER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"

@@ -6,14 +6,19 @@ Interim answers (1xx, RFC 9110 section 15.2) before the real one are skipped; ht
 from __future__ import annotations
 
 import http.client
-from typing import Any
+from typing import Annotated, Any
 
 from chassis.egress.faults import EgressError, EgressFault
+from chassis.limited import Limited
 
-MAX_HEAD_BYTES = 256 * 1024
+MAX_HEAD_BYTES: Annotated[
+    int, Limited("bytes", "`TOO_LARGE`", "Status lines and headers of an answer to a fetch or webhook", internal=True)
+] = 256 * 1024
 """Bytes of all status lines and headers of one answer, the interim ones included; Chromium's limit."""
 
-MAX_HEADERS = 1000
+MAX_HEADERS: Annotated[
+    int, Limited("headers", "`TOO_LARGE`", "Headers of an answer to a fetch or webhook", internal=True)
+] = 1000
 """Lines of all heads of one answer."""
 
 _MAX_LINE_BYTES = 65536  # http.client's own; a longer line raises LineTooLong there

@@ -14,17 +14,27 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
 from flask import Request
 from werkzeug.exceptions import RequestTimeout
 
 from chassis.clock import Clock
+from chassis.limited import Limited
 
-BODY_GRACE_S = 10.0
+BODY_GRACE_S: Annotated[
+    int,
+    Limited(
+        "seconds",
+        "before this a body may be as slow as it likes",
+        "Time after which a body must come at `body_min_bytes_per_s`",
+    ),
+] = 10
 """Seconds that every body has, however few of its bytes have come."""
 
-BODY_MIN_BYTES_PER_S = 8192
+BODY_MIN_BYTES_PER_S: Annotated[
+    int, Limited("bytes per second", "408 `BODY_TIMEOUT`, the connection is closed", "Slowest body after the grace")
+] = 8192
 """A body that is slower than this, after the time of grace, is not waited for."""
 
 BODY_TIMEOUT_S = 300.0

@@ -18,10 +18,13 @@ from uuid import UUID
 from pydantic import Field
 
 from chassis.errors import ApiError, Status
+from chassis.limited import Limited
 from chassis.limits import over_limit_facts
 from chassis.times import parse_rfc3339, rfc3339
 
-MAX_PAGE_TOKEN_CHARS = 1000
+MAX_PAGE_TOKEN_CHARS: Annotated[
+    int, Limited("characters", "400 `PAGE_TOKEN_INVALID`", "Longest page_token", name="max_page_token_characters")
+] = 1000
 
 PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"  # noqa: S105 - a reason
 """The one reason for every page token that cannot be used."""

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from PIL import Image
 
+from chassis.limited import Limited
 from compressor.images.model import CodecError, Note, OutcomeCode, OutputFormat
 
-MAX_PIXELS = 50_000_000
+MAX_PIXELS: Annotated[
+    int,
+    Limited(
+        "pixels",
+        "`TOO_MANY_PIXELS`; an animation loses all but its first frame",
+        "Width times height of a source, times the frames of an animation that is kept",
+    ),
+] = 50_000_000
 """Width times height of a source, times the frames of an animation that is kept; imgproxy's default."""
 
-MAX_SIDE_PX = 65_500
+MAX_SIDE_PX: Annotated[
+    int, Limited("pixels", "`TOO_MANY_PIXELS`", "Longest side of a source", name="max_side_pixels")
+] = 65_500
 """The longest side of a source: JPEG's own limit."""
 
-MAX_FRAMES = 60
+MAX_FRAMES: Annotated[int, Limited("frames", "the first frame, with a note", "Frames of an animation that is kept")] = (
+    60
+)
 """The most frames of an animation that is kept."""
 
 MAX_OUTPUT_SIDE_PX = {
@@ -25,7 +38,9 @@ MAX_OUTPUT_SIDE_PX = {
 }
 """The longest side that can be written."""
 
-MAX_AVIF_PIXELS = 25_000_000
+MAX_AVIF_PIXELS: Annotated[
+    int, Limited("pixels", "the picture is made smaller, with a note", "Width times height of an AVIF that is made")
+] = 25_000_000
 """Its encoder takes three times the memory and ten times the processor time of the others."""
 
 OWN_FORMATS = {

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from chassis.limited import Limited
 from chassis.times import rfc3339
 from ingest.settings import IngestSettings
 from ingest.state.hosts import HostHealth
 
-MAX_LISTED_HOSTS = 100
+MAX_LISTED_HOSTS: Annotated[
+    int, Limited("hosts", "those in trouble first, and `host_count`", "Hosts that `/status` lists; all count")
+] = 100
 """Most hosts that the status of a batch lists, those in trouble first."""
 
 _LISTED = text(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping, text
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 from chassis.auth.callers import Caller
 from chassis.db.engine import transact
 from chassis.http.page_tokens import Position, page_token, position_of, row_number_of
+from chassis.limited import Limited
 from ingest.batches.export import image_json
 from ingest.batches.hosts import list_hosts
 from ingest.batches.rate import rate_of
@@ -34,7 +35,9 @@ _ROWS = text(
     """
 )
 _NOW = text("SELECT now()")
-MAX_PAGE_IMAGES = 5000
+MAX_PAGE_IMAGES: Annotated[int, Limited("images", "`next_page_token`", "A page of products ends early above this")] = (
+    5000
+)
 """A page ends early, at a row's end, when its rows hold more images than this: about 3 MB of JSON."""
 
 _BATCHES = text(

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from chassis.db.engine import transact
+from chassis.limited import Limited
 from ingest.dispatch.host_slots import Started, free_hosts, lock_slots, start_images
 from ingest.dispatch.tasks import ClaimedImage, claimed_image
 from ingest.errors import not_owner
@@ -26,7 +27,15 @@ from ingest.state.hosts import add_missing_hosts
 from ingest.state.images import return_image
 from ingest.state.locks import lock_batch, lock_due_of_batch
 
-MAX_PAGE_BYTES = 64 * 1024
+MAX_PAGE_BYTES: Annotated[
+    int,
+    Limited(
+        "bytes",
+        "the next claim has the rest",
+        "A page of claimed images, for the memory of an execution",
+        internal=True,
+    ),
+] = 64 * 1024
 """Most JSON of one page: an execution of Cloud Workflows has 512 KB for all its variables."""
 
 _ENVELOPE_BYTES = 512

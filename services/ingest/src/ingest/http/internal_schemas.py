@@ -8,11 +8,21 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from chassis.auth.api_keys import OWNER_PATTERN
+from chassis.limited import Limited
 from ingest.http.request_parsing import Text, WebUrl, parse_request_id
 from ingest.options import ImageOptions
 from ingest.state.images import Outcome
 
-MAX_ERROR_CHARS = 4000
+MAX_ERROR_CHARS: Annotated[
+    int,
+    Limited(
+        "characters",
+        "the beginning of it is kept",
+        "Error that a workflow reports",
+        name="max_error_characters",
+        internal=True,
+    ),
+] = 4000
 _EXECUTION_PATTERN = r"^projects/[^/\s]+/locations/[^/\s]+/workflows/[^/\s]+/executions/[^/\s]+$"
 
 ExecutionName = Annotated[Text, Field(pattern=_EXECUTION_PATTERN, max_length=500)]

@@ -12,12 +12,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, Vali
 
 from chassis.egress.link_repairs import RepairedLink, repair_link
 from chassis.errors import FieldViolation
+from chassis.limited import Limited
 from chassis.limits import over_limit_facts, told_with_value
 from ingest.errors import ApiError, Reason, Status, invalid_argument
 from ingest.sheets.links import link_fault
 
-MAX_JSON_BYTES = 256 * 1024
-MAX_IDEMPOTENCY_KEY_CHARS = 255
+MAX_JSON_BYTES: Annotated[int, Limited("bytes", "413 `BODY_TOO_LARGE`", "Largest JSON body of the other routes")] = (
+    256 * 1024
+)
+MAX_IDEMPOTENCY_KEY_CHARS: Annotated[
+    int,
+    Limited(
+        "characters", "400 `IDEMPOTENCY_KEY_INVALID`", "Longest Idempotency-Key", name="max_idempotency_key_characters"
+    ),
+] = 255
 _UUID = re.compile(r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 _IDEMPOTENCY_KEY = re.compile(rf"^[\x21-\x7e]{{1,{MAX_IDEMPOTENCY_KEY_CHARS}}}$")
 

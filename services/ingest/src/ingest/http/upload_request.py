@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import Annotated
 
 from flask import request
 from werkzeug.datastructures import FileStorage
 
 from chassis.egress.link_repairs import RepairedLink
 from chassis.errors import FieldViolation
+from chassis.limited import Limited
 from ingest.batches.sheet_errors import limits_from, sheet_invalid
 from ingest.clients.sheet_storage import SheetStorage
 from ingest.errors import ApiError, Reason, Status, invalid_argument
@@ -26,7 +28,9 @@ from ingest.sheets.items import Item
 from ingest.sheets.links import repairs_told
 from ingest.sheets.model import OnInvalid, Problem, ProblemCode, Sheet, SheetError
 
-MAX_ITEMS_BYTES = 4 * 1024 * 1024
+MAX_ITEMS_BYTES: Annotated[int, Limited("bytes", "413 `BODY_TOO_LARGE`", "Largest JSON body of an upload")] = (
+    4 * 1024 * 1024
+)
 """Largest JSON body with items, bytes: JSON is held in memory as a whole, a file is not."""
 
 _MAX_NAME_CHARS = 200

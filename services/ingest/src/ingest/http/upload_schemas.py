@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, model_validator
 
+from chassis.limited import Limited
 from ingest.http.request_parsing import Request, Text, WebLink
 from ingest.options import (
     ANIMATED_HELP,
@@ -30,12 +31,16 @@ from ingest.sheets.model import OnInvalid
 FILE_FIELDS = ("file", "csv", "csvFile", "csv_file", "input_data")
 WEBHOOK_FIELDS = ("webhook_url", "webhookUrl", "webHookUrl", "callbackUrl")
 
-MAX_ITEM_ID_CHARS = 1000
-MAX_ITEM_NAME_CHARS = 10_000
-MAX_ITEMS = 20_000
+MAX_ITEM_ID_CHARS: Annotated[
+    int, Limited("characters", "400 `FIELD_INVALID`", "Longest id of an item", name="max_item_id_characters")
+] = 1000
+MAX_ITEM_NAME_CHARS: Annotated[
+    int, Limited("characters", "400 `FIELD_INVALID`", "Longest name of an item", name="max_item_name_characters")
+] = 10_000
+MAX_ITEMS: Annotated[int, Limited("items", "400 `FIELD_INVALID`", "Most items of a JSON upload")] = 20_000
 """Most items of a JSON upload; more go as a sheet, which is not held in memory."""
 
-MAX_CHOSEN_COLUMNS = 20
+MAX_CHOSEN_COLUMNS: Annotated[int, Limited("titles", "400 `FIELD_INVALID`", "Titles of URL columns in `columns`")] = 20
 
 
 def _none_if_empty(value: object) -> object:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
+from chassis.limited import Limited
 from ingest.options import ImageOptions
 from ingest.sheets.header import normalise
 from ingest.sheets.model import Columns, Sheet, SheetRow
@@ -14,7 +15,9 @@ from ingest.sheets.model import Columns, Sheet, SheetRow
 PROBLEMS_TITLE = "Problems"
 """The title of the column that the corrected sheet has more than the sheet."""
 
-MAX_HOSTS = 100
+MAX_HOSTS: Annotated[
+    int, Limited("hosts", "those with most images", "Hosts that a check of a sheet lists; all count")
+] = 100
 """Most hosts that are listed, those with the most images first."""
 
 _BOM = "\ufeff"

@@ -6,15 +6,25 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from chassis.egress.link_repairs import Repair, repair_link
+from chassis.limited import Limited
 from ingest.sheets.link_kinds import known_link
 from ingest.sheets.link_splitting import CellPieces, looks_like_picture, split_cell
 from ingest.sheets.links_in_json import links_in_json
 from ingest.sheets.model import ProblemCode
 
-MAX_URL_CHARS = 2083
+MAX_URL_CHARS: Annotated[
+    int,
+    Limited(
+        "characters",
+        "400 `SHEET_INVALID` with `URL_INVALID` and the row",
+        "Longest URL of an image or webhook",
+        name="max_url_characters",
+    ),
+] = 2083
 _SHOWN_CHARS = 80
 _MAX_HOST_CHARS = 100
 _PLAIN = re.compile(r"https?://[A-Za-z0-9._~:/?#!$()*+=%-]+\Z")

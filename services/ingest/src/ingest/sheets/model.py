@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-MAX_LISTED_PROBLEMS = 1000
+from chassis.limited import Limited
+
+MAX_LISTED_PROBLEMS: Annotated[
+    int, Limited("problems", "the first ones, and `error_count`", "Problems of a sheet that are listed; all count")
+] = 1000
 _SHOWN_VALUE_CHARS = 200
 
 

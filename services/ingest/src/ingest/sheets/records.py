@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol, TextIO
+from typing import Annotated, Protocol, TextIO
 
+from chassis.limited import Limited
 from ingest.sheets.decoding import SheetText
 from ingest.sheets.header import ColumnChoice, roles_found
 from ingest.sheets.model import Dialect, Layout, Problem, ProblemCode, ProblemList
@@ -21,10 +22,26 @@ from ingest.sheets.model import Dialect, Layout, Problem, ProblemCode, ProblemLi
 DELIMITERS = (",", ";", "\t", "|")
 """The characters that may part cells; the first one wins where all fit equally."""
 
-MAX_FIELD_CHARS = 131_072
+MAX_FIELD_CHARS: Annotated[
+    int,
+    Limited(
+        "characters",
+        "400 `SHEET_INVALID` with `FIELD_TOO_LONG` and the row",
+        "Longest cell of a sheet",
+        name="max_field_characters",
+    ),
+] = 131_072
 """Most characters of one cell; that of Python's `csv` module, which belongs to the process and may be higher."""
 
-MAX_RECORD_CHARS = 1_048_576
+MAX_RECORD_CHARS: Annotated[
+    int,
+    Limited(
+        "characters",
+        "400 `SHEET_INVALID` with `ROW_TOO_LONG` and the row",
+        "Longest row of a sheet",
+        name="max_row_characters",
+    ),
+] = 1_048_576
 """Most characters of one row: a file that is one endless row would become a list of millions of cells."""
 
 _CHECKED_RECORDS = 20

@@ -8,17 +8,20 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
+from chassis.limited import Limited
 from ingest.options import ImageOptions
 from ingest.sheets.links import host_of
 from ingest.sheets.model import SheetRow
 from ingest.state.hosts import add_hosts
 
-MAX_ROW_PROBLEMS = 20
+MAX_ROW_PROBLEMS: Annotated[
+    int, Limited("problems", "the first ones in the report", "Problems that are kept with a skipped row")
+] = 20
 """Most problems that are kept with a row; a cell may hold a hundred bad URLs."""
 
 _CHUNK_ROWS = 2000

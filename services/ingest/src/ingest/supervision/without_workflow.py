@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Annotated
 from uuid import UUID
 
 from chassis.db.engine import transact
 from chassis.failpoints import reach
+from chassis.limited import Limited
 from chassis.logs import get_logger
 from ingest.dependencies import Dependencies
 from ingest.dispatch.claim import claim_page, undo_claim
@@ -22,7 +24,16 @@ from ingest.supervision.finish import finish_batch
 
 log = get_logger(__name__)
 
-MAX_PAGES = 5
+MAX_PAGES: Annotated[
+    int,
+    Limited(
+        "pages",
+        "nothing; the next sweep goes on",
+        "Pages that a sweep claims for one batch",
+        name="max_sweep_pages",
+        internal=True,
+    ),
+] = 5
 """Pages claimed for one batch in one sweep: enough work for a minute, little enough to end in time."""
 
 _PAGE_ROWS = 100

@@ -9,15 +9,23 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chassis.egress.link_repairs import repair_link
 from chassis.http.page_tokens import PageToken
+from chassis.limited import Limited
 from chassis.times import Rfc3339Time, rfc3339
 from reporter.http.schemas import DeliveryBody
 from reporter.settings import MAX_SECRET_OVERLAP_S
 from reporter.state.endpoints import Endpoint
 from reporter.webhooks.events import EVENT_TYPES
 
-MAX_DESCRIPTION_CHARS = 500
-MAX_URL_CHARS = 2083
-MAX_PAGE_SIZE = 100
+MAX_DESCRIPTION_CHARS: Annotated[
+    int,
+    Limited(
+        "characters", "400 `REQUEST_INVALID`", "Longest description of an endpoint", name="max_description_characters"
+    ),
+] = 500
+MAX_URL_CHARS: Annotated[
+    int, Limited("characters", "400 `REQUEST_INVALID`", "Longest URL of an endpoint", name="max_url_characters")
+] = 2083
+MAX_PAGE_SIZE: Annotated[int, Limited("entries", "400 `REQUEST_INVALID`", "Largest page_size")] = 100
 
 EventType = Literal[
     "batch.accepted",

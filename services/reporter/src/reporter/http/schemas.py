@@ -9,11 +9,14 @@ from flask import request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chassis.errors import FieldViolation
+from chassis.limited import Limited
 from chassis.limits import told_with_value
 from reporter.errors import request_invalid
 from reporter.webhooks.events import Counts, Notice
 
-MAX_TOKEN_CHARS = 2000
+MAX_TOKEN_CHARS: Annotated[
+    int, Limited("characters", "400 `REQUEST_INVALID`", "Longest token of a download link", name="max_token_characters")
+] = 2000
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _RequestId = Annotated[

@@ -11,11 +11,23 @@ import codecs
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+from chassis.limited import Limited
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What begins a formula; Excel takes the full-width forms for the narrow ones."""
 
-MAX_CELL_CHARS = 4 * 1024 * 1024
+MAX_CELL_CHARS: Annotated[
+    int,
+    Limited(
+        "characters",
+        "nothing; no report has one",
+        "Longest cell that is escaped for spreadsheets",
+        name="max_cell_characters",
+        internal=True,
+    ),
+] = 4 * 1024 * 1024
 """Longest cell that is read: far above 100 URLs of 2,083 characters and their errors."""
 
 _PIECE_CHARS = 64 * 1024

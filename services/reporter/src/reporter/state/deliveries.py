@@ -10,19 +10,22 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
+from chassis.limited import Limited
 from reporter.state.endpoints import end_reason, ended_as, endpoint_of_delivery, live_secrets
 from reporter.state.tables import attempts, deliveries, page_of
 from reporter.webhooks.retry_policy import Answered, Delivered, GivenUp, Outcome, TryAgain, Unanswered, Verdict
 from reporter.webhooks.secrets import SecretSeed
 
-MAX_ANSWER_BYTES = 2048
+MAX_ANSWER_BYTES: Annotated[int, Limited("bytes", "the beginning of it", "How much of a receiver's answer is kept")] = (
+    2048
+)
 """How much of a receiver's answer is kept."""
 
 

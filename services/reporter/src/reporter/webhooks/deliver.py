@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Annotated
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine
@@ -19,6 +20,7 @@ from chassis.db.engine import transact
 from chassis.egress.client import Egress, EgressError, EgressFault
 from chassis.errors import ApiError
 from chassis.failpoints import reach
+from chassis.limited import Limited
 from chassis.logs import get_logger, safe_url
 from reporter.clients.task_queue import DeliveryQueue
 from reporter.errors import deliveries_busy, delivery_not_found, status_is_no_event
@@ -69,7 +71,9 @@ SWEEP_LIMIT = 500
 SLOT_WAIT_S = 0.5
 """How long a task waits for one of the places for deliveries."""
 
-MAX_READ_BYTES = 20_000
+MAX_READ_BYTES: Annotated[int, Limited("bytes", "the rest is not read", "How much of a receiver's answer is read")] = (
+    20_000
+)
 """How much of a receiver's answer is read at most."""
 
 WORKER_LOST = "WORKER_LOST"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine
@@ -18,6 +18,7 @@ from chassis.clock import Clock
 from chassis.db.engine import transact
 from chassis.egress.client import Egress, EgressError
 from chassis.http.page_tokens import Position, page_token, position_of
+from chassis.limited import Limited
 from chassis.logs import get_logger, safe_url
 from reporter.errors import (
     delivery_not_found,
@@ -49,7 +50,7 @@ from reporter.webhooks.secrets import EndpointSecrets
 
 log = get_logger(__name__)
 
-MAX_SECRETS = 5
+MAX_SECRETS: Annotated[int, Limited("secrets", "400 `SECRET_LIMIT`", "Secrets that sign for an endpoint at once")] = 5
 """Most secrets that sign for an endpoint at once: each adds 48 bytes to a header."""
 
 HINTS_AT_ONCE = 50
