@@ -83,6 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--tasks-port", type=int, default=8123, help="REST (default: %(default)s)")
     serve.add_argument("--tasks-grpc-port", type=int, default=8124, help="gRPC (default: %(default)s)")
     serve.add_argument("--metadata-port", type=int, default=8090, help="metadata server (default: %(default)s)")
+    serve.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name that the ports are reached by, e.g. in a container network; localhost and addresses always are",
+    )
     serve.add_argument("--manual-clock", action="store_true", help=_MANUAL_CLOCK_HELP)
     check = commands.add_parser("check", help="say what is known about workflows without running them")
     check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="workflow source (YAML or JSON)")
@@ -118,6 +125,7 @@ def _platform_config(options: argparse.Namespace) -> PlatformConfig:
         workflows_dir=options.workflows_dir,
         queues_file=options.queues,
         queue_tombstone_s=options.queue_tombstone,
+        host_names=tuple(options.allow_host),
     )
 
 

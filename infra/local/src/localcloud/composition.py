@@ -97,6 +97,7 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         project=config.project,
         project_number=config.project_number,
         location=config.location,
+        host_names=config.host_names,
     )
     platform.identity = identity
     platform.will_stop(identity.stop)
@@ -115,6 +116,7 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         token_clock=machine,
         queue_tombstone_s=config.queue_tombstone_s,
         url_rewrites=_own_addresses(config) | dict(config.url_rewrites),
+        host_names=config.host_names,
     )
     platform.tasks = tasks
     platform.will_stop(tasks.stop)
@@ -130,7 +132,7 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
             faults=faults,
             paused=config.schedules_paused,
         )
-        scheduler = SchedulerServer(jobs, faults, clock, host=config.host)
+        scheduler = SchedulerServer(jobs, faults, clock, host=config.host, host_names=config.host_names)
         await scheduler.start(config.scheduler_port)
         platform.scheduler = scheduler
         platform.will_stop(scheduler.stop)
@@ -150,6 +152,7 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         user_env=_SameForAll(config.workflows_environment),
         secrets_file=config.secrets_file,
         folder_clock=machine,
+        host_names=config.host_names,
     )
     platform.workflows = workflows
     platform.will_stop(workflows.stop)

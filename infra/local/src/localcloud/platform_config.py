@@ -35,6 +35,7 @@ class PlatformConfig:
         service_urls: service name to base URL, for schedules.
         url_rewrites: URL prefix of a task to where it is really sent.
         storage_url: base URL of the storage emulator for connectors, or "".
+        host_names: names that the ports are reached by, beside localhost and addresses.
         key_file: where the identity issuer keeps its key over restarts; None makes a fresh one each time.
     """
 
@@ -61,6 +62,7 @@ class PlatformConfig:
     url_rewrites: Mapping[str, str] = field(default_factory=dict)
     storage_url: str = ""
     key_file: Path | None = None
+    host_names: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the text that `from_json` reads."""
@@ -99,6 +101,7 @@ class PlatformConfig:
             url_rewrites=fields.text_mapping("url_rewrites"),
             storage_url=fields.text("storage_url"),
             key_file=_path(fields, "key_file"),
+            host_names=tuple(fields.text_list("host_names")),
         )
         fields.finish()
         return config

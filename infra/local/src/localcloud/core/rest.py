@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from localcloud.core.callers import Callers
 from localcloud.core.control import PREFIX, Control
 from localcloud.core.faults import ConnectionLostError
 from localcloud.core.google_errors import GoogleError, invalid_argument
@@ -36,12 +37,14 @@ class RestServer:
         answer: answers every request but those below `/_local/`; a `GoogleError` that it raises becomes JSON.
         control: answers below `/_local/`.
         log: where a failure of localcloud itself is written, with the id that the caller is told.
+        callers: decides whose requests are answered.
     """
 
-    def __init__(self, answer: Answer, control: Control, log: logging.Logger) -> None:
+    def __init__(self, answer: Answer, control: Control, log: logging.Logger, callers: Callers | None = None) -> None:
         self._answer = answer
         self._control = control
         self._log = log
+        self._callers = callers or Callers()
         self._runner = web.ServerRunner(
             web.Server(self._handle, keepalive_timeout=_KEEP_ALIVE_S, access_log=None), shutdown_timeout=_STOP_GRACE_S
         )
@@ -75,6 +78,7 @@ class RestServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
+            self._callers.check(request)
             body = await _read(request) if request.body_exists else b""
             if request.path.startswith(PREFIX):
                 return json_response(await self._control.answer(request.method, request.path, json_from_body(body)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from localcloud.core.callers import Callers
 from localcloud.core.clock import Clock
 from localcloud.core.control import Control
 from localcloud.core.faults import FaultPlan
@@ -15,13 +16,20 @@ from localcloud.identity.engine.issuer import AccountTokens, TokenIssuer
 log = logging.getLogger("localcloud.identity")
 
 
+METADATA_NAMES = ("metadata.google.internal", "metadata.goog", "metadata")
+"""Names of the metadata server in production."""
+
+
 class IdentityServer:
     """The running metadata ports; made by `start_identity_server`."""
 
-    def __init__(self, issuer: TokenIssuer, host: str, clock: Clock | None = None) -> None:
+    def __init__(
+        self, issuer: TokenIssuer, host: str, clock: Clock | None = None, host_names: Collection[str] = ()
+    ) -> None:
         self.issuer = issuer
         self._host = host
         self._clock = clock or issuer.clock
+        self._callers = Callers((*METADATA_NAMES, *host_names))
         self._servers: list[RestServer] = []
         self.ports: dict[str, int] = {}
         """Service account email to the port that speaks for it; `GCE_METADATA_HOST` is `host:port`."""
@@ -52,7 +60,7 @@ class IdentityServer:
         """
         faults = FaultPlan(self._clock, ROUTES)
         rest = MetadataRest(self.issuer, project, email, faults)
-        server = RestServer(rest.answer, Control(faults, self._clock, _nothing_to_reset), log)
+        server = RestServer(rest.answer, Control(faults, self._clock, _nothing_to_reset), log, self._callers)
         await server.start(self._host, port)
         self._servers.append(server)
         self.ports[email] = server.port
@@ -76,6 +84,7 @@ async def start_identity_server(
     project_number: str,
     location: str,
     clock: Clock | None = None,
+    host_names: Collection[str] = (),
 ) -> IdentityServer:
     """Start one metadata port per service account, each also serving the issuer's certificates.
 
@@ -87,6 +96,7 @@ async def start_identity_server(
         project_number: project number, digits.
         location: region, e.g. `us-central1`.
         clock: that of ordered faults and of `/_local/time`; the issuer's unless given.
+        host_names: names that the ports are reached by, beside localhost, addresses and the metadata server's own.
 
     Raises:
         ValueError: no accounts.
@@ -95,7 +105,7 @@ async def start_identity_server(
     if not accounts:
         raise ValueError("the identity server needs at least one service account")
     told = MetadataProject(project, project_number, location)
-    server = IdentityServer(issuer, host, clock)
+    server = IdentityServer(issuer, host, clock, host_names)
     try:
         for email, port in accounts.items():
             await server.add_account(told, email, port)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
+from localcloud.core.callers import Callers
 from localcloud.core.clock import Clock
 from localcloud.core.control import Control
 from localcloud.core.faults import FaultPlan
@@ -17,11 +19,19 @@ log = logging.getLogger("localcloud.scheduler")
 class SchedulerServer:
     """The port of a scheduler, which it starts and stops with itself."""
 
-    def __init__(self, scheduler: Scheduler, faults: FaultPlan, clock: Clock, *, host: str) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        faults: FaultPlan,
+        clock: Clock,
+        *,
+        host: str,
+        host_names: Collection[str] = (),
+    ) -> None:
         self.scheduler = scheduler
         self._host = host
         control = Control(faults, clock, scheduler.reset)
-        self._rest = RestServer(SchedulerRest(scheduler, faults).answer, control, log)
+        self._rest = RestServer(SchedulerRest(scheduler, faults).answer, control, log, Callers(host_names))
 
     @property
     def base_url(self) -> str:

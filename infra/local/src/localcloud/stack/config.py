@@ -47,7 +47,10 @@ class ProcessSetting:
 
 @dataclass(frozen=True, slots=True)
 class StackConfig:
-    """A whole stack; paths are absolute, texts may hold placeholders."""
+    """A whole stack; paths are absolute, texts may hold placeholders.
+
+    `allow_hosts` are names that the emulators' ports are reached by, beside localhost and addresses.
+    """
 
     source: Path
     root: Path
@@ -72,6 +75,7 @@ class StackConfig:
     environment: Mapping[str, str]
     processes: tuple[ProcessSetting, ...]
     exports: Mapping[str, str]
+    allow_hosts: tuple[str, ...] = ()
 
 
 def load_stack_config(path: Path) -> StackConfig:
@@ -110,6 +114,7 @@ def load_stack_config(path: Path) -> StackConfig:
         environment=top.text_mapping("environment"),
         processes=(*_processes(top.section("services"), root, ports), *_programs(top.section("programs"), root, ports)),
         exports=top.text_mapping("exports"),
+        allow_hosts=tuple(top.text_list("allow_hosts")),
     )
     for section in (top, postgres, storage, workflows, scheduler):
         section.finish()

@@ -265,6 +265,7 @@ class StackRunner:
             url_rewrites=self._filled(config.url_rewrites, "url_rewrites"),
             storage_url=self.storage.base_url,
             key_file=self.state_dir / "issuer.pem",
+            host_names=config.allow_hosts,
         )
         self._state.write_platform(platform.to_json())
 

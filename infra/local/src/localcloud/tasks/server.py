@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import aiohttp
 import grpc
 
+from localcloud.core.callers import Callers
 from localcloud.core.clock import Clock
 from localcloud.core.control import Control
 from localcloud.core.faults import FaultPlan
@@ -79,6 +80,7 @@ async def start_tasks_server(
     tombstone_s: float = TOMBSTONE_S,
     queue_tombstone_s: float = 0.0,
     token_clock: Clock | None = None,
+    host_names: Collection[str] = (),
 ) -> TasksServer:
     """Start the Cloud Tasks emulator.
 
@@ -95,6 +97,7 @@ async def start_tasks_server(
         tombstone_s: how long names of finished tasks stay taken.
         queue_tombstone_s: how long names of deleted queues stay taken; a departure from production when 0.
         token_clock: age of tokens; `clock` unless given.
+        host_names: names that the REST port is reached by, beside localhost and addresses.
 
     Raises:
         OSError: a port is taken.
@@ -121,7 +124,7 @@ async def start_tasks_server(
         store.reset()
         _add_queues(queues, store, dispatcher)
 
-    rest = RestServer(TasksRest(api, faults).answer, Control(faults, clock, reset), log)
+    rest = RestServer(TasksRest(api, faults).answer, Control(faults, clock, reset), log, Callers(host_names))
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     try:
         await rest.start(host, port)

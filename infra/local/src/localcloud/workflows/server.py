@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import grpc
 from aiohttp import web
 
+from localcloud.core.callers import Callers
 from localcloud.core.clock import Clock
 from localcloud.core.control import Control
 from localcloud.core.faults import FaultPlan
@@ -19,7 +20,7 @@ from localcloud.core.rpc import bind
 from localcloud.workflows.api.executions import ExecutionsApi
 from localcloud.workflows.api.grpc import add_services
 from localcloud.workflows.api.rest import WorkflowsRest
-from localcloud.workflows.api.routes import routes
+from localcloud.workflows.api.routes import is_callback_path, routes
 from localcloud.workflows.api.secrets import SecretsApi
 from localcloud.workflows.api.workflows import WorkflowsApi
 from localcloud.workflows.connectors.registry import connector_methods
@@ -127,6 +128,7 @@ async def start_workflows_server(
     user_env: Mapping[str, Mapping[str, str]] | None = None,
     secrets_file: Path | None = None,
     folder_clock: Clock | None = None,
+    host_names: Collection[str] = (),
 ) -> WorkflowsServer:
     """Start the Workflows emulator and deploy `workflows_dir`.
 
@@ -147,6 +149,7 @@ async def start_workflows_server(
         user_env: workflow id to user environment variables, for directory deploys.
         secrets_file: YAML or JSON map of secret id to text, or to a map of version to text.
         folder_clock: paces the look for changed files; `clock` unless given.
+        host_names: names that the REST port is reached by, beside localhost and addresses.
 
     Raises:
         OSError: a port is taken, or `workflows_dir` is no folder.
@@ -194,7 +197,8 @@ async def start_workflows_server(
     faults = FaultPlan(clock, [route.method for route in table])
     pages = Pages(store=store, executions=executions, clock=clock, folder=lambda: server.folder)
     answer = _pages_or_api(pages, WorkflowsRest(table, aliases, faults).answer)
-    rest = RestServer(answer, Control(faults, clock, server.reset), _LOG)
+    callers = Callers(host_names, is_page=Pages.have, takes_any_body=is_callback_path)
+    rest = RestServer(answer, Control(faults, clock, server.reset), _LOG, callers)
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     add_services(grpc_server, workflows, executions, aliases, faults)
     try:

@@ -37,13 +37,15 @@ class Instruments:
     session: aiohttp.ClientSession
 
     def url(self, server: str) -> str:
-        """Return the base URL of `workflows`, `tasks` or `metadata`."""
+        """Return the base URL of `workflows`, `tasks`, `scheduler` or `metadata`."""
         assert self.platform.workflows
         assert self.platform.tasks
         assert self.platform.identity
+        assert self.platform.scheduler
         return {
             "workflows": self.platform.workflows.base_url,
             "tasks": self.platform.tasks.base_url,
+            "scheduler": self.platform.scheduler.base_url,
             "metadata": f"http://{self.platform.identity.metadata_host(ACCOUNT)}",
         }[server]
 
@@ -69,12 +71,16 @@ class Instruments:
 
 
 @asynccontextmanager
-async def start(folder: Path, clock: Clock | None = None) -> AsyncIterator[Instruments]:
+async def start(
+    folder: Path, clock: Clock | None = None, host_names: tuple[str, ...] = ()
+) -> AsyncIterator[Instruments]:
     workflows = folder / "workflows"
     workflows.mkdir(exist_ok=True)
     (workflows / "echo.yaml").write_text(ECHO)
     queues = folder / "queues.yaml"
     queues.write_text("queues:\n  - name: q\n")
+    schedules = folder / "schedules.yaml"
+    schedules.write_text("schedules: []\n")
     config = PlatformConfig(
         project="demo",
         project_number="123456789012",
@@ -88,6 +94,8 @@ async def start(folder: Path, clock: Clock | None = None) -> AsyncIterator[Instr
         tasks_grpc_port=0,
         workflows_dir=workflows,
         queues_file=queues,
+        schedules_file=schedules,
+        host_names=host_names,
     )
     time = clock or ManualClock()
     platform = await start_platform(config, time)
@@ -101,4 +109,4 @@ async def start(folder: Path, clock: Clock | None = None) -> AsyncIterator[Instr
 @pytest.fixture
 def instruments(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Instruments]]:
     """Give the starter of a platform; its clock is manual unless another one is given."""
-    return lambda clock=None: start(tmp_path, clock)
+    return lambda clock=None, host_names=(): start(tmp_path, clock, host_names)

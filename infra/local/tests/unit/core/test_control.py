@@ -97,7 +97,9 @@ async def test_order_that_nests_without_end_is_refused(instruments: Any, server:
     """Whatever the parser makes of it, the answer names the caller's fault."""
     async with instruments() as cloud:
         address = f"{cloud.url(server)}/_local/faults"
-        async with cloud.session.post(address, data=b"[" * 100_000) as response:
+        async with cloud.session.post(
+            address, data=b"[" * 100_000, headers={"Content-Type": "application/json"}
+        ) as response:
             answer = await response.json()
 
     assert (response.status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")

@@ -61,7 +61,9 @@ class Lab:
     async def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Make one API call and return status and JSON."""
         data = None if body is None else io.BytesIO(json.dumps(body).encode())
-        async with self.client.request(method, f"{self.server.base_url}/v2/{path}", data=data) as response:
+        headers = {"Content-Type": "application/json"}
+        url = f"{self.server.base_url}/v2/{path}"
+        async with self.client.request(method, url, data=data, headers=headers) as response:
             return response.status, await response.json()
 
     async def create(self, task: dict[str, Any] | None = None, **request: Any) -> tuple[int, Any]:

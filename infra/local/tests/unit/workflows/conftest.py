@@ -12,13 +12,14 @@ from typing import Any
 import aiohttp
 import pytest
 
+from localcloud.core.callers import Callers
 from localcloud.core.clock import ManualClock
 from localcloud.core.control import Control
 from localcloud.core.faults import FaultPlan
 from localcloud.core.rest import RestServer
 from localcloud.workflows.api.executions import ExecutionsApi
 from localcloud.workflows.api.rest import WorkflowsRest
-from localcloud.workflows.api.routes import routes
+from localcloud.workflows.api.routes import is_callback_path, routes
 from localcloud.workflows.api.secrets import SecretsApi
 from localcloud.workflows.api.workflows import WorkflowsApi
 from localcloud.workflows.engine.callbacks import Callbacks
@@ -109,7 +110,9 @@ class Emulator:
         table = routes(self.workflows, self.executions, SecretsApi(self.secrets_file))
         faults = FaultPlan(self.clock, [route.method for route in table])
         rest = WorkflowsRest(table, {"123456789012": "demo"}, faults)
-        server = RestServer(rest.answer, Control(faults, self.clock, self.executor.stop), logging.getLogger())
+        control = Control(faults, self.clock, self.executor.stop)
+        callers = Callers(takes_any_body=is_callback_path)
+        server = RestServer(rest.answer, control, logging.getLogger(), callers)
         await server.start("127.0.0.1", 0)
         try:
             async with aiohttp.ClientSession(server.base_url) as client:

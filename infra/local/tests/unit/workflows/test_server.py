@@ -179,7 +179,7 @@ async def test_answer_is_sent_in_one_packet(tmp_path: Path) -> None:
     """Header and body arrive together: clients with delayed acknowledgements stay fast."""
     async with server(ManualClock()) as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-        writer.write(b"GET /v1/projects/demo/locations HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /v1/projects/demo/locations HTTP/1.1\r\nHost: localhost\r\n\r\n")
         first = await reader.read(65536)
         writer.close()
         await writer.wait_closed()

@@ -66,6 +66,9 @@ class MetadataRest:
         if path.startswith(_ROOT) and request.headers.get("Metadata-Flavor") != "Google":
             # The real server wants the header, too: it proves that the caller is no browser.
             return web.Response(status=403, text="Missing required header: Metadata-Flavor: Google", headers=_FLAVOR)
+        if path.startswith(_ROOT) and "X-Forwarded-For" in request.headers:
+            # A proxy has passed the request on, so it is not the machine's own.
+            return web.Response(status=403, text="Request with X-Forwarded-For is refused", headers=_FLAVOR)
         if request.method not in ("GET", "HEAD"):
             return web.Response(status=405, text=f"{request.method} is not served", headers=_FLAVOR)
         match path:

@@ -245,6 +245,16 @@ def _compiled(route: Route) -> Route:
     )
 
 
+_CALLBACK_PATH = re.compile(
+    _VERSIONS + r"/projects/[^/]+/locations/[^/]+/workflows/[^/]+/executions/[^/]+/callbacks/[^/]+"
+)
+
+
+def is_callback_path(path: str) -> bool:
+    """Return whether requests to a path are callbacks, whose bodies are the workflow's business."""
+    return _CALLBACK_PATH.fullmatch(path) is not None
+
+
 RPC_METHODS: Mapping[str, str] = {
     "CreateExecution": "executions.create",
     "GetExecution": "executions.get",

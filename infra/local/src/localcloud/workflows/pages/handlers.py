@@ -1,17 +1,15 @@
 """The HTTP side of the pages: paths, forms, and who may send them. What they do goes through the APIs.
 
-Forms come from these pages only: a browser that sends one from another site, or to a name that is not this machine's,
-is refused, since the port has no passwords.
+Who may send them is checked before (`core.callers`): forms come from these pages only.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -91,8 +89,6 @@ class Pages:
     async def answer(self, request: web.BaseRequest, body: bytes) -> web.Response:
         """Answer a request for a page; errors are pages, too."""
         try:
-            if request.method == "POST":
-                _check_sender(request)
             show, name = self._find(request)
             return show(Asked(request, name, _form(body)))
         except GoogleError as error:
@@ -175,31 +171,6 @@ def _form(body: bytes) -> dict[str, str]:
     except ValueError as error:
         raise invalid_argument(f"The form cannot be read: {error}") from None
     return dict(fields)
-
-
-def _check_sender(request: web.BaseRequest) -> None:
-    """Refuse a form of another site, and one sent to a name that someone pointed at this machine.
-
-    Raises:
-        GoogleError: PERMISSION_DENIED.
-    """
-    if not _is_local(request.url.host or ""):
-        raise GoogleError("PERMISSION_DENIED", f"{request.host} is not a name of this machine.")
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    origin = request.headers.get("Origin")
-    is_foreign = origin is not None and urlsplit(origin).netloc != request.host
-    if site not in ("same-origin", "none") or is_foreign:
-        raise GoogleError("PERMISSION_DENIED", "This form was sent by another site.")
-
-
-def _is_local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _style(_asked: Asked) -> web.Response:

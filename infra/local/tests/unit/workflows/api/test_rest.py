@@ -109,7 +109,12 @@ async def test_request_that_cannot_be_answered_says_why(emulator: Any, verb: str
 @pytest.mark.parametrize("data", [b"{", b"\xff", b"[" * 100_000], ids=["open", "bytes", "deep"])
 async def test_body_that_is_not_json_is_refused(emulator: Any, data: bytes) -> None:
     """A broken body is the caller's fault."""
-    async with emulator.rest() as client, client.post(f"{LOCATION}/workflows?workflowId=w", data=data) as response:
+    headers = {"Content-Type": "application/json"}
+
+    async with (
+        emulator.rest() as client,
+        client.post(f"{LOCATION}/workflows?workflowId=w", data=data, headers=headers) as response,
+    ):
         body = await response.json()
 
     assert (response.status, body["error"]["status"]) == (400, "INVALID_ARGUMENT")
