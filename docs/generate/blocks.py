@@ -16,14 +16,17 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from docs.generate import catalogue, limits, settings
+from docs.generate import catalogue, classes, floors, limits, settings, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS: dict[str, Callable[..., str]] = {
     "catalogue": catalogue.rows_with_tests,
     "gaps": catalogue.gaps,
+    "classes": classes.picture,
+    "floors": floors.picture,
     "limits": limits.table,
     "settings": settings.table,
+    "tables": tables.picture,
 }
 """What may stand in a block, by its first word."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from docs.generate import catalogue
+from docs.generate import catalogue, floors, tables
 from docs.generate.blocks import ROOT, pages, with_fresh_blocks
 from docs.generate.marks import MarkedTest, MarkError, marked_tests
 
@@ -61,3 +61,36 @@ def test_a_mark_that_nobody_would_find_is_refused(tmp_path: Path, source: str) -
 
     with pytest.raises(MarkError):
         marked_tests((tmp_path,), "fault")
+
+
+@pytest.mark.parametrize(
+    ("imports", "arrows"),
+    [
+        ({"a": {"b", "c"}, "b": {"c"}, "c": set()}, {"a": {"b"}, "b": {"c"}, "c": set()}),
+        ({"a": {"b", "c"}, "b": set(), "c": set()}, {"a": {"b", "c"}, "b": set(), "c": set()}),
+        ({"a": {"b", "c"}, "b": {"c"}, "c": {"b"}}, {"a": {"b", "c"}, "b": {"c"}, "c": {"b"}}),
+    ],
+)
+def test_a_picture_of_floors_loses_no_order(imports: dict[str, set[str]], arrows: dict[str, set[str]]) -> None:
+    """An arrow goes only when two others say the same; parts that import each other keep theirs."""
+    assert floors.shortest(imports) == arrows
+
+
+def test_a_picture_of_tables_has_columns_keys_and_references() -> None:
+    """As `state/schema.sql` writes them: comments and constraints are no columns."""
+    schema = """
+CREATE TABLE parents (
+    id uuid PRIMARY KEY,  -- a comment, with a comma
+    kind text NOT NULL CHECK (kind IN ('A', 'B')),
+    CONSTRAINT always CHECK (true)
+);
+CREATE TABLE children (
+    parent uuid NOT NULL REFERENCES parents (id),
+    number integer NOT NULL,
+    PRIMARY KEY (parent, number)
+);
+"""
+    parents, children = tables.tables_of(schema)
+
+    assert parents == tables.Table("parents", (("id", "uuid"), ("kind", "text")), frozenset({"id"}), ())
+    assert (set(children.key), children.refers_to) == ({"parent", "number"}, ("parents",))
