@@ -149,16 +149,16 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, Fl
                 make_tables(postgres.url(name))
                 engines.append(new_engine(postgres.url(name), pool_size=8))
             lab = Lab(engines[0], origin.url("/certs"), issuer, {"API_KEYS": KEYS})
-            parts = assemble(
-                settings := reporter_settings(postgres.url("reporter"), origin.url("/certs")),
+            dependencies = assemble(
+                reporter_settings(postgres.url("reporter"), origin.url("/certs")),
                 clock=SystemClock(),
                 queue=MemoryQueue(),
                 storage_client=gcs.Client(project="nobody", credentials=AnonymousCredentials()),
                 tokens=NamedTokens(),
                 jitter=lambda: 0.5,
             )
-            yield lab, create_app(settings, parts), (engines[1], issuer)
-            parts.engine.dispose()
+            yield lab, create_app(dependencies), (engines[1], issuer)
+            dependencies.engine.dispose()
     finally:
         for engine in engines:
             engine.dispose()
@@ -208,7 +208,7 @@ def shops(services: tuple[Lab, Flask, Any]) -> Shops:
     created = reporter.test_client().post("/webhooks", json={"url": HOOK}, headers=alice)
     assert created.status_code == 201, created.text
     shops.ids["endpoint"] = json_of(created)["id"]
-    report = Report(uuid.UUID(shops.ids["failed"]), 1, "alice", "sheet.csv", "o", "f", "r", 1, 1, SystemClock().now())
+    report = Report(uuid.UUID(shops.ids["failed"]), 1, "alice", "sheet.csv", "o", "f", "r", 1, 1)
     transact(reporter_engine, lambda connection: record_report(connection, report))
     body = notification(request_id=shops.ids["failed"], status="FAILED", owner=ending.json["owner"])
     token = issuer.mint_id_token(WORKFLOW, ROOT_URL)

@@ -15,13 +15,14 @@ from uuid import uuid4
 
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Engine
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from werkzeug.test import TestResponse
 
 from localcloud.core.clock import SystemClock as IssuerClock
 from localcloud.identity.engine.issuer import TokenIssuer
-from reporter.app import Parts
 from reporter.clients.task_queue import task_id
+from reporter.dependencies import Dependencies
 from reporter.settings import ReporterSettings
 from reporter.state.deliveries import Hint
 
@@ -56,6 +57,26 @@ class HandClock:
     def advance(self, seconds: float) -> None:
         """Move the time."""
         self.time += timedelta(seconds=seconds)
+
+
+class SteppedClock:
+    """The service's own clock: `clock` and a step, by which it may go wrong while the database's does not."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self._clock = clock
+        self.step_s = 0.0
+
+    def now(self) -> datetime:
+        """Return the set time and the step."""
+        return self._clock.now() + timedelta(seconds=self.step_s)
+
+    def monotonic(self) -> float:
+        """Return real seconds."""
+        return self._clock.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Move the time instead of waiting."""
+        self._clock.sleep(seconds)
 
 
 @dataclass(slots=True)
@@ -217,16 +238,22 @@ def certificates(_got: Got) -> Answer:
 
 @dataclass(slots=True)
 class World:
-    """The service under test and everything around it."""
+    """The service under test and everything around it; `clock` is the time of the database and of the service."""
 
     app: Flask
-    parts: Parts
+    dependencies: Dependencies
     settings: ReporterSettings
     clock: HandClock
+    service_clock: SteppedClock
     queue: MemoryQueue
     ingest: ScriptedIngest
     storage: Any
     bucket: Any
+
+    @property
+    def engine(self) -> Engine:
+        """Return the service's engine, whose database has the time of `clock`."""
+        return self.dependencies.engine
 
     @property
     def client(self) -> FlaskClient:

@@ -74,7 +74,7 @@ def app_of(settings: Settings) -> Flask:
             codec = compressor.wsgi.new_codec(settings, _clock())
             return compressor.wsgi.assemble(settings, clock=_clock(), storage_client=client, tokens=tokens, codec=codec)
         case ReporterSettings():
-            parts = reporter.wsgi.assemble(
+            dependencies = reporter.wsgi.assemble(
                 settings,
                 clock=_clock(),
                 queue=None,  # type: ignore[arg-type]
@@ -82,7 +82,7 @@ def app_of(settings: Settings) -> Flask:
                 tokens=tokens,
                 jitter=lambda: 0.5,
             )
-            return reporter.app.create_app(settings, parts)
+            return reporter.app.create_app(dependencies)
     message = f"no application for {type(settings).__name__}"
     raise TypeError(message)
 

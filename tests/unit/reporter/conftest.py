@@ -20,6 +20,7 @@ from reporter.app import create_app
 from reporter.migrate import migrate
 from reporter.settings import ReporterSettings
 from reporter.wsgi import assemble
+from support.database_clock import prepare_database_clock, set_database_clock
 from support.reporter_service import (
     INGEST,
     ROOT_URL,
@@ -31,6 +32,7 @@ from support.reporter_service import (
     MemoryQueue,
     NamedTokens,
     ScriptedIngest,
+    SteppedClock,
     Subscriber,
     World,
     certificates,
@@ -70,6 +72,7 @@ def migrated(postgres: Postgres) -> str:
     """Give the URL of a migrated database."""
     postgres.create_database("reporter")
     migrate(postgres.url("reporter"))
+    prepare_database_clock(postgres.url("reporter"))
     return postgres.url("reporter")
 
 
@@ -168,22 +171,23 @@ def make_world(
 
         def make(*, queue: Any = None, resolve: Any = socket.getaddrinfo, **variables: str) -> World:
             settings = ReporterSettings.from_environ({**environment, **variables})
-            clock = HandClock()
-            memory = MemoryQueue()
-            parts = assemble(
+            clock, memory = HandClock(), MemoryQueue()
+            service_clock = SteppedClock(clock)
+            dependencies = assemble(
                 settings,
-                clock=clock,
+                clock=service_clock,
                 queue=queue or memory,
                 storage_client=storage_client,
                 tokens=NamedTokens(),
                 jitter=lambda: 0.5,
                 resolve=resolve,
             )
-            stack.callback(parts.engine.dispose)
-            app = create_app(settings, parts)
+            set_database_clock(dependencies.engine, clock.now)
+            stack.callback(dependencies.engine.dispose)
+            app = create_app(dependencies)
             app.testing = False
             bucket = storage_client.bucket(BUCKET)
-            return World(app, parts, settings, clock, memory, ingest, storage_client, bucket)
+            return World(app, dependencies, settings, clock, service_clock, memory, ingest, storage_client, bucket)
 
         yield make
 

@@ -1,67 +1,28 @@
-"""The reporter as a Flask application."""
+"""Puts the service together: `create_app(dependencies)` is all a test or `wsgi.py` needs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from flask import Flask
-from sqlalchemy import Engine
 
-from chassis.auth.oidc import CallerGuard
-from chassis.clock import Clock
 from chassis.http.app import new_app
-from chassis.http.key_guard import KeyGuard
-from reporter.http.endpoint_routes import add_endpoint_routes
+from reporter.dependencies import Dependencies
+from reporter.errors import FORMER_REASONS
+from reporter.http.internal_routes import internal_routes
 from reporter.http.limits import MAX_BODY_BYTES
-from reporter.http.openapi import document
-from reporter.http.report_routes import add_internal_routes, add_public_routes
-from reporter.reports.bucket import ReportObjects
-from reporter.reports.links import DownloadLinks
-from reporter.reports.publish import ReportPublisher
-from reporter.retention import Retention
-from reporter.settings import ReporterSettings
-from reporter.webhooks.deliver import Deliveries
-from reporter.webhooks.endpoints import Endpoints
+from reporter.http.public_routes import public_routes
+from reporter.http.webhook_routes import webhook_routes
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the application is made of."""
-
-    engine: Engine
-    guard: CallerGuard
-    publisher: ReportPublisher
-    deliveries: Deliveries
-    retention: Retention
-    endpoints: Endpoints
-    objects: ReportObjects
-    links: DownloadLinks
-    clock: Clock
-
-
-def create_app(settings: ReporterSettings, parts: Parts) -> Flask:
-    """Return the application."""
-    app = new_app("reporter", parts.clock, max_body_bytes=MAX_BODY_BYTES, body_timeout_s=settings.body_timeout_s)
-    add_internal_routes(
-        app,
-        settings,
-        guard=parts.guard,
-        publisher=parts.publisher,
-        deliveries=parts.deliveries,
-        retention=parts.retention,
-        objects=parts.objects,
-        links=parts.links,
+def create_app(dependencies: Dependencies) -> Flask:
+    """Return the reporter as a WSGI application."""
+    app = new_app(
+        "reporter",
+        dependencies.clock,
+        max_body_bytes=MAX_BODY_BYTES,
+        body_timeout_s=dependencies.settings.body_timeout_s,
+        former_reasons=FORMER_REASONS,
     )
-    keys = KeyGuard(settings.keys_of_callers, parts.clock)
-    add_public_routes(
-        app,
-        settings,
-        engine=parts.engine,
-        objects=parts.objects,
-        links=parts.links,
-        endpoints=parts.endpoints,
-        keys=keys,
-        document=document,
-    )
-    add_endpoint_routes(app, parts.endpoints, keys)
+    app.register_blueprint(public_routes(dependencies))
+    app.register_blueprint(webhook_routes(dependencies))
+    app.register_blueprint(internal_routes(dependencies))
     return app

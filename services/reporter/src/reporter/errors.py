@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 
 from chassis.errors import (
     ApiError,
     FieldViolation,
+    RequestReason,
     Status,
     aborted,
     failed_precondition,
@@ -21,7 +21,6 @@ from chassis.limits import over_limit_facts
 class Reason(StrEnum):
     """What programs may switch on; the service's README explains each."""
 
-    REQUEST_INVALID = "REQUEST_INVALID"
     BATCH_NOT_SEALED = "BATCH_NOT_SEALED"
     EXPORT_INCOMPLETE = "EXPORT_INCOMPLETE"
     REPORT_NOT_FOUND = "REPORT_NOT_FOUND"
@@ -40,12 +39,8 @@ class Reason(StrEnum):
     QUEUE_UNAVAILABLE = "QUEUE_UNAVAILABLE"
 
 
-def request_invalid(violations: Sequence[FieldViolation]) -> ApiError:
-    """Return a 400 that names every bad field."""
-    named = ", ".join(violation.field for violation in violations)
-    return ApiError(
-        Status.INVALID_ARGUMENT, Reason.REQUEST_INVALID, f"The request has bad fields: {named}.", violations=violations
-    )
+FORMER_REASONS = {reason.value: "REQUEST_INVALID" for reason in RequestReason}
+"""What bad requests were answered with in the release before; told as `former_reason` until the next one."""
 
 
 def batch_not_sealed(request_id: str, status: str) -> ApiError:

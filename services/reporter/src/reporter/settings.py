@@ -8,8 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from chassis.limited import Limited, NoLimit
 from chassis.settings import NetworkList, PortList, PublicSettings
-from reporter.webhooks.secrets import split_keys
-from reporter.webhooks.signature import check_secret
+from reporter.secret_formats import check_secret, split_keys
 
 MAX_DOWNLOAD_TTL_S: Annotated[
     int, Limited("seconds", "the start is refused", "Longest life that download links can be given")
@@ -181,3 +180,8 @@ class ReporterSettings(PublicSettings):
     @classmethod
     def _without_slash(cls, value: Any) -> Any:
         return value.rstrip("/")
+
+    @property
+    def endpoint_keys(self) -> tuple[str, ...]:
+        """Return the keys of WEBHOOK_ENDPOINT_KEYS, the one that makes new secrets first."""
+        return split_keys(self.webhook_endpoint_keys.get_secret_value())

@@ -13,7 +13,7 @@ from google.cloud import storage as gcs  # type: ignore[attr-defined]
 from werkzeug.test import TestResponse
 
 from chassis.errors import ApiError
-from reporter.reports.bucket import ReportObjects
+from reporter.clients.bucket import ReportObjects
 from reporter.reports.links import content_disposition, saved_name
 from support.reporter_service import ROOT_URL, Answer, Got, World, export, failed_image, loopback, row
 
@@ -130,7 +130,7 @@ def test_a_malformed_request_id_is_named(world: World) -> None:
     """400 with the field, not a crash."""
     answer = world.client.get("/download_csv", query_string={"request_id": "1; DROP TABLE reports"})
 
-    assert reason(answer) == (400, "REQUEST_INVALID")
+    assert reason(answer) == (400, "REQUEST_ID_INVALID")
     assert answer.get_json()["error"]["details"][2]["fieldViolations"][0]["field"] == "request_id"
 
 
@@ -139,7 +139,7 @@ def test_a_parameter_given_twice_is_refused(world: World, query: str) -> None:
     """Which of two values is meant is not guessed."""
     answer = world.client.get(f"/download_csv?{query}")
 
-    assert reason(answer) == (400, "REQUEST_INVALID")
+    assert reason(answer) == (400, "FIELD_INVALID")
     assert "more than once" in str(answer.get_json()["error"]["details"])
 
 

@@ -16,8 +16,8 @@ import psycopg2
 import pytest
 
 from chassis.auth.api_keys import new_key
-from reporter.state.deliveries import Hint, claim
-from reporter.webhooks.deliver import LEASE
+from reporter.state.deliveries import Hint, lease
+from reporter.webhooks.attempt import LEASE_S
 from support.reporter_service import SCHEDULER, SECRET, TASKS, Answer, Subscriber, World, loopback
 
 SCHEDULE_S = [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
@@ -47,7 +47,7 @@ def test_a_2xx_delivers(world: World, subscriber: Subscriber) -> None:
     assert subscriber.verified == [True]
     assert subscriber.received[0].headers["content-type"] == "application/json"
     assert delivery["attempts"][0]["status_code"] == 204
-    assert delivery["next_attempt_time"] is None
+    assert delivery["next_attempt_at"] is None
     assert len(world.queue.hints) == 1
 
 
@@ -455,10 +455,9 @@ class TestSweep:
     def test_a_vanished_worker_has_used_its_attempt(self, world: World, subscriber: Subscriber) -> None:
         """A crash between sending and recording: the lease runs out, the next attempt follows with the same id."""
         request_id = world.notify(webhook_url=subscriber.url)
-        now = world.clock.now()
-        with world.parts.engine.begin() as connection:
+        with world.engine.begin() as connection:
             # What a worker does before it sends; this one never comes back.
-            claim(connection, world.queue.hints[0].delivery_id, attempt=1, now=now, lease_until=now + LEASE)
+            lease(connection, world.queue.hints[0].delivery_id, attempt=1, url=None, lease_s=LEASE_S)
         before = moved(world)
         world.clock.advance(60)
 
@@ -473,9 +472,9 @@ class TestSweep:
     def test_a_worker_that_still_holds_its_lease_is_not_disturbed(self, world: World, subscriber: Subscriber) -> None:
         """Its task, delivered a second time meanwhile, is answered and sends nothing."""
         world.notify(webhook_url=subscriber.url)
-        hint, now = world.queue.hints[0], world.clock.now()
-        with world.parts.engine.begin() as connection:
-            claim(connection, hint.delivery_id, attempt=1, now=now, lease_until=now + LEASE)
+        hint = world.queue.hints[0]
+        with world.engine.begin() as connection:
+            lease(connection, hint.delivery_id, attempt=1, url=None, lease_s=LEASE_S)
 
         answer = world.deliver(hint)
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from chassis.times import rfc3339
-from reporter.state.deliveries import claim
-from reporter.webhooks.deliver import LEASE
+from reporter.state.deliveries import lease
+from reporter.webhooks.attempt import LEASE_S
 from support.reporter_service import SCHEDULER, Answer, Subscriber, World
 from support.webhook_subscriptions import deliver_until_over, endpoint, log_of, patch, reason, subscribe
 
@@ -40,7 +40,7 @@ def test_a_410_disables_the_endpoint(world: World, subscriber: Subscriber) -> No
 
     shown = endpoint(world, created["id"])
     assert (shown["enabled"], shown["disabled_reason"]) == (False, "GONE")
-    assert shown["disable_time"] == rfc3339(world.clock.now())
+    assert shown["disabled_at"] == rfc3339(world.clock.now())
     assert len(subscriber.received) == 1
     assert {delivery["end_reason"] for delivery in log_of(world, created["id"])} == {"GONE", "ENDPOINT_DISABLED"}
 
@@ -138,9 +138,8 @@ def test_a_vanished_worker_is_no_failure_of_the_receiver(world: World, subscribe
     """Its attempt is used up; the endpoint is not blamed."""
     created = subscribe(world, subscriber.url)
     world.notify()
-    now = world.clock.now()
-    with world.parts.engine.begin() as connection:
-        claim(connection, world.queue.hints[0].delivery_id, attempt=1, now=now, lease_until=now + LEASE)
+    with world.engine.begin() as connection:
+        lease(connection, world.queue.hints[0].delivery_id, attempt=1, url=None, lease_s=LEASE_S)
     world.clock.advance(60)
     world.internal("/internal/sweep", account=SCHEDULER)
 

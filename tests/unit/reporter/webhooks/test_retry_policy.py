@@ -8,16 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reporter.webhooks.retry_policy import (
-    Answered,
-    Delivered,
-    GivenUp,
-    Outcome,
-    TryAgain,
-    Unanswered,
-    judge,
-    retry_after_s,
-)
+from reporter.clients.receivers import Answered, Outcome, Unanswered
+from reporter.state.deliveries import EndReason
+from reporter.webhooks.retry_policy import Delivered, GivenUp, TryAgain, judge, retry_after_s
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 SCHEDULE_S = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
@@ -30,7 +23,7 @@ def verdict(outcome: Outcome, attempt: int = 1, jitter: float = 0.5) -> Delivere
 def delay_s(outcome: Outcome, attempt: int = 1, jitter: float = 0.5) -> float:
     result = verdict(outcome, attempt, jitter)
     assert isinstance(result, TryAgain)
-    return (result.at - NOW).total_seconds()
+    return result.delay_s
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
@@ -47,12 +40,12 @@ def test_every_other_status_is_tried_again(status: int) -> None:
 
 def test_gone_ends_the_delivery_at_once() -> None:
     """410 says that nobody listens there any more."""
-    assert verdict(Answered(410)) == GivenUp("GONE")
+    assert verdict(Answered(410)) == GivenUp(EndReason.GONE)
 
 
 def test_a_url_that_can_never_work_ends_the_delivery_at_once() -> None:
     """A malformed URL stays malformed."""
-    assert verdict(Unanswered("URL_INVALID", final=True)) == GivenUp("URL_INVALID")
+    assert verdict(Unanswered("URL_INVALID", final=True)) == GivenUp(EndReason.URL_INVALID)
 
 
 def test_the_delays_are_those_of_standard_webhooks() -> None:
@@ -60,7 +53,7 @@ def test_the_delays_are_those_of_standard_webhooks() -> None:
     delays = [delay_s(Answered(500), attempt) for attempt in range(1, 10)]
 
     assert delays == list(SCHEDULE_S)
-    assert verdict(Answered(500), 10) == GivenUp("EXHAUSTED")
+    assert verdict(Answered(500), 10) == GivenUp(EndReason.EXHAUSTED)
 
 
 @given(st.integers(1, 9), st.floats(0, 1))

@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from reporter.webhooks.signature import check_secret, signed_headers
+from reporter.secret_formats import check_secret
+from reporter.webhooks.signature import signed_headers
 from support.reporter_service import SECRET
 
 BODY = b'{"test": 2432232314}'

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Protocol
 
 import requests
-from google.api_core.exceptions import Conflict, GoogleAPIError
+from google.api_core.exceptions import AlreadyExists, Conflict, GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 from google.protobuf import duration_pb2, timestamp_pb2
 
+from chassis.errors import ApiError
+from chassis.logs import get_logger
 from chassis.tracing import trace_headers
 from reporter.errors import queue_unavailable
 from reporter.state.deliveries import Hint
+
+log = get_logger(__name__)
 
 _CALL_TIMEOUT_S = 10.0
 _DISPATCH_DEADLINE_S = 60
@@ -67,11 +72,38 @@ class CloudTasksQueue:
             task["schedule_time"] = stamp
         try:
             self._client.create_task(parent=self._queue, task=task, timeout=_CALL_TIMEOUT_S)
-        except Conflict:
-            # ALREADY_EXISTS: this very hint was queued before.
-            return
+        except Conflict as error:
+            if not _exists_already(error):
+                raise queue_unavailable() from error
         except (GoogleAPIError, GoogleAuthError, requests.RequestException) as error:
             raise queue_unavailable() from error
+
+
+def give_hints(tasks: DeliveryQueue, hints: Iterable[Hint]) -> None:
+    """Ask for an attempt of each delivery now."""
+    for hint in hints:
+        give_hint(tasks, hint)
+
+
+def give_hint(tasks: DeliveryQueue, hint: Hint, *, not_before: datetime | None = None) -> None:
+    """Ask for an attempt of a delivery; if the queue does not take it, the sweeper asks again when it is overdue."""
+    try:
+        tasks.put(hint, not_before=not_before)
+    except ApiError as error:
+        log.warning("hint.lost", delivery_id=str(hint.delivery_id), attempt=hint.attempt, reason=error.reason)
+
+
+def _exists_already(error: Conflict) -> bool:
+    """Return whether the task's name is taken, which no other conflict says.
+
+    Over gRPC that is a class of its own; over REST every 409 is a plain `Conflict` with the status in its body.
+    """
+    if isinstance(error, AlreadyExists):
+        return True
+    try:
+        return bool(error.response.json()["error"]["status"] == "ALREADY_EXISTS")
+    except (AttributeError, ValueError, KeyError, TypeError):
+        return False
 
 
 def task_id(hint: Hint) -> str:

@@ -8,11 +8,10 @@ from typing import Annotated
 import chassis.auth.api_keys
 import chassis.http.body_pace
 import chassis.http.page_tokens
-import reporter.http.endpoint_schemas
-import reporter.http.schemas
+import reporter.clients.receivers
+import reporter.http.public_schemas
+import reporter.http.webhook_schemas
 import reporter.settings
-import reporter.state.deliveries
-import reporter.webhooks.deliver
 import reporter.webhooks.endpoints
 from chassis.limited import Limited
 from chassis.limits import Limit, limits_of_modules, limits_of_settings
@@ -25,11 +24,10 @@ _MODULES = (
     chassis.auth.api_keys,
     chassis.http.body_pace,
     chassis.http.page_tokens,
-    reporter.http.endpoint_schemas,
-    reporter.http.schemas,
+    reporter.clients.receivers,
+    reporter.http.public_schemas,
+    reporter.http.webhook_schemas,
     reporter.settings,
-    reporter.state.deliveries,
-    reporter.webhooks.deliver,
     reporter.webhooks.endpoints,
     sys.modules[__name__],
 )

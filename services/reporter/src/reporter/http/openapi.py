@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from chassis.http.openapi import Operation, openapi_document
-from reporter.http.endpoint_schemas import (
+from reporter.http.public_schemas import (
+    DeliveriesAnswer,
+    DeliveriesQuery,
+    DeliveryBody,
+    DownloadAnswer,
+    DownloadQuery,
+    FileQuery,
+    LimitsAnswer,
+)
+from reporter.http.webhook_schemas import (
     EndpointBody,
     EndpointCreate,
     EndpointDeleted,
@@ -19,17 +28,8 @@ from reporter.http.endpoint_schemas import (
     RedeliverSince,
     SecretRotate,
 )
-from reporter.http.schemas import (
-    DeliveriesAnswer,
-    DeliveriesQuery,
-    DeliveryBody,
-    DownloadAnswer,
-    DownloadQuery,
-    FileQuery,
-    LimitsAnswer,
-)
 
-VERSION = "0.9.0"
+VERSION = "1"
 
 OPERATIONS = (
     Operation(

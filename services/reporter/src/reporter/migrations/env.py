@@ -1,8 +1,9 @@
+"""Alembic's entry: runs the migrations on the connection that `reporter.migrate` hands over."""
+
+from __future__ import annotations
+
 from alembic import context
 
-from reporter.state.tables import metadata
-
-# Only `reporter.migrate` runs this: it hands in the open connection and keeps the transaction.
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.configure(connection=context.config.attributes["connection"], target_metadata=None)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,6 +1,6 @@
-"""Download links: a signed token that opens the three files of one report for a while, and the names they save as.
+"""Download links: a signed token that opens the three files of one report until it expires, and the files' names.
 
-The token holds request id and generation; its age is read from its own signed timestamp. Knows no storage.
+The token holds request id and generation; its age is read from its own signed timestamp.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from itsdangerous import BadData, SignatureExpired, TimestampSigner, URLSafeTime
 
 from chassis.clock import Clock
 from reporter.errors import link_expired, link_invalid
+from reporter.settings import ReporterSettings
+from reporter.state.reports import Report
 
 OUTPUT_CSV = "output.csv"
 FAILED_CSV = "failed.csv"
@@ -39,7 +41,7 @@ class Link:
     """A URL and the time at which it stops working."""
 
     url: str
-    expire_time: datetime
+    expires_at: datetime
 
 
 class _ClockedSigner(TimestampSigner):
@@ -53,50 +55,42 @@ class _ClockedSigner(TimestampSigner):
         return int(self._clock.now().timestamp())
 
 
-class DownloadLinks:
-    """Makes and checks download links.
+def make_link(settings: ReporterSettings, clock: Clock, report: Report, file_name: str) -> Link:
+    """Return a link to a file of a report, which works for DOWNLOAD_TTL_S."""
+    token = _serializer(settings, clock).dumps([str(report.request_id), report.generation])
+    query = urlencode({"token": token, "generation": report.generation})
+    return Link(
+        f"{settings.reporter_url}/reports/{report.request_id}/{file_name}?{query}",
+        clock.now() + timedelta(seconds=settings.download_ttl_s),
+    )
 
-    Args:
-        root_url: this service's URL, without a slash at its end.
-        secret: signs the tokens.
-        ttl_s: seconds a link works.
-        clock: its time is signed into the tokens.
+
+def check_link(settings: ReporterSettings, clock: Clock, token: str, request_id: UUID, generation: int | None) -> int:
+    """Return the generation of the report that the token opens.
+
+    Raises:
+        ApiError: 403 DOWNLOAD_LINK_EXPIRED, or DOWNLOAD_LINK_INVALID for a changed or foreign token.
     """
+    try:
+        opened = _serializer(settings, clock).loads(token, max_age=settings.download_ttl_s)
+    except SignatureExpired as error:
+        raise link_expired() from error
+    except BadData as error:
+        raise link_invalid() from error
+    match opened:
+        case [str(named), int(signed)] if named == str(request_id) and generation in (None, signed):
+            return signed
+        case _:
+            raise link_invalid()
 
-    def __init__(self, *, root_url: str, secret: str, ttl_s: int, clock: Clock) -> None:
-        self._root_url = root_url
-        self._ttl_s = ttl_s
-        self._clock = clock
-        self._serializer = URLSafeTimedSerializer(
-            secret, salt=_SALT, signer=_ClockedSigner, signer_kwargs={"clock": clock}
-        )
 
-    def make(self, request_id: UUID, generation: int, file_name: str) -> Link:
-        """Return a link to a file of a report."""
-        token = self._serializer.dumps([str(request_id), generation])
-        query = urlencode({"token": token, "generation": generation})
-        return Link(
-            f"{self._root_url}/reports/{request_id}/{file_name}?{query}",
-            self._clock.now() + timedelta(seconds=self._ttl_s),
-        )
-
-    def check(self, token: str, request_id: UUID, generation: int | None) -> int:
-        """Return the generation of the report that the token opens.
-
-        Raises:
-            ApiError: 403 DOWNLOAD_LINK_EXPIRED, or DOWNLOAD_LINK_INVALID for a changed or foreign token.
-        """
-        try:
-            opened = self._serializer.loads(token, max_age=self._ttl_s)
-        except SignatureExpired as error:
-            raise link_expired() from error
-        except BadData as error:
-            raise link_invalid() from error
-        match opened:
-            case [str(named), int(signed)] if named == str(request_id) and generation in (None, signed):
-                return signed
-            case _:
-                raise link_invalid()
+def _serializer(settings: ReporterSettings, clock: Clock) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(
+        settings.download_signing_secret.get_secret_value(),
+        salt=_SALT,
+        signer=_ClockedSigner,
+        signer_kwargs={"clock": clock},
+    )
 
 
 def saved_name(source_name: str, file_name: str) -> str:

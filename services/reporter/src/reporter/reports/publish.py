@@ -14,16 +14,12 @@ from dataclasses import dataclass
 from typing import IO, TextIO
 from uuid import UUID
 
-from sqlalchemy import Engine
-
-from chassis.clock import Clock
 from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.logs import get_logger
-from chassis.peer_service import InternalService
+from reporter.dependencies import Dependencies
 from reporter.errors import batch_not_sealed, export_incomplete
 from reporter.failpoints import Failpoint
-from reporter.reports.bucket import ReportObjects
 from reporter.reports.export_reader import ExportBatch, ExportError, ExportRow, read_export
 from reporter.reports.links import CONTENT_TYPES, FAILED_CSV, OUTPUT_CSV, RESULTS_JSONL
 from reporter.reports.sheet import FailedSheet, OutputSheet, ResultLines
@@ -55,71 +51,69 @@ class _Written:
     image_count: int
 
 
-class ReportPublisher:
-    """Makes reports of batches that ingest has sealed."""
+def publish_report(dependencies: Dependencies, request_id: UUID) -> Report:
+    """Return the batch's report, published now or before.
 
-    def __init__(self, *, ingest: InternalService, objects: ReportObjects, engine: Engine, clock: Clock) -> None:
-        self._ingest = ingest
-        self._objects = objects
-        self._engine = engine
-        self._clock = clock
+    Raises:
+        ApiError: 400 BATCH_NOT_SEALED; 503 EXPORT_INCOMPLETE when ingest's stream is cut or contradicts itself;
+            503 STORAGE_UNAVAILABLE; ingest's own error, such as an unknown batch.
+    """
+    clock = dependencies.clock
+    started = clock.monotonic()
+    with ExitStack() as spools:
+        try:
+            path = f"/internal/batches/{request_id}/export"
+            with dependencies.ingest.stream_lines(path, timeout_s=EXPORT_TIMEOUT_S) as lines:
+                batch, rows = read_export(lines)
+                _check(batch, request_id)
+                known = transact(dependencies.engine, lambda c: find_report(c, request_id, generation=batch.generation))
+                if known is not None:
+                    return known
+                written = _write_files(batch, rows, spools)
+        except ExportError as error:
+            log.warning("export.refused", request_id=str(request_id), fault=str(error))
+            raise export_incomplete(str(request_id), str(error)) from error
+        reach(Failpoint.REPORT_WRITTEN)
+        names = _store(dependencies, batch, written)
+    report = Report(
+        request_id=request_id,
+        generation=batch.generation,
+        owner=batch.owner,
+        source_name=batch.source_name,
+        output_csv=names[OUTPUT_CSV],
+        failed_csv=names[FAILED_CSV],
+        results_jsonl=names[RESULTS_JSONL],
+        row_count=written.row_count,
+        image_count=written.image_count,
+    )
+    log.info(
+        "report.published",
+        request_id=str(request_id),
+        generation=batch.generation,
+        rows=written.row_count,
+        images=written.image_count,
+        elapsed_ms=round((clock.monotonic() - started) * 1000),
+    )
+    reach(Failpoint.REPORT_STORED)
+    recorded = transact(dependencies.engine, lambda c: record_report(c, report))
+    reach(Failpoint.REPORT_RECORDED)
+    return recorded
 
-    def publish(self, request_id: UUID) -> Report:
-        """Return the batch's report, published now or before.
 
-        Raises:
-            ApiError: BATCH_NOT_SEALED; EXPORT_INCOMPLETE when ingest's stream is cut or contradicts itself;
-                STORAGE_UNAVAILABLE; ingest's own error, such as an unknown batch.
-        """
-        started = self._clock.monotonic()
-        path = f"/internal/batches/{request_id}/export"
-        with ExitStack() as spools:
-            try:
-                with self._ingest.stream_lines(path, timeout_s=EXPORT_TIMEOUT_S) as lines:
-                    batch, rows = read_export(lines)
-                    self._check(batch, request_id)
-                    known = transact(self._engine, lambda c: find_report(c, request_id, generation=batch.generation))
-                    if known is not None:
-                        return known
-                    written = _write_files(batch, rows, spools)
-            except ExportError as error:
-                log.warning("export.refused", request_id=str(request_id), fault=str(error))
-                raise export_incomplete(str(request_id), str(error)) from error
-            reach(Failpoint.REPORT_WRITTEN)
-            names = {name: f"reports/{request_id}/{batch.generation}/{name}" for name in written.files}
-            for name, content in written.files.items():
-                self._objects.create(names[name], content, size_bytes=_size(content), content_type=CONTENT_TYPES[name])
-                reach(Failpoint.REPORT_OBJECT_STORED)
-        report = Report(
-            request_id=request_id,
-            generation=batch.generation,
-            owner=batch.owner,
-            source_name=batch.source_name,
-            output_csv=names[OUTPUT_CSV],
-            failed_csv=names[FAILED_CSV],
-            results_jsonl=names[RESULTS_JSONL],
-            row_count=written.row_count,
-            image_count=written.image_count,
-            create_time=self._clock.now(),
-        )
-        log.info(
-            "report.published",
-            request_id=str(request_id),
-            generation=batch.generation,
-            rows=written.row_count,
-            images=written.image_count,
-            elapsed_ms=round((self._clock.monotonic() - started) * 1000),
-        )
-        reach(Failpoint.REPORT_STORED)
-        recorded = transact(self._engine, lambda c: record_report(c, report))
-        reach(Failpoint.REPORT_RECORDED)
-        return recorded
+def _check(batch: ExportBatch, request_id: UUID) -> None:
+    if batch.request_id != str(request_id):
+        raise ExportError(f"it is that of batch {batch.request_id}")
+    if not batch.is_frozen:
+        raise batch_not_sealed(str(request_id), batch.status)
 
-    def _check(self, batch: ExportBatch, request_id: UUID) -> None:
-        if batch.request_id != str(request_id):
-            raise ExportError(f"it is that of batch {batch.request_id}")
-        if not batch.is_frozen:
-            raise batch_not_sealed(str(request_id), batch.status)
+
+def _store(dependencies: Dependencies, batch: ExportBatch, written: _Written) -> dict[str, str]:
+    """Write the objects that do not exist yet; return their names by file name."""
+    names = {name: f"reports/{batch.request_id}/{batch.generation}/{name}" for name in written.files}
+    for name, content in written.files.items():
+        dependencies.objects.create(names[name], content, size_bytes=_size(content), content_type=CONTENT_TYPES[name])
+        reach(Failpoint.REPORT_OBJECT_STORED)
+    return names
 
 
 def _write_files(batch: ExportBatch, rows: Iterator[ExportRow], spools: ExitStack) -> _Written:

@@ -1,37 +1,47 @@
-"""The rows of deliveries and their attempts; every change is a compare-and-set on what the row says now.
+"""The table `deliveries`: one event for one target, tried until it is taken or given up.
 
-Times are the service clock's, passed in, so that a test can walk the whole schedule. A delivery is *claimed* for one
-attempt by a lease; whoever records the attempt first decides what follows, any other record of it changes nothing.
+`PENDING → DELIVERED | FAILED`; a redelivery leads from any of them to PENDING. A PENDING delivery is leased for each
+attempt; its attempts are in `attempts.py`, which ends the lease. Every statement changes a row only if it is still as
+the caller believes, so a repetition changes nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Annotated, Any
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
 from uuid import UUID, uuid4
 
-import sqlalchemy as sa
-from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, text
 
-from chassis.limited import Limited
-from reporter.state.endpoints import end_reason, ended_as, endpoint_of_delivery, live_secrets
-from reporter.state.tables import attempts, deliveries, page_of
-from reporter.webhooks.retry_policy import Answered, Delivered, GivenUp, Outcome, TryAgain, Unanswered, Verdict
-from reporter.webhooks.secrets import SecretSeed
 
-MAX_ANSWER_BYTES: Annotated[int, Limited("bytes", "the beginning of it", "How much of a receiver's answer is kept")] = (
-    2048
-)
-"""How much of a receiver's answer is kept."""
+class DeliveryState(StrEnum):
+    """PENDING until it is over: DELIVERED (the receiver took it) or FAILED (given up)."""
+
+    PENDING = "PENDING"
+    DELIVERED = "DELIVERED"
+    FAILED = "FAILED"
+
+
+class EndReason(StrEnum):
+    """Why a delivery FAILED."""
+
+    EXHAUSTED = "EXHAUSTED"
+    """The last attempt of the schedule failed."""
+    GONE = "GONE"
+    """The receiver answered 410."""
+    URL_INVALID = "URL_INVALID"
+    """The URL can never be called."""
+    ENDPOINT_DISABLED = "ENDPOINT_DISABLED"
+    ENDPOINT_DELETED = "ENDPOINT_DELETED"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What is to be delivered: its key, the bytes, and whose it is."""
+    """What is delivered: its key, the bytes, and whose it is."""
 
     request_id: UUID
     generation: int
@@ -68,12 +78,8 @@ class Hint:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """A delivery leased for one attempt.
-
-    `earlier_attempts` were made before it was last redelivered. `seeds` are those of the endpoint's secrets; a delivery
-    without `endpoint_id` is signed with the deployment's secret.
-    """
+class Lease:
+    """A delivery leased for one attempt that began at `started_at`; `earlier_attempts` precede its last redelivery."""
 
     delivery_id: UUID
     attempt: int
@@ -81,189 +87,217 @@ class Claimed:
     message_id: str
     body: bytes
     earlier_attempts: int
-    endpoint_id: UUID | None
-    seeds: tuple[SecretSeed, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Abandoned:
-    """An attempt whose worker vanished."""
-
-    hint: Hint
-    earlier_attempts: int
+    started_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a delivery stands: PENDING, DELIVERED or FAILED, and its finished attempts."""
+    """How a delivery stands, and how many attempts of it are finished."""
 
     delivery_id: UUID
-    state: str
+    state: DeliveryState
     attempts: int
 
 
-def add_deliveries(
-    connection: Connection, event: Event, targets: Sequence[Target], *, now: datetime, sweep_time: datetime
-) -> list[Hint]:
-    """Insert a delivery per target unless it exists; return the hints for those that were never tried."""
-    for target in targets:
-        delivery_id = uuid4()
-        row = {
-            "id": delivery_id,
-            "request_id": event.request_id,
-            "generation": event.generation,
-            "type": event.type,
-            "url": target.url,
-            "url_sha256": target.digest,
-            "endpoint_id": target.endpoint_id,
-            "message_id": f"msg_{delivery_id.hex}",
-            "body": event.body,
-            "owner": event.owner,
-            "create_time": now,
-            **(
-                ended_as("ENDPOINT_DISABLED", now=now)
-                if target.disabled
-                else {"state": "PENDING", "next_attempt_time": now, "sweep_time": sweep_time}
-            ),
-        }
-        connection.execute(insert(deliveries).values(row).on_conflict_do_nothing(constraint="deliveries_once"))
-    untried = sa.select(deliveries.c.id).where(
-        deliveries.c.request_id == event.request_id,
-        deliveries.c.generation == event.generation,
-        deliveries.c.type == event.type,
-        deliveries.c.state == "PENDING",
-        deliveries.c.attempts == 0,
-        deliveries.c.lease_until.is_(None),
-    )
-    return [Hint(delivery_id, attempt=1) for delivery_id in connection.scalars(untried)]
-
-
-def claim(
-    connection: Connection, delivery_id: UUID, *, attempt: int, now: datetime, lease_until: datetime
-) -> Claimed | None:
-    """Lease the delivery for its next attempt; None when that attempt is done, under way, or not the next one.
-
-    A delivery whose endpoint is disabled or deleted is ended instead.
+_ADD = """
+    INSERT INTO deliveries (id, request_id, generation, type, url, url_sha256, endpoint_id, message_id, body, owner,
+                            state, end_reason, next_attempt_time, sweep_time, end_time, create_time)
+    VALUES (:id, :request_id, :generation, :type, :url, :url_sha256, :endpoint_id, :message_id, :body, :owner,
+            {ended}, now())
+    ON CONFLICT ON CONSTRAINT deliveries_once DO NOTHING
+"""
+_ADD_PENDING = text(_ADD.format(ended="'PENDING', NULL, now(), now() + make_interval(secs => :hint_grace_s), NULL"))
+_ADD_FAILED = text(_ADD.format(ended="'FAILED', 'ENDPOINT_DISABLED', NULL, NULL, now()"))
+_UNTRIED = text(
     """
-    columns = deliveries.c
-    its_turn = (
-        columns.id == delivery_id,
-        columns.state == "PENDING",
-        columns.attempts == attempt - 1,
-        sa.or_(columns.lease_until.is_(None), columns.lease_until <= now),
-    )
-    endpoint = endpoint_of_delivery(connection, delivery_id)
-    if endpoint is not None and endpoint.disabled_reason is not None:
-        ended = ended_as(end_reason(endpoint.disabled_reason), now=now)
-        connection.execute(sa.update(deliveries).where(*its_turn).values(ended))
+    SELECT id FROM deliveries
+    WHERE request_id = :request_id AND generation = :generation AND type = :type
+      AND state = 'PENDING' AND attempts = 0 AND lease_until IS NULL
+    """
+)
+_IS_NEXT = """
+    id = :id AND state = 'PENDING' AND attempts = :attempt - 1 AND (lease_until IS NULL OR lease_until <= now())
+"""
+# The endpoint may have another URL than when the delivery was added.
+_LEASE = text(
+    f"""
+    UPDATE deliveries SET
+        lease_until = now() + make_interval(secs => :lease_s),
+        sweep_time = now() + make_interval(secs => :lease_s),
+        url = coalesce(CAST(:url AS text), url)
+    WHERE {_IS_NEXT}
+    RETURNING url, message_id, body, earlier_attempts, now() AS started_at
+    """
+)
+_FAILED = """
+    state = 'FAILED', end_reason = :end_reason, end_time = now(), lease_until = NULL, next_attempt_time = NULL,
+    sweep_time = NULL
+"""
+_END_NEXT = text(f"UPDATE deliveries SET {_FAILED} WHERE {_IS_NEXT}")
+# What a worker is sending at this moment is left to it: it will find the endpoint disabled when it records.
+_END_WAITING = text(
+    f"""
+    UPDATE deliveries SET {_FAILED}
+    WHERE endpoint_id = :endpoint_id AND state = 'PENDING' AND (lease_until IS NULL OR lease_until <= now())
+    """
+)
+_STANDING = text("SELECT state, attempts FROM deliveries WHERE id = :id")
+# ARRAY(...) runs once; a planner may run a plain subquery once for each outer row, and find another page each time.
+_TAKE_UNHINTED = text(
+    """
+    UPDATE deliveries SET resends = resends + 1, sweep_time = now() + make_interval(secs => :hint_grace_s)
+    WHERE id = ANY(ARRAY(
+        SELECT id FROM deliveries
+        WHERE state = 'PENDING' AND sweep_time <= now() AND lease_until IS NULL
+        ORDER BY sweep_time LIMIT :limit
+        FOR UPDATE SKIP LOCKED))
+    RETURNING id, attempts, resends
+    """
+)
+# A task may have been created under the name that belongs to the present number of resends.
+_DUE_AGAIN = """
+    state = 'PENDING', end_reason = NULL, end_time = NULL, lease_until = NULL, next_attempt_time = now(),
+    earlier_attempts = attempts, resends = resends + 1
+"""
+_REDELIVER = text(
+    f"""
+    UPDATE deliveries SET {_DUE_AGAIN}, sweep_time = now() + make_interval(secs => :hint_grace_s)
+    WHERE id = :id AND (lease_until IS NULL OR lease_until <= now())
+    RETURNING attempts, resends
+    """
+)
+_REDELIVER_SINCE = text(
+    f"""
+    UPDATE deliveries SET {_DUE_AGAIN}, sweep_time = now()
+    WHERE endpoint_id = :endpoint_id AND state = ANY(:states) AND create_time >= :since
+    RETURNING id, attempts, resends, create_time
+    """
+)
+_POSTPONE_SWEEP = text(
+    "UPDATE deliveries SET sweep_time = now() + make_interval(secs => :hint_grace_s) WHERE id = ANY(:ids)"
+)
+
+
+def add_deliveries(
+    connection: Connection, event: Event, targets: Sequence[Target], *, hint_grace_s: float
+) -> list[Hint]:
+    """Insert a delivery for each target that has none yet; return hints for those of the event that were never tried.
+
+    nothing → PENDING, or FAILED for a disabled target; locks the new rows and shares their endpoints.
+    The sweeper takes the task of a delivery for lost `hint_grace_s` seconds after its attempt is due.
+    """
+    for statement, disabled in ((_ADD_PENDING, False), (_ADD_FAILED, True)):
+        rows = [_new_row(event, target) for target in targets if target.disabled is disabled]
+        if rows:
+            grace = {} if disabled else {"hint_grace_s": hint_grace_s}
+            connection.execute(statement, [row | grace for row in rows])
+    key = {"request_id": event.request_id, "generation": event.generation, "type": event.type}
+    return [Hint(delivery_id, attempt=1) for delivery_id in connection.scalars(_UNTRIED, key)]
+
+
+def lease(connection: Connection, delivery_id: UUID, *, attempt: int, url: str | None, lease_s: float) -> Lease | None:
+    """Lease a PENDING delivery for its next attempt; None when that attempt is done, under way, or not the next one.
+
+    PENDING → PENDING, leased for `lease_s`; locks the delivery. `url` is the endpoint's present one, None without an
+    endpoint.
+    """
+    values = {"id": delivery_id, "attempt": attempt, "url": url, "lease_s": lease_s}
+    row = connection.execute(_LEASE, values).mappings().first()
+    if row is None:
         return None
-    # The endpoint may have another URL by now.
-    moved = {} if endpoint is None else {"url": endpoint.url}
-    leased = connection.execute(
-        sa.update(deliveries)
-        .where(*its_turn)
-        .values(lease_until=lease_until, sweep_time=lease_until, **moved)
-        .returning(columns.url, columns.message_id, columns.body, columns.earlier_attempts)
-    ).one_or_none()
-    if leased is None:
-        return None
-    return Claimed(
+    return Lease(
         delivery_id=delivery_id,
         attempt=attempt,
-        url=leased.url,
-        message_id=leased.message_id,
-        body=bytes(leased.body),
-        earlier_attempts=leased.earlier_attempts,
-        endpoint_id=None if endpoint is None else endpoint.id,
-        seeds=() if endpoint is None else tuple(live_secrets(connection, endpoint.id, now=now)),
+        url=row["url"],
+        message_id=row["message_id"],
+        body=bytes(row["body"]),
+        earlier_attempts=row["earlier_attempts"],
+        started_at=row["started_at"],
     )
 
 
-def record_attempt(
-    connection: Connection,
-    delivery_id: UUID,
-    *,
-    attempt: int,
-    outcome: Outcome,
-    verdict: Verdict,
-    start_time: datetime,
-    elapsed_ms: int,
-    now: datetime,
-    sweep_delay: timedelta,
-    only_if_expired: bool = False,
-) -> bool:
-    """Write what an attempt brought and what follows; return False when it was recorded before.
+def end_without_attempt(connection: Connection, delivery_id: UUID, *, attempt: int, reason: EndReason) -> None:
+    """PENDING → FAILED, when this attempt is the next one and nobody makes it; locks the delivery."""
+    connection.execute(_END_NEXT, {"id": delivery_id, "attempt": attempt, "end_reason": reason.value})
 
-    `sweep_delay` after the next attempt is due, the sweeper takes its task for lost. With `only_if_expired` nothing is
-    written while somebody holds a lease: that worker will tell.
+
+def end_waiting_deliveries(connection: Connection, endpoint_id: UUID, reason: EndReason) -> None:
+    """PENDING → FAILED, for all deliveries of an endpoint that no worker is sending.
+
+    The caller holds the endpoint's lock; the deliveries are locked after it.
     """
-    free = deliveries.c.lease_until <= now if only_if_expired else sa.true()
-    match verdict:
-        case TryAgain(at):
-            following = {"state": "PENDING", "next_attempt_time": at, "sweep_time": at + sweep_delay}
-        case Delivered():
-            following = {"state": "DELIVERED", "end_time": now, "next_attempt_time": None, "sweep_time": None}
-        case GivenUp(reason):
-            following = ended_as(reason, now=now)
-    updated = connection.execute(
-        sa.update(deliveries)
-        .where(
-            deliveries.c.id == delivery_id,
-            deliveries.c.state == "PENDING",
-            deliveries.c.attempts == attempt - 1,
-            free,
-        )
-        .values({"attempts": attempt, "resends": 0, **following, "lease_until": None})
-    )
-    if updated.rowcount == 0:
-        return False
-    connection.execute(
-        sa.insert(attempts).values(
-            delivery_id=delivery_id, number=attempt, start_time=start_time, elapsed_ms=elapsed_ms, **_facts(outcome)
-        )
-    )
-    return True
+    connection.execute(_END_WAITING, {"endpoint_id": endpoint_id, "end_reason": reason.value})
 
 
 def standing(connection: Connection, delivery_id: UUID) -> Standing | None:
     """Return how a delivery stands; None when there is none."""
-    query = sa.select(deliveries.c.state, deliveries.c.attempts).where(deliveries.c.id == delivery_id)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else Standing(delivery_id, row.state, row.attempts)
+    row = connection.execute(_STANDING, {"id": delivery_id}).mappings().first()
+    return None if row is None else Standing(delivery_id, DeliveryState(row["state"]), row["attempts"])
 
 
-def take_lost(connection: Connection, *, now: datetime, sweep_time: datetime, limit: int) -> list[Hint]:
-    """Return hints for deliveries that are due and have shown no task; they are not looked at before `sweep_time`."""
-    columns = deliveries.c
-    lost = (
-        sa.select(columns.id)
-        .where(columns.state == "PENDING", columns.sweep_time <= now, columns.lease_until.is_(None))
-        .order_by(columns.sweep_time)
-    )
-    taken = connection.execute(
-        sa.update(deliveries)
-        .where(columns.id.in_(page_of(lost, limit=limit)))
-        .values(resends=columns.resends + 1, sweep_time=sweep_time)
-        .returning(columns.id, columns.attempts, columns.resends)
-    )
-    return [Hint(row.id, attempt=row.attempts + 1, resend=row.resends) for row in taken]
+def take_unhinted(connection: Connection, *, hint_grace_s: float, limit: int) -> list[Hint]:
+    """Return new hints for deliveries whose task has not come `hint_grace_s` after it was due.
+
+    PENDING → PENDING, one resend more and not looked at again for `hint_grace_s`; locks a page with SKIP LOCKED.
+    """
+    values = {"limit": limit, "hint_grace_s": hint_grace_s}
+    return [_next_hint(row) for row in connection.execute(_TAKE_UNHINTED, values).mappings()]
 
 
-def expired_leases(connection: Connection, *, now: datetime, limit: int) -> list[Abandoned]:
-    """Return the attempts whose worker vanished: their lease ran out and nothing was recorded."""
-    columns = deliveries.c
-    rows = connection.execute(
-        sa.select(columns.id, columns.attempts, columns.earlier_attempts)
-        .where(columns.state == "PENDING", columns.sweep_time <= now, columns.lease_until <= now)
-        .order_by(columns.sweep_time)
-        .limit(limit)
-    )
-    return [Abandoned(Hint(row.id, attempt=row.attempts + 1), row.earlier_attempts) for row in rows]
+def redeliver(connection: Connection, delivery_id: UUID, *, hint_grace_s: float) -> Hint | None:
+    """Make a delivery due now with the whole schedule before it; None when an attempt of it is under way.
+
+    PENDING, DELIVERED or FAILED → PENDING; the caller holds the lock of its endpoint, and the delivery is locked.
+    """
+    values = {"id": delivery_id, "hint_grace_s": hint_grace_s}
+    row = connection.execute(_REDELIVER, values).mappings().first()
+    return None if row is None else _next_hint({**row, "id": delivery_id})
 
 
-def _facts(outcome: Outcome) -> dict[str, Any]:
-    match outcome:
-        case Answered(status_code, _, answer):
-            return {"status_code": status_code, "answer": answer}
-        case Unanswered(code):
-            return {"failure": code}
+def redeliver_since(
+    connection: Connection,
+    endpoint_id: UUID,
+    *,
+    since: datetime,
+    states: Iterable[DeliveryState],
+    hint_limit: int,
+    hint_grace_s: float,
+) -> tuple[int, list[Hint]]:
+    """Make an endpoint's ended deliveries due now; return their number, and hints for the oldest `hint_limit`.
+
+    DELIVERED or FAILED → PENDING; the caller holds the endpoint's lock, and the deliveries are locked after it. The
+    sweeper may hint those that get no hint here at once.
+
+    Args:
+        connection: an open transaction.
+        endpoint_id: the endpoint.
+        since: only events recorded at this time or later.
+        states: DELIVERED, FAILED, or both.
+        hint_limit: most hints to return.
+        hint_grace_s: seconds after which the sweeper takes the tasks of these hints for lost.
+    """
+    values = {"endpoint_id": endpoint_id, "since": since, "states": [state.value for state in states]}
+    rows = connection.execute(_REDELIVER_SINCE, values).mappings().all()
+    hinted = sorted(rows, key=lambda row: (row["create_time"], row["id"]))[:hint_limit]
+    connection.execute(_POSTPONE_SWEEP, {"ids": [row["id"] for row in hinted], "hint_grace_s": hint_grace_s})
+    return len(rows), [_next_hint(row) for row in hinted]
+
+
+def _new_row(event: Event, target: Target) -> dict[str, Any]:
+    delivery_id = uuid4()
+    return {
+        "id": delivery_id,
+        "request_id": event.request_id,
+        "generation": event.generation,
+        "type": event.type,
+        "url": target.url,
+        "url_sha256": target.digest,
+        "endpoint_id": target.endpoint_id,
+        "message_id": f"msg_{delivery_id.hex}",
+        "body": event.body,
+        "owner": event.owner,
+    }
+
+
+def _next_hint(row: Any) -> Hint:
+    return Hint(row["id"], attempt=row["attempts"] + 1, resend=row["resends"])

@@ -1,29 +1,25 @@
-"""The rows of webhook endpoints and of the seeds of their secrets.
+"""The table `webhook_endpoints`: who is told of which events.
 
-Whoever changes an endpoint locks its row first and its deliveries after it, so that no two of them wait for each other.
-A deleted endpoint keeps its row for the sake of its deliveries; only `endpoint_of_delivery` sees it.
+`enabled → disabled (PAUSED, GONE, FAILING) → enabled`, and from either of them `→ DELETED`. A deleted endpoint keeps
+its row for the sake of its deliveries; only `endpoint_of_delivery` reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-import sqlalchemy as sa
-from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, RowMapping, text
 
 from chassis.auth.callers import Caller
 from chassis.http.page_tokens import Position
-from reporter.state.tables import deliveries, endpoint_secrets, endpoints
-from reporter.webhooks.secrets import SecretSeed
-
-_LIMIT_LOCK_KEY = 7_301_936_402_119
-"""Key of the advisory lock under which endpoints are counted and added."""
+from reporter.state.deliveries import EndReason, end_waiting_deliveries
+from reporter.state.locks import lock_endpoint_count
+from reporter.state.secrets import delete_secrets
 
 
 class DisabledReason(StrEnum):
@@ -36,12 +32,29 @@ class DisabledReason(StrEnum):
     FAILING = "FAILING"
     """Nothing but failures for WEBHOOK_DISABLE_AFTER_S."""
     DELETED = "DELETED"
-    """Only its deliveries remember it."""
+    """Its owner deleted it."""
+
+    @property
+    def ends_deliveries_as(self) -> EndReason:
+        """Return why a delivery to such an endpoint ended."""
+        return EndReason.ENDPOINT_DELETED if self is DisabledReason.DELETED else EndReason.ENDPOINT_DISABLED
+
+
+@dataclass(frozen=True, slots=True)
+class NewEndpoint:
+    """An endpoint to be added. `event_types` None means all events, also those of later releases."""
+
+    id: UUID
+    owner: str | None
+    url: str
+    description: str
+    event_types: tuple[str, ...] | None
+    enabled: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A subscription. `event_types` None means all; `failing_since` is the first failure after the last success."""
+    """A row of `webhook_endpoints`; `failing_since` is the first failure after the last success."""
 
     id: UUID
     owner: str | None
@@ -49,200 +62,247 @@ class Endpoint:
     description: str
     event_types: tuple[str, ...] | None
     disabled_reason: DisabledReason | None
-    disable_time: datetime | None
+    disabled_at: datetime | None
     failing_since: datetime | None
-    create_time: datetime
-    update_time: datetime
+    created_at: datetime
+    updated_at: datetime
 
 
-def add_endpoint(connection: Connection, endpoint: Endpoint, *, limit: int) -> int | None:
-    """Insert an endpoint; return None, or how many its owner has when these are `limit` already."""
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LIMIT_LOCK_KEY)))
-    if find_endpoint(connection, endpoint.id, caller=Caller(endpoint.owner)) is not None:
-        return None  # a transaction that is run again, because its commit was answered by nobody
+@dataclass(frozen=True, slots=True)
+class EndpointChange:
+    """What a change names: None leaves a column; `new_event_types` says whether `event_types` is named."""
+
+    url: str | None = None
+    description: str | None = None
+    new_event_types: bool = False
+    event_types: tuple[str, ...] | None = None
+
+
+_COLUMNS = """
+    id, owner, url, description, event_types, disabled_reason, disable_time AS disabled_at, failing_since,
+    create_time AS created_at, update_time AS updated_at
+"""
+_ADD = text(
+    f"""
+    INSERT INTO webhook_endpoints (id, owner, url, description, event_types, disabled_reason, disable_time,
+                                   create_time, update_time)
+    VALUES (:id, :owner, :url, :description, :event_types, CAST(:disabled_reason AS text),
+            CASE WHEN CAST(:disabled_reason AS text) IS NOT NULL THEN now() END, now(), now())
+    RETURNING {_COLUMNS}
+    """
+)
+# What a caller may not see is not there for it: the same answer, in the same time, as for an unknown id.
+_FIND = text(
+    f"""
+    SELECT {_COLUMNS} FROM webhook_endpoints
+    WHERE id = :id AND delete_time IS NULL AND (:sees_all OR owner IS NOT DISTINCT FROM CAST(:owner AS text))
+    """
+)
+# A statement for each kind of owner, because no index serves IS NOT DISTINCT FROM.
+_OWNERS = {"owner": "owner = :owner", "nobody": "owner IS NULL", "all": "true"}
+_LIST = {
+    kind: text(
+        f"""
+        SELECT {_COLUMNS} FROM webhook_endpoints
+        WHERE {owned} AND delete_time IS NULL
+          AND (CAST(:after_time AS timestamptz) IS NULL OR (create_time, id) > (:after_time, CAST(:after_id AS uuid)))
+        ORDER BY create_time, id LIMIT :limit
+        """
+    )
+    for kind, owned in _OWNERS.items()
+}
+_SUBSCRIBED = {
+    kind: text(
+        f"""
+        SELECT {_COLUMNS} FROM webhook_endpoints
+        WHERE {owned} AND delete_time IS NULL AND (event_types IS NULL OR event_types @> ARRAY[:event_type])
+        ORDER BY create_time, id
+        """
+    )
+    for kind, owned in _OWNERS.items()
+}
+_COUNT = {
+    kind: text(f"SELECT count(*) FROM webhook_endpoints WHERE {owned} AND delete_time IS NULL")
+    for kind, owned in _OWNERS.items()
+}
+_OF_DELIVERY = text(
+    f"""
+    SELECT {_COLUMNS} FROM webhook_endpoints WHERE id = (SELECT endpoint_id FROM deliveries WHERE id = :delivery_id)
+    """
+)
+# Failures of another URL say nothing of the new one.
+_CHANGE = text(
+    f"""
+    UPDATE webhook_endpoints SET
+        failing_since = CASE WHEN CAST(:url AS text) <> url THEN NULL ELSE failing_since END,
+        url = coalesce(CAST(:url AS text), url),
+        description = coalesce(CAST(:description AS text), description),
+        event_types = CASE WHEN :new_event_types THEN CAST(:event_types AS text[]) ELSE event_types END,
+        update_time = now()
+    WHERE id = :id
+    RETURNING {_COLUMNS}
+    """
+)
+_ENABLE = text(
+    """
+    UPDATE webhook_endpoints SET disabled_reason = NULL, disable_time = NULL, failing_since = NULL, update_time = now()
+    WHERE id = :id AND disabled_reason IS NOT NULL
+    """
+)
+_DISABLE = text(
+    """
+    UPDATE webhook_endpoints SET disabled_reason = :reason, disable_time = now(), update_time = now()
+    WHERE id = :id AND disabled_reason IS NULL
+    """
+)
+_DELETE = text(
+    """
+    UPDATE webhook_endpoints
+    SET disabled_reason = 'DELETED', disable_time = now(), update_time = now(), delete_time = now()
+    WHERE id = :id AND delete_time IS NULL
+    """
+)
+_NOTE_SUCCESS = text("UPDATE webhook_endpoints SET failing_since = NULL WHERE id = :id AND failing_since IS NOT NULL")
+_NOTE_FAILURE = text(
+    """
+    UPDATE webhook_endpoints SET failing_since = coalesce(failing_since, :started_at)
+    WHERE id = :id AND disabled_reason IS NULL
+    RETURNING failing_since <= now() - make_interval(secs => :patience_s) AS too_long
+    """
+)
+
+
+def add_endpoint(connection: Connection, endpoint: NewEndpoint, *, limit: int) -> Endpoint | int:
+    """Insert an endpoint and return it, or how many its owner has when these are `limit` already.
+
+    nothing → enabled, or disabled as PAUSED; locks the counting of endpoints.
+    """
+    lock_endpoint_count(connection)
+    found = find_endpoint(connection, endpoint.id, caller=Caller(endpoint.owner))
+    if found is not None:
+        return found  # a transaction that is run again, because the answer to its commit was lost
     count = count_endpoints(connection, owner=endpoint.owner)
     if count >= limit:
         return count
-    values = {name: getattr(endpoint, name) for name in _FIELDS}
-    values["event_types"] = None if endpoint.event_types is None else list(endpoint.event_types)
-    connection.execute(sa.insert(endpoints).values(values))
-    return None
+    values = {
+        "id": endpoint.id,
+        "owner": endpoint.owner,
+        "url": endpoint.url,
+        "description": endpoint.description,
+        "event_types": _listed(endpoint.event_types),
+        "disabled_reason": None if endpoint.enabled else DisabledReason.PAUSED.value,
+    }
+    return _endpoint(connection.execute(_ADD, values).mappings().one())
 
 
-def find_endpoint(connection: Connection, endpoint_id: UUID, *, caller: Caller, lock: bool = False) -> Endpoint | None:
-    """Return an endpoint, locked against other changes if asked; None when there is none that the caller may see."""
-    query = sa.select(*_COLUMNS).where(endpoints.c.id == endpoint_id, *_visible_to(caller))
-    row = connection.execute(_locked(query) if lock else query).one_or_none()
+def find_endpoint(connection: Connection, endpoint_id: UUID, *, caller: Caller) -> Endpoint | None:
+    """Return an endpoint; None when there is none that the caller may see."""
+    values = {"id": endpoint_id, "sees_all": caller.sees_all, "owner": caller.owner}
+    row = connection.execute(_FIND, values).mappings().first()
     return None if row is None else _endpoint(row)
 
 
 def list_endpoints(connection: Connection, *, caller: Caller, after: Position | None, limit: int) -> list[Endpoint]:
-    """Return the endpoints that the caller may see, oldest first, beginning after a place."""
-    query = sa.select(*_COLUMNS).where(*_visible_to(caller)).order_by(endpoints.c.create_time, endpoints.c.id)
-    if after is not None:
-        query = query.where(sa.tuple_(endpoints.c.create_time, endpoints.c.id) > (after.time, after.id))
-    return [_endpoint(row) for row in connection.execute(query.limit(limit))]
+    """Return the endpoints that the caller may see, oldest first, beginning after an entry."""
+    kind, owner = ("all", {}) if caller.sees_all else _of_owner(caller.owner)
+    values = {
+        **owner,
+        "after_time": None if after is None else after.time,
+        "after_id": None if after is None else after.id,
+        "limit": limit,
+    }
+    return [_endpoint(row) for row in connection.execute(_LIST[kind], values).mappings()]
 
 
 def subscribed_endpoints(connection: Connection, *, owner: str | None, event_type: str) -> list[Endpoint]:
     """Return an owner's endpoints that want an event, also the disabled ones."""
-    query = (
-        sa.select(*_COLUMNS)
-        .where(
-            *_owned_by(owner),
-            sa.or_(endpoints.c.event_types.is_(None), endpoints.c.event_types.contains([event_type])),
-        )
-        .order_by(endpoints.c.create_time, endpoints.c.id)
-    )
-    return [_endpoint(row) for row in connection.execute(query)]
-
-
-def endpoint_of_delivery(connection: Connection, delivery_id: UUID, *, lock: bool = False) -> Endpoint | None:
-    """Return the endpoint of a delivery, deleted or not; None when the delivery has none."""
-    query = sa.select(*_COLUMNS).where(
-        endpoints.c.id == sa.select(deliveries.c.endpoint_id).where(deliveries.c.id == delivery_id).scalar_subquery()
-    )
-    row = connection.execute(_locked(query) if lock else query).one_or_none()
-    return None if row is None else _endpoint(row)
-
-
-def change_endpoint(connection: Connection, endpoint_id: UUID, changes: Mapping[str, Any]) -> Endpoint:
-    """Set columns of an endpoint and return it."""
-    query = sa.update(endpoints).where(endpoints.c.id == endpoint_id).values(dict(changes)).returning(*_COLUMNS)
-    return _endpoint(connection.execute(query).one())
-
-
-def disable_endpoint(connection: Connection, endpoint_id: UUID, reason: DisabledReason, *, now: datetime) -> Endpoint:
-    """Disable an endpoint whose row the caller has locked, and end what waits to be sent to it."""
-    values: dict[str, Any] = {"disabled_reason": reason, "disable_time": now, "update_time": now}
-    if reason is DisabledReason.DELETED:
-        values["delete_time"] = now
-        connection.execute(sa.delete(endpoint_secrets).where(endpoint_secrets.c.endpoint_id == endpoint_id))
-    # What a worker is sending this very moment stays its own: it will find the endpoint disabled when it records.
-    connection.execute(
-        sa.update(deliveries)
-        .where(
-            deliveries.c.endpoint_id == endpoint_id,
-            deliveries.c.state == "PENDING",
-            sa.or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until <= now),
-        )
-        .values(ended_as(end_reason(reason), now=now))
-    )
-    return change_endpoint(connection, endpoint_id, values)
-
-
-def end_reason(reason: DisabledReason) -> str:
-    """Return why a delivery to such an endpoint ended."""
-    return "ENDPOINT_DELETED" if reason is DisabledReason.DELETED else "ENDPOINT_DISABLED"
-
-
-def ended_as(reason: str, *, now: datetime) -> dict[str, Any]:
-    """Return the columns of a delivery that has FAILED for a reason."""
-    ended = {"state": "FAILED", "end_reason": reason, "end_time": now, "lease_until": None}
-    return {**ended, "next_attempt_time": None, "sweep_time": None}
-
-
-def note_success(connection: Connection, endpoint_id: UUID) -> None:
-    """Forget the failures of an endpoint that took an event."""
-    query = sa.update(endpoints).where(endpoints.c.id == endpoint_id, endpoints.c.failing_since.is_not(None))
-    connection.execute(query.values(failing_since=None))
-
-
-def note_failure(
-    connection: Connection, endpoint: Endpoint, *, gone: bool, start_time: datetime, now: datetime, patience: timedelta
-) -> DisabledReason | None:
-    """Note a failed attempt on a locked endpoint; disable it, and say why, when it is gone or failing for too long."""
-    if endpoint.disabled_reason is not None:
-        return None
-    since = endpoint.failing_since or start_time
-    if endpoint.failing_since is None:
-        change_endpoint(connection, endpoint.id, {"failing_since": since})
-    if not gone and now - since < patience:
-        return None
-    reason = DisabledReason.GONE if gone else DisabledReason.FAILING
-    disable_endpoint(connection, endpoint.id, reason, now=now)
-    return reason
-
-
-def add_secret(
-    connection: Connection, endpoint_id: UUID, seed: SecretSeed, *, now: datetime, overlap: timedelta
-) -> int:
-    """Insert a secret and let those before it sign until `now + overlap`, if not shorter; return how many sign.
-
-    The caller has locked the endpoint, or made it.
-    """
-    columns = endpoint_secrets.c
-    expire_time = now + overlap
-    connection.execute(
-        sa.update(endpoint_secrets)
-        .where(
-            columns.endpoint_id == endpoint_id,
-            columns.salt != seed.salt,
-            sa.or_(columns.expire_time.is_(None), columns.expire_time > expire_time),
-        )
-        .values(expire_time=expire_time)
-    )
-    connection.execute(
-        sa.delete(endpoint_secrets).where(columns.endpoint_id == endpoint_id, columns.expire_time <= now)
-    )
-    connection.execute(
-        insert(endpoint_secrets)
-        .values(endpoint_id=endpoint_id, salt=seed.salt, key_id=seed.key_id, create_time=now, expire_time=None)
-        .on_conflict_do_nothing()
-    )
-    return len(live_secrets(connection, endpoint_id, now=now))
-
-
-def live_secrets(connection: Connection, endpoint_id: UUID, *, now: datetime) -> list[SecretSeed]:
-    """Return what an endpoint's events are signed with now, the newest first."""
-    columns = endpoint_secrets.c
-    query = (
-        sa.select(columns.key_id, columns.salt)
-        .where(columns.endpoint_id == endpoint_id, sa.or_(columns.expire_time.is_(None), columns.expire_time > now))
-        .order_by(columns.expire_time.desc().nulls_first(), columns.create_time.desc())
-    )
-    return [SecretSeed(row.key_id, bytes(row.salt)) for row in connection.execute(query)]
-
-
-_FIELDS = (
-    "id",
-    "owner",
-    "url",
-    "description",
-    "event_types",
-    "disabled_reason",
-    "disable_time",
-    "failing_since",
-    "create_time",
-    "update_time",
-)
-_COLUMNS = tuple(endpoints.c[name] for name in _FIELDS)
+    kind, values = _of_owner(owner)
+    rows = connection.execute(_SUBSCRIBED[kind], {**values, "event_type": event_type}).mappings()
+    return [_endpoint(row) for row in rows]
 
 
 def count_endpoints(connection: Connection, *, owner: str | None) -> int:
     """Return how many endpoints an owner has."""
-    query = sa.select(sa.func.count()).select_from(endpoints).where(*_owned_by(owner))
-    return int(connection.execute(query).scalar_one())
+    kind, values = _of_owner(owner)
+    return int(connection.execute(_COUNT[kind], values).scalar_one())
 
 
-def _owned_by(owner: str | None) -> Sequence[sa.ColumnElement[bool]]:
-    return endpoints.c.owner.is_not_distinct_from(owner), endpoints.c.delete_time.is_(None)
+def endpoint_of_delivery(connection: Connection, delivery_id: UUID) -> Endpoint | None:
+    """Return the endpoint of a delivery, deleted or not; None when the delivery has none."""
+    row = connection.execute(_OF_DELIVERY, {"delivery_id": delivery_id}).mappings().first()
+    return None if row is None else _endpoint(row)
 
 
-def _visible_to(caller: Caller) -> Sequence[sa.ColumnElement[bool]]:
-    return (endpoints.c.delete_time.is_(None),) if caller.sees_all else _owned_by(caller.owner)
+def change_endpoint(connection: Connection, endpoint_id: UUID, change: EndpointChange) -> Endpoint:
+    """Set the columns that a change names and return the endpoint; the caller holds the endpoint's lock."""
+    values = {
+        "id": endpoint_id,
+        "url": change.url,
+        "description": change.description,
+        "new_event_types": change.new_event_types,
+        "event_types": _listed(change.event_types),
+    }
+    return _endpoint(connection.execute(_CHANGE, values).mappings().one())
 
 
-def _locked(query: sa.Select[Any]) -> sa.Select[Any]:
-    # Not against foreign keys: deliveries may be added meanwhile.
-    return query.with_for_update(key_share=True)
+def enable_endpoint(connection: Connection, endpoint_id: UUID) -> None:
+    """Disabled → enabled, its failures forgotten; the caller holds the endpoint's lock."""
+    connection.execute(_ENABLE, {"id": endpoint_id})
 
 
-def _endpoint(row: Any) -> Endpoint:
-    types, reason = row.event_types, row.disabled_reason
+def disable_endpoint(connection: Connection, endpoint_id: UUID, reason: DisabledReason) -> None:
+    """Enabled → disabled, and its waiting deliveries PENDING → FAILED; one that is disabled keeps its reason.
+
+    The caller holds the endpoint's lock; the deliveries are locked after it.
+    """
+    if connection.execute(_DISABLE, {"id": endpoint_id, "reason": reason.value}).rowcount:
+        end_waiting_deliveries(connection, endpoint_id, reason.ends_deliveries_as)
+
+
+def delete_endpoint(connection: Connection, endpoint_id: UUID) -> None:
+    """Enabled or disabled → DELETED, its secrets gone, its waiting deliveries PENDING → FAILED.
+
+    The caller holds the endpoint's lock; secrets and deliveries are locked after it.
+    """
+    delete_secrets(connection, endpoint_id)
+    end_waiting_deliveries(connection, endpoint_id, DisabledReason.DELETED.ends_deliveries_as)
+    connection.execute(_DELETE, {"id": endpoint_id})
+
+
+def note_success(connection: Connection, endpoint_id: UUID) -> None:
+    """Forget the failures of an endpoint that took an event; the caller holds the endpoint's lock."""
+    connection.execute(_NOTE_SUCCESS, {"id": endpoint_id})
+
+
+def note_failure(
+    connection: Connection, endpoint_id: UUID, *, gone: bool, started_at: datetime, patience_s: float
+) -> DisabledReason | None:
+    """Note a failed attempt; enabled → disabled when the endpoint is gone or has failed for `patience_s`.
+
+    The caller holds the endpoint's lock. Returns why the endpoint was disabled now, None when it was not.
+    """
+    values = {"id": endpoint_id, "started_at": started_at, "patience_s": patience_s}
+    noted = connection.execute(_NOTE_FAILURE, values).mappings().first()
+    if noted is None or not (gone or noted["too_long"]):
+        return None
+    reason = DisabledReason.GONE if gone else DisabledReason.FAILING
+    disable_endpoint(connection, endpoint_id, reason)
+    return reason
+
+
+def _of_owner(owner: str | None) -> tuple[str, dict[str, Any]]:
+    return ("nobody", {}) if owner is None else ("owner", {"owner": owner})
+
+
+def _listed(event_types: Sequence[str] | None) -> list[str] | None:
+    return None if event_types is None else list(event_types)
+
+
+def _endpoint(row: RowMapping) -> Endpoint:
+    types, reason = row["event_types"], row["disabled_reason"]
     return Endpoint(
         **{
-            **{name: getattr(row, name) for name in _FIELDS},
+            **row,
             "event_types": None if types is None else tuple(types),
             "disabled_reason": None if reason is None else DisabledReason(reason),
         }

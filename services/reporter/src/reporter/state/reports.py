@@ -1,24 +1,18 @@
-"""The rows of published reports."""
+"""The table `reports`: one row for each published report. A row is inserted and deleted, never changed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
-import sqlalchemy as sa
-from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, RowMapping, text
 
 from chassis.auth.callers import SYSTEM, Caller
-from reporter.reports.links import FAILED_CSV, OUTPUT_CSV, RESULTS_JSONL
-from reporter.state.tables import reports
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A published report: its objects exist and never change.
+    """A published report: its three objects exist, have these names, and never change.
 
     `generation` counts how often the batch was run (a retry of its failed images is a new generation).
     """
@@ -32,46 +26,60 @@ class Report:
     results_jsonl: str
     row_count: int
     image_count: int
-    create_time: datetime
 
-    def object_name(self, file_name: str) -> str:
-        """Return the object behind one of the three public file names.
 
-        Raises:
-            KeyError: there is no such file.
-        """
-        return {OUTPUT_CSV: self.output_csv, FAILED_CSV: self.failed_csv, RESULTS_JSONL: self.results_jsonl}[file_name]
+_COLUMNS = "request_id, generation, owner, source_name, output_csv, failed_csv, results_jsonl, row_count, image_count"
+_FIND = text(
+    f"""
+    SELECT {_COLUMNS} FROM reports
+    WHERE request_id = :request_id AND (CAST(:generation AS integer) IS NULL OR generation = :generation)
+      AND (:sees_all OR owner IS NOT DISTINCT FROM CAST(:owner AS text))
+    ORDER BY generation DESC LIMIT 1
+    """
+)
+# Two statements, because no index serves IS NOT DISTINCT FROM. The owner in ORDER BY lets the index give the order
+# also for rows without one.
+_LATEST = f"SELECT {_COLUMNS} FROM reports WHERE {{owned}} ORDER BY owner DESC, create_time DESC LIMIT 1"
+_LATEST_OF_OWNER = text(_LATEST.format(owned="owner = :owner"))
+_LATEST_OF_NOBODY = text(_LATEST.format(owned="owner IS NULL"))
+_ADD = text(
+    """
+    INSERT INTO reports (request_id, generation, owner, source_name, output_csv, failed_csv, results_jsonl, row_count,
+                         image_count, create_time)
+    VALUES (:request_id, :generation, :owner, :source_name, :output_csv, :failed_csv, :results_jsonl, :row_count,
+            :image_count, now())
+    ON CONFLICT (request_id, generation) DO NOTHING
+    """
+)
 
 
 def find_report(
     connection: Connection, request_id: UUID, *, generation: int | None = None, seen_by: Caller = SYSTEM
 ) -> Report | None:
     """Return the report of a generation, or of the newest one; None also when the caller may not see it."""
-    query = sa.select(reports).where(reports.c.request_id == request_id).order_by(reports.c.generation.desc()).limit(1)
-    if generation is not None:
-        query = query.where(reports.c.generation == generation)
-    if not seen_by.sees_all:
-        query = query.where(reports.c.owner.is_not_distinct_from(seen_by.owner))
-    return _report(connection.execute(query).mappings().one_or_none())
+    values = {
+        "request_id": request_id,
+        "generation": generation,
+        "sees_all": seen_by.sees_all,
+        "owner": seen_by.owner,
+    }
+    return _report(connection.execute(_FIND, values).mappings().first())
 
 
 def latest_report(connection: Connection, *, owner: str | None) -> Report | None:
     """Return the newest report of an owner; None as owner means batches that nobody owns."""
-    query = (
-        sa.select(reports)
-        .where(reports.c.owner.is_not_distinct_from(owner))
-        .order_by(reports.c.create_time.desc(), reports.c.request_id)
-        .limit(1)
-    )
-    return _report(connection.execute(query).mappings().one_or_none())
+    statement = _LATEST_OF_NOBODY if owner is None else _LATEST_OF_OWNER
+    return _report(connection.execute(statement, {} if owner is None else {"owner": owner}).mappings().first())
 
 
 def record_report(connection: Connection, report: Report) -> Report:
-    """Insert the report if its generation has none; return the one that stands."""
-    values = {column.name: getattr(report, column.name) for column in reports.columns}
-    connection.execute(insert(reports).values(values).on_conflict_do_nothing())
+    """Insert the report if its generation has none, and return the one that is there.
+
+    nothing → published; takes no lock but that of the new row.
+    """
+    connection.execute(_ADD, asdict(report))
     return find_report(connection, report.request_id, generation=report.generation) or report
 
 
-def _report(row: Any) -> Report | None:
+def _report(row: RowMapping | None) -> Report | None:
     return None if row is None else Report(**row)

@@ -1,8 +1,8 @@
 """What follows an attempt: delivered, given up, or tried again after a while. Pure.
 
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md (schedule, 2xx only,
-410 ends it, Retry-After); the clamp of Retry-After to one or two times our own delay keeps a hostile receiver from
-parking a delivery for a year.
+410 ends it, Retry-After). A Retry-After is granted up to twice our own delay, so that no receiver can put a delivery
+off for a year.
 """
 
 from __future__ import annotations
@@ -10,37 +10,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+from reporter.clients.receivers import MAX_RETRY_AFTER_CHARS, Answered, Outcome, Unanswered
+from reporter.state.deliveries import EndReason
 
 JITTER = 0.2
 """A delay is drawn evenly from 80 to 120 % of the schedule's."""
 
 GONE = 410
-_RETRY_AFTER_SECONDS = re.compile(r"^\d{1,9}$")
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The receiver answered: status, its Retry-After header, and the beginning of its body as text."""
-
-    status_code: int
-    retry_after: str | None = None
-    answer: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """There was no usable answer; `code` says why (an egress fault, or WORKER_LOST).
-
-    `final` is True when the same call can never work.
-    """
-
-    code: str
-    final: bool = False
-
-
-Outcome = Answered | Unanswered
+_SECONDS = re.compile(r"[0-9]{1,9}")
+# The three forms of an HTTP date have a year, a time and nothing but these characters.
+_DATE = re.compile(r"[A-Za-z]{3,9},? [A-Za-z0-9 -]{6,12} [0-9]{2}:[0-9]{2}:[0-9]{2} ?[A-Za-z0-9+-]{0,6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +32,16 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """No further attempt; `reason` is GONE, EXHAUSTED or the code of a failure that is final."""
+    """No further attempt follows."""
 
-    reason: str
+    reason: EndReason
 
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """The next attempt is due at `at`."""
+    """The next attempt is due after `delay_s`."""
 
-    at: datetime
+    delay_s: float
 
 
 Verdict = Delivered | GivenUp | TryAgain
@@ -73,26 +55,25 @@ def judge(outcome: Outcome, *, attempt: int, schedule_s: Sequence[int], jitter: 
         attempt: its number, >= 1.
         schedule_s: seconds before attempts 2, 3, ...
         jitter: a random number from 0 to 1.
-        now: when the attempt ended, aware.
+        now: when the attempt ended, aware; a date in Retry-After is compared with it.
     """
+    wish: str | None = None
     match outcome:
         case Answered(status_code) if 200 <= status_code < 300:
             return Delivered()
         case Answered(status_code) if status_code == GONE:
-            return GivenUp("GONE")
-        case Unanswered(code, final=True):
-            return GivenUp(code)
+            return GivenUp(EndReason.GONE)
+        case Unanswered(final=True):
+            return GivenUp(EndReason.URL_INVALID)
         case Answered(retry_after=wish):
             pass
-        case Unanswered():
-            wish = None
     if attempt > len(schedule_s):
-        return GivenUp("EXHAUSTED")
+        return GivenUp(EndReason.EXHAUSTED)
     delay_s = schedule_s[attempt - 1] * (1 - JITTER + 2 * JITTER * jitter)
     wished_s = retry_after_s(wish, now=now)
     if wished_s is not None:
         delay_s = min(max(wished_s, delay_s), 2 * delay_s)
-    return TryAgain(now + timedelta(seconds=delay_s))
+    return TryAgain(delay_s)
 
 
 def retry_after_s(value: str | None, *, now: datetime) -> float | None:
@@ -100,12 +81,14 @@ def retry_after_s(value: str | None, *, now: datetime) -> float | None:
 
     Source: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after (seconds or an HTTP date).
     """
-    text = (value or "").strip()
-    if _RETRY_AFTER_SECONDS.match(text):
+    text = (value or "")[:MAX_RETRY_AFTER_CHARS].strip()
+    if _SECONDS.fullmatch(text):
         return float(text)
+    if not _DATE.fullmatch(text):
+        return None
     try:
         at = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
+        seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
+    except (ValueError, OverflowError, IndexError, TypeError):
         return None
-    seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
     return seconds if seconds > 0 else None

@@ -14,12 +14,11 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
-from reporter.webhooks.signature import SECRET_PREFIX
+from reporter.secret_formats import SECRET_PREFIX
+from reporter.state.secrets import SecretSeed
 
-MIN_KEY_CHARS = 32
 _SALT_BYTES = 16
 _SECRET_LABEL = b"pressroom.webhook-endpoint-secret.v1"
 _KEY_ID_LABEL = b"pressroom.webhook-endpoint-key-id.v1"
@@ -33,59 +32,22 @@ class UnknownKeyError(Exception):
         self.key_id = key_id
 
 
-@dataclass(frozen=True, slots=True)
-class SecretSeed:
-    """What a row keeps of a secret; worthless without the key."""
-
-    key_id: str
-    salt: bytes
+def new_seed(keys: Sequence[str]) -> SecretSeed:
+    """Return the seed of a secret that nobody has, made with the first key."""
+    return SecretSeed(_key_id(keys[0]), secrets.token_bytes(_SALT_BYTES))
 
 
-def split_keys(text: str) -> tuple[str, ...]:
-    """Return the keys of a setting written as `new,old`; the message of an error never holds a key.
+def reveal_secret(keys: Sequence[str], endpoint_id: UUID, seed: SecretSeed) -> str:
+    """Return the secret of a seed, `whsec_` and 32 bytes in base64.
 
     Raises:
-        ValueError: there is none, one is too short, or one is there twice.
+        UnknownKeyError: its key is not among the keys.
     """
-    keys = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not keys:
-        message = "must hold a key"
-        raise ValueError(message)
-    if any(len(key) < MIN_KEY_CHARS for key in keys):
-        message = f"every key must have at least {MIN_KEY_CHARS} characters"
-        raise ValueError(message)
-    if len(set(keys)) < len(keys):
-        message = "holds a key twice"
-        raise ValueError(message)
-    return keys
-
-
-class EndpointSecrets:
-    """Makes seeds and reveals the secrets behind them.
-
-    Args:
-        keys: at least one; the first makes new secrets.
-    """
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        self._keys = {_key_id(key): key.encode() for key in keys}
-        self._newest = next(iter(self._keys))
-
-    def new_seed(self) -> SecretSeed:
-        """Return the seed of a secret that nobody has."""
-        return SecretSeed(self._newest, secrets.token_bytes(_SALT_BYTES))
-
-    def reveal(self, endpoint_id: UUID, seed: SecretSeed) -> str:
-        """Return the secret, `whsec_` and 32 bytes in base64.
-
-        Raises:
-            UnknownKeyError: its key is gone.
-        """
-        if seed.key_id not in self._keys:
-            raise UnknownKeyError(seed.key_id)
-        content = _SECRET_LABEL + endpoint_id.bytes + seed.salt
-        digest = hmac.new(self._keys[seed.key_id], content, hashlib.sha256).digest()
-        return SECRET_PREFIX + base64.b64encode(digest).decode()
+    key = next((key for key in keys if _key_id(key) == seed.key_id), None)
+    if key is None:
+        raise UnknownKeyError(seed.key_id)
+    content = _SECRET_LABEL + endpoint_id.bytes + seed.salt
+    return SECRET_PREFIX + base64.b64encode(hmac.new(key.encode(), content, hashlib.sha256).digest()).decode()
 
 
 def _key_id(key: str) -> str:

@@ -8,34 +8,9 @@ Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/st
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import UTC, datetime
 
 from standardwebhooks.webhooks import Webhook
-
-SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, not a secret
-_SECRET_BYTES = range(24, 65)
-
-
-def check_secret(secret: str) -> None:
-    """Refuse what is not a Standard Webhooks secret; the message never holds the secret.
-
-    Raises:
-        ValueError: no `whsec_` before it, no base64, or not 24 to 64 bytes.
-    """
-    if not secret.startswith(SECRET_PREFIX):
-        message = f"must begin with {SECRET_PREFIX}"
-        raise ValueError(message)
-    encoded = secret.removeprefix(SECRET_PREFIX)
-    try:
-        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except binascii.Error:
-        message = f"must be base64 after {SECRET_PREFIX}"
-        raise ValueError(message) from None
-    if len(raw) not in _SECRET_BYTES:
-        message = f"must hold 24 to 64 bytes, not {len(raw)}"
-        raise ValueError(message)
 
 
 def signed_headers(secrets: tuple[str, ...], *, message_id: str, attempt_time: datetime, body: bytes) -> dict[str, str]:

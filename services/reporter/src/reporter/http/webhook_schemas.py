@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
-from chassis.egress.link_repairs import repair_link
+from chassis.http.fields import PublicRequest
 from chassis.http.page_tokens import PageToken
 from chassis.limited import Limited
 from chassis.times import Rfc3339Time, rfc3339
-from reporter.http.schemas import DeliveryBody
+from reporter.http.public_schemas import Answer, DeliveryBody, former
 from reporter.settings import MAX_SECRET_OVERLAP_S
-from reporter.state.endpoints import Endpoint
+from reporter.state.endpoints import Endpoint, EndpointChange
+from reporter.webhooks.endpoints import Subscription
 from reporter.webhooks.events import EVENT_TYPES
 
 MAX_DESCRIPTION_CHARS: Annotated[
     int,
     Limited(
-        "characters", "400 `REQUEST_INVALID`", "Longest description of an endpoint", name="max_description_characters"
+        "characters", "400 `FIELD_INVALID`", "Longest description of an endpoint", name="max_description_characters"
     ),
 ] = 500
 MAX_URL_CHARS: Annotated[
-    int, Limited("characters", "400 `REQUEST_INVALID`", "Longest URL of an endpoint", name="max_url_characters")
+    int, Limited("characters", "400 `FIELD_INVALID`", "Longest URL of an endpoint", name="max_url_characters")
 ] = 2083
-MAX_PAGE_SIZE: Annotated[int, Limited("entries", "400 `REQUEST_INVALID`", "Largest page_size")] = 100
+MAX_PAGE_SIZE: Annotated[int, Limited("entries", "400 `FIELD_INVALID`", "Largest page_size")] = 100
 
 EventType = Literal[
     "batch.accepted",
@@ -47,18 +48,16 @@ _SomeTypes = Annotated[
 ]
 _EventTypes = Annotated[_SomeTypes | None, Field(description="The events wanted; null or absent: all")]
 _Url = Annotated[
-    str,
-    Field(min_length=1, max_length=MAX_URL_CHARS, description="http or https, leading to a public address"),
-    AfterValidator(lambda url: repair_link(url).url),
+    str, Field(min_length=1, max_length=MAX_URL_CHARS, description="http or https, leading to a public address")
 ]
 _Description = Annotated[
-    str, Field(max_length=MAX_DESCRIPTION_CHARS, pattern=r"^[^\x00-\x1f\x7f]*$", description="For people; one line")
+    str, Field(max_length=MAX_DESCRIPTION_CHARS, pattern=r"\A[^\x00-\x1f\x7f]*\z", description="For people; one line")
 ]
 
 
-class _Strict(BaseModel):
-    # No guessing: "yes" is not true. An unknown field is a typing error, and silence would hide it.
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+class _Strict(PublicRequest):
+    # No guessing: "yes" is not true.
+    model_config = ConfigDict(strict=True)
 
 
 class EndpointCreate(_Strict):
@@ -68,6 +67,10 @@ class EndpointCreate(_Strict):
     event_types: _EventTypes = None
     description: _Description = ""
     enabled: bool = Field(True, description="false: nothing is sent until it is enabled")
+
+    def to_subscription(self) -> Subscription:
+        """Return what the use case takes."""
+        return Subscription(self.url, _as_tuple(self.event_types), self.description, self.enabled)
 
 
 class EndpointPatch(_Strict):
@@ -80,6 +83,19 @@ class EndpointPatch(_Strict):
     enabled: bool = Field(
         default_factory=bool, description="true: enable again, whatever has disabled it; false: pause"
     )
+
+    def named(self, field: str) -> Any:
+        """Return the value of a field that the body names; None when it is absent."""
+        return getattr(self, field) if field in self.model_fields_set else None
+
+    def to_change(self) -> EndpointChange:
+        """Return what the use case takes."""
+        return EndpointChange(
+            url=self.named("url"),
+            description=self.named("description"),
+            new_event_types="event_types" in self.model_fields_set,
+            event_types=_as_tuple(self.event_types),
+        )
 
 
 class SecretRotate(_Strict):
@@ -100,14 +116,14 @@ class RedeliverSince(_Strict):
     only_failed: bool = Field(True, description="false: also those that were delivered")
 
 
-class EndpointsQuery(BaseModel):
+class EndpointsQuery(PublicRequest):
     """Query of GET /webhooks."""
 
     page_size: int = Field(50, ge=1, le=MAX_PAGE_SIZE, description="Most endpoints of a page")
     page_token: PageToken = ""
 
 
-class EndpointDeliveriesQuery(BaseModel):
+class EndpointDeliveriesQuery(PublicRequest):
     """Query of GET /webhooks/{endpoint_id}/deliveries."""
 
     state: Literal["PENDING", "DELIVERED", "FAILED"] | None = Field(None, description="Only deliveries in this state")
@@ -115,7 +131,7 @@ class EndpointDeliveriesQuery(BaseModel):
     page_token: PageToken = ""
 
 
-class EndpointBody(BaseModel):
+class EndpointBody(Answer):
     """A webhook endpoint; its secret is never shown again."""
 
     id: str = Field(description="The endpoint")
@@ -126,10 +142,13 @@ class EndpointBody(BaseModel):
     disabled_reason: str | None = Field(
         description="PAUSED (as asked), GONE (it answered 410) or FAILING (for too long); null when enabled"
     )
-    disable_time: str | None = Field(description="RFC 3339; null when enabled")
+    disabled_at: str | None = Field(description="RFC 3339; null when enabled")
+    disable_time: str | None = Field(description=former("disabled_at"), json_schema_extra={"deprecated": True})
     failing_since: str | None = Field(description="First failure after the last success, RFC 3339; null when none")
-    create_time: str = Field(description="RFC 3339")
-    update_time: str = Field(description="RFC 3339")
+    created_at: str = Field(description="RFC 3339")
+    create_time: str = Field(description=former("created_at"), json_schema_extra={"deprecated": True})
+    updated_at: str = Field(description="RFC 3339")
+    update_time: str = Field(description=former("updated_at"), json_schema_extra={"deprecated": True})
 
 
 class EndpointWithSecret(EndpointBody):
@@ -138,27 +157,27 @@ class EndpointWithSecret(EndpointBody):
     secret: str = Field(description="Standard Webhooks secret, whsec_...")
 
 
-class EndpointsAnswer(BaseModel):
+class EndpointsAnswer(Answer):
     """Answer of GET /webhooks."""
 
     endpoints: list[EndpointBody] = Field(description="Oldest first")
     next_page_token: str = Field(description="Empty on the last page")
 
 
-class EndpointDeleted(BaseModel):
+class EndpointDeleted(Answer):
     """Answer of DELETE /webhooks/{endpoint_id}."""
 
     id: str = Field(description="The endpoint that is no more")
 
 
-class EndpointDeliveriesAnswer(BaseModel):
+class EndpointDeliveriesAnswer(Answer):
     """Answer of GET /webhooks/{endpoint_id}/deliveries."""
 
     deliveries: list[DeliveryBody] = Field(description="Newest first")
     next_page_token: str = Field(description="Empty on the last page")
 
 
-class RedeliverAnswer(BaseModel):
+class RedeliverAnswer(Answer):
     """Answer of POST /webhooks/{endpoint_id}/redeliver."""
 
     redelivered: int = Field(description="Deliveries that are due again, each under its old webhook-id")
@@ -166,6 +185,8 @@ class RedeliverAnswer(BaseModel):
 
 def endpoint_body(endpoint: Endpoint) -> EndpointBody:
     """Return an endpoint as it is shown."""
+    created_at, updated_at = rfc3339(endpoint.created_at), rfc3339(endpoint.updated_at)
+    disabled_at = rfc3339(endpoint.disabled_at)
     return EndpointBody(
         id=str(endpoint.id),
         url=endpoint.url,
@@ -173,13 +194,20 @@ def endpoint_body(endpoint: Endpoint) -> EndpointBody:
         description=endpoint.description,
         enabled=endpoint.disabled_reason is None,
         disabled_reason=endpoint.disabled_reason,
-        disable_time=rfc3339(endpoint.disable_time),
+        disabled_at=disabled_at,
+        disable_time=disabled_at,
         failing_since=rfc3339(endpoint.failing_since),
-        create_time=rfc3339(endpoint.create_time),
-        update_time=rfc3339(endpoint.update_time),
+        created_at=created_at,
+        create_time=created_at,
+        updated_at=updated_at,
+        update_time=updated_at,
     )
 
 
 def endpoint_with_secret(endpoint: Endpoint, secret: str) -> EndpointWithSecret:
     """Return an endpoint and the secret, for the one answer that shows it."""
     return EndpointWithSecret(**endpoint_body(endpoint).model_dump(), secret=secret)
+
+
+def _as_tuple(types: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if types is None else tuple(types)

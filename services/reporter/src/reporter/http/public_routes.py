@@ -1,0 +1,85 @@
+"""Public routes of reports, deliveries and limits. A batch that the caller may not see is as if it did not exist."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Response
+
+from chassis.auth.api_keys import Scope
+from chassis.db.engine import transact
+from chassis.http.key_guard import caller, open_to_all
+from chassis.http.requests import parse_id, parse_query, takes_query
+from reporter.dependencies import Dependencies
+from reporter.http.limits import limits_of
+from reporter.http.openapi import document
+from reporter.http.public_schemas import (
+    DeliveriesAnswer,
+    DeliveriesQuery,
+    DownloadQuery,
+    FileQuery,
+    LimitAnswer,
+    LimitsAnswer,
+    delivery_body,
+    download_answer,
+)
+from reporter.reports.download import Asked, open_file, report_for
+from reporter.reports.links import content_disposition
+from reporter.state.delivery_log import deliveries_of
+from reporter.webhooks.endpoints import count_own_endpoints
+
+
+def public_routes(dependencies: Dependencies) -> Blueprint:
+    """Return the blueprint of the public routes but those of webhook endpoints."""
+    bp = Blueprint("public", __name__)
+    reads = dependencies.keys.needs(Scope.READ)
+
+    @bp.get("/download_csv")
+    @reads
+    @takes_query
+    def download_csv() -> dict[str, Any]:
+        """Answer expiring links to the report of a batch, or of the latest one."""
+        given = parse_query(DownloadQuery).request_id
+        report = report_for(dependencies, caller(), None if given is None else parse_id(given))
+        return download_answer(dependencies.settings, dependencies.clock, report).model_dump()
+
+    @bp.get("/reports/<uuid:request_id>/<file_name>")
+    @open_to_all
+    @takes_query
+    def download(request_id: UUID, file_name: str) -> Response:
+        """Stream a file of a report to whoever holds a token for it."""
+        query = parse_query(FileQuery)
+        asked = Asked(query.token, query.generation, with_bom=query.bom, excel_safe=query.excel_safe)
+        opened = open_file(dependencies, request_id, file_name, asked)
+        response = Response(opened.pieces, content_type=opened.content_type)
+        if opened.size_bytes is not None:
+            response.content_length = opened.size_bytes
+        response.headers["Content-Disposition"] = content_disposition(opened.saved_name)
+        response.headers["Cache-Control"] = "private, no-store"
+        return response
+
+    @bp.get("/deliveries")
+    @reads
+    @takes_query
+    def list_deliveries() -> dict[str, Any]:
+        """List the webhook deliveries of a batch with their attempts."""
+        request_id, by = parse_id(parse_query(DeliveriesQuery).request_id), caller()
+        found = transact(dependencies.engine, lambda c: deliveries_of(c, request_id, caller=by))
+        shown = [delivery_body(delivery) for delivery in found]
+        return DeliveriesAnswer(request_id=str(request_id), deliveries=shown).model_dump()
+
+    @bp.get("/limits")
+    @reads
+    def limits() -> dict[str, Any]:
+        """List the limits, quotas with the caller's use."""
+        found = limits_of(dependencies.settings, endpoint_count=count_own_endpoints(dependencies, caller()))
+        return LimitsAnswer(limits=[LimitAnswer(**limit.to_json()) for limit in found]).model_dump()
+
+    @bp.get("/openapi.json")
+    @open_to_all
+    def openapi() -> dict[str, Any]:
+        """Describe the public routes."""
+        return document()
+
+    return bp

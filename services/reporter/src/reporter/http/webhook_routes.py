@@ -1,0 +1,127 @@
+"""Public routes of webhook endpoints and of redelivery."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint
+
+from chassis.auth.api_keys import Scope
+from chassis.http.key_guard import caller
+from chassis.http.requests import parse_json, parse_query, takes_query
+from reporter.dependencies import Dependencies
+from reporter.http.public_schemas import delivery_body
+from reporter.http.webhook_schemas import (
+    EndpointCreate,
+    EndpointDeleted,
+    EndpointDeliveriesAnswer,
+    EndpointDeliveriesQuery,
+    EndpointPatch,
+    EndpointsAnswer,
+    EndpointsQuery,
+    RedeliverAnswer,
+    RedeliverSince,
+    SecretRotate,
+    endpoint_body,
+    endpoint_with_secret,
+)
+from reporter.webhooks.endpoints import (
+    create_endpoint,
+    get_endpoint,
+    read_endpoints,
+    remove_endpoint,
+    rotate_secret,
+    update_endpoint,
+)
+from reporter.webhooks.redeliver import read_deliveries, redeliver_many, redeliver_one, send_test
+
+_Answer = tuple[dict[str, Any], int]
+
+
+def webhook_routes(dependencies: Dependencies) -> Blueprint:
+    """Return the blueprint of the routes of webhook endpoints."""
+    bp = Blueprint("webhooks", __name__)
+    reads, writes = dependencies.keys.needs(Scope.READ), dependencies.keys.needs(Scope.WRITE)
+
+    @bp.post("/webhooks")
+    @writes
+    def create() -> _Answer:
+        """Subscribe; the answer shows the secret."""
+        endpoint, secret = create_endpoint(dependencies, caller(), parse_json(EndpointCreate).to_subscription())
+        return endpoint_with_secret(endpoint, secret).model_dump(), 201
+
+    @bp.get("/webhooks")
+    @reads
+    @takes_query
+    def list_all() -> dict[str, Any]:
+        """List endpoints, oldest first."""
+        query = parse_query(EndpointsQuery)
+        page = read_endpoints(dependencies, caller(), page_size=query.page_size, token=query.page_token)
+        shown = [endpoint_body(endpoint) for endpoint in page.endpoints]
+        return EndpointsAnswer(endpoints=shown, next_page_token=page.next_page_token).model_dump()
+
+    @bp.get("/webhooks/<uuid:endpoint_id>")
+    @reads
+    def show(endpoint_id: UUID) -> dict[str, Any]:
+        """Show an endpoint without its secret."""
+        return endpoint_body(get_endpoint(dependencies, caller(), endpoint_id)).model_dump()
+
+    @bp.patch("/webhooks/<uuid:endpoint_id>")
+    @writes
+    def change(endpoint_id: UUID) -> dict[str, Any]:
+        """Change what the body names."""
+        body = parse_json(EndpointPatch)
+        endpoint = update_endpoint(dependencies, caller(), endpoint_id, body.to_change(), enabled=body.named("enabled"))
+        return endpoint_body(endpoint).model_dump()
+
+    @bp.delete("/webhooks/<uuid:endpoint_id>")
+    @writes
+    def delete(endpoint_id: UUID) -> dict[str, Any]:
+        """Delete an endpoint."""
+        remove_endpoint(dependencies, caller(), endpoint_id)
+        return EndpointDeleted(id=str(endpoint_id)).model_dump()
+
+    @bp.post("/webhooks/<uuid:endpoint_id>/rotate_secret")
+    @writes
+    def rotate(endpoint_id: UUID) -> dict[str, Any]:
+        """Make a new secret; the answer shows it."""
+        overlap_s = parse_json(SecretRotate, may_be_empty=True).overlap_s
+        endpoint, secret = rotate_secret(dependencies, caller(), endpoint_id, overlap_s=overlap_s)
+        return endpoint_with_secret(endpoint, secret).model_dump()
+
+    @bp.post("/webhooks/<uuid:endpoint_id>/test")
+    @writes
+    def test(endpoint_id: UUID) -> _Answer:
+        """Send a test event."""
+        return delivery_body(send_test(dependencies, caller(), endpoint_id)).model_dump(), 202
+
+    @bp.get("/webhooks/<uuid:endpoint_id>/deliveries")
+    @reads
+    @takes_query
+    def deliveries(endpoint_id: UUID) -> dict[str, Any]:
+        """List the deliveries to an endpoint, newest first."""
+        query, by = parse_query(EndpointDeliveriesQuery), caller()
+        page = read_deliveries(
+            dependencies, by, endpoint_id, state=query.state, page_size=query.page_size, token=query.page_token
+        )
+        # Strangers could otherwise read through us what other hosts answer.
+        with_answers = by.owner is not None or by.sees_all
+        shown = [delivery_body(delivery, with_answers=with_answers) for delivery in page.deliveries]
+        return EndpointDeliveriesAnswer(deliveries=shown, next_page_token=page.next_page_token).model_dump()
+
+    @bp.post("/webhooks/<uuid:endpoint_id>/redeliver")
+    @writes
+    def redeliver_since(endpoint_id: UUID) -> _Answer:
+        """Send the events since a time again."""
+        body = parse_json(RedeliverSince)
+        count = redeliver_many(dependencies, caller(), endpoint_id, since=body.since, only_failed=body.only_failed)
+        return RedeliverAnswer(redelivered=count).model_dump(), 202
+
+    @bp.post("/deliveries/<uuid:delivery_id>/redeliver")
+    @writes
+    def redeliver(delivery_id: UUID) -> _Answer:
+        """Send one event again."""
+        return delivery_body(redeliver_one(dependencies, caller(), delivery_id)).model_dump(), 202
+
+    return bp

@@ -1,0 +1,105 @@
+"""The schema file is what the migrations make, and nothing but the floor of the tables makes statements."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from localcloud.stack.postgres import Postgres
+from reporter.migrate import migrate
+from support.catalogue import catalogue_of
+
+SOURCES = Path("services/reporter/src/reporter")
+STATE = ("state", "migrations", "migrate")
+TYPES_OF_OTHERS = {"Connection", "Engine"}
+
+
+def execute(url: str, statements: str) -> None:
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statements)
+    connection.close()
+
+
+def test_the_schema_file_is_what_the_migrations_make(postgres: Postgres, repository: Path) -> None:
+    """Every column with type and default, every constraint, index and comment is the same in both."""
+    for name in ("reporter_by_migrations", "reporter_by_file"):
+        postgres.create_database(name)
+    migrate(postgres.url("reporter_by_migrations"))
+    execute(postgres.url("reporter_by_file"), (repository / SOURCES / "state/schema.sql").read_text())
+
+    made, written = (
+        catalogue_of(postgres.url(name), version_table="alembic_version")
+        for name in ("reporter_by_migrations", "reporter_by_file")
+    )
+
+    assert made == written
+    assert len(made["columns"]) == 53
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE deliveries ALTER COLUMN resends SET DEFAULT 1",
+        "ALTER TABLE deliveries ALTER COLUMN owner SET NOT NULL",
+        "ALTER TABLE deliveries ALTER COLUMN generation TYPE bigint",
+        "ALTER TABLE deliveries DROP CONSTRAINT deliveries_state",
+        "DROP INDEX deliveries_due",
+        "ALTER TABLE reports ADD COLUMN more text",
+    ],
+)
+def test_the_comparison_sees_any_difference(postgres: Postgres, repository: Path, change: str) -> None:
+    """A default, a NOT NULL, a type, a constraint, an index or a column more or less."""
+    schema = (repository / SOURCES / "state/schema.sql").read_text()
+    name = f"reporter_changed_{abs(hash(change))}"
+    postgres.create_database(name)
+    execute(postgres.url(name), schema)
+    before = catalogue_of(postgres.url(name), version_table="alembic_version")
+    execute(postgres.url(name), change)
+
+    assert catalogue_of(postgres.url(name), version_table="alembic_version") != before
+
+
+def statements_of(source: str) -> list[str]:
+    """Return what a module does that only the floor of the tables may: make statements, or execute any."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                found += [alias.name for alias in names if alias.name.partition(".")[0] in {"sqlalchemy", "psycopg2"}]
+            case ast.ImportFrom(module=str(module), names=names) if module.startswith(("sqlalchemy", "psycopg2")):
+                found += [alias.name for alias in names if alias.name not in TYPES_OF_OTHERS]
+            case ast.Attribute(attr="execute" | "exec_driver_sql" | "scalar" | "scalars" | "cursor" as name):
+                found.append(name)
+    return found
+
+
+def test_only_the_floor_of_the_tables_reads_and_writes_them(repository: Path) -> None:
+    """No other module can make a statement or execute one."""
+    modules = [
+        path
+        for path in (repository / SOURCES).rglob("*.py")
+        if path.relative_to(repository / SOURCES).parts[0] not in STATE
+    ]
+    makers = {str(path): found for path in modules if (found := statements_of(path.read_text()))}
+
+    assert len(modules) > 30
+    assert makers == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from sqlalchemy import text",
+        "import sqlalchemy as sa",
+        "import psycopg2",
+        "def f(connection): return connection.execute('x')",
+        "from sqlalchemy.dialects.postgresql import insert",
+    ],
+)
+def test_a_statement_elsewhere_is_seen(source: str) -> None:
+    """The rule above would notice each way to make one."""
+    assert statements_of(source)
