@@ -13,6 +13,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import requests
+from google.api_core.exceptions import Aborted, AlreadyExists, Conflict
 from google.protobuf import duration_pb2
 from werkzeug.serving import make_server
 
@@ -125,6 +127,46 @@ def test_a_hint_put_twice_is_one_task(environment: dict[str, str]) -> None:
 def test_a_queue_out_of_reach_is_told(environment: dict[str, str], free_port: int) -> None:
     """503, so that the caller knows that the sweeper must help."""
     queue = queue_for(environment, f"127.0.0.1:{free_port}")
+
+    with pytest.raises(ApiError) as refused:
+        queue.put(Hint(uuid4(), attempt=1))
+
+    assert (refused.value.reason, refused.value.http_code) == ("QUEUE_UNAVAILABLE", 503)
+
+
+class ConflictingClient:
+    """A client of Cloud Tasks whose every call is answered with one error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def create_task(self, **_arguments: Any) -> None:
+        """Fail."""
+        raise self.error
+
+
+def conflict(status: str) -> Conflict:
+    """Return a 409 as the REST transport makes it."""
+    response = requests.Response()
+    response.status_code = 409
+    response._content = json.dumps({"error": {"code": 409, "status": status, "message": "No."}}).encode()
+    return Conflict("No.", response=response)
+
+
+@pytest.mark.parametrize("error", [AlreadyExists("taken"), conflict("ALREADY_EXISTS")], ids=["gRPC", "REST"])
+def test_a_name_that_exists_is_a_task_that_was_created(error: Exception) -> None:
+    """However the transport says it."""
+    queue = CloudTasksQueue(ConflictingClient(error), queue=QUEUE, root_url=ROOT_URL, service_account=TASKS)
+
+    queue.put(Hint(uuid4(), attempt=1))
+
+
+@pytest.mark.parametrize(
+    "error", [Aborted("try again"), conflict("ABORTED"), Conflict("no body")], ids=["gRPC", "REST", "no body"]
+)
+def test_any_other_conflict_is_no_success(error: Exception) -> None:
+    """There is no task then, and the caller must know it."""
+    queue = CloudTasksQueue(ConflictingClient(error), queue=QUEUE, root_url=ROOT_URL, service_account=TASKS)
 
     with pytest.raises(ApiError) as refused:
         queue.put(Hint(uuid4(), attempt=1))

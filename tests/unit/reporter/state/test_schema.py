@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
+import re
+from inspect import isfunction
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
+from sqlalchemy import TextClause
 
+import reporter.state
 from localcloud.stack.postgres import Postgres
 from reporter.migrate import migrate
 from support.catalogue import catalogue_of
 
 SOURCES = Path("services/reporter/src/reporter")
 STATE = ("state", "migrations", "migrate")
+WRITES = re.compile(r"\b(INSERT INTO|UPDATE \w+|DELETE FROM)\b")
+LOCKS = re.compile(r"\b([Ll]ocks?|locked)\b")
 TYPES_OF_OTHERS = {"Connection", "Engine"}
 
 
@@ -103,3 +112,32 @@ def test_only_the_floor_of_the_tables_reads_and_writes_them(repository: Path) ->
 def test_a_statement_elsewhere_is_seen(source: str) -> None:
     """The rule above would notice each way to make one."""
     assert statements_of(source)
+
+
+def writers() -> dict[str, str]:
+    """Return the public functions of the floor that write, by themselves or by private ones, with their docstrings."""
+    found = {}
+    for info in pkgutil.iter_modules(reporter.state.__path__):
+        module = importlib.import_module(f"reporter.state.{info.name}")
+        own = {name: f for name, f in vars(module).items() if isfunction(f) and f.__module__ == module.__name__}
+        for name, function in own.items():
+            if not name.startswith("_") and info.name != "locks" and writes(function, vars(module)):
+                found[f"{info.name}.{name}"] = function.__doc__ or ""
+    return found
+
+
+def writes(function: Any, names: dict[str, Any]) -> bool:
+    """Return whether a function uses a statement that writes."""
+    used = [names[name] for name in function.__code__.co_names if name in names]
+    texts = [item.text for item in used if isinstance(item, TextClause)]
+    private = [item for item in used if isfunction(item) and item.__name__.startswith("_")]
+    return any(WRITES.search(text) for text in texts) or any(writes(item, names) for item in private)
+
+
+def test_every_transition_says_from_to_and_which_lock_it_holds() -> None:
+    """Whoever asks what may move a delivery finds one function, and what it holds meanwhile."""
+    found = writers()
+    silent = [name for name, told in found.items() if not ("→" in told and LOCKS.search(told))]
+
+    assert len(found) >= 20
+    assert silent == []

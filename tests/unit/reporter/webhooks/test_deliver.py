@@ -16,8 +16,9 @@ import psycopg2
 import pytest
 
 from chassis.auth.api_keys import new_key
+from reporter.state.attempts import abandoned_attempts
 from reporter.state.deliveries import Hint, lease
-from reporter.webhooks.attempt import LEASE_S
+from reporter.webhooks.attempt import LEASE_S, record_worker_lost
 from support.reporter_service import SCHEDULER, SECRET, TASKS, Answer, Subscriber, World, loopback
 
 SCHEDULE_S = [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
@@ -468,6 +469,25 @@ class TestSweep:
         assert before == (0, 0)
         assert [attempt["failure"] for attempt in delivery["attempts"]] == ["WORKER_LOST", None]
         assert delivery["state"] == "DELIVERED"
+
+    @pytest.mark.fault("H10")
+    def test_a_new_lease_is_not_recorded_as_lost(self, world: World, subscriber: Subscriber) -> None:
+        """A sweep that found a lease expired comes too late when a second task leased the delivery meanwhile."""
+        request_id = world.notify(webhook_url=subscriber.url)
+        hint = world.queue.hints[0]
+        with world.engine.begin() as connection:
+            lease(connection, hint.delivery_id, attempt=1, url=None, lease_s=LEASE_S)
+        world.clock.advance(LEASE_S)
+        with world.engine.begin() as connection:
+            (left,) = abandoned_attempts(connection, limit=10)
+            lease(connection, hint.delivery_id, attempt=1, url=None, lease_s=LEASE_S)
+
+        record_worker_lost(world.dependencies, left.hint, earlier_attempts=left.earlier_attempts)
+
+        assert world.deliveries(request_id)[0]["attempts"] == []
+        world.clock.advance(LEASE_S)
+        record_worker_lost(world.dependencies, left.hint, earlier_attempts=left.earlier_attempts)
+        assert [attempt["failure"] for attempt in world.deliveries(request_id)[0]["attempts"]] == ["WORKER_LOST"]
 
     def test_a_worker_that_still_holds_its_lease_is_not_disturbed(self, world: World, subscriber: Subscriber) -> None:
         """Its task, delivered a second time meanwhile, is answered and sends nothing."""

@@ -234,7 +234,10 @@ def endpoint_of_delivery(connection: Connection, delivery_id: UUID) -> Endpoint 
 
 
 def change_endpoint(connection: Connection, endpoint_id: UUID, change: EndpointChange) -> Endpoint:
-    """Set the columns that a change names and return the endpoint; the caller holds the endpoint's lock."""
+    """Set the columns that a change names and return the endpoint.
+
+    enabled → enabled, disabled → disabled; the caller holds the endpoint's lock.
+    """
     values = {
         "id": endpoint_id,
         "url": change.url,
@@ -270,7 +273,7 @@ def delete_endpoint(connection: Connection, endpoint_id: UUID) -> None:
 
 
 def note_success(connection: Connection, endpoint_id: UUID) -> None:
-    """Forget the failures of an endpoint that took an event; the caller holds the endpoint's lock."""
+    """Enabled → enabled, its failures forgotten, because it took an event; the caller holds the endpoint's lock."""
     connection.execute(_NOTE_SUCCESS, {"id": endpoint_id})
 
 

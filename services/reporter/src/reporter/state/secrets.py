@@ -48,7 +48,8 @@ _DELETE_ALL = text("DELETE FROM webhook_secrets WHERE endpoint_id = :endpoint_id
 def add_secret(connection: Connection, endpoint_id: UUID, seed: SecretSeed, *, overlap_s: float) -> int:
     """Insert a secret and return how many sign now; those before it sign for `overlap_s` more at most.
 
-    The caller holds the lock of the endpoint, or has just inserted it.
+    nothing → newest, newest → signing until its time, expired → nothing; the caller holds the lock of the endpoint, or
+    has just inserted it.
     """
     values = {"endpoint_id": endpoint_id, "salt": seed.salt}
     connection.execute(_EXPIRE_OTHERS, {**values, "overlap_s": overlap_s})
@@ -64,5 +65,5 @@ def live_secrets(connection: Connection, endpoint_id: UUID) -> tuple[SecretSeed,
 
 
 def delete_secrets(connection: Connection, endpoint_id: UUID) -> None:
-    """Delete all secrets of an endpoint; the caller holds the endpoint's lock."""
+    """Signing → nothing, for all secrets of an endpoint; the caller holds the endpoint's lock."""
     connection.execute(_DELETE_ALL, {"endpoint_id": endpoint_id})
