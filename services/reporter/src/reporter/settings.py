@@ -26,7 +26,7 @@ MAX_SCHEDULED_S: Annotated[
 ] = 25 * 24 * 3600
 """Cloud Tasks schedules at most 30 days ahead; Retry-After may double an interval."""
 
-MAX_SECRET_OVERLAP_S: Annotated[int, Limited("seconds", "400 `REQUEST_INVALID`", "Longest overlap_s of a rotation")] = (
+MAX_SECRET_OVERLAP_S: Annotated[int, Limited("seconds", "400 `FIELD_INVALID`", "Longest overlap_s of a rotation")] = (
     7 * 24 * 3600
 )
 """The longest time for which a replaced secret may go on signing."""
