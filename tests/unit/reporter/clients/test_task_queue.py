@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 import requests
-from google.api_core.exceptions import Aborted, AlreadyExists, Conflict
+from google.api_core import exceptions
 from google.protobuf import duration_pb2
 from werkzeug.serving import make_server
 
@@ -145,15 +145,19 @@ class ConflictingClient:
         raise self.error
 
 
-def conflict(status: str) -> Conflict:
+ERRORS: Any = exceptions  # their constructors have no types
+
+
+def conflict(status: str) -> Exception:
     """Return a 409 as the REST transport makes it."""
     response = requests.Response()
     response.status_code = 409
     response._content = json.dumps({"error": {"code": 409, "status": status, "message": "No."}}).encode()
-    return Conflict("No.", response=response)
+    made: Exception = ERRORS.Conflict("No.", response=response)
+    return made
 
 
-@pytest.mark.parametrize("error", [AlreadyExists("taken"), conflict("ALREADY_EXISTS")], ids=["gRPC", "REST"])
+@pytest.mark.parametrize("error", [ERRORS.AlreadyExists("taken"), conflict("ALREADY_EXISTS")], ids=["gRPC", "REST"])
 def test_a_name_that_exists_is_a_task_that_was_created(error: Exception) -> None:
     """However the transport says it."""
     queue = CloudTasksQueue(ConflictingClient(error), queue=QUEUE, root_url=ROOT_URL, service_account=TASKS)
@@ -162,7 +166,9 @@ def test_a_name_that_exists_is_a_task_that_was_created(error: Exception) -> None
 
 
 @pytest.mark.parametrize(
-    "error", [Aborted("try again"), conflict("ABORTED"), Conflict("no body")], ids=["gRPC", "REST", "no body"]
+    "error",
+    [ERRORS.Aborted("try again"), conflict("ABORTED"), ERRORS.Conflict("no body")],
+    ids=["gRPC", "REST", "no body"],
 )
 def test_any_other_conflict_is_no_success(error: Exception) -> None:
     """There is no task then, and the caller must know it."""

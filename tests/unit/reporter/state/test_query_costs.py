@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg2
@@ -167,7 +167,7 @@ def _explain_each(engine: Engine, found: list[int]) -> None:
         for given in values if executemany else [values]:
             raw.execute("SAVEPOINT before")
             raw.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", given)
-            found.append(_buffers_of(raw.fetchone()[0][0]))
+            found.append(_buffers_of(cast("tuple[Any]", raw.fetchone())[0][0]))
             raw.execute("ROLLBACK TO SAVEPOINT before")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_deliveries_are_filtered_by_state(world: World, subscriber: Subscriber) 
     """One of each."""
     created = subscribe(world, subscriber.url)
     for status in (200, 500):
-        subscriber.answer = lambda _got, status=status: Answer(status)
+        subscriber.answer = partial(lambda status, _got: Answer(status), status)
         world.notify()
         world.deliver(world.queue.last[0])
     world.notify()
