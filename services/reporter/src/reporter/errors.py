@@ -7,7 +7,6 @@ from enum import StrEnum
 from chassis.errors import (
     ApiError,
     FieldViolation,
-    RequestReason,
     Status,
     aborted,
     failed_precondition,
@@ -39,7 +38,7 @@ class Reason(StrEnum):
     QUEUE_UNAVAILABLE = "QUEUE_UNAVAILABLE"
 
 
-FORMER_REASONS = {reason.value: "REQUEST_INVALID" for reason in RequestReason}
+FORMER_REASONS = dict.fromkeys(("FIELD_INVALID", "JSON_INVALID", "REQUEST_ID_INVALID"), "REQUEST_INVALID")
 """What bad requests were answered with in the release before; told as `former_reason` until the next one."""
 
 
