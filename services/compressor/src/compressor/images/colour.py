@@ -8,6 +8,8 @@ from typing import Any
 
 from PIL import Image, ImageChops, ImageCms, ImageColor
 
+from compressor.images.source import Source
+
 _MAX_PROFILE_BYTES = 4 * 1024 * 1024
 _SRGB_TOLERANCE = 2  # of 255; a profile that moves no probe further is as good as sRGB
 _COLOUR_SPACES = {"RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK", "L": "GRAY"}
@@ -47,6 +49,38 @@ def with_display_mode(image: Image.Image) -> Image.Image:
             return _lab_to_rgb(image)
         case _:  # YCbCr, RGBX, HSV
             return image.convert("RGB")
+
+
+def with_transparent_colour(image: Image.Image, source: Source) -> Image.Image:
+    """Return a gray or RGB picture of a PNG with alpha 0 where its one transparent colour is.
+
+    Compared are the samples as they are stored: 16 bits are not yet cut to eight.
+    """
+    assert source.transparent is not None
+    if source.depth == 16 and image.mode == "RGB":
+        image.load()
+        low = Image.open(io.BytesIO(source.data), formats=["PNG"])
+        # The same pixels, of which the other byte of each sample is taken.
+        low.tile = [tile._replace(args=("RGB;16L", *list(tile.args or ())[1:])) for tile in low.tile]
+        parts = [*image.split(), *low.split()]
+        values = [*(value >> 8 for value in source.transparent), *(value & 255 for value in source.transparent)]
+    else:
+        scale = 1 if source.depth in {8, 16} else 255 // ((1 << source.depth) - 1)
+        parts = list(image.convert("L" if image.mode == "1" else image.mode).split())
+        values = [value * scale for value in source.transparent]
+    opaque = Image.new("L", image.size, 0)
+    for part, value in zip(parts, values, strict=True):
+        opaque = ImageChops.lighter(opaque, _differs(part, value))
+    image = with_display_mode(image)
+    image.putalpha(opaque)
+    return image
+
+
+def _differs(part: Image.Image, value: int) -> Image.Image:
+    """Return 255 where a channel has another value, else 0."""
+    if part.mode.startswith("I"):
+        return part.convert("I").point([255 * (at != value) for at in range(65536)], "L")
+    return part.point([255 * (at != value) for at in range(256)])
 
 
 def undo_adobe_inversion(image: Image.Image) -> Image.Image:

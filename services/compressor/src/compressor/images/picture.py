@@ -51,6 +51,23 @@ OWN_FORMATS = {
 }
 """Pillow's names of the formats that are both read and written."""
 
+KEPT_FORMATS = {
+    "JPEG": OutputFormat.JPEG,
+    "PNG": OutputFormat.PNG,
+    "WEBP": OutputFormat.WEBP,
+    "AVIF": OutputFormat.AVIF,
+    "GIF": OutputFormat.PNG,
+    "BMP": OutputFormat.PNG,
+    "TIFF": OutputFormat.PNG,
+    "ICO": OutputFormat.PNG,
+    "PSD": OutputFormat.PNG,
+    "HEIF": OutputFormat.JPEG,
+}
+"""What `keep` means for each format that is read, by Pillow's names."""
+
+ANIMATED_FORMATS = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
+"""Formats of animations; several pages of a TIFF are none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Animation:
@@ -76,6 +93,7 @@ class Picture:
         intact: whether the source's own pixels would do as well.
         exif: the block to write, or nothing.
         animation: the other frames, if they are kept.
+        own_bytes: how many the source has without what draws nothing.
     """
 
     image: Image.Image
@@ -85,6 +103,7 @@ class Picture:
     intact: bool = True
     exif: bytes = b""
     animation: Animation | None = None
+    own_bytes: int = 0
 
     def note(self, note: Note) -> None:
         """Add a note once."""
