@@ -46,6 +46,14 @@ HTTP_CODES: Mapping[Status, int] = {
 }
 
 
+class RequestReason(StrEnum):
+    """Why a request cannot be read; the same in every service."""
+
+    FIELD_INVALID = "FIELD_INVALID"
+    JSON_INVALID = "JSON_INVALID"
+    REQUEST_ID_INVALID = "REQUEST_ID_INVALID"
+
+
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
     """One bad field of a request: its name, what is wrong, and an UPPER_SNAKE reason."""
@@ -129,6 +137,12 @@ class ApiError(Exception):
 def invalid_argument(reason: str, message: str, **metadata: str) -> ApiError:
     """Return a 400: the caller's fault, will never work unchanged."""
     return ApiError(Status.INVALID_ARGUMENT, reason, message, metadata=metadata)
+
+
+def field_invalid(violations: Sequence[FieldViolation], message: str = "") -> ApiError:
+    """Return the 400 FIELD_INVALID of bad fields or parameters; without a message, the first of them is told."""
+    told = message or f"Field {violations[0].field!r}: {violations[0].description}."
+    return ApiError(Status.INVALID_ARGUMENT, RequestReason.FIELD_INVALID, told, violations=violations)
 
 
 def not_found(reason: str, message: str, **metadata: str) -> ApiError:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$")
-_CLOUD_TRACE = re.compile(r"^([0-9a-fA-F]{32})(?:/(\d+))?(?:;.*)?$")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_CLOUD_TRACE = re.compile(r"([0-9a-fA-F]{32})(?:/[0-9]+)?(?:;.*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ def begin_trace(headers: Mapping[str, str]) -> TraceContext:
     """Continue the caller's trace, or begin one, and make it the current one of this context."""
     lowered = {name.lower(): value for name, value in headers.items()}
     trace_id = secrets.token_hex(16)
-    if match := _TRACEPARENT.match(lowered.get("traceparent", "")):
+    if match := _TRACEPARENT.fullmatch(lowered.get("traceparent", "")):
         trace_id = match.group(1)
-    elif match := _CLOUD_TRACE.match(lowered.get("x-cloud-trace-context", "")):
+    elif match := _CLOUD_TRACE.fullmatch(lowered.get("x-cloud-trace-context", "")):
         trace_id = match.group(1).lower()
     context = TraceContext(trace_id, secrets.token_hex(8))
     _current.set(context)

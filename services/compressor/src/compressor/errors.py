@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from chassis.errors import ApiError, FieldViolation, Status, unavailable
+from chassis.errors import ApiError, unavailable
 
 
 class Reason(StrEnum):
-    """UPPER_SNAKE reasons, documented in the README; all but the first are answered 503 with Retry-After."""
+    """UPPER_SNAKE reasons, documented in the README; all are answered 503 with Retry-After."""
 
-    INVALID_REQUEST = "INVALID_REQUEST"
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     STORAGE_REFUSED = "STORAGE_REFUSED"
     OUTCOME_NOT_RECORDED = "OUTCOME_NOT_RECORDED"
@@ -18,16 +17,6 @@ class Reason(StrEnum):
     CODEC_STALLED = "CODEC_STALLED"
     CODEC_UNAVAILABLE = "CODEC_UNAVAILABLE"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
-
-
-def invalid_request(violations: list[FieldViolation]) -> ApiError:
-    """Return a 400 that names the bad fields."""
-    return ApiError(
-        Status.INVALID_ARGUMENT,
-        Reason.INVALID_REQUEST,
-        "The body is not a compress request: " + "; ".join(f"{v.field}: {v.description}" for v in violations) + ".",
-        violations=violations,
-    )
 
 
 def storage_unavailable() -> ApiError:

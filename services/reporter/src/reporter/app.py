@@ -6,6 +6,7 @@ from flask import Flask
 
 from chassis.http.app import new_app
 from reporter.dependencies import Dependencies
+from reporter.errors import FORMER_REASONS
 from reporter.http.internal_routes import internal_routes
 from reporter.http.limits import MAX_BODY_BYTES
 from reporter.http.public_routes import public_routes
@@ -19,6 +20,7 @@ def create_app(dependencies: Dependencies) -> Flask:
         dependencies.clock,
         max_body_bytes=MAX_BODY_BYTES,
         body_timeout_s=dependencies.settings.body_timeout_s,
+        former_reasons=FORMER_REASONS,
     )
     app.register_blueprint(public_routes(dependencies))
     app.register_blueprint(webhook_routes(dependencies))

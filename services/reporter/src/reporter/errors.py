@@ -7,6 +7,7 @@ from enum import StrEnum
 from chassis.errors import (
     ApiError,
     FieldViolation,
+    RequestReason,
     Status,
     aborted,
     failed_precondition,
@@ -38,7 +39,7 @@ class Reason(StrEnum):
     QUEUE_UNAVAILABLE = "QUEUE_UNAVAILABLE"
 
 
-FORMER_REASONS = dict.fromkeys(("FIELD_INVALID", "JSON_INVALID", "REQUEST_ID_INVALID"), "REQUEST_INVALID")
+FORMER_REASONS: dict[str, str] = dict.fromkeys(RequestReason, "REQUEST_INVALID")
 """What bad requests were answered with in the release before; told as `former_reason` until the next one."""
 
 

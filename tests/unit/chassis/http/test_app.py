@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from chassis.clock import SystemClock
 from chassis.errors import ApiError, Status, unavailable
 from chassis.http.app import new_app
+from chassis.http.requests import takes_query
 from chassis.tracing import trace_headers
 from support.json_answers import json_of
 
@@ -27,6 +28,7 @@ def app() -> Flask:
     app = new_app("service", SystemClock(), max_body_bytes=100)
 
     @app.post("/echo")
+    @takes_query
     def echo() -> dict[str, Any]:
         return {"size": len(request.get_data()), "trace": trace_headers()}
 

@@ -409,7 +409,10 @@ def test_a_body_that_is_no_json_is_400(service: Service) -> None:
     """Broken JSON is the caller's fault, not a crash."""
     token = service.issuer.mint_id_token("tasks@pressroom.iam.gserviceaccount.com", AUDIENCE)
     response = service.app.test_client().post(
-        "/compress", data=b"{not json", headers={"Authorization": f"Bearer {token}"}
+        "/compress",
+        data=b"{not json",
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {token}"},
     )
 
     assert response.status_code == 400

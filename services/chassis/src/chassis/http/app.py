@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -21,13 +23,14 @@ from chassis.http.body_pace import (
     TimedBodies,
 )
 from chassis.http.key_guard import open_to_all
+from chassis.http.requests import refuse_unread_query, takes_query
 from chassis.limits import over_limit_facts
 from chassis.logs import get_logger
 from chassis.tracing import begin_trace
 
 log = get_logger(__name__)
 
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 _HTTP_REASONS: dict[int, tuple[Status, str]] = {
     400: (Status.INVALID_ARGUMENT, "BAD_REQUEST"),
@@ -39,7 +42,14 @@ _HTTP_REASONS: dict[int, tuple[Status, str]] = {
 }
 
 
-def new_app(name: str, clock: Clock, *, max_body_bytes: int, body_timeout_s: float = BODY_TIMEOUT_S) -> Flask:
+def new_app(
+    name: str,
+    clock: Clock,
+    *,
+    max_body_bytes: int,
+    body_timeout_s: float = BODY_TIMEOUT_S,
+    former_reasons: Mapping[str, str] = MappingProxyType({}),
+) -> Flask:
     """Return a Flask app for the service `name`.
 
     Args:
@@ -47,6 +57,7 @@ def new_app(name: str, clock: Clock, *, max_body_bytes: int, body_timeout_s: flo
         clock: measures the time of each request.
         max_body_bytes: larger bodies are answered 413 before they are read.
         body_timeout_s: bodies that take longer are answered 408; slow ones sooner (chassis.http.body_pace).
+        former_reasons: what a reason was called in the release before; errors tell it as `former_reason`.
     """
     app = Flask(name, static_folder=None)
     app.request_class = ClosingRequest
@@ -60,7 +71,7 @@ def new_app(name: str, clock: Clock, *, max_body_bytes: int, body_timeout_s: flo
     def _begin() -> None:
         g.started = clock.monotonic()
         given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         trace = begin_trace(dict(request.headers))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(http_request_id=g.request_id, trace=trace.trace_id)
@@ -69,6 +80,10 @@ def new_app(name: str, clock: Clock, *, max_body_bytes: int, body_timeout_s: flo
             structlog.contextvars.bind_contextvars(
                 task=task[:100], task_retry=request.headers.get("X-CloudTasks-TaskRetryCount", "")[:10]
             )
+
+    @app.before_request
+    def _refuse_unread_query() -> None:
+        refuse_unread_query(app.view_functions.get(request.endpoint or ""))
 
     @app.after_request
     def _end(response: Response) -> Response:
@@ -87,6 +102,8 @@ def new_app(name: str, clock: Clock, *, max_body_bytes: int, body_timeout_s: flo
 
     def answer(error: ApiError) -> Response:
         g.reason = error.reason
+        if error.reason in former_reasons:
+            error.metadata["former_reason"] = former_reasons[error.reason]
         response = jsonify(error.to_json(domain=name, request_id=g.get("request_id", "")))
         response.status_code = error.http_code
         if error.retry_after_s is not None:
@@ -131,6 +148,7 @@ def new_app(name: str, clock: Clock, *, max_body_bytes: int, body_timeout_s: flo
 
     @app.get("/health")
     @open_to_all
+    @takes_query  # whoever watches may add what he likes against caches
     def health() -> dict[str, Any]:
         """Say that the process is up; it asks nothing of the database, so an outage never restarts the service."""
         return {"status": "ok", "service": name}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Flask, request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from chassis.auth.oidc import CallerGuard
-from chassis.errors import FieldViolation
-from compressor.errors import invalid_request
+from chassis.http.fields import PeerRequest
+from chassis.http.requests import parse_json
 from compressor.images.model import Animated, Metadata, Options, OutputFormat
 from compressor.images.picture import MAX_OUTPUT_SIDE_PX
 from compressor.service import Compressor, Job
@@ -20,10 +20,8 @@ _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _MAX_LIMIT_PX = min(MAX_OUTPUT_SIDE_PX.values())
 
 
-class CompressOptions(BaseModel):
+class CompressOptions(PeerRequest):
     """The `options` of a compress request."""
-
-    model_config = ConfigDict(frozen=True)
 
     quality: int = Field(ge=1, le=95, strict=True)
     format: OutputFormat
@@ -48,10 +46,8 @@ class CompressOptions(BaseModel):
         )
 
 
-class CompressRequest(BaseModel):
-    """The body of `POST /compress`: workflows/contracts/compress_request.schema.json; unknown fields are ignored."""
-
-    model_config = ConfigDict(frozen=True)
+class CompressRequest(PeerRequest):
+    """The body of `POST /compress`: workflows/contracts/compress_request.schema.json."""
 
     request_id: str = Field(pattern=_UUID)
     image_id: str = Field(pattern=_UUID)
@@ -72,12 +68,7 @@ def add_routes(app: Flask, guard: CallerGuard, compressor: Compressor, *, tasks_
     @guard.only(tasks_service_account)
     def compress() -> dict[str, Any]:
         """Compress one image; 200 says that the outcome is recorded, not that the image is fine."""
-        try:
-            body = CompressRequest.model_validate_json(request.get_data())
-        except ValidationError as error:
-            raise invalid_request(
-                [FieldViolation(".".join(map(str, fault["loc"])) or "body", fault["msg"]) for fault in error.errors()]
-            ) from error
+        body = parse_json(CompressRequest)
         # Only a hint to look for an earlier delivery's object first; callers other than Cloud Tasks cannot get here.
         redelivered = request.headers.get("X-CloudTasks-TaskRetryCount", "0") != "0"
         recorded = compressor.run(body.to_job(redelivered=redelivered))

@@ -12,8 +12,7 @@ from typing import Any
 from chassis.clock import Clock
 from chassis.egress.address_policy import parse_networks
 from chassis.egress.client import Egress, EgressError, EgressPolicy
-from chassis.errors import FieldViolation
-from ingest.errors import ApiError, Reason, Status
+from chassis.errors import FieldViolation, field_invalid
 from ingest.settings import IngestSettings
 
 _LOOKUP_S = 2.0
@@ -49,9 +48,7 @@ class WebhookTargets:
         except EgressError as error:
             if error.transient:
                 return
-            raise ApiError(
-                Status.INVALID_ARGUMENT,
-                Reason.FIELD_INVALID,
+            raise field_invalid(
+                [FieldViolation("webhook_url", f"{error.fault.value}: {error.detail}")],
                 f"The webhook cannot be called: its URL {error.detail}.",
-                violations=[FieldViolation("webhook_url", f"{error.fault.value}: {error.detail}")],
             ) from error

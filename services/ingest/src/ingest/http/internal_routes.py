@@ -10,6 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from chassis.failpoints import reach
+from chassis.http.requests import parse_id, parse_json, parse_query, takes_query
 from ingest.batches.export import export_batch
 from ingest.batches.import_sheet import import_sheet
 from ingest.dependencies import Dependencies
@@ -32,7 +33,6 @@ from ingest.http.internal_schemas import (
 )
 from ingest.http.public_routes import process_answer
 from ingest.http.public_schemas import BatchReference
-from ingest.http.request_parsing import parse_image_id, parse_json, parse_query, parse_request_id
 from ingest.options import ImageOptions
 from ingest.supervision.finish import finish_batch
 from ingest.supervision.ownership import fail_batch, release_batch, start_batch
@@ -49,7 +49,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/process")
     @guard.only(settings.tasks_service_account)
     def process() -> dict[str, Any]:
-        request_id = parse_request_id(parse_json(BatchReference).request_id)
+        request_id = parse_id(parse_json(BatchReference).request_id)
         processed = process_batch(engine, dependencies.executions, request_id)
         relay_events_now(engine, dependencies.reporter, request_id)
         return process_answer(processed.batch, processed.message)
@@ -78,7 +78,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
         started = start_batch(
             engine,
             dependencies.executions,
-            parse_request_id(request_id),
+            parse_id(request_id),
             execution=body.execution,
             callback_url=body.callback_url,
         )
@@ -95,24 +95,23 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @workflow_only
     def claim(request_id: str) -> dict[str, Any]:
         body = parse_json(ClaimRequest)
-        page = claim_page(
-            engine, settings, parse_request_id(request_id), execution=body.execution, max_rows=body.max_rows
-        )
+        page = claim_page(engine, settings, parse_id(request_id), execution=body.execution, max_rows=body.max_rows)
         reach(Failpoint.PAGE_CLAIMED)
         return page.to_json()
 
     @bp.get("/internal/batches/<request_id>/progress")
     @workflow_only
+    @takes_query
     def progress(request_id: str) -> dict[str, Any]:
         query = parse_query(ProgressQuery)
-        return read_progress(engine, settings, parse_request_id(request_id), execution=query.execution).to_json()
+        return read_progress(engine, settings, parse_id(request_id), execution=query.execution).to_json()
 
     @bp.post("/internal/batches/<request_id>/finish")
     @workflow_only
     def finish(request_id: str) -> dict[str, Any]:
         body = parse_json(FinishRequest)
         batch = finish_batch(
-            engine, settings, parse_request_id(request_id), execution=body.execution, report_uri=body.report_uri
+            engine, settings, parse_id(request_id), execution=body.execution, report_uri=body.report_uri
         )
         reach(Failpoint.FINISH_COMMITTED)
         return event_payload(batch)
@@ -124,7 +123,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
         failed = fail_batch(
             engine,
             settings,
-            parse_request_id(request_id),
+            parse_id(request_id),
             execution=body.execution,
             step=body.step,
             error=body.error,
@@ -135,19 +134,19 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @workflow_only
     def release(request_id: str) -> dict[str, Any]:
         body = parse_json(ReleaseRequest)
-        batch = release_batch(engine, parse_request_id(request_id), execution=body.execution)
+        batch = release_batch(engine, parse_id(request_id), execution=body.execution)
         return {"request_id": str(batch.request_id), "status": batch.status.value}
 
     @bp.get("/internal/batches/<request_id>/export")
     @guard.only(settings.reporter_service_account)
     def export(request_id: str) -> Response:
-        return Response(export_batch(engine, parse_request_id(request_id)), mimetype="application/x-ndjson")
+        return Response(export_batch(engine, parse_id(request_id)), mimetype="application/x-ndjson")
 
     @bp.put("/internal/images/<image_id>/outcome")
     @guard.only(settings.compressor_service_account)
     def outcome(image_id: str) -> dict[str, Any]:
         reported = parse_json(OutcomeRequest).to_outcome()
-        recorded = record_outcome(engine, settings, parse_image_id(image_id), reported)
+        recorded = record_outcome(engine, settings, parse_id(image_id, name="image id"), reported)
         reach(Failpoint.OUTCOME_COMMITTED)
         if recorded.sealed:
             dependencies.callbacks.batch_sealed(recorded.batch)

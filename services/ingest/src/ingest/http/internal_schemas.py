@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from chassis.auth.api_keys import OWNER_PATTERN
+from chassis.http.fields import PeerRequest, Text
+from chassis.http.requests import parse_id
 from chassis.limited import Limited
-from ingest.http.request_parsing import Text, WebUrl, parse_request_id
+from ingest.http.upload_schemas import WebUrl
 from ingest.options import ImageOptions
 from ingest.state.images import Outcome
 
@@ -54,46 +56,40 @@ def _cleaned(value: Any, *, depth: int) -> Any:
             return value
 
 
-class Internal(BaseModel):
-    """Base of internal payloads: a tolerant reader, because the two sides are deployed one after the other."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class StartRequest(Internal):
+class StartRequest(PeerRequest):
     """start_request.schema.json."""
 
     execution: ExecutionName
     callback_url: Text = Field(pattern=r"^https?://", max_length=2083)
 
 
-class ClaimRequest(Internal):
+class ClaimRequest(PeerRequest):
     """claim_request.schema.json."""
 
     execution: ExecutionName
     max_rows: int = Field(ge=1, le=100)
 
 
-class ProgressQuery(Internal):
+class ProgressQuery(PeerRequest):
     """The query of GET .../progress."""
 
     execution: ExecutionName
 
 
-class FinishRequest(Internal):
+class FinishRequest(PeerRequest):
     """finish_request.schema.json."""
 
     execution: ExecutionName
     report_uri: Text = Field(pattern=r"^gs://[^/]+/.+$", max_length=2083)
 
 
-class ReleaseRequest(Internal):
+class ReleaseRequest(PeerRequest):
     """release_request.schema.json."""
 
     execution: ExecutionName
 
 
-class FailRequest(Internal):
+class FailRequest(PeerRequest):
     """fail_request.schema.json; `error` is whatever the workflow caught, made storable and small."""
 
     execution: ExecutionName
@@ -101,7 +97,7 @@ class FailRequest(Internal):
     error: Annotated[Any, AfterValidator(storable_json)]
 
 
-class ImportRequest(Internal):
+class ImportRequest(PeerRequest):
     """import_request.schema.json."""
 
     execution: ExecutionName
@@ -111,7 +107,7 @@ class ImportRequest(Internal):
     owner: Text | None = Field(None, pattern=OWNER_PATTERN)
 
 
-class OutcomeRequest(Internal):
+class OutcomeRequest(PeerRequest):
     """outcome_request.schema.json."""
 
     request_id: Text
@@ -143,4 +139,4 @@ class OutcomeRequest(Internal):
             ApiError: 400 REQUEST_ID_INVALID.
         """
         values = self.model_dump(exclude={"request_id", "outcome"})
-        return Outcome(request_id=parse_request_id(self.request_id), succeeded=self.outcome == "SUCCEEDED", **values)
+        return Outcome(request_id=parse_id(self.request_id), succeeded=self.outcome == "SUCCEEDED", **values)

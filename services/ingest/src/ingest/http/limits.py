@@ -8,10 +8,10 @@ from typing import Annotated
 import chassis.auth.api_keys
 import chassis.http.body_pace
 import chassis.http.page_tokens
+import chassis.http.requests
 import ingest.batches.hosts
 import ingest.batches.status
 import ingest.http.public_schemas
-import ingest.http.request_parsing
 import ingest.http.upload_request
 import ingest.http.upload_schemas
 import ingest.options
@@ -54,10 +54,10 @@ _MODULES = (
     chassis.auth.api_keys,
     chassis.http.body_pace,
     chassis.http.page_tokens,
+    chassis.http.requests,
     ingest.batches.hosts,
     ingest.batches.status,
     ingest.http.public_schemas,
-    ingest.http.request_parsing,
     ingest.http.upload_request,
     ingest.http.upload_schemas,
     ingest.options,

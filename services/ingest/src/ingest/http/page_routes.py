@@ -12,6 +12,7 @@ from flask import Blueprint, Response, jsonify
 from chassis.auth.api_keys import Scope
 from chassis.http.key_guard import KeyGuard, open_to_all
 from chassis.http.openapi import openapi_document
+from chassis.http.requests import takes_query
 from ingest.http.openapi import OPERATIONS, VERSION
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -26,11 +27,13 @@ def page_routes(keys: KeyGuard) -> Blueprint:
 
     @bp.get("/")
     @keys.needs(Scope.READ)
+    @takes_query  # links to a page carry marks of where they were found
     def home() -> Response:
         return _page(form)
 
     @bp.get("/docs")
     @open_to_all
+    @takes_query
     def docs() -> Response:
         return _page(operations)
 

@@ -12,6 +12,7 @@ from chassis.auth.api_keys import Scope
 from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.http.key_guard import caller
+from chassis.http.requests import parse_id, parse_json, parse_query, takes_query
 from chassis.times import rfc3339
 from ingest.batches.cancel import cancel_batch
 from ingest.batches.estimate import estimate
@@ -24,8 +25,7 @@ from ingest.dependencies import Dependencies
 from ingest.failpoints import Failpoint
 from ingest.http.limits import FLAT_LIMITS, limits_of
 from ingest.http.public_schemas import BatchReference, ListQuery, PageQuery, StatusQuery
-from ingest.http.request_parsing import idempotency_key, parse_json, parse_query, parse_request_id
-from ingest.http.upload_request import parse_upload, read_upload
+from ingest.http.upload_request import idempotency_key, parse_upload, read_upload
 from ingest.options import FORMATS
 from ingest.settings import IngestSettings
 from ingest.sheets.corrected import corrected_csv, validation_answer
@@ -46,6 +46,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
 
     @bp.post("/upload")
     @writes
+    @takes_query
     def upload() -> Response:
         key = idempotency_key()
         sent = parse_upload(settings, dependencies.storage)
@@ -74,6 +75,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
 
     @bp.post("/corrected_sheet")
     @writes
+    @takes_query
     def corrected_sheet() -> Response:
         sent = parse_upload(settings, dependencies.storage)
         # Bad rows are what the copy is for, so they are no reason to refuse it.
@@ -95,17 +97,20 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
 
     @bp.get("/status")
     @reads
+    @takes_query
     def status_by_query() -> Response:
         query = parse_query(StatusQuery)
-        return status_of(parse_request_id(query.request_id), query)
+        return status_of(parse_id(query.request_id), query)
 
     @bp.get("/status/<request_id>")
     @reads
+    @takes_query
     def status_by_path(request_id: str) -> Response:
-        return status_of(parse_request_id(request_id), parse_query(PageQuery))
+        return status_of(parse_id(request_id), parse_query(PageQuery))
 
     @bp.get("/requests")
     @reads
+    @takes_query
     def requests_list() -> Response:
         query = parse_query(ListQuery)
         page = list_batches(
@@ -125,7 +130,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/cancel")
     @writes
     def cancel() -> Response:
-        ended = cancel_batch(engine, parse_request_id(parse_json(BatchReference).request_id), caller=caller())
+        ended = cancel_batch(engine, parse_id(parse_json(BatchReference).request_id), caller=caller())
         if ended.sealed:
             dependencies.callbacks.batch_sealed(ended.batch)
         batch = ended.batch
@@ -138,7 +143,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/retry")
     @writes
     def retry() -> Response:
-        request_id = parse_request_id(parse_json(BatchReference).request_id)
+        request_id = parse_id(parse_json(BatchReference).request_id)
         retried = retry_batch(engine, settings, request_id, caller=caller())
         relay_start_now(engine, dependencies.tasks, settings, retried.outbox_id)
         answer = process_answer(retried.batch, f"{retried.reopened} images are tried again")

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chassis.http.fields import PublicRequest, Text
 from chassis.http.page_tokens import PageToken
 from chassis.limited import Limited
-from ingest.http.request_parsing import Request, Text
 from ingest.options import ImageOptions
 
 MAX_PAGE_SIZE: Annotated[int, Limited("entries", "400 `FIELD_INVALID`", "Largest page_size")] = 1000
@@ -16,13 +16,13 @@ MAX_PAGE_SIZE: Annotated[int, Limited("entries", "400 `FIELD_INVALID`", "Largest
 PublicStatus = Literal["PENDING", "PROCESSING", "COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED"]
 
 
-class BatchReference(Request):
+class BatchReference(PublicRequest):
     """`{"request_id": "..."}`."""
 
     request_id: Text = Field(description="The id that the upload answered")
 
 
-class PageQuery(Request):
+class PageQuery(PublicRequest):
     """Which page of a batch's products."""
 
     page_size: int = Field(100, ge=1, le=MAX_PAGE_SIZE, description="Most products of the page")
@@ -35,7 +35,7 @@ class StatusQuery(PageQuery):
     request_id: Text = Field(description="The id that the upload answered")
 
 
-class ListQuery(Request):
+class ListQuery(PublicRequest):
     """Which batches to list."""
 
     status: PublicStatus | None = Field(None, description="Only batches with this status")

@@ -14,12 +14,13 @@ from flask import request
 from werkzeug.datastructures import FileStorage
 
 from chassis.egress.link_repairs import RepairedLink
-from chassis.errors import FieldViolation
+from chassis.errors import FieldViolation, field_invalid
+from chassis.http.requests import parse_json, query_values, shown, validate
 from chassis.limited import Limited
+from chassis.limits import over_limit_facts
 from ingest.batches.sheet_errors import limits_from, sheet_invalid
 from ingest.clients.sheet_storage import SheetStorage
 from ingest.errors import ApiError, Reason, Status, invalid_argument
-from ingest.http.request_parsing import parse_json, validate
 from ingest.http.upload_schemas import FILE_FIELDS, JsonUpload, UploadForm, UploadQuery
 from ingest.options import ImageOptions
 from ingest.settings import IngestSettings
@@ -33,6 +34,14 @@ MAX_ITEMS_BYTES: Annotated[int, Limited("bytes", "413 `BODY_TOO_LARGE`", "Larges
 )
 """Largest JSON body with items, bytes: JSON is held in memory as a whole, a file is not."""
 
+MAX_IDEMPOTENCY_KEY_CHARS: Annotated[
+    int,
+    Limited(
+        "characters", "400 `IDEMPOTENCY_KEY_INVALID`", "Longest Idempotency-Key", name="max_idempotency_key_characters"
+    ),
+] = 255
+
+_IDEMPOTENCY_KEY = re.compile(rf"[\x21-\x7e]{{1,{MAX_IDEMPOTENCY_KEY_CHARS}}}")
 _MAX_NAME_CHARS = 200
 _DEFAULT_NAME = "sheet.csv"
 _ITEMS_NAME = "items.json"
@@ -84,6 +93,23 @@ def parse_upload(settings: IngestSettings, storage: SheetStorage) -> Upload:
     )
 
 
+def idempotency_key() -> str | None:
+    """Return the Idempotency-Key header, or None.
+
+    Raises:
+        ApiError: 400 IDEMPOTENCY_KEY_INVALID when it is empty, longer than 255 or not printable ASCII.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None or _IDEMPOTENCY_KEY.fullmatch(key):
+        return key
+    raise invalid_argument(
+        Reason.IDEMPOTENCY_KEY_INVALID,
+        f"The Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY_CHARS} printable ASCII characters; it has"
+        f" {len(key)} characters.",
+        **over_limit_facts("max_idempotency_key_characters", limit=MAX_IDEMPOTENCY_KEY_CHARS, value=len(key)),
+    )
+
+
 def read_upload(upload: Upload, settings: IngestSettings, asked: SheetRequest | None = None) -> Sheet:
     """Return the sheet of an upload.
 
@@ -104,10 +130,7 @@ def read_upload(upload: Upload, settings: IngestSettings, asked: SheetRequest | 
 
 
 def _query() -> dict[str, str]:
-    repeated = [name for name, values in request.args.lists() if len(values) > 1]
-    if repeated:
-        raise _twice(repeated[0])
-    query = request.args.to_dict()
+    query = query_values()
     validate(UploadQuery, query)
     return query
 
@@ -182,7 +205,7 @@ def _sheet_part() -> FileStorage | None:
             raise _no_sheet()
         return None
     if len(sheets) > 1 or strangers:
-        raise _one_too_many(_shown(strangers[0]) if strangers else sheets[1][0])
+        raise _one_too_many(shown(strangers[0]) if strangers else sheets[1][0])
     return sheets[0][1]
 
 
@@ -210,7 +233,7 @@ def source_name(part: FileStorage) -> str:
 
 
 def _no_sheet() -> ApiError:
-    found = ", ".join(_shown(name) for name in [*request.files, *request.form][:20]) or "none"
+    found = ", ".join(shown(name) for name in [*request.files, *request.form][:20]) or "none"
     return invalid_argument(
         Reason.FILE_MISSING,
         f"There is no sheet: send it as a file in the field 'file' (also {', '.join(FILE_FIELDS[1:])}), or as text"
@@ -219,22 +242,10 @@ def _no_sheet() -> ApiError:
 
 
 def _one_too_many(name: str) -> ApiError:
-    return ApiError(
-        Status.INVALID_ARGUMENT,
-        Reason.FIELD_INVALID,
-        "One sheet is expected, and no other file.",
-        violations=[FieldViolation(name, "is one sheet or file too many")],
+    return field_invalid(
+        [FieldViolation(name, "is one sheet or file too many")], "One sheet is expected, and no other file."
     )
 
 
 def _twice(name: str) -> ApiError:
-    return ApiError(
-        Status.INVALID_ARGUMENT,
-        Reason.FIELD_INVALID,
-        f"The field {_shown(name)} is given more than once.",
-        violations=[FieldViolation(_shown(name), "is given more than once")],
-    )
-
-
-def _shown(name: str) -> str:
-    return name[:100].encode("utf-8", "replace").decode().replace("\x00", "")
+    return field_invalid([FieldViolation(shown(name), "is given more than once")])

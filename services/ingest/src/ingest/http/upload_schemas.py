@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainValidator, model_validator
 
+from chassis.egress.link_repairs import RepairedLink, repair_link
+from chassis.http.fields import PublicRequest, Text, storable
 from chassis.limited import Limited
-from ingest.http.request_parsing import Request, Text, WebLink
 from ingest.options import (
     ANIMATED_HELP,
     BACKGROUND_HELP,
@@ -26,6 +27,7 @@ from ingest.options import (
 )
 from ingest.sheets.header import CHOOSABLE, Role
 from ingest.sheets.items import Item
+from ingest.sheets.links import link_fault
 from ingest.sheets.model import OnInvalid
 
 FILE_FIELDS = ("file", "csv", "csvFile", "csv_file", "input_data")
@@ -41,6 +43,28 @@ MAX_ITEMS: Annotated[int, Limited("items", "400 `FIELD_INVALID`", "Most items of
 """Most items of a JSON upload; more go as a sheet, which is not held in memory."""
 
 MAX_CHOSEN_COLUMNS: Annotated[int, Limited("titles", "400 `FIELD_INVALID`", "Titles of URL columns in `columns`")] = 20
+
+
+def web_link(value: object) -> RepairedLink:
+    """Return the link of a field, repaired as links of a cell are; whoever calls it checks addresses.
+
+    Raises:
+        ValueError: its form is not acceptable.
+    """
+    if not isinstance(value, str):
+        raise ValueError("must be a link, as text")
+    link = repair_link(storable(value))
+    fault = link_fault(link.url, value)
+    if fault is not None:
+        raise ValueError(fault.message)
+    return link
+
+
+WebLink = Annotated[RepairedLink, PlainValidator(web_link)]
+"""An http or https URL of at most 2083 characters, and what was repaired in it."""
+
+WebUrl = Annotated[str, PlainValidator(lambda value: web_link(value).url)]
+"""Such a URL alone."""
 
 
 def _none_if_empty(value: object) -> object:
@@ -82,7 +106,7 @@ SheetUri = Annotated[Text, Field(pattern=r"^gs://[^/]+/.+$", max_length=2083)]
 """The place of a sheet in Cloud Storage."""
 
 
-class UploadQuery(Request):
+class UploadQuery(PublicRequest):
     """What may be asked in the query string of an upload, instead of in its body."""
 
     validate_only: Annotated[bool | None, BeforeValidator(_none_if_empty)] = Field(
@@ -129,7 +153,7 @@ class UploadForm(UploadQuery):
         return ImageOptions.model_validate(given)
 
 
-class ItemBody(Request):
+class ItemBody(PublicRequest):
     """One product of a JSON upload."""
 
     id: Annotated[Text, BeforeValidator(lambda value: str(value) if type(value) is int else value)] = Field(
@@ -145,7 +169,7 @@ class ItemBody(Request):
         return Item(self.id, self.name, tuple(self.urls), own)
 
 
-class JsonUpload(Request):
+class JsonUpload(PublicRequest):
     """The JSON body of an upload: items, or the place of a sheet in Cloud Storage."""
 
     items: list[ItemBody] | None = Field(None, max_length=MAX_ITEMS, description="The products, instead of a sheet")

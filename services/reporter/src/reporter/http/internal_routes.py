@@ -10,6 +10,7 @@ from uuid import UUID
 
 from flask import Blueprint
 
+from chassis.http.requests import parse_json
 from reporter.dependencies import Dependencies
 from reporter.http.internal_schemas import (
     DeliveryAnswer,
@@ -21,7 +22,6 @@ from reporter.http.internal_schemas import (
     ReportUris,
     SweepAnswer,
 )
-from reporter.http.request_parsing import parse_json
 from reporter.reports.links import OUTPUT_CSV, make_link
 from reporter.reports.publish import publish_report
 from reporter.retention import delete_expired

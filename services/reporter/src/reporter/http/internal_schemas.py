@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reporter.http.request_parsing import PeerRequest
+from chassis.http.fields import PeerRequest
 from reporter.webhooks.events import Counts, Notice
 
 _Id = Annotated[str, Field(pattern=r"\A[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\z")]

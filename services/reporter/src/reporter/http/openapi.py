@@ -73,7 +73,7 @@ OPERATIONS = (
         "Subscribe an endpoint; the answer shows its secret, this once",
         {201: EndpointWithSecret},
         body=EndpointCreate,
-        errors=(400, 503),
+        errors=(400, 415, 503),
         scope="write",
     ),
     Operation(
@@ -94,7 +94,7 @@ OPERATIONS = (
         "Change an endpoint, pause it, or enable it again",
         {200: EndpointBody},
         body=EndpointPatch,
-        errors=(400, 404, 503),
+        errors=(400, 404, 415, 503),
         scope="write",
     ),
     Operation(
@@ -111,7 +111,7 @@ OPERATIONS = (
         "Make a new secret and show it, this once; the one before it signs too for a while",
         {200: EndpointWithSecret},
         body=SecretRotate,
-        errors=(400, 404, 503),
+        errors=(400, 404, 415, 503),
         scope="write",
     ),
     Operation(
@@ -137,7 +137,7 @@ OPERATIONS = (
         "Send the events since a time again, each under its old webhook-id",
         {202: RedeliverAnswer},
         body=RedeliverSince,
-        errors=(400, 404, 503),
+        errors=(400, 404, 415, 503),
         scope="write",
     ),
 )

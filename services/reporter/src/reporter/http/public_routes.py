@@ -10,6 +10,7 @@ from flask import Blueprint, Response
 from chassis.auth.api_keys import Scope
 from chassis.db.engine import transact
 from chassis.http.key_guard import caller, open_to_all
+from chassis.http.requests import parse_id, parse_query, takes_query
 from reporter.dependencies import Dependencies
 from reporter.http.limits import limits_of
 from reporter.http.openapi import document
@@ -23,7 +24,6 @@ from reporter.http.public_schemas import (
     delivery_body,
     download_answer,
 )
-from reporter.http.request_parsing import parse_id, parse_query, takes_query
 from reporter.reports.download import Asked, open_file, report_for
 from reporter.reports.links import content_disposition
 from reporter.state.delivery_log import deliveries_of

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.clock import Clock
+from chassis.http.fields import PublicRequest
 from chassis.limited import Limited
 from chassis.times import rfc3339
-from reporter.http.request_parsing import PublicRequest
 from reporter.reports.links import CONTENT_TYPES, FAILED_CSV, OUTPUT_CSV, RESULTS_JSONL, make_link
 from reporter.settings import ReporterSettings
 from reporter.state.delivery_log import LoggedAttempt, LoggedDelivery

@@ -9,9 +9,9 @@ from flask import Blueprint
 
 from chassis.auth.api_keys import Scope
 from chassis.http.key_guard import caller
+from chassis.http.requests import parse_json, parse_query, takes_query
 from reporter.dependencies import Dependencies
 from reporter.http.public_schemas import delivery_body
-from reporter.http.request_parsing import parse_json, parse_query, takes_query
 from reporter.http.webhook_schemas import (
     EndpointCreate,
     EndpointDeleted,

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from chassis.http.fields import PublicRequest
 from chassis.http.page_tokens import PageToken
 from chassis.limited import Limited
 from chassis.times import Rfc3339Time, rfc3339
 from reporter.http.public_schemas import Answer, DeliveryBody, former
-from reporter.http.request_parsing import PublicRequest
 from reporter.settings import MAX_SECRET_OVERLAP_S
 from reporter.state.endpoints import Endpoint, EndpointChange
 from reporter.webhooks.endpoints import Subscription

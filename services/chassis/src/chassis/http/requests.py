@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from flask import request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from chassis.errors import ApiError, FieldViolation, Status
+from chassis.errors import ApiError, FieldViolation, RequestReason, Status, field_invalid, invalid_argument
+from chassis.limited import Limited
 from chassis.limits import told_with_value
-from reporter.errors import FORMER_REASONS
 
-_MAX_VIOLATIONS = 50
+MAX_JSON_BYTES: Annotated[int, Limited("bytes", "413 `BODY_TOO_LARGE`", "Largest JSON body of the other routes")] = (
+    256 * 1024
+)
+
+MAX_VIOLATIONS = 50
 """Most bad fields that one answer names."""
 
 _MAX_FIELD_CHARS = 100
@@ -28,18 +32,6 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 M = TypeVar("M", bound=BaseModel)
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class PublicRequest(BaseModel):
-    """Base of what clients send in a body or a query string: unknown fields are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class PeerRequest(BaseModel):
-    """Base of what our own services send each other: a later release may say more than this one knows."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class _NamedTwiceError(Exception):
@@ -58,16 +50,18 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def parse_json(model: type[M], *, may_be_empty: bool = False) -> M:
+def parse_json(model: type[M], *, max_bytes: int | None = None, may_be_empty: bool = False) -> M:
     """Return the request's JSON body as a model.
 
     Args:
         model: what the body must be.
+        max_bytes: the most that is read; without it MAX_JSON_BYTES, or the service's own limit if that is less.
         may_be_empty: no body at all stands for `{}`.
 
     Raises:
-        ApiError: 415 for another content type, 400 JSON_INVALID or FIELD_INVALID.
+        ApiError: 415 for another content type, 413 for too many bytes, 400 JSON_INVALID or FIELD_INVALID.
     """
+    request.max_content_length = max_bytes or min(MAX_JSON_BYTES, request.max_content_length or MAX_JSON_BYTES)
     body = request.get_data()
     if not body and may_be_empty:
         return validate(model, {})
@@ -92,11 +86,11 @@ def json_object(body: bytes) -> dict[str, Any]:
         decoded = json.loads(body.decode("utf-8"), object_pairs_hook=_object)
     except _NamedTwiceError as error:
         message = f"The body has an object with the key {error} twice."
-        raise _refused("JSON_INVALID", message) from error
+        raise invalid_argument(RequestReason.JSON_INVALID, message) from error
     except (ValueError, RecursionError) as error:
-        raise _refused("JSON_INVALID", "The body is not valid JSON in UTF-8.") from error
+        raise invalid_argument(RequestReason.JSON_INVALID, "The body is not valid JSON in UTF-8.") from error
     if not isinstance(decoded, dict):
-        raise _refused("JSON_INVALID", "The body is not a JSON object.")
+        raise invalid_argument(RequestReason.JSON_INVALID, "The body is not a JSON object.")
     return decoded
 
 
@@ -117,7 +111,7 @@ def query_values() -> dict[str, str]:
     """
     for name, values in request.args.lists():
         if len(values) > 1:
-            raise _field_invalid([FieldViolation(shown(name), "is given more than once")])
+            raise field_invalid([FieldViolation(shown(name), "is given more than once")])
     return request.args.to_dict()
 
 
@@ -125,6 +119,19 @@ def takes_query(view: F) -> F:
     """Mark a view that deals with its query string itself; on any other a parameter is refused as unknown."""
     view.takes_query = True  # type: ignore[attr-defined]
     return view
+
+
+def refuse_unread_query(view: Callable[..., Any] | None) -> None:
+    """Refuse the present request if it has parameters that its view would not look at.
+
+    Raises:
+        ApiError: 400 FIELD_INVALID naming each of them.
+    """
+    if view is None or getattr(view, "takes_query", False) or not request.query_string:
+        return
+    names = list(request.args)[:MAX_VIOLATIONS]
+    if names:
+        raise field_invalid([FieldViolation(shown(name), "is no parameter of this route") for name in names])
 
 
 def validate(model: type[M], values: Mapping[str, Any]) -> M:
@@ -136,13 +143,13 @@ def validate(model: type[M], values: Mapping[str, Any]) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise _field_invalid(
+        raise field_invalid(
             [
                 FieldViolation(
                     shown(".".join(str(part) for part in fault["loc"])) or "body",
                     told_with_value(fault).removeprefix("Value error, ")[:_MAX_DESCRIPTION_CHARS],
                 )
-                for fault in error.errors(include_url=False)[:_MAX_VIOLATIONS]
+                for fault in error.errors(include_url=False)[:MAX_VIOLATIONS]
             ]
         ) from error
 
@@ -154,19 +161,15 @@ def parse_id(value: str, *, name: str = "request_id") -> UUID:
         ApiError: 400 REQUEST_ID_INVALID.
     """
     if not _UUID.fullmatch(value):
-        raise _refused("REQUEST_ID_INVALID", f"The {name} is not a UUID.", [FieldViolation(name, "is not a UUID")])
+        raise ApiError(
+            Status.INVALID_ARGUMENT,
+            RequestReason.REQUEST_ID_INVALID,
+            f"The {name} is not a UUID.",
+            violations=[FieldViolation(name, "is not a UUID")],
+        )
     return UUID(value)
 
 
 def shown(name: str) -> str:
     """Return a name that a client chose as an error may repeat it: short, without NUL and lone surrogates."""
     return name[:_MAX_FIELD_CHARS].encode("utf-8", "replace").decode().replace("\x00", "")
-
-
-def _field_invalid(violations: Sequence[FieldViolation]) -> ApiError:
-    return _refused("FIELD_INVALID", f"Field {violations[0].field!r}: {violations[0].description}.", violations)
-
-
-def _refused(reason: str, message: str, violations: Sequence[FieldViolation] = ()) -> ApiError:
-    metadata = {"former_reason": FORMER_REASONS[reason]}
-    return ApiError(Status.INVALID_ARGUMENT, reason, message, metadata=metadata, violations=violations)
