@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(
     path
@@ -68,3 +70,15 @@ def test_no_path_of_one_machine_is_committed() -> None:
     ]
 
     assert guilty == []
+
+
+@pytest.mark.parametrize("tests", ["tests/unit", "infra/local/tests/unit"])
+def test_unit_tests_mirror_the_sources(tests: str) -> None:
+    """Each folder of tests of a part has the part's name and place, so that one leads to the other."""
+    sources = [*(ROOT / "services").glob("*/src"), ROOT / "infra/local/src/localcloud"]
+    folders = sorted({path.parent.relative_to(ROOT / tests) for path in (ROOT / tests).rglob("test_*.py")})
+
+    lost = [folder for folder in folders if not any((source / folder / "__init__.py").exists() for source in sources)]
+
+    assert folders
+    assert lost == []

@@ -144,7 +144,7 @@ class PublicSettings(Settings):
     api_keys: SecretStr = Field(
         SecretStr(""),
         alias="API_KEYS",
-        description="API keys of public routes, one JSON entry a line (chassis.auth.api_keys); empty or off: open",
+        description="API keys of public routes, as `python -m chassis.auth.api_keys` makes them; empty or off: open",
     )
 
     @field_validator("api_keys")
