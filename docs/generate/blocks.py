@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from docs.generate import catalogue, classes, floors, limits, settings, tables
+from docs.generate import catalogue, classes, codes, floors, limits, settings, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS: dict[str, Callable[..., str]] = {
     "catalogue": catalogue.rows_with_tests,
     "gaps": catalogue.gaps,
     "classes": classes.picture,
+    "codes": codes.table,
     "floors": floors.picture,
     "limits": limits.table,
     "settings": settings.table,

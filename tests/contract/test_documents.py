@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from docs.generate import catalogue, floors, tables
+from docs.generate import catalogue, codes, floors, tables
 from docs.generate.blocks import ROOT, pages, with_fresh_blocks
 from docs.generate.marks import MarkedTest, MarkError, marked_tests
 
@@ -125,3 +125,19 @@ def test_no_page_names_a_module() -> None:
     ]
 
     assert found == []
+
+
+def test_a_code_without_a_meaning_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever adds a code must say what it means, and its status, before `make docs` writes a table."""
+    source = tmp_path / "services/shop/src/errors.py"
+    source.parent.mkdir(parents=True)
+    monkeypatch.setattr(codes, "ROOT", tmp_path)
+    head = 'class Reason(StrEnum):\n    """Reasons."""\n\n    SOLD = "SOLD"\n'
+
+    for below, complaint in (("", "has no text"), ('    """it is gone"""\n', "begins with no HTTP")):
+        source.write_text(head + below)
+        with pytest.raises(LookupError, match=complaint):
+            codes.table("shop", "Reason")
+
+    source.write_text(head + '    """410: it is gone"""\n')
+    assert codes.table("shop", "Reason").splitlines()[-1] == "| `SOLD` | 410 | it is gone |"

@@ -17,11 +17,9 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import IntegrityError
 
 from chassis.settings import SettingsError
-from ingest.errors import Reason
 from ingest.migrate import upgrade
 from ingest.settings import IngestSettings
 from ingest.sheets.links import host_of
-from ingest.sheets.model import ProblemCode
 from support.ingest_service import Lab
 
 OLD_BATCH = text(
@@ -39,18 +37,6 @@ OLD_IMAGE = text(
 )
 SERVICE = Path(__file__).parents[3] / "services" / "ingest"
 README = (SERVICE / "README.md").read_text()
-
-
-def test_every_reason_is_documented() -> None:
-    """And no other."""
-    table = README.partition("## Errors")[2].partition("Further reasons")[0]
-    assert re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE) == [reason.value for reason in Reason]
-
-
-def test_every_problem_code_is_documented() -> None:
-    """And no other."""
-    table = README.partition("### Problem codes")[2].partition("## Running")[0]
-    assert re.findall(r"^\| `([A-Z_0-9]+)` \|", table, re.MULTILINE) == [code.value for code in ProblemCode]
 
 
 def test_every_route_is_documented(lab: Lab) -> None:

@@ -19,7 +19,6 @@ import requests
 from chassis.settings import SettingsError, settings_rows
 from localcloud.stack.dockerfile import command_from_dockerfile
 from localcloud.stack.postgres import Postgres
-from reporter.errors import Reason
 from reporter.http.openapi import OPERATIONS, document
 from reporter.migrate import migrate
 from reporter.settings import ReporterSettings
@@ -63,11 +62,6 @@ def health_of(url: str, *, within_s: float) -> dict[str, str]:
 def openapi_path(rule: str) -> str:
     """Return `/reports/{request_id}` for Flask's `/reports/<uuid:request_id>`."""
     return re.sub(r"<(?:uuid:)?(\w+)>", r"{\1}", rule)
-
-
-def test_the_errors_table_is_the_reasons(readme: str) -> None:
-    """Every reason has its row."""
-    assert [row[0] for row in table(readme, "Errors")] == [reason.value for reason in Reason]
 
 
 def test_the_endpoints_table_is_the_routes(readme: str, world: World) -> None:

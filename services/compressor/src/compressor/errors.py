@@ -8,15 +8,22 @@ from chassis.errors import ApiError, unavailable
 
 
 class Reason(StrEnum):
-    """UPPER_SNAKE reasons, documented in the README; all are answered 503 with Retry-After."""
+    """UPPER_SNAKE reasons, each with its status and meaning below it; all are answered 503 with Retry-After."""
 
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+    """503: Cloud Storage did not answer within 20 s"""
     STORAGE_REFUSED = "STORAGE_REFUSED"
+    """503: Cloud Storage refuses us: credentials, permission or bucket; an operator must act"""
     OUTCOME_NOT_RECORDED = "OUTCOME_NOT_RECORDED"
+    """503: ingest did not take the outcome"""
     CODEC_BUSY = "CODEC_BUSY"
+    """503: other images held the codec for `CODEC_WAIT_S`"""
     CODEC_STALLED = "CODEC_STALLED"
+    """503: an image was `CODEC_TIMEOUT_S` in the codec without using up its processor time"""
     CODEC_UNAVAILABLE = "CODEC_UNAVAILABLE"
+    """503: the codec's process does not start"""
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    """503: this instance is short of memory"""
 
 
 def storage_unavailable() -> ApiError:

@@ -19,24 +19,40 @@ from chassis.limits import over_limit_facts
 
 
 class Reason(StrEnum):
-    """What programs may switch on; the service's README explains each."""
+    """What programs may switch on, each with its status and meaning below it."""
 
     BATCH_NOT_SEALED = "BATCH_NOT_SEALED"
+    """400: the batch is still running: no report of rows that may change"""
     EXPORT_INCOMPLETE = "EXPORT_INCOMPLETE"
+    """503: ingest's stream broke off or contradicts its own counts; nothing was published"""
     REPORT_NOT_FOUND = "REPORT_NOT_FOUND"
+    """404: no such report, not yet, not the caller's, or deleted by retention"""
     DOWNLOAD_LINK_EXPIRED = "DOWNLOAD_LINK_EXPIRED"
+    """403: the link was good once; `/download_csv` gives a new one"""
     DOWNLOAD_LINK_INVALID = "DOWNLOAD_LINK_INVALID"
+    """403: the token is missing, was changed or belongs to another report"""
     STATUS_IS_NO_EVENT = "STATUS_IS_NO_EVENT"
+    """400: a notification with a status that no event belongs to"""
     ENDPOINT_NOT_FOUND = "ENDPOINT_NOT_FOUND"
+    """404: no such webhook endpoint, deleted, or not the caller's"""
     ENDPOINT_URL_REFUSED = "ENDPOINT_URL_REFUSED"
+    """400: nothing would ever be sent to this URL; `fault` says why"""
     ENDPOINT_DISABLED = "ENDPOINT_DISABLED"
+    """400: nothing is sent to a disabled endpoint; enable it first"""
     ENDPOINT_LIMIT = "ENDPOINT_LIMIT"
+    """400: the owner has `WEBHOOK_MAX_ENDPOINTS` endpoints already"""
     SECRET_LIMIT = "SECRET_LIMIT"  # noqa: S105 - a reason
+    """400: five secrets of this endpoint sign already"""
     DELIVERY_NOT_FOUND = "DELIVERY_NOT_FOUND"
+    """404: no such delivery, or not the caller's"""
     DELIVERY_UNDER_WAY = "DELIVERY_UNDER_WAY"
+    """409: this delivery is being attempted right now"""
     DELIVERIES_BUSY = "DELIVERIES_BUSY"
+    """429: as many subscribers are being called as `WEBHOOK_CONCURRENCY` allows; Cloud Tasks comes again"""
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+    """503: Cloud Storage did not do what was asked"""
     QUEUE_UNAVAILABLE = "QUEUE_UNAVAILABLE"
+    """503: Cloud Tasks took no task; never answered, only logged: the sweeper helps"""
 
 
 FORMER_REASONS: dict[str, str] = dict.fromkeys(RequestReason, "REQUEST_INVALID")

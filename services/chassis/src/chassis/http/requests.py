@@ -19,11 +19,11 @@ from chassis.errors import ApiError, FieldViolation, RequestReason, Status, fiel
 from chassis.limited import Limited
 from chassis.limits import told_with_value
 
-MAX_JSON_BYTES: Annotated[int, Limited("bytes", "413 `BODY_TOO_LARGE`", "Largest JSON body of the other routes")] = (
-    256 * 1024
-)
+MAX_JSON_BYTES: Annotated[
+    int, Limited("bytes", "413 `BODY_TOO_LARGE`", "Largest JSON body of most routes; never above `max_body_bytes`")
+] = 256 * 1024
 
-MAX_VIOLATIONS = 50
+MAX_VIOLATIONS: Annotated[int, Limited("fields", "the first ones", "Bad fields that an error lists")] = 50
 """Most bad fields that one answer names."""
 
 _MAX_FIELD_CHARS = 100

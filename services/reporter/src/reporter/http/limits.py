@@ -8,6 +8,7 @@ from typing import Annotated
 import chassis.auth.api_keys
 import chassis.http.body_pace
 import chassis.http.page_tokens
+import chassis.http.requests
 import reporter.clients.receivers
 import reporter.http.public_schemas
 import reporter.http.webhook_schemas
@@ -24,6 +25,7 @@ _MODULES = (
     chassis.auth.api_keys,
     chassis.http.body_pace,
     chassis.http.page_tokens,
+    chassis.http.requests,
     reporter.clients.receivers,
     reporter.http.public_schemas,
     reporter.http.webhook_schemas,
