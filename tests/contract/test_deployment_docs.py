@@ -42,7 +42,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
     server.start()
     try:
         urls = {}
-        for service, migrate in (("ingest", ingest.migrate.upgrade), ("reporter", reporter.migrate.migrate)):
+        for service, migrate in (("ingest", ingest.migrate.upgrade), ("reporter", reporter.migrate.upgrade)):
             server.create_database(service)
             urls[service] = server.url(service)
             migrate(urls[service])

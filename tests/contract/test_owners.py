@@ -26,7 +26,7 @@ from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.stack.postgres import Postgres
 from reporter.app import create_app
 from reporter.http.openapi import OPERATIONS as REPORTER_OPERATIONS
-from reporter.migrate import migrate
+from reporter.migrate import upgrade as upgrade_reporter
 from reporter.settings import ReporterSettings
 from reporter.state.reports import Report, record_report
 from reporter.wsgi import assemble
@@ -144,7 +144,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, Fl
         with ScriptedOrigin() as origin:
             body = json.dumps(issuer.certificates()).encode()
             origin.on("/certs", answer(body, headers=[("Content-Type", "application/json")]))
-            for name, make_tables in (("ingest", upgrade), ("reporter", migrate)):
+            for name, make_tables in (("ingest", upgrade), ("reporter", upgrade_reporter)):
                 postgres.create_database(name)
                 make_tables(postgres.url(name))
                 engines.append(new_engine(postgres.url(name), pool_size=8))

@@ -14,6 +14,7 @@ import reporter.wsgi
 from chassis.auth.oidc import CallerGuard, MetadataTokens
 from chassis.clock import SystemClock
 from chassis.db.engine import new_engine
+from chassis.google.tasks import CloudTasksQueue
 from chassis.settings import Settings
 from compressor.settings import CompressorSettings
 from ingest.app import create_app as create_ingest
@@ -21,7 +22,6 @@ from ingest.clients.callbacks import WorkflowCallbacks
 from ingest.clients.executions import WorkflowExecutions
 from ingest.clients.reporter import ReporterService
 from ingest.clients.sheet_storage import CloudSheetStorage
-from ingest.clients.task_queue import CloudTasksQueue
 from ingest.clients.webhook_targets import WebhookTargets
 from ingest.dependencies import Dependencies
 from ingest.settings import IngestSettings

@@ -17,7 +17,7 @@ from google.cloud import storage as gcs  # type: ignore[attr-defined]
 from localcloud.stack.postgres import Postgres
 from localcloud.stack.storage import Storage
 from reporter.app import create_app
-from reporter.migrate import migrate
+from reporter.migrate import upgrade
 from reporter.settings import ReporterSettings
 from reporter.wsgi import assemble
 from support.database_clock import prepare_database_clock, set_database_clock
@@ -71,7 +71,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 def migrated(postgres: Postgres) -> str:
     """Give the URL of a migrated database."""
     postgres.create_database("reporter")
-    migrate(postgres.url("reporter"))
+    upgrade(postgres.url("reporter"))
     prepare_database_clock(postgres.url("reporter"))
     return postgres.url("reporter")
 

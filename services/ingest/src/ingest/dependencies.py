@@ -8,12 +8,12 @@ from sqlalchemy import Engine
 
 from chassis.auth.oidc import CallerGuard
 from chassis.clock import Clock
+from chassis.google.tasks import TaskQueue
 from chassis.http.key_guard import KeyGuard
 from ingest.clients.callbacks import Callbacks
 from ingest.clients.executions import Executions
 from ingest.clients.reporter import Reporter
 from ingest.clients.sheet_storage import SheetStorage
-from ingest.clients.task_queue import TaskQueue
 from ingest.clients.webhook_targets import WebhookTargets
 from ingest.settings import IngestSettings
 

@@ -16,6 +16,7 @@ from chassis.google.clients import (
     new_storage_client,
     new_tasks_client,
 )
+from chassis.google.tasks import CloudTasksQueue
 from chassis.logs import configure_logs
 from chassis.peer_service import InternalService
 from chassis.settings import SettingsError, exit_with_faults
@@ -24,7 +25,6 @@ from ingest.clients.callbacks import WorkflowCallbacks
 from ingest.clients.executions import WorkflowExecutions
 from ingest.clients.reporter import ReporterService
 from ingest.clients.sheet_storage import CloudSheetStorage
-from ingest.clients.task_queue import CloudTasksQueue
 from ingest.clients.webhook_targets import WebhookTargets
 from ingest.dependencies import Dependencies
 from ingest.failpoints import Failpoint

@@ -177,8 +177,3 @@ def deliveries_busy() -> ApiError:
 def storage_unavailable() -> ApiError:
     """Return a 503: Cloud Storage did not do what was asked."""
     return unavailable(Reason.STORAGE_UNAVAILABLE, "Cloud Storage cannot be used at present.")
-
-
-def queue_unavailable() -> ApiError:
-    """Return a 503: Cloud Tasks did not take a task."""
-    return unavailable(Reason.QUEUE_UNAVAILABLE, "Cloud Tasks cannot be used at present.")

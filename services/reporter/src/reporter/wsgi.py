@@ -16,14 +16,16 @@ from chassis.clock import Clock, SystemClock
 from chassis.db.engine import new_engine
 from chassis.failpoints import arm_failpoints
 from chassis.google.clients import new_storage_client, new_tasks_client
+from chassis.google.tasks import CloudTasksQueue
 from chassis.logs import configure_logs
 from chassis.peer_service import InternalService
 from chassis.settings import SettingsError, exit_with_faults
 from reporter.app import create_app
 from reporter.clients.bucket import ReportObjects
 from reporter.clients.receivers import new_egress
-from reporter.clients.task_queue import CloudTasksQueue, DeliveryQueue
+from reporter.clients.task_queue import CloudDeliveryQueue, DeliveryQueue
 from reporter.dependencies import Dependencies
+from reporter.errors import Reason
 from reporter.failpoints import Failpoint
 from reporter.settings import ReporterSettings
 
@@ -37,12 +39,8 @@ def build() -> Flask:
     configure_logs(service="reporter", project=settings.project, revision=settings.revision, level=settings.log_level)
     arm_failpoints("reporter", settings, Failpoint)
     clock = SystemClock()
-    queue = CloudTasksQueue(
-        new_tasks_client(settings),
-        queue=settings.webhooks_queue,
-        root_url=settings.reporter_url,
-        service_account=settings.tasks_service_account,
-    )
+    tasks = CloudTasksQueue(new_tasks_client(settings), settings.tasks_service_account, reason=Reason.QUEUE_UNAVAILABLE)
+    queue = CloudDeliveryQueue(tasks, queue=settings.webhooks_queue, root_url=settings.reporter_url)
     return create_app(
         assemble(
             settings,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -13,25 +12,6 @@ from sqlalchemy.exc import IntegrityError
 
 from chassis.db.engine import new_engine, transact
 from chassis.errors import ApiError
-from localcloud.stack.postgres import Postgres
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    server = Postgres(tmp_path_factory.mktemp("postgres"), port, fsync=False)
-    server.start()
-    yield server
-    server.stop()
-    server.remove()
-
-
-@pytest.fixture
-def url(postgres: Postgres) -> str:
-    name = f"db_{uuid.uuid4().hex}"
-    postgres.create_database(name)
-    return postgres.url(name)
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage  # type: ignore[attr-defined]
 
 from chassis.google.clients import new_executions_client, new_tasks_client
+from chassis.google.tasks import CloudTasksQueue
 from ingest.clients.callbacks import WorkflowCallbacks
 from ingest.clients.executions import WorkflowExecutions
 from ingest.clients.sheet_storage import CloudSheetStorage
-from ingest.clients.task_queue import CloudTasksQueue
 from ingest.errors import ApiError
 from ingest.settings import IngestSettings
 from ingest.state.batch import batch_from_row

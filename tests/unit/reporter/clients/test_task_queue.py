@@ -13,17 +13,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-import requests
-from google.api_core import exceptions
 from google.protobuf import duration_pb2
 from werkzeug.serving import make_server
 
 from chassis.errors import ApiError
 from chassis.google.clients import new_tasks_client
+from chassis.google.tasks import CloudTasksQueue
 from localcloud.core.clock import SystemClock
 from localcloud.tasks.model import Queue, RateLimits, RetryConfig
 from localcloud.tasks.server import TasksServer, start_tasks_server
-from reporter.clients.task_queue import CloudTasksQueue
+from reporter.clients.task_queue import CloudDeliveryQueue
+from reporter.errors import Reason
 from reporter.settings import ReporterSettings
 from reporter.state.deliveries import Hint
 from support.reporter_service import ISSUER, ROOT_URL, TASKS, Answer, Got, Subscriber, World, loopback, notification
@@ -76,10 +76,14 @@ def served(world: World, port: int) -> Iterator[None]:
         thread.join()
 
 
-def queue_for(environment: dict[str, str], host: str) -> CloudTasksQueue:
+def delivery_queue(client: Any) -> CloudDeliveryQueue:
+    tasks = CloudTasksQueue(client, TASKS, reason=Reason.QUEUE_UNAVAILABLE)
+    return CloudDeliveryQueue(tasks, queue=QUEUE, root_url=ROOT_URL)
+
+
+def queue_for(environment: dict[str, str], host: str) -> CloudDeliveryQueue:
     settings = ReporterSettings.from_environ({**environment, "CLOUD_TASKS_EMULATOR_HOST": host})
-    client = new_tasks_client(settings)
-    return CloudTasksQueue(client, queue=QUEUE, root_url=ROOT_URL, service_account=TASKS)
+    return delivery_queue(new_tasks_client(settings))
 
 
 def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
@@ -114,10 +118,14 @@ def test_a_hint_put_twice_is_one_task(environment: dict[str, str]) -> None:
     hint = Hint(uuid4(), attempt=1)
     later = datetime.now(UTC) + timedelta(hours=1)
     with loopback(lambda _got: Answer(200)) as target, emulator(target) as server:
-        queue = queue_for(environment, f"127.0.0.1:{server.port}")
+        settings = ReporterSettings.from_environ(
+            {**environment, "CLOUD_TASKS_EMULATOR_HOST": f"127.0.0.1:{server.port}"}
+        )
+        client = new_tasks_client(settings)
+        queue = delivery_queue(client)
         for given in (hint, hint, Hint(hint.delivery_id, attempt=1, resend=1)):
             queue.put(given, not_before=later)
-        tasks = list(queue._client.list_tasks(parent=QUEUE))
+        tasks = list(client.list_tasks(parent=QUEUE))
 
     assert len(tasks) == 2
     assert {round((task.schedule_time - later).total_seconds()) for task in tasks} == {0}
@@ -127,52 +135,6 @@ def test_a_hint_put_twice_is_one_task(environment: dict[str, str]) -> None:
 def test_a_queue_out_of_reach_is_told(environment: dict[str, str], free_port: int) -> None:
     """503, so that the caller knows that the sweeper must help."""
     queue = queue_for(environment, f"127.0.0.1:{free_port}")
-
-    with pytest.raises(ApiError) as refused:
-        queue.put(Hint(uuid4(), attempt=1))
-
-    assert (refused.value.reason, refused.value.http_code) == ("QUEUE_UNAVAILABLE", 503)
-
-
-class ConflictingClient:
-    """A client of Cloud Tasks whose every call is answered with one error."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-    def create_task(self, **_arguments: Any) -> None:
-        """Fail."""
-        raise self.error
-
-
-ERRORS: Any = exceptions  # their constructors have no types
-
-
-def conflict(status: str) -> Exception:
-    """Return a 409 as the REST transport makes it."""
-    response = requests.Response()
-    response.status_code = 409
-    response._content = json.dumps({"error": {"code": 409, "status": status, "message": "No."}}).encode()
-    made: Exception = ERRORS.Conflict("No.", response=response)
-    return made
-
-
-@pytest.mark.parametrize("error", [ERRORS.AlreadyExists("taken"), conflict("ALREADY_EXISTS")], ids=["gRPC", "REST"])
-def test_a_name_that_exists_is_a_task_that_was_created(error: Exception) -> None:
-    """However the transport says it."""
-    queue = CloudTasksQueue(ConflictingClient(error), queue=QUEUE, root_url=ROOT_URL, service_account=TASKS)
-
-    queue.put(Hint(uuid4(), attempt=1))
-
-
-@pytest.mark.parametrize(
-    "error",
-    [ERRORS.Aborted("try again"), conflict("ABORTED"), ERRORS.Conflict("no body")],
-    ids=["gRPC", "REST", "no body"],
-)
-def test_any_other_conflict_is_no_success(error: Exception) -> None:
-    """There is no task then, and the caller must know it."""
-    queue = CloudTasksQueue(ConflictingClient(error), queue=QUEUE, root_url=ROOT_URL, service_account=TASKS)
 
     with pytest.raises(ApiError) as refused:
         queue.put(Hint(uuid4(), attempt=1))

@@ -19,7 +19,7 @@ from chassis.auth.callers import Caller
 from chassis.db.engine import new_engine
 from chassis.http.page_tokens import Position
 from localcloud.stack.postgres import Postgres
-from reporter.migrate import migrate
+from reporter.migrate import upgrade
 from reporter.state.attempts import Attempt, abandoned_attempts, record_try_again
 from reporter.state.deliveries import (
     DeliveryState,
@@ -177,7 +177,7 @@ def _measured(postgres: Postgres) -> Iterator[dict[int, Measured]]:
     for rows in (SMALL, LARGE):
         postgres.create_database(f"reporter_{rows}")
         url = postgres.url(f"reporter_{rows}")
-        migrate(url)
+        upgrade(url)
         connection = psycopg2.connect(url)
         with connection, connection.cursor() as cursor:
             cursor.execute(_FILL, {"rows": rows})

@@ -16,7 +16,7 @@ from sqlalchemy import TextClause
 
 import reporter.state
 from localcloud.stack.postgres import Postgres
-from reporter.migrate import migrate
+from reporter.migrate import upgrade
 from support.catalogue import catalogue_of
 
 SOURCES = Path("services/reporter/src/reporter")
@@ -37,7 +37,7 @@ def test_the_schema_file_is_what_the_migrations_make(postgres: Postgres, reposit
     """Every column with type and default, every constraint, index and comment is the same in both."""
     for name in ("reporter_by_migrations", "reporter_by_file"):
         postgres.create_database(name)
-    migrate(postgres.url("reporter_by_migrations"))
+    upgrade(postgres.url("reporter_by_migrations"))
     execute(postgres.url("reporter_by_file"), (repository / SOURCES / "state/schema.sql").read_text())
 
     made, written = (

@@ -12,8 +12,9 @@ from uuid import uuid4
 import pytest
 from jsonschema import Draft202012Validator
 
+from chassis.errors import unavailable
 from chassis.times import rfc3339
-from reporter.errors import queue_unavailable
+from reporter.errors import Reason
 from support.reporter_service import INGEST, Subscriber, World, notification
 
 
@@ -142,7 +143,7 @@ def test_a_long_url_is_an_endpoint_like_any_other(world: World) -> None:
 
 def test_a_queue_that_is_down_does_not_lose_the_event(world: World, subscriber: Subscriber) -> None:
     """The row stands, the answer is 200, and the sweeper hints again once the task is overdue."""
-    world.queue.error = queue_unavailable()
+    world.queue.error = unavailable(Reason.QUEUE_UNAVAILABLE, "down")
     request_id = world.notify(webhook_url=subscriber.url)
     world.queue.error = None
     world.clock.advance(121)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from chassis.errors import unavailable
 from chassis.times import rfc3339
-from reporter.errors import queue_unavailable
+from reporter.errors import Reason
 from reporter.state.deliveries import lease
 from reporter.webhooks.attempt import LEASE_S
 from reporter.webhooks.redeliver import HINTS_AT_ONCE
@@ -324,7 +325,7 @@ def test_a_queue_that_is_down_does_not_lose_a_redelivery(world: World, subscribe
     created = subscribe(world, subscriber.url)
     world.notify()
     world.deliver(world.queue.last[0])
-    world.queue.error = queue_unavailable()
+    world.queue.error = unavailable(Reason.QUEUE_UNAVAILABLE, "down")
     redeliver(world, log_of(world, created["id"])[0]["id"])
     world.queue.error = None
     world.clock.advance(121)

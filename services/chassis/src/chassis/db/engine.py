@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import psycopg2
-from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -46,12 +46,8 @@ def new_engine(
         f"-c statement_timeout={int(statement_timeout_s * 1000)} -c lock_timeout={int(lock_timeout_s * 1000)}"
         " -c idle_in_transaction_session_timeout=30000 -c timezone=UTC"
     )
-    parsed = make_url(url)
-    if parsed.drivername in {"postgresql", "postgres"}:
-        # SQLAlchemy 2.1 would take psycopg 3 for it.
-        parsed = parsed.set(drivername="postgresql+psycopg2")
     return create_engine(
-        parsed,
+        psycopg2_url(url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=2.0,
@@ -59,6 +55,12 @@ def new_engine(
         pool_recycle=1800,
         connect_args={"connect_timeout": 3, "options": options, "application_name": application_name},
     )
+
+
+def psycopg2_url(url: str) -> URL:
+    """Return a `postgresql://` URL with its driver named: SQLAlchemy 2.1 would take psycopg 3 for it."""
+    parsed = make_url(url)
+    return parsed.set(drivername="postgresql+psycopg2") if parsed.drivername in {"postgresql", "postgres"} else parsed
 
 
 def transact(engine: Engine, work: Callable[[Connection], T], *, attempts: int = 3) -> T:

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from chassis.google.tasks import TaskQueue
 from chassis.times import rfc3339
-from ingest.clients.task_queue import TaskQueue
 from ingest.dispatch.host_slots import Started
 from ingest.settings import IngestSettings
 

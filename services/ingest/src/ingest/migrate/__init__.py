@@ -1,38 +1,24 @@
-"""Brings ingest's tables to the newest form; may be run by several processes at once and any number of times."""
+"""Brings ingest's tables to the newest form; run as `python -m ingest.migrate` before a revision takes traffic."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import create_engine, make_url, text
+from chassis.db.migrate import Migrations
+from chassis.db.migrate import upgrade as upgrade_tables
 
-_ADVISORY_LOCK = 0x696E_6765_7374  # "ingest": a number of our own, unlike that of any other program
-_SCRIPTS = Path(__file__).parent.parent / "migrations"
+MIGRATIONS = Migrations(
+    service="ingest",
+    folder=Path(__file__).parent.parent / "migrations",
+    version_table="ingest_schema_version",
+    lock_key=0x696E_6765_7374,  # "ingest" in ASCII
+)
 
 
-def upgrade(database_url: str) -> None:
-    """Apply every migration that is missing.
-
-    Args:
-        database_url: `postgresql://...`; its user owns the tables.
+def upgrade(database_url: str, *, revision: str = "head") -> None:
+    """Apply every migration that is missing, up to a revision, in one transaction.
 
     Raises:
-        sqlalchemy.exc.OperationalError: the database cannot be reached.
+        sqlalchemy.exc.OperationalError: the database cannot be reached, or a lock was not to be had in time.
     """
-    # Not the service's engine: its short time-outs would end a long migration, or the wait for a rival's.
-    url = make_url(database_url).set(drivername="postgresql+psycopg2")
-    engine = create_engine(url, connect_args={"connect_timeout": 10})
-    try:
-        # The lock lives on a connection of its own: released when this process ends, however it ends.
-        with engine.connect() as holder:
-            holder.execute(text("SELECT pg_advisory_lock(:number)"), {"number": _ADVISORY_LOCK})
-            with engine.begin() as connection:
-                config = Config()
-                config.set_main_option("script_location", str(_SCRIPTS))
-                config.set_main_option("path_separator", "os")
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-    finally:
-        engine.dispose()
+    upgrade_tables(MIGRATIONS, database_url, revision=revision)

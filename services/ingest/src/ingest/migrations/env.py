@@ -1,10 +1,7 @@
-"""Alembic's entry: runs the migrations on the connection that `ingest.migrate` hands over."""
+"""Alembic's entry."""
 
 from __future__ import annotations
 
-from alembic import context
+from chassis.db.migrate import run_migrations
 
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=None, version_table="ingest_schema_version")
-with context.begin_transaction():
-    context.run_migrations()
+run_migrations()

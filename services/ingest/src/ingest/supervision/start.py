@@ -10,9 +10,9 @@ from sqlalchemy import Engine
 
 from chassis.db.engine import transact
 from chassis.failpoints import reach
+from chassis.google.tasks import TaskQueue
 from chassis.logs import get_logger
 from ingest.clients.executions import Executions
-from ingest.clients.task_queue import TaskQueue
 from ingest.errors import ApiError
 from ingest.events.payload import final_message
 from ingest.failpoints import Failpoint

@@ -1,37 +1,24 @@
-"""Brings the database to the present schema; run as `python -m reporter.migrate` before a revision takes traffic."""
+"""Brings reporter's tables to the newest form; run as `python -m reporter.migrate` before a revision takes traffic."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
+from chassis.db.migrate import Migrations
+from chassis.db.migrate import upgrade as upgrade_tables
 
-from chassis.db.engine import new_engine
+MIGRATIONS = Migrations(
+    service="reporter",
+    folder=Path(__file__).parent.parent / "migrations",
+    version_table="alembic_version",
+    lock_key=7_301_936_402_118,
+)
 
-_LOCK_KEY = 7_301_936_402_118
-"""Key of the advisory lock, unique to this service: two migrations at once run one after the other."""
 
-_LOCK_WAIT = "120s"
-
-
-def migrate(database_url: str, *, revision: str = "head") -> None:
-    """Apply every missing migration, up to a revision, in one transaction; do nothing when there is none.
+def upgrade(database_url: str, *, revision: str = "head") -> None:
+    """Apply every migration that is missing, up to a revision, in one transaction.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: the database cannot be reached or another migration holds the lock too long.
+        sqlalchemy.exc.OperationalError: the database cannot be reached, or a lock was not to be had in time.
     """
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations").replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    engine = new_engine(database_url, pool_size=1, application_name="reporter-migrate")
-    try:
-        with engine.begin() as connection:
-            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'"))
-            connection.execute(sa.text(f"SET LOCAL statement_timeout = '{_LOCK_WAIT}'"))
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
-    finally:
-        engine.dispose()
+    upgrade_tables(MIGRATIONS, database_url, revision=revision)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 
-from reporter.migrate import migrate
+from chassis.db.migrate import main
+from reporter.migrate import MIGRATIONS
 
-database_url = os.environ.get("DATABASE_URL", "")
-if not database_url:
-    sys.exit("reporter.migrate: DATABASE_URL is not set")
-migrate(database_url)
+if __name__ == "__main__":
+    raise SystemExit(main(MIGRATIONS, os.environ))

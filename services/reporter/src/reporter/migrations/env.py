@@ -1,9 +1,7 @@
-"""Alembic's entry: runs the migrations on the connection that `reporter.migrate` hands over."""
+"""Alembic's entry."""
 
 from __future__ import annotations
 
-from alembic import context
+from chassis.db.migrate import run_migrations
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=None)
-with context.begin_transaction():
-    context.run_migrations()
+run_migrations()

@@ -1,4 +1,8 @@
-"""Creates Cloud Tasks tasks; a name that exists is a task that was created before, which is success."""
+"""Creates named Cloud Tasks tasks; a name that exists is a task that was created before, which is success.
+
+The name is what makes a repeat harmless: whoever may have created a task creates it again under the same name.
+Source: https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues.tasks/create
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,15 @@ import requests
 from google.cloud import tasks_v2
 from google.protobuf import duration_pb2
 
-from ingest.errors import Reason, unavailable
+from chassis.errors import unavailable
+from chassis.tracing import trace_headers
 
-_CALL_TIMEOUT_S = 5.0
+_CALL_TIMEOUT_S = 4.0
+"""Seconds that Cloud Tasks has to answer; less than the 5 s within which our own callers hear 503."""
 
 
 class TaskQueue(Protocol):
-    """What ingest needs of Cloud Tasks."""
+    """What the services need of Cloud Tasks."""
 
     def create(
         self,
@@ -34,8 +40,17 @@ class TaskQueue(Protocol):
     ) -> None:
         """Create a task that posts JSON with an OIDC token, not before `start_at`; a repeat changes nothing.
 
+        Args:
+            queue: full name of the queue.
+            task_id: names the task in its queue; a hash, because ids that share a prefix slow a queue down.
+            url: where the task posts.
+            audience: of the token, the root URL of the service that is called.
+            body: sent as JSON.
+            dispatch_deadline_s: seconds that one delivery may take, 15 to 1800.
+            start_at: not before this time (aware); None is now.
+
         Raises:
-            ApiError: 503 TASKS_UNAVAILABLE.
+            ApiError: 503 with the reason of the adapter.
         """
         ...
 
@@ -45,12 +60,14 @@ class CloudTasksQueue:
 
     Args:
         client: `google.cloud.tasks_v2.CloudTasksClient`.
-        service_account: email of the account whose token the task carries.
+        service_account: email of the account whose token the tasks carry.
+        reason: of the 503 when a task could not be created; the service's own.
     """
 
-    def __init__(self, client: Any, service_account: str) -> None:
+    def __init__(self, client: Any, service_account: str, *, reason: str = "TASKS_UNAVAILABLE") -> None:
         self._client = client
         self._service_account = service_account
+        self._reason = reason
 
     def create(
         self,
@@ -63,11 +80,7 @@ class CloudTasksQueue:
         dispatch_deadline_s: int,
         start_at: datetime | None = None,
     ) -> None:
-        """Create a task that posts JSON with an OIDC token, not before `start_at`; a repeat changes nothing.
-
-        Raises:
-            ApiError: 503 TASKS_UNAVAILABLE.
-        """
+        """Create the task, with the trace of the present request."""
         task = tasks_v2.Task(
             name=f"{queue}/tasks/{task_id}",
             schedule_time=start_at,
@@ -75,7 +88,7 @@ class CloudTasksQueue:
             http_request=tasks_v2.HttpRequest(
                 url=url,
                 http_method=tasks_v2.HttpMethod.POST,
-                headers={"Content-Type": "application/json"},
+                headers={"Content-Type": "application/json", **trace_headers()},
                 body=json.dumps(body).encode(),
                 oidc_token=tasks_v2.OidcToken(service_account_email=self._service_account, audience=audience),
             ),
@@ -83,21 +96,22 @@ class CloudTasksQueue:
         try:
             self._client.create_task(parent=queue, task=task, timeout=_CALL_TIMEOUT_S, retry=None)
         except google.api_core.exceptions.Conflict as error:
-            if not _exists_already(error):
-                raise unavailable(Reason.TASKS_UNAVAILABLE, "The task could not be created.") from error
+            if not exists_already(error):
+                raise unavailable(self._reason, "The task could not be created.") from error
         except (
             google.api_core.exceptions.GoogleAPIError,
             google.auth.exceptions.GoogleAuthError,
             requests.RequestException,
         ) as error:
             # The REST transport lets the errors of requests through as they are.
-            raise unavailable(Reason.TASKS_UNAVAILABLE, "The task could not be created.") from error
+            raise unavailable(self._reason, "The task could not be created.") from error
 
 
-def _exists_already(error: google.api_core.exceptions.Conflict) -> bool:
-    """Return whether the task's name is taken.
+def exists_already(error: google.api_core.exceptions.Conflict) -> bool:
+    """Return whether the task's name is taken, which no other conflict says.
 
-    Over gRPC that is a class of its own; over REST every 409 is a plain `Conflict` with the status in its body.
+    Over gRPC that is a class of its own. Over REST every 409 is a plain `Conflict` with the status in its body: an
+    ABORTED, for one, is a 409 too, and no task was created then.
     """
     if isinstance(error, google.api_core.exceptions.AlreadyExists):
         return True

@@ -1,0 +1,94 @@
+"""Brings a service's tables to the newest form; may be run by several processes at once and any number of times.
+
+A service has its migrations in a folder of alembic's form: `env.py`, which calls `run_migrations`, and
+`versions/v0001_what_it_does.py` with the revision `0001`. alembic is a requirement of the services that have tables.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command, context
+from alembic.config import Config
+from sqlalchemy import NullPool, create_engine, text
+
+from chassis.db.engine import psycopg2_url
+
+RIVAL_WAIT_S = 120.0
+"""Seconds to wait for another process that migrates the same tables."""
+
+TABLE_WAIT_S = 10.0
+"""Seconds to wait for a table that is in use. While a migration waits, everybody who comes after it waits too, so it
+gives up early, changes nothing, and is run again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """The migrations of a service.
+
+    Args:
+        service: its name, as it calls itself at the database.
+        folder: alembic's folder.
+        version_table: where the present revision is kept.
+        lock_key: key of the advisory lock under which one process migrates at a time; no other program's.
+    """
+
+    service: str
+    folder: Path
+    version_table: str
+    lock_key: int
+
+
+def upgrade(
+    migrations: Migrations, database_url: str, *, revision: str = "head", table_wait_s: float = TABLE_WAIT_S
+) -> None:
+    """Apply every migration that is missing, up to a revision, in one transaction.
+
+    Args:
+        migrations: those of the service.
+        database_url: `postgresql://...`; its user owns the tables.
+        revision: the last one to apply.
+        table_wait_s: seconds to wait for a table that is in use.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: the database cannot be reached, or a lock was not to be had in time; nothing
+            was changed.
+    """
+    # Not the service's engine: its time-outs would end a long migration. Only waiting is bounded here.
+    engine = create_engine(
+        psycopg2_url(database_url),
+        poolclass=NullPool,
+        connect_args={"connect_timeout": 10, "application_name": f"{migrations.service}-migrate"},
+    )
+    config = Config()
+    config.set_main_option("script_location", str(migrations.folder).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    # The lock lives on a connection of its own: released when this process ends, however it ends.
+    with engine.connect() as holder:
+        holder.execute(text(f"SET lock_timeout = {int(RIVAL_WAIT_S * 1000)}"))
+        holder.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrations.lock_key})
+        with engine.begin() as connection:
+            connection.execute(text(f"SET LOCAL lock_timeout = {int(table_wait_s * 1000)}"))
+            config.attributes.update(connection=connection, version_table=migrations.version_table)
+            command.upgrade(config, revision)
+
+
+def run_migrations() -> None:
+    """Run what alembic chose on the connection that `upgrade` hands over: all that a service's `env.py` does."""
+    attributes = context.config.attributes
+    context.configure(connection=attributes["connection"], version_table=attributes["version_table"])
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def main(migrations: Migrations, environ: Mapping[str, str]) -> int:
+    """Migrate the database that DATABASE_URL names; return the exit status."""
+    url = environ.get("DATABASE_URL", "")
+    if not url:
+        sys.stderr.write(f"{migrations.service}.migrate: DATABASE_URL is not set\n")
+        return 2
+    upgrade(migrations, url)
+    return 0
