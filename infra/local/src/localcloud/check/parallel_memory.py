@@ -6,12 +6,16 @@ Each thread has its loop variables and what is assigned inside it; at most 20 ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from localcloud.check.calls import depth_first
 from localcloud.check.sizes import Bound, largest, size_of_result, size_of_template
 from localcloud.check.step_costs import known_count
 from localcloud.check.walk import blocks_of, loop_template, steps_of
+from localcloud.workflows.expr.nodes import Name, walk
 from localcloud.workflows.limits import MAX_CONCURRENT_THREADS
 from localcloud.workflows.source.steps import (
     Assign,
@@ -27,6 +31,7 @@ from localcloud.workflows.source.steps import (
     Step,
     Try,
 )
+from localcloud.workflows.source.templates import Template
 
 _NUMBER = 8
 
@@ -54,22 +59,41 @@ class ParallelMemory:
 
 def parallel_memory(program: Program, assumed: Mapping[str, int]) -> list[ParallelMemory]:
     """Return the figures of every parallel step; `assumed` gives bytes of variables, also as `ROUTINE.NAME`."""
-    return [
-        _figures(step, step.action, routine, assumed)
-        for routine in program.routines.values()
-        for step in steps_of(routine.body)
-        if isinstance(step.action, Parallel)
-    ]
+    found: list[ParallelMemory] = []
+    for routine in program.routines.values():
+        givers = _Givers(routine)
+        sizes = _Sizes(givers, assumed)
+        assigned = Counter(_assigned(routine.body))
+        found += [
+            _figures(step, step.action, sizes, givers, assigned, assumed)
+            for step in steps_of(routine.body)
+            if isinstance(step.action, Parallel)
+        ]
+    return found
 
 
-def _figures(step: Step, action: Parallel, routine: Routine, assumed: Mapping[str, int]) -> ParallelMemory:
+def _figures(
+    step: Step,
+    action: Parallel,
+    sizes: _Sizes,
+    givers: _Givers,
+    assigned: Counter[str],
+    assumed: Mapping[str, int],
+) -> ParallelMemory:
     threads = _threads(action)
-    outside = _assigned_outside(routine.body, step) | {parameter.name for parameter in routine.parameters}
-    shared = outside | set(action.shared)
-    own = [name for body in blocks_of(step) for name in _assigned(body) if name not in shared]
+    inside = [name for body in blocks_of(step) for name in _assigned(body)]
+    here = Counter(inside)
     if isinstance(action.work, For):
-        own += [action.work.value] if action.work.index is None else [action.work.value, action.work.index]
-    least, most = _with_and_without_elements(action, routine, assumed)
+        here.update(_loop_variables(action.work))
+    # A variable that is assigned outside, too, is not the threads' own.
+    own = [
+        name
+        for name in inside
+        if assigned[name] == here[name] and name not in givers.parameters and name not in action.shared
+    ]
+    if isinstance(action.work, For):
+        own += _loop_variables(action.work)
+    least, most = _with_and_without_elements(action, sizes, givers, assumed)
     held = 0
     unknown = []
     for name in dict.fromkeys(own):
@@ -78,23 +102,24 @@ def _figures(step: Step, action: Parallel, routine: Routine, assumed: Mapping[st
             unknown.append(name)
         else:
             held += (threads - 1) * smallest + largest_one
-    return ParallelMemory(routine.name, step.name, step.position.line, threads, held, tuple(unknown))
+    return ParallelMemory(givers.routine.name, step.name, step.position.line, threads, held, tuple(unknown))
 
 
-def _with_and_without_elements(action: Parallel, routine: Routine, assumed: Mapping[str, int]) -> tuple[_Sizes, _Sizes]:
+def _with_and_without_elements(
+    action: Parallel, sizes: _Sizes, givers: _Givers, assumed: Mapping[str, int]
+) -> tuple[_Sizes, _Sizes]:
     """Return the bounds in a thread whose element is empty, and in one whose element is the whole list.
 
     The elements that are out at one time are different ones, together no more than their list. A bound grows at least
     as fast as what it is made of (it is convex), so all threads together hold most when one has everything.
     """
-    sizes = _Sizes(routine, assumed)
     if not isinstance(action.work, For) or isinstance(action.work.items, InRange):
         return sizes, sizes
     value = action.work.value
     items = sizes.of_items(action.work)
-    if items is None or value in assumed or f"{routine.name}.{value}" in assumed:
+    if items is None or value in assumed or f"{givers.routine.name}.{value}" in assumed:
         return sizes, sizes
-    return _Sizes(routine, {**assumed, value: 0}), _Sizes(routine, {**assumed, value: items})
+    return _Sizes(givers, {**assumed, value: 0}), _Sizes(givers, {**assumed, value: items})
 
 
 def _threads(action: Parallel) -> int:
@@ -119,7 +144,7 @@ def _assigned(block: Block) -> list[str]:
             case For() | Parallel(work=For()):
                 loop = step.action if isinstance(step.action, For) else step.action.work
                 assert isinstance(loop, For)
-                names += [loop.value] if loop.index is None else [loop.value, loop.index]
+                names += _loop_variables(loop)
             case Try(handler=Except(error_name=error_name)):
                 names.append(error_name)
             case _:
@@ -127,66 +152,94 @@ def _assigned(block: Block) -> list[str]:
     return names
 
 
-def _assigned_outside(block: Block, parallel: Step) -> set[str]:
-    """Return the variables that are assigned in a block, but not inside the parallel step."""
-    names: set[str] = set()
-    for step in block.steps:
-        if step is parallel:
-            continue
-        holds_it = any(inner is parallel for body in blocks_of(step) for inner in steps_of(body))
-        if holds_it:
-            for body in blocks_of(step):
-                names |= _assigned_outside(body, parallel)
+def _loop_variables(loop: For) -> list[str]:
+    return [loop.value] if loop.index is None else [loop.value, loop.index]
+
+
+class _Givers:
+    """What gives the variables of one routine their values, by their names."""
+
+    def __init__(self, routine: Routine) -> None:
+        self.routine = routine
+        self.parameters = frozenset(parameter.name for parameter in routine.parameters)
+        self._bounds: dict[str, list[Callable[[Callable[[str], Bound]], Bound]]] = {}
+        self.made_of: dict[str, list[str]] = {}
+        """Name to the names of the variables in what is assigned to it."""
+        for step in steps_of(routine.body):
+            self._read(step)
+
+    def bounds(self, name: str, of: Callable[[str], Bound]) -> list[Bound]:
+        """Return the bounds of all that is assigned to a variable; `of` gives those of others."""
+        return [bound(of) for bound in self._bounds.get(name, ())]
+
+    def _read(self, step: Step) -> None:
+        match step.action:
+            case Assign(assignments=assignments):
+                for each in assignments:
+                    if each.target.path:
+                        # An element that is assigned may be added: how often is not known.
+                        self._add(each.target.name, lambda _: None)
+                    else:
+                        self._add(each.target.name, partial(size_of_template, each.value), each.value)
+            case Call(callee=FunctionCallee(function=function), arguments=arguments, result=str() as result):
+                self._add(
+                    result,
+                    lambda of: size_of_result(function.name, [size_of_template(each, of) for each in arguments]),
+                    *arguments,
+                )
+            case Call(result=str() as result):
+                self._add(result, lambda _: None)
+            case For() as loop:
+                self._read_loop(loop)
+            case Parallel(work=For() as loop):
+                self._read_loop(loop)
+            case Try(handler=Except(error_name=error_name)):
+                self._add(error_name, lambda _: None)
+            case _:
+                pass
+
+    def _read_loop(self, loop: For) -> None:
+        if loop.index is not None:
+            self._add(loop.index, lambda _: _NUMBER)
+        if isinstance(loop.items, InRange):
+            self._add(loop.value, lambda _: _NUMBER)
         else:
-            names |= set(_assigned(Block((step,), {}, frozenset())))
-    return names
+            items = loop_template(loop)
+            self._add(loop.value, lambda of: size_of_template(items, of), items)
+
+    def _add(self, name: str, bound: Callable[[Callable[[str], Bound]], Bound], *values: Template) -> None:
+        self._bounds.setdefault(name, []).append(bound)
+        names = self.made_of.setdefault(name, [])
+        for value in values:
+            names += [node.name for each in value.expressions for node in walk(each.node) if isinstance(node, Name)]
 
 
 class _Sizes:
     """Bounds of the variables of one routine: the largest of all that is assigned to them."""
 
-    def __init__(self, routine: Routine, assumed: Mapping[str, int]) -> None:
-        self._routine = routine
+    def __init__(self, givers: _Givers, assumed: Mapping[str, int]) -> None:
+        self._givers = givers
         self._assumed = assumed
-        self._asked: set[str] = set()
-        self._steps = tuple(steps_of(routine.body))
+        self._known: dict[str, Bound] = {}
 
     def of(self, name: str) -> Bound:
         """Return a variable's bound; one that is made of itself has none."""
-        given = self._assumed.get(f"{self._routine.name}.{name}", self._assumed.get(name))
-        if given is not None:
-            return given
-        if name in self._asked or any(parameter.name == name for parameter in self._routine.parameters):
-            return None
-        self._asked.add(name)
-        found = [bound for step in self._steps for bound in self._given_by(step, name)]
-        self._asked.discard(name)
-        return largest(found) if found else None
+        if name not in self._known:
+            for each, is_entered in depth_first(self._givers.made_of, [name]):
+                if not is_entered and each not in self._known:
+                    self._known[each] = self._bound(each)
+        return self._known[name]
 
     def of_items(self, loop: For) -> Bound:
         """Return the bound of a loop's list."""
         return size_of_template(loop_template(loop), self.of)
 
-    def _given_by(self, step: Step, name: str) -> list[Bound]:
-        match step.action:
-            case Assign(assignments=assignments):
-                mine = [each for each in assignments if each.target.name == name]
-                # An element that is assigned may be added: how often is not known.
-                return [None if each.target.path else size_of_template(each.value, self.of) for each in mine]
-            case Call(callee=FunctionCallee(function=function), arguments=arguments, result=result) if result == name:
-                return [size_of_result(function.name, [size_of_template(each, self.of) for each in arguments])]
-            case Call(result=result) if result == name:
-                return [None]
-            case For() as loop:
-                return self._given_by_loop(loop, name)
-            case Parallel(work=For() as loop):
-                return self._given_by_loop(loop, name)
-            case Try(handler=Except(error_name=error_name)) if error_name == name:
-                return [None]
-            case _:
-                return []
-
-    def _given_by_loop(self, loop: For, name: str) -> list[Bound]:
-        if name == loop.index or (name == loop.value and isinstance(loop.items, InRange)):
-            return [_NUMBER]
-        return [self.of_items(loop)] if name == loop.value else []
+    def _bound(self, name: str) -> Bound:
+        given = self._assumed.get(f"{self._givers.routine.name}.{name}", self._assumed.get(name))
+        if given is not None:
+            return given
+        if name in self._givers.parameters:
+            return None
+        # A variable that is not known by now is made of this one.
+        found = self._givers.bounds(name, self._known.get)
+        return largest(found) if found else None

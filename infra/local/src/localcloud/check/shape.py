@@ -5,11 +5,15 @@ What must fail at run time is told as a problem: nesting and call depth that are
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from localcloud.check.calls import Graph, calls_of, depth_first, on_cycles, reachable
 from localcloud.check.walk import blocks_of, routines_called, steps_of
 from localcloud.workflows.limits import MAX_CALL_DEPTH, MAX_PARALLEL_DEPTH
 from localcloud.workflows.source.steps import Block, Parallel, Program
+
+_MAIN = "main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +47,10 @@ def shape(program: Program) -> Shape:
         for step in steps
         if isinstance(step.action, Parallel) and isinstance(step.action.work, tuple)
     ]
-    calls = {
-        name: {called for step in steps_of(routine.body) for called in routines_called(step)} & program.routines.keys()
-        for name, routine in program.routines.items()
-    }
-    reachable = {name: _reachable(name, calls) for name in calls}
-    recursive = tuple(sorted(name for name, others in reachable.items() if name in others))
-    in_use = {"main", *reachable["main"]}
-    call_depth = None if in_use & set(recursive) else _call_depth("main", calls)
-    parallel_depth = _parallel_depth(program.main.body, program, frozenset({"main"}))
+    calls = calls_of(program)
+    recursive = tuple(sorted(on_cycles(calls)))
+    call_depth = None if reachable(calls, _MAIN) & set(recursive) else _call_depth(calls)
+    parallel_depth = _parallel_depth(program, calls)
     problems = []
     if parallel_depth > MAX_PARALLEL_DEPTH:
         problems.append(f"parallel steps nest {parallel_depth} deep; the limit is {MAX_PARALLEL_DEPTH}")
@@ -68,28 +67,29 @@ def shape(program: Program) -> Shape:
     )
 
 
-def _reachable(name: str, calls: dict[str, set[str]]) -> set[str]:
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        new = calls[waiting.pop()] - found
-        found |= new
-        waiting += new
-    return found
+def _call_depth(calls: Graph) -> int:
+    """Return how many routines are on the call stack at most, when none calls itself."""
+    depths: dict[str, int] = {}
+    for name, is_entered in depth_first(calls, [_MAIN]):
+        if not is_entered:
+            depths[name] = 1 + max((depths[called] for called in calls[name]), default=0)
+    return depths[_MAIN]
 
 
-def _call_depth(name: str, calls: dict[str, set[str]]) -> int:
-    return 1 + max((_call_depth(called, calls) for called in calls[name]), default=0)
+def _parallel_depth(program: Program, calls: Graph) -> int:
+    """Return how deep parallel steps nest; a routine that calls itself is followed once, as each round adds as many."""
+    depths: dict[str, int] = {}
+    for name, is_entered in depth_first(calls, [_MAIN]):
+        if not is_entered:
+            depths[name] = _depth_of(program.routines[name].body, depths)
+    return depths[_MAIN]
 
 
-def _parallel_depth(block: Block, program: Program, callers: frozenset[str]) -> int:
+def _depth_of(block: Block, depths: Mapping[str, int]) -> int:
     depth = 0
     for step in block.steps:
         own = 1 if isinstance(step.action, Parallel) else 0
-        inner = max((_parallel_depth(body, program, callers) for body in blocks_of(step)), default=0)
-        depth = max(depth, own + inner)
-        for name in routines_called(step):
-            # A routine that calls itself is followed once: each further round may nest as deep again.
-            if name in program.routines and name not in callers:
-                depth = max(depth, _parallel_depth(program.routines[name].body, program, callers | {name}))
+        inner = max((_depth_of(body, depths) for body in blocks_of(step)), default=0)
+        called = max((depths.get(name, 0) for name in routines_called(step)), default=0)
+        depth = max(depth, own + inner, called)
     return depth

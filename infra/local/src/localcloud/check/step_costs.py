@@ -11,6 +11,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass
 
+from localcloud.check.calls import calls_of, depth_first
 from localcloud.check.walk import blocks_of, calls_in, jumps_of, loop_template, retry_templates, templates_of
 from localcloud.workflows.connectors.executions import METHODS
 from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, Waiting
@@ -28,7 +29,6 @@ from localcloud.workflows.source.steps import (
     Parallel,
     Program,
     Retry,
-    Routine,
     RoutineCallee,
     RoutinePredicate,
     Step,
@@ -47,6 +47,9 @@ class Steps:
 
     def __add__(self, other: Steps) -> Steps:
         return Steps(self.clean + other.clean, self.worst + other.worst)
+
+    def __sub__(self, other: Steps) -> Steps:
+        return Steps(self.clean - other.clean, self.worst - other.worst)
 
     def times(self, count: int) -> Steps:
         """Return the steps of doing it `count` times."""
@@ -79,12 +82,13 @@ class StepCosts:
 def step_costs(program: Program) -> StepCosts:
     """Return the figures of `main`."""
     counter = _Counter(program)
-    once = counter.routine(program.main)
+    once = counter.program()
     found = sorted(counter.repetitions.values(), key=lambda each: each.line)
     return StepCosts(once, tuple(found))
 
 
 _ONE = Steps(1, 1)
+_MAIN = "main"
 
 
 class _Counter:
@@ -95,30 +99,39 @@ class _Counter:
         self._recursive: set[str] = set()
         self.repetitions: dict[tuple[str, str, str, int], Repetition] = {}
 
-    def routine(self, routine: Routine) -> Steps:
-        """Return what one call of a routine takes."""
-        name = routine.name
-        if name in self._open:
-            self._recursive.add(name)
-            return Steps()
-        if name not in self._known:
-            self._open.add(name)
-            cost = self._block(routine.body, name)
+    def program(self) -> Steps:
+        """Return what a run of `main` takes: routines are counted before those that call them."""
+        for name, is_entered in depth_first(calls_of(self._program), [_MAIN]):
+            if is_entered:
+                self._open.add(name)
+                continue
+            body = self._program.routines[name].body
+            cost = self._block(body, name)
             self._open.remove(name)
             self._known[name] = cost
             if name in self._recursive:
-                self._note("further call", name, routine.body.steps[0], cost)
+                self._note("further call", name, body.steps[0], cost)
+        return self._known[_MAIN]
+
+    def _routine(self, name: str) -> Steps:
+        """Return what one call of a routine takes; one that is being counted calls itself."""
+        if name in self._open:
+            self._recursive.add(name)
+            return Steps()
         return self._known[name]
 
     def _block(self, block: Block, routine: str) -> Steps:
-        costs = [self._step(step, routine) for step in block.steps]
+        before = [Steps()]
+        """What the steps before each step take together."""
+        for step in block.steps:
+            before.append(before[-1] + self._step(step, routine))
         for index, step in enumerate(block.steps):
             for source, target in jumps_of(step):
                 first = block.entries.get(target)
                 if first is not None and first <= index:
                     # Going back over steps repeats at most all of them, whatever other jumps there are.
-                    self._note(f"jump back to {target}", routine, source, sum(costs[first : index + 1], Steps()))
-        return sum(costs, Steps())
+                    self._note(f"jump back to {target}", routine, source, before[index + 1] - before[first])
+        return before[-1]
 
     def _step(self, step: Step, routine: str) -> Steps:
         cost = sum((self._template(each) for each in templates_of(step)), Steps())
@@ -128,7 +141,7 @@ class _Counter:
             case Assign():
                 return cost + _ONE
             case Call(callee=RoutineCallee(name=name)):
-                return cost + _ONE + self.routine(self._program.routines[name])
+                return cost + _ONE + self._routine(name)
             case Call() as call:
                 if _polls(call):
                     self._note("poll", routine, step, _ONE)
@@ -171,7 +184,7 @@ class _Counter:
     def _retries(self, retry: Retry, body: Steps, step: Step, routine: str) -> Steps:
         asking = Steps()
         if isinstance(retry.predicate, RoutinePredicate):
-            asking = _ONE + self.routine(self._program.routines[retry.predicate.name])
+            asking = _ONE + self._routine(retry.predicate.name)
         each = (asking + _ONE + body).when_failing()
         if retry.max_retries.is_constant and retry.max_retries.now is not None:
             count = retry.max_retries.now(None)
@@ -186,7 +199,7 @@ class _Counter:
 
     def _called(self, name: str) -> Steps:
         if name in self._program.routines:
-            return _ONE + self.routine(self._program.routines[name])
+            return _ONE + self._routine(name)
         match standard_library().functions.get(name):
             case PureFunction(is_counted=False):
                 return Steps()

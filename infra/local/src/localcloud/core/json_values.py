@@ -11,6 +11,7 @@ import base64
 import binascii
 import enum
 import re
+import sys
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any, TypeVar
@@ -64,7 +65,7 @@ def integer_from_json(value: Any, *, at: str) -> int:
 
 def number_from_json(value: Any, *, at: str) -> float:
     """Return a finite number; raise INVALID_ARGUMENT for anything else."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf"):
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
         return float(value)
     raise invalid_argument(f"Invalid value at '{at}' (TYPE_DOUBLE): {value!r}")
 

@@ -98,7 +98,7 @@ def json_response(body: Json, status: int = 200) -> web.Response:
     """Return an answer with a JSON body, written as Google writes its content type."""
     return web.Response(
         status=status,
-        body=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"),
+        body=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),
         headers={"Content-Type": "application/json; charset=UTF-8"},
     )
 
@@ -107,14 +107,21 @@ def json_from_body(body: bytes) -> Any:
     """Return the JSON value of a body; a blank one is `{}`.
 
     Raises:
-        GoogleError: INVALID_ARGUMENT, it is not JSON.
+        GoogleError: INVALID_ARGUMENT, it is not JSON in UTF-8, or has half of a surrogate pair, which no text can hold.
     """
     if not body.strip():
         return {}
     try:
-        return json.loads(body)
+        value = json.loads(body.decode(), parse_constant=_refuse_constant)
+        if b"\\u" in body:
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise invalid_argument(f"Invalid JSON payload received. {error}") from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def hang_up(request: web.BaseRequest) -> web.Response:

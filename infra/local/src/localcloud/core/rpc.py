@@ -15,7 +15,7 @@ import grpc
 from google.protobuf import json_format
 
 from localcloud.core.faults import ConnectionLostError
-from localcloud.core.google_errors import GoogleError
+from localcloud.core.google_errors import GoogleError, invalid_argument
 from localcloud.core.json_values import Json
 
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
@@ -37,7 +37,7 @@ def unary(
 
     async def serve(request: Any, context: grpc.aio.ServicerContext) -> Any:
         try:
-            answered = await answer(json_format.MessageToDict(request))
+            answered = await answer(_fields(request))
             return json_format.ParseDict(answered, response_message(), ignore_unknown_fields=True)
         except ConnectionLostError:
             await _hang_up(context)
@@ -54,6 +54,19 @@ def unary(
         request_deserializer=request_message.FromString,
         response_serializer=response_message.SerializeToString,
     )
+
+
+def _fields(request: Any) -> Json:
+    """Return a request as JSON.
+
+    Raises:
+        GoogleError: INVALID_ARGUMENT, a field holds what has no JSON form, such as a time after the year 9999.
+    """
+    try:
+        fields: Json = json_format.MessageToDict(request)
+    except (ValueError, json_format.Error) as error:
+        raise invalid_argument(f"Invalid request. {error}") from None
+    return fields
 
 
 def bind(server: grpc.aio.Server, host: str, port: int) -> int:

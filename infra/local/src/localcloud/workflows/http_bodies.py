@@ -32,11 +32,11 @@ def value_from_body(body: bytes, content_type: str) -> Value:
 
 def canonical_headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return headers by canonical name (`X-Cloud-Trace-Context`), duplicates joined with a comma (RFC 9110 5.3)."""
-    merged: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for name, value in pairs:
         canonical = "-".join(part[:1].upper() + part[1:].lower() for part in name.split("-"))
-        merged[canonical] = f"{merged[canonical]}, {value}" if canonical in merged else value
-    return merged
+        values.setdefault(canonical, []).append(value)
+    return {name: ", ".join(of_one) for name, of_one in values.items()}
 
 
 def _json(body: bytes) -> Value:

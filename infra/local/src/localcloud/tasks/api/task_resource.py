@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import enum
+import re
 import secrets
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,6 +52,9 @@ _REQUEST_FIELDS = ("url", "httpMethod", "headers", "body", "oidcToken", "oauthTo
 _DEFAULT_OAUTH_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
 class View(enum.IntEnum):
     """How much of a task an answer holds: BASIC leaves out the body."""
 
@@ -60,7 +64,7 @@ class View(enum.IntEnum):
 
 def view_from_json(value: Any) -> View:
     """Return the response view; missing or unspecified is BASIC."""
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = int(value)
     return enum_from_json(value if value is not None else 0, View, at="response_view") or View.BASIC
 

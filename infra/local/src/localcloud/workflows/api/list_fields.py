@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import datetime
 import operator
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal
@@ -174,9 +173,24 @@ def _text_test(op: Operator, wanted: str) -> Predicate:
     if op == ":":
         return lambda value: wanted in value
     if op in ("=", "!=") and PRESENT in wanted:
-        pattern = re.compile(".*".join(map(re.escape, wanted.split(PRESENT))), re.DOTALL)
-        return lambda value: (pattern.fullmatch(value) is not None) == (op == "=")
+        first, *middle, last = wanted.split(PRESENT)
+        parts = [part for part in middle if part]
+        return lambda value: _fits(value, first, parts, last) == (op == "=")
     return _ordered(op, wanted)
+
+
+def _fits(value: str, first: str, middle: Sequence[str], last: str) -> bool:
+    """Return whether a text begins and ends so, with the parts between in this order; a pattern would try every way."""
+    end = len(value) - len(last)
+    if not (value.startswith(first) and value.endswith(last) and len(first) <= end):
+        return False
+    position = len(first)
+    for part in middle:
+        found = value.find(part, position, end)
+        if found < 0:
+            return False
+        position = found + len(part)
+    return True
 
 
 def _check_equality(op: Operator) -> None:
@@ -204,7 +218,10 @@ def _moment(text: str) -> float:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"a time such as 2023-08-01T00:00:00Z is wanted, not {text!r}") from None
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.UTC)).timestamp()
+    try:
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.UTC)).timestamp()
+    except OverflowError:
+        raise ValueError(f"{text!r} is before the first year") from None
 
 
 def _microseconds(seconds: float) -> int:

@@ -17,6 +17,10 @@ from localcloud.workflows.api.request_fields import camel_case
 MAX_DEPTH = 50
 """How deeply parentheses may nest; AIP-160 gives no bound."""
 
+MAX_FILTER_CHARACTERS = 10_000
+MAX_COMPARISONS = 100
+"""In one filter (assumed): every item of a list may be compared with each."""
+
 _BLANKS = re.compile(r"\s*")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _KEY = re.compile(r"[\w-]+")
@@ -34,6 +38,8 @@ def parse_filter(text: str, fields: Mapping[str, Field]) -> Predicate:
     Raises:
         GoogleError: INVALID_ARGUMENT, naming the character and the reason.
     """
+    if len(text) > MAX_FILTER_CHARACTERS:
+        raise invalid_argument(f"The filter is longer than {MAX_FILTER_CHARACTERS} characters")
     return _Parser(text, fields).parse() if text.strip() else lambda _: True
 
 
@@ -45,6 +51,7 @@ class _Parser:
         self._fields = fields
         self._position = 0
         self._depth = 0
+        self._comparisons = 0
 
     def parse(self) -> Predicate:
         test = self._expression()
@@ -86,6 +93,9 @@ class _Parser:
 
     def _comparison(self) -> Predicate:
         start = self._blanks()
+        self._comparisons += 1
+        if self._comparisons > MAX_COMPARISONS:
+            self._fail(f"there are more than {MAX_COMPARISONS} comparisons", start)
         name = self._read(_WORD, "a field is wanted")
         if name in ("AND", "OR", "NOT"):
             self._fail(f"a field is wanted before {name}", start)

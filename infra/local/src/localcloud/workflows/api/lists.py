@@ -16,6 +16,8 @@ from localcloud.workflows.api.request_fields import camel_case
 
 T = TypeVar("T")
 
+_MAX_SHOWN = 200
+
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
@@ -67,7 +69,10 @@ def _ordered(items: list[T], text: str, collection: Collection) -> list[T]:
     """Return the items in the order of an AIP-132 `order_by`: `field [asc|desc], ...`."""
     if not text.strip():
         return items
-    for clause in reversed(text.split(",")):
+    clauses = text.split(",")
+    if len(clauses) > len(collection.sortable) > 0:
+        raise invalid_argument(f"Invalid order_by: it names a field twice: {_shortened(text)}")
+    for clause in reversed(clauses):
         match clause.split():
             case [name, *direction] if camel_case(name) in collection.sortable and direction in ([], ["asc"], ["desc"]):
                 # Stable sorts from the last clause to the first give the order of all of them.
@@ -75,8 +80,12 @@ def _ordered(items: list[T], text: str, collection: Collection) -> list[T]:
                 items = sorted(items, key=key, reverse=direction == ["desc"])
             case _:
                 known = ", ".join(sorted(collection.sortable)) or "none"
-                raise invalid_argument(f"Invalid order_by at {clause.strip()!r}: {text}; fields are {known}")
+                raise invalid_argument(f"Invalid order_by at {_shortened(clause.strip())!r}; fields are {known}")
     return items
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def _start_of_page(items: Sequence[T], query: ListQuery, key: Callable[[T], str]) -> int:

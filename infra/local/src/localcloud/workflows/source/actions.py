@@ -168,6 +168,8 @@ def _named_object(node: DocumentNode, what: str, context: BuildContext) -> str:
     """Return the dotted name in `${http.default_retry}`: in a retry, functions are referred to, not called."""
     text = context.text(node, what)
     name = None
+    if len(text) > MAX_EXPRESSION_CHARACTERS:
+        context.fail(f"expression is longer than {MAX_EXPRESSION_CHARACTERS} characters", node.position)
     if is_expression(text):
         try:
             name = dotted_name(parse_expression(expression_text(text)))

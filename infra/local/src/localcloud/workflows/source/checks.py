@@ -9,7 +9,7 @@ Source: https://cloud.google.com/workflows/docs/reference/syntax/variables, .../
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -54,28 +54,50 @@ class _Loop(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class _Names:
+    """Names of a scope and of those around it; linked, since a copy for every scope would cost the square of them."""
+
+    own: Collection[str]
+    outer: _Names | None = None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.own or (self.outer is not None and name in self.outer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Targets:
+    """How often each name occurs among the steps that a jump may go to; linked like `_Names`."""
+
+    own: Counter[str]
+    outer: _Targets | None = None
+
+    def count(self, name: str) -> int:
+        return self.own[name] + (self.outer.count(name) if self.outer is not None else 0)
+
+
+@dataclass(frozen=True, slots=True)
 class _View:
     """What is visible at a point of the routine.
 
-    `writable` are the variables that may be assigned here, `targets` counts the steps a jump may go to and `beyond`
-    are those that exist on the other side of a border.
+    `writable` are the variables that may be assigned here, `targets` the steps a jump may go to and `steps` the names
+    of all steps of the routine.
     """
 
-    visible: frozenset[str]
-    writable: frozenset[str]
-    targets: Counter[str]
-    beyond: frozenset[str]
+    visible: _Names
+    writable: _Names
+    targets: _Targets
+    steps: frozenset[str]
     loop: _Loop = _Loop.NONE
     in_parallel: bool = False
 
     def nested(self, block: Block, extra: Iterable[str] = ()) -> _View:
         """Return the view of a block with a scope of its own; `extra` names exist only there."""
-        local = frozenset(extra) | (block.assigned - self.visible)
-        return replace(self, visible=self.visible | local, writable=self.writable | local)
+        local = {*extra, *(name for name in block.assigned if name not in self.visible)}
+        return replace(self, visible=_Names(local, self.visible), writable=_Names(local, self.writable))
 
     def bordered(self, block: Block) -> _View:
         """Return the view behind a border that jumps cannot cross."""
-        return replace(self, targets=_step_names(block), beyond=self.beyond | frozenset(self.targets))
+        return replace(self, targets=_Targets(_step_names(block)))
 
 
 def check_routine(routine: Routine, context: BuildContext) -> None:
@@ -84,8 +106,8 @@ def check_routine(routine: Routine, context: BuildContext) -> None:
     Raises:
         SourceError: production would refuse to deploy it.
     """
-    names = frozenset(parameter.name for parameter in routine.parameters) | routine.body.assigned
-    view = _View(names, names, _step_names(routine.body), frozenset(_all_names(routine.body)))
+    names = _Names(frozenset(parameter.name for parameter in routine.parameters) | routine.body.assigned)
+    view = _View(names, names, _Targets(_step_names(routine.body)), frozenset(_all_names(routine.body)))
     _check_block(routine.body, view, context)
 
 
@@ -96,7 +118,8 @@ def _step_names(block: Block) -> Counter[str]:
         if step.is_named:
             names[step.name] += 1
         for inner in transparent_blocks(step):
-            names += _step_names(inner)
+            # Not `+=`, which looks at all names for every step.
+            names.update(_step_names(inner))
     return names
 
 
@@ -180,7 +203,7 @@ def _check_parallel(parallel: Parallel, position: Position, view: _View, context
         if name not in view.visible:
             context.fail(f"error evaluating shared: symbol '{name}' is not a variable", position)
         _check_write(name, position, view, context)
-    inside = replace(view, writable=frozenset(parallel.shared), in_parallel=True)
+    inside = replace(view, writable=_Names(frozenset(parallel.shared)), in_parallel=True)
     match parallel.work:
         case For() as loop:
             _check_iteration(loop, view, context)
@@ -203,7 +226,7 @@ def _check_try(step: Try, view: _View, context: BuildContext) -> None:
         handler = step.handler
         # Its steps may jump out to the steps around the try, but nobody may jump in.
         inside = replace(
-            view.nested(handler.body, {handler.error_name}), targets=view.targets + _step_names(handler.body)
+            view.nested(handler.body, {handler.error_name}), targets=_Targets(_step_names(handler.body), view.targets)
         )
         _check_block(handler.body, inside, context)
 
@@ -248,12 +271,12 @@ def _loop_hint(view: _View) -> str:
 
 
 def _check_jump(target: str, position: Position, view: _View, context: BuildContext) -> None:
-    count = view.targets[target]
+    count = view.targets.count(target)
     if count == 1:
         return
     if count > 1:
         context.fail(f"step name '{target}' is not unique, so a jump cannot go there", position)
-    if target in view.beyond:
+    if target in view.steps:
         context.fail(f"jump to step '{target}' crosses the border of a loop, parallel branch or except block", position)
     context.fail(f"step '{target}' does not exist", position)
 

@@ -21,8 +21,11 @@ from localcloud.workflows.values import INTEGER_MAX, INTEGER_MIN
 MAX_DEPTH = 100
 """How deep a source may nest; not documented, far above anything written by hand."""
 
-MAX_NODES = 200_000
-"""How many nodes aliases may unfold to (128 KB of text hold fewer without them)."""
+FEWEST_NODES = 10_000
+"""How many nodes any source may unfold to by its aliases; a longer one may have as many as it has characters.
+
+So aliases cost no more than the same text written out: the time of a deploy stays in proportion to the source.
+"""
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOLEAN = re.compile(r"true|True|TRUE|false|False|FALSE")
@@ -34,7 +37,8 @@ _JSON_ESCAPE = re.compile(
     r"|u(?P<lone>[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
 )
 _BARE_IN_FLOW = re.compile(r"[\[{,]\s*(\w+:\s*)?\$\{")
-_BARE_WITH_COLON = re.compile(r"[:-]\s+\$\{.*:\s")
+_BARE = re.compile(r"[:-]\s+\$\{")
+_COLON = re.compile(r":\s")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
@@ -103,7 +107,8 @@ def _hint(text: str, line: int) -> str:
     written = lines[line - 1] if line <= len(lines) else ""
     if _BARE_IN_FLOW.search(written):
         return '; an expression inside [] or {} needs quotes, as in ["${x}"]'
-    if _BARE_WITH_COLON.search(written):
+    bare = _BARE.search(written)
+    if bare is not None and _COLON.search(written, bare.end()):
         return "; an expression with ': ' in it needs quotes, as in '${\"a: \" + x}'"
     return ""
 
@@ -147,6 +152,7 @@ class _Composer:
         self._anchors: dict[str, DocumentNode] = {}
         self._sizes: dict[int, int] = {}
         self._count = 0
+        self._most_nodes = max(FEWEST_NODES, len(source))
 
     def compose(self) -> DocumentNode:
         """Read all events and return the root."""
@@ -256,7 +262,7 @@ class _Composer:
 
     def _count_nodes(self, count: int, node: DocumentNode) -> None:
         self._count += count
-        if self._count > MAX_NODES:
+        if self._count > self._most_nodes:
             raise self._error("aliases unfold to too many nodes", node.position)
 
     def _check_tag(self, event: yaml.NodeEvent) -> None:
