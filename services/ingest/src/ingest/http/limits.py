@@ -7,6 +7,7 @@ from typing import Annotated
 
 import chassis.auth.api_keys
 import chassis.http.body_pace
+import chassis.http.gunicorn_worker
 import chassis.http.page_tokens
 import chassis.http.requests
 import ingest.batches.hosts
@@ -53,6 +54,7 @@ FLAT_LIMITS = (
 _MODULES = (
     chassis.auth.api_keys,
     chassis.http.body_pace,
+    chassis.http.gunicorn_worker,
     chassis.http.page_tokens,
     chassis.http.requests,
     ingest.batches.hosts,
