@@ -51,7 +51,7 @@ _Url = Annotated[
     str, Field(min_length=1, max_length=MAX_URL_CHARS, description="http or https, leading to a public address")
 ]
 _Description = Annotated[
-    str, Field(max_length=MAX_DESCRIPTION_CHARS, pattern=r"\A[^\x00-\x1f\x7f]*\z", description="For people; one line")
+    str, Field(max_length=MAX_DESCRIPTION_CHARS, pattern=r"^[^\x00-\x1f\x7f]*$", description="For people; one line")
 ]
 
 
