@@ -12,8 +12,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 
-from chassis.auth.oidc import CallerGuard
 from chassis.clock import SystemClock
+from chassis.http.caller_guard import CallerGuard
 from ingest.app import create_app
 from ingest.clients.webhook_targets import WebhookTargets
 from ingest.dependencies import Dependencies

@@ -11,10 +11,11 @@ from google.cloud import storage  # type: ignore[attr-defined]
 import compressor.wsgi
 import reporter.app
 import reporter.wsgi
-from chassis.auth.oidc import CallerGuard, MetadataTokens
+from chassis.auth.oidc import MetadataTokens
 from chassis.clock import SystemClock
 from chassis.db.engine import new_engine
 from chassis.google.tasks import CloudTasksQueue
+from chassis.http.caller_guard import CallerGuard
 from chassis.settings import Settings
 from compressor.settings import CompressorSettings
 from ingest.app import create_app as create_ingest

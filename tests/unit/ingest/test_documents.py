@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import IntegrityError
 
 from chassis.settings import SettingsError
-from ingest.migrate import upgrade
+from ingest.migrate import MIGRATIONS, upgrade
 from ingest.settings import IngestSettings
 from ingest.sheets.links import host_of
 from support.ingest_service import Lab
@@ -89,7 +89,7 @@ def test_images_of_the_release_before_get_the_host_that_the_code_would_give_them
     config.set_main_option("path_separator", "os")
     try:
         with engine.begin() as connection:
-            config.attributes["connection"] = connection
+            config.attributes.update(connection=connection, version_table=MIGRATIONS.version_table)
             command.downgrade(config, "0002")
             connection.execute(OLD_BATCH)
             for number, link in enumerate(links):

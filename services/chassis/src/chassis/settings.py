@@ -25,8 +25,10 @@ from pydantic_core import PydanticUndefined
 
 from chassis.auth.api_keys import ApiKey, parse_api_keys
 from chassis.egress.address_policy import parse_networks
-from chassis.http.body_pace import BODY_TIMEOUT_S
 from chassis.limited import Limited
+
+BODY_TIMEOUT_S = 300.0
+"""Default of the setting `BODY_TIMEOUT_S`: no body is waited for longer, seconds."""
 
 
 class SettingsError(Exception):

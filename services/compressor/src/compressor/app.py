@@ -6,9 +6,9 @@ from typing import Annotated
 
 from flask import Flask
 
-from chassis.auth.oidc import CallerGuard
 from chassis.clock import Clock
 from chassis.http.app import new_app
+from chassis.http.caller_guard import CallerGuard
 from chassis.limited import Limited
 from compressor.http.routes import add_routes
 from compressor.service import Compressor

@@ -8,12 +8,13 @@ from typing import Any
 
 from flask import Flask
 
-from chassis.auth.oidc import CallerGuard, MetadataTokens, TokenSource
+from chassis.auth.oidc import MetadataTokens, TokenSource
 from chassis.clock import Clock, SystemClock
 from chassis.egress.address_policy import parse_networks
 from chassis.egress.client import Egress, EgressPolicy
 from chassis.failpoints import arm_failpoints
 from chassis.google.clients import new_storage_client
+from chassis.http.caller_guard import CallerGuard
 from chassis.logs import configure_logs
 from chassis.peer_service import InternalService
 from chassis.settings import SettingsError, exit_with_faults

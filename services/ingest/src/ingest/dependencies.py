@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from chassis.auth.oidc import CallerGuard
 from chassis.clock import Clock
 from chassis.google.tasks import TaskQueue
+from chassis.http.caller_guard import CallerGuard
 from chassis.http.key_guard import KeyGuard
 from ingest.clients.callbacks import Callbacks
 from ingest.clients.executions import Executions

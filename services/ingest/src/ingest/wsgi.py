@@ -6,7 +6,7 @@ import os
 
 from flask import Flask
 
-from chassis.auth.oidc import CallerGuard, MetadataTokens
+from chassis.auth.oidc import MetadataTokens
 from chassis.clock import SystemClock
 from chassis.db.engine import new_engine
 from chassis.failpoints import arm_failpoints
@@ -17,6 +17,7 @@ from chassis.google.clients import (
     new_tasks_client,
 )
 from chassis.google.tasks import CloudTasksQueue
+from chassis.http.caller_guard import CallerGuard
 from chassis.logs import configure_logs
 from chassis.peer_service import InternalService
 from chassis.settings import SettingsError, exit_with_faults

@@ -8,9 +8,9 @@ from threading import BoundedSemaphore
 
 from sqlalchemy import Engine
 
-from chassis.auth.oidc import CallerGuard
 from chassis.clock import Clock
 from chassis.egress.client import Egress
+from chassis.http.caller_guard import CallerGuard
 from chassis.http.key_guard import KeyGuard
 from chassis.peer_service import InternalService
 from reporter.clients.bucket import ReportObjects

@@ -9,10 +9,12 @@ from typing import Any
 import jwt
 import pytest
 from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from chassis.auth.oidc import CallerGuard
 from chassis.clock import Clock, SystemClock
 from chassis.http.app import new_app
+from chassis.http.caller_guard import CallerGuard
 from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.identity.engine.keys import generate_signing_key
 from support.scripted_origin import ScriptedOrigin, answer
@@ -103,6 +105,83 @@ def test_another_service_account_is_403(app: Flask, issuer: TokenIssuer) -> None
 def test_a_malformed_token_is_401(app: Flask, token: str) -> None:
     """Never a crash."""
     assert reason(call(app, f"Bearer {token}")) == (401, "TOKEN_INVALID")
+
+
+def unsigned(header: Any, claims: Any) -> str:
+    """Return a token of any header and claims, JSON or what stands for it, with a signature of nobody's."""
+    parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, claims)]
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in [*parts, b"signature"])
+
+
+ODD = [
+    {"alg": "RS256", "kid": ["a"]},
+    {"alg": "RS256", "kid": {}},
+    {"alg": ["RS256"], "kid": "a"},
+    {"alg": {}, "kid": None},
+    {"kid": 5},
+    [],
+    ["alg"],
+    "alg",
+    None,
+    5,
+    b"[" * 1500 + b"]" * 1500,
+    b'{"kid": ' + b"[" * 1500 + b"]" * 1500 + b"}",
+    b'{"exp": 1e999}',
+    b"\xff\xfe",
+]
+
+
+@pytest.mark.parametrize("mode", ["verify", "platform"])
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: str(odd)[:24])
+def test_a_token_of_any_shape_is_401(certificates: ScriptedOrigin, issuer: TokenIssuer, mode: str, odd: Any) -> None:
+    """Header or claims may be lists, nested a thousand deep, or no JSON: a stranger's token is never a 500."""
+    app = make_app(certificates.url("/certs"), mode=mode)
+    known = {"alg": "RS256", "kid": issuer.key.key_id}
+
+    for token in (unsigned(odd, {"aud": AUDIENCE}), unsigned(known, odd), unsigned(odd, odd)):
+        assert reason(call(app, f"Bearer {token}")) == (401, "TOKEN_INVALID")
+
+
+@pytest.mark.parametrize("name", ["iss", "aud", "email", "exp", "iat", "email_verified"])
+@pytest.mark.parametrize("value", [[], {}, [[]], 1e300, -5, "x", True], ids=str)
+def test_behind_the_platform_claims_of_any_shape_are_refused(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, name: str, value: Any
+) -> None:
+    """Nobody has checked the signature there but the platform."""
+    claims = jwt.decode(issuer.mint_id_token(TASKS, AUDIENCE), options={"verify_signature": False}) | {name: value}
+    answered = call(make_app(certificates.url("/certs"), mode="platform"), f"Bearer {unsigned({'alg': 'x'}, claims)}")
+
+    assert answered.status_code in {200, 401, 403}
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["alg", "kid", "aud", "exp"]), inner),
+    max_leaves=5,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=40) | st.builds(unsigned, JSON_VALUES, JSON_VALUES)
+)
+def test_any_text_is_refused(app: Flask, token: str) -> None:
+    """401, whatever is sent."""
+    assert call(app, f"Bearer {token}".encode("latin-1", "replace").decode("latin-1")).status_code == 401
+
+
+def test_a_long_token_is_refused_before_it_is_read(app: Flask, certificates: ScriptedOrigin) -> None:
+    """Google's have two thousand characters."""
+    assert reason(call(app, "Bearer " + "a" * 8193)) == (401, "TOKEN_INVALID")
+    assert certificates.received == []
+
+
+def test_certificates_that_are_none_are_503(certificates: ScriptedOrigin, issuer: TokenIssuer) -> None:
+    """A right token must come again; it is not its fault."""
+    for body in (b"<html>", b"[]", b"[" * 100_000):
+        certificates.on("/certs", answer(body))
+        response = call(make_app(certificates.url("/certs")), f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}")
+        assert reason(response) == (503, "CERTIFICATES_UNAVAILABLE")
 
 
 @pytest.mark.fault("I2")

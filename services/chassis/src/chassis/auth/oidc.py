@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, Protocol, TypeVar, cast
+from typing import Annotated, Any, Protocol
 
 import google.auth.exceptions
 import google.auth.jwt
@@ -20,21 +18,35 @@ import google.auth.transport
 import google.auth.transport.requests
 import google.oauth2.id_token
 import requests
-import structlog
-from flask import request
 
 from chassis.clock import Clock
 from chassis.errors import ApiError, Status, unavailable
+from chassis.limited import Limited
 
-_ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})
+_ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 _CLOCK_SKEW_S = 10
 _CERTS_TTL_S = 3600.0
 _CERTS_STALE_S = 86_400.0  # while the issuer is away, its keys of yesterday still tell a right token from a forged one
 _CERTS_RENEW_S = 60.0  # unknown keys make us ask again no more often than this
+_CERTS_TIMEOUT_S = 3.0  # so that a silent issuer is a 503 within 5 s
+_METADATA_TIMEOUT_S = 2.0  # the metadata server is asked twice for a token
+MAX_TOKEN_CHARS: Annotated[
+    int, Limited("characters", "401 `TOKEN_INVALID`", "Longest OIDC token of an internal call", internal=True)
+] = 8192
 _CERTS_PAUSE_S = 5.0  # after a failed fetch, so that forged tokens cannot keep every thread waiting for the issuer
 _TOKEN_REUSE_S = 3000.0  # tokens live 3600 s; a fresh one is taken well before that
 
-F = TypeVar("F", bound=Callable[..., Any])
+
+# The library reads header and claims as if their JSON had the right shape; a stranger's may have any, and any depth.
+_WHAT_TOKENS_CAUSE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RecursionError,
+    OverflowError,
+    google.auth.exceptions.GoogleAuthError,
+)
 
 
 class CachedCerts:
@@ -96,9 +108,9 @@ class CachedCerts:
             message = "the issuer did not answer a moment ago"
             raise google.auth.exceptions.TransportError(message)
         try:
-            answer = self._fetch(url=url, method=method, timeout=5)
-            if answer.status != 200:
-                message = f"the issuer answered HTTP {answer.status}"
+            answer = self._fetch(url=url, method=method, timeout=_CERTS_TIMEOUT_S)
+            if answer.status != 200 or not _is_object(answer.data):
+                message = f"the issuer answered HTTP {answer.status} without certificates"
                 raise google.auth.exceptions.TransportError(message)
         except google.auth.exceptions.TransportError:
             with self._lock:
@@ -109,8 +121,15 @@ class CachedCerts:
         return answer
 
 
-class CallerGuard:
-    """Admits a request to an internal route only with a valid token of a named service account.
+def _is_object(data: bytes) -> bool:
+    try:
+        return isinstance(json.loads(data), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+class TokenVerifier:
+    """Tells by its token which service account calls. Knows no HTTP framework: it is given the header's text.
 
     Args:
         audience: this service's root URL; tokens for anything else are refused.
@@ -132,34 +151,17 @@ class CallerGuard:
         self._mode = mode
         self._certs = CachedCerts(clock)
 
-    def only(self, *accounts: str) -> Callable[[F], F]:
-        """Return a decorator for a view that only these service accounts may call.
+    def account_of(self, authorization: str) -> str:
+        """Return the email of the service account whose token the header `Authorization` carries.
 
-        The view gets an attribute `allowed_callers`, by which a test walks every internal route.
+        Raises:
+            ApiError: 401 TOKEN_MISSING or TOKEN_INVALID; 503 CERTIFICATES_UNAVAILABLE when nothing can be said of it.
         """
-        allowed = frozenset(account for account in accounts if account)
-        if not allowed:
-            message = "an internal route needs at least one caller"
-            raise ValueError(message)
-
-        def decorate(view: F) -> F:
-            @wraps(view)
-            def guarded(*args: Any, **kwargs: Any) -> Any:
-                email = self._caller(request.headers.get("Authorization", ""))
-                if email not in allowed:
-                    raise ApiError(Status.PERMISSION_DENIED, "CALLER_NOT_ALLOWED", f"{email} may not call this route.")
-                structlog.contextvars.bind_contextvars(caller=email)
-                return view(*args, **kwargs)
-
-            guarded.allowed_callers = allowed  # type: ignore[attr-defined]
-            return cast(F, guarded)
-
-        return decorate
-
-    def _caller(self, authorization: str) -> str:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise _refused("TOKEN_MISSING", "This route needs an OIDC token: Authorization: Bearer ...")
+        if len(token) > MAX_TOKEN_CHARS:
+            raise _refused("TOKEN_INVALID", f"The token has {len(token)} characters; the limit is {MAX_TOKEN_CHARS}.")
         claims = self._claims(token)
         if claims.get("iss") not in _ISSUERS or claims.get("aud") != self._audience:
             raise _refused("TOKEN_INVALID", f"The token was not issued by Google for {self._audience}.")
@@ -176,7 +178,7 @@ class CallerGuard:
             return self._verified(token)
         except google.auth.exceptions.TransportError as error:
             raise unavailable("CERTIFICATES_UNAVAILABLE", "The issuer's certificates cannot be fetched.") from error
-        except (ValueError, google.auth.exceptions.GoogleAuthError) as error:
+        except _WHAT_TOKENS_CAUSE as error:
             raise _refused(
                 "TOKEN_INVALID", "The token is malformed, expired, forged or for another service."
             ) from error
@@ -205,6 +207,32 @@ class TokenSource(Protocol):
         ...
 
 
+class SingleTry:
+    """A google-auth transport for the metadata server that asks once, and for a bounded time.
+
+    google-auth tries up to five times with growing waits, longer than anybody here may wait; it repeats what it knows
+    as errors of a transport, so a failure is raised as what it is for our caller.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._request = google.auth.transport.requests.Request()
+        self._timeout_s = timeout_s
+
+    def __call__(self, url: str, method: str = "GET", body: Any = None, headers: Any = None, **_kwargs: Any) -> Any:
+        """Ask once.
+
+        Raises:
+            ApiError: 503 IDENTITY_UNAVAILABLE when there is no answer in time, or one of trouble.
+        """
+        try:
+            answer = self._request(url=url, method=method, body=body, headers=headers, timeout=self._timeout_s)
+        except google.auth.exceptions.TransportError as error:
+            raise unavailable("IDENTITY_UNAVAILABLE", "The metadata server does not answer.") from error
+        if answer.status == 429 or answer.status >= 500:
+            raise unavailable("IDENTITY_UNAVAILABLE", f"The metadata server answered HTTP {answer.status}.")
+        return answer
+
+
 class MetadataTokens:
     """Tokens of the running service's own account from the metadata server, each used for 50 minutes."""
 
@@ -224,7 +252,7 @@ class MetadataTokens:
             if kept and self._clock.monotonic() - kept[0] < _TOKEN_REUSE_S:
                 return kept[1]
         try:
-            fetched = str(google.oauth2.id_token.fetch_id_token(google.auth.transport.requests.Request(), audience))
+            fetched = str(google.oauth2.id_token.fetch_id_token(SingleTry(_METADATA_TIMEOUT_S), audience))
         except google.auth.exceptions.GoogleAuthError as error:
             raise unavailable("IDENTITY_UNAVAILABLE", "No identity token could be had.") from error
         with self._lock:

@@ -10,7 +10,6 @@ import threading
 from typing import Any
 
 import google.auth
-import google.auth.transport.requests
 import grpc
 import requests
 from google.auth.credentials import AnonymousCredentials
@@ -18,7 +17,10 @@ from google.cloud import storage, tasks_v2  # type: ignore[attr-defined]
 from google.cloud.workflows import executions_v1
 from google.cloud.workflows.executions_v1.services.executions.transports import ExecutionsGrpcTransport
 
+from chassis.auth.oidc import SingleTry
 from chassis.settings import Settings
+
+_METADATA_TIMEOUT_S = 3.0
 
 
 def new_tasks_client(settings: Settings) -> Any:
@@ -53,14 +55,16 @@ class _AccessToken(requests.auth.AuthBase):
     """
 
     def __init__(self) -> None:
-        self._credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+        self._credentials, _ = google.auth.default(
+            scopes=["https://www.googleapis.com/auth/cloud-platform"], request=SingleTry(_METADATA_TIMEOUT_S)
+        )
         self._lock = threading.Lock()
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Put the token into the request, a fresh one if need be."""
         with self._lock:
             if not self._credentials.valid:
-                self._credentials.refresh(google.auth.transport.requests.Request())
+                self._credentials.refresh(SingleTry(_METADATA_TIMEOUT_S))
             request.headers["Authorization"] = f"Bearer {self._credentials.token}"
         return request
 

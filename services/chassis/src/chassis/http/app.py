@@ -17,7 +17,6 @@ from chassis.errors import ApiError, Status
 from chassis.http.body_pace import (
     BODY_GRACE_S,
     BODY_MIN_BYTES_PER_S,
-    BODY_TIMEOUT_S,
     BodyPace,
     ClosingRequest,
     TimedBodies,
@@ -26,6 +25,7 @@ from chassis.http.key_guard import open_to_all
 from chassis.http.requests import refuse_unread_query, takes_query
 from chassis.limits import over_limit_facts
 from chassis.logs import get_logger
+from chassis.settings import BODY_TIMEOUT_S
 from chassis.tracing import begin_trace
 
 log = get_logger(__name__)

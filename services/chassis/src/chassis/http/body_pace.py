@@ -21,6 +21,7 @@ from werkzeug.exceptions import RequestTimeout
 
 from chassis.clock import Clock
 from chassis.limited import Limited
+from chassis.settings import BODY_TIMEOUT_S
 
 BODY_GRACE_S: Annotated[
     int,
@@ -36,9 +37,6 @@ BODY_MIN_BYTES_PER_S: Annotated[
     int, Limited("bytes per second", "408 `BODY_TIMEOUT`, the connection is closed", "Slowest body after the grace")
 ] = 8192
 """A body that is slower than this, after the time of grace, is not waited for."""
-
-BODY_TIMEOUT_S = 300.0
-"""Default of the setting `BODY_TIMEOUT_S`: no body is waited for longer, seconds."""
 
 _PIECE_BYTES = 64 * 1024
 

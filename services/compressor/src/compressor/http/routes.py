@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, request
 from pydantic import Field
 
-from chassis.auth.oidc import CallerGuard
+from chassis.http.caller_guard import CallerGuard
 from chassis.http.fields import PeerRequest
 from chassis.http.requests import parse_json
 from compressor.images.model import Animated, Metadata, Options, OutputFormat

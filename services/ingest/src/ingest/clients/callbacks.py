@@ -9,6 +9,7 @@ from typing import Protocol
 import google.auth.exceptions
 import requests
 
+from chassis.errors import ApiError
 from chassis.logs import get_logger
 from ingest.state.batch import Batch
 
@@ -53,5 +54,5 @@ class WorkflowCallbacks:
                 batch.callback_url, json={"request_id": str(batch.request_id)}, timeout=_TIMEOUT_S
             )
             log.info("callback.sent", batch=str(batch.request_id), code=answer.status_code)
-        except (requests.RequestException, google.auth.exceptions.GoogleAuthError) as error:
+        except (requests.RequestException, google.auth.exceptions.GoogleAuthError, ApiError) as error:
             log.warning("callback.lost", batch=str(batch.request_id), error=type(error).__name__)
