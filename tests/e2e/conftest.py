@@ -16,7 +16,7 @@ from localcloud.stack.blocking import Stack
 from localcloud.stack.config import StackConfig, load_stack_config
 from localcloud.stack.free_ports import free_ports
 from support.killed_stack import IMAGES, Bench, Result, running_bench
-from support.shop import Shop
+from support.shop_client import Shop
 
 IMPATIENT = {
     # Nothing but time limits differ from the defaults, so that lost hints are noticed in seconds.

@@ -12,7 +12,7 @@ import requests
 
 from localcloud.stack.blocking import Stack
 from support.payload_schemas import assert_matches
-from support.shop import Shop
+from support.shop_client import Shop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

@@ -21,7 +21,7 @@ from samples.origin import Origin
 from samples.photos import encoded, photo
 
 from localcloud.stack.blocking import Stack
-from support.shop import Shop, eventually, sheet_of
+from support.shop_client import Shop, eventually, sheet_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -8,7 +8,7 @@ from samples.origin import Origin
 from samples.photos import encoded, photo
 
 from localcloud.stack.blocking import Stack
-from support.shop import FINAL, Shop, eventually, sheet_of
+from support.shop_client import FINAL, Shop, eventually, sheet_of
 
 IMAGES = 300
 PER_ROW = 3

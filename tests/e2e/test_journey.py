@@ -25,7 +25,7 @@ from samples.receiver import Receiver
 from e2e.conftest import running_stack
 from localcloud.stack.blocking import Stack
 from support.payload_schemas import assert_matches
-from support.shop import FINAL, Shop, eventually, sheet_of
+from support.shop_client import FINAL, Shop, eventually, sheet_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -13,7 +13,7 @@ from samples.photos import encoded, photo
 from samples.receiver import Receiver
 
 from e2e.conftest import running_stack
-from support.shop import Shop, eventually, sheet_of
+from support.shop_client import Shop, eventually, sheet_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

@@ -17,7 +17,7 @@ from samples.receiver import Receiver
 from chassis.auth.api_keys import new_key
 from e2e.conftest import running_stack
 from localcloud.stack.blocking import Stack
-from support.shop import Shop, eventually, sheet_of
+from support.shop_client import Shop, eventually, sheet_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

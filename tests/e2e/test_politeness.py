@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from samples.photos import encoded, photo
 
-from support.shop import Shop, sheet_of
+from support.shop_client import Shop, sheet_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from support.killed_stack import Bench, Result, check
-from support.shop import eventually
+from support.shop_client import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

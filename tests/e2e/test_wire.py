@@ -19,7 +19,7 @@ from localcloud.stack.blocking import Stack
 from localcloud.stack.config import StackConfig
 from support.payload_schemas import assert_matches, schema_of
 from support.recording_proxy import Crossing, Tap
-from support.shop import Shop, eventually, sheet_of
+from support.shop_client import Shop, eventually, sheet_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

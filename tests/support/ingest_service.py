@@ -19,7 +19,7 @@ from ingest.clients.webhook_targets import WebhookTargets
 from ingest.dependencies import Dependencies
 from ingest.settings import IngestSettings
 from localcloud.identity.engine.issuer import TokenIssuer
-from support.ingest_neighbours import WORKFLOW, FakeCallbacks, FakeExecutions, FakeReporter, FakeStorage, FakeTasks
+from support.memory_clients import WORKFLOW, FakeCallbacks, FakeExecutions, FakeReporter, FakeStorage, FakeTasks
 from support.payload_schemas import assert_matches
 
 ACCOUNTS = {name: f"{name}@demo.iam.gserviceaccount.com" for name in ("workflow", "tasks", "scheduler", "compressor")}

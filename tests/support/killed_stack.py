@@ -25,7 +25,7 @@ from localcloud.stack.blocking import Stack
 from localcloud.stack.config import ProcessSetting, StackConfig
 from reporter.failpoints import Failpoint as ReporterFailpoint
 from support.recording_proxy import Tap
-from support.shop import FINAL, Shop, eventually, sheet_of
+from support.shop_client import FINAL, Shop, eventually, sheet_of
 
 IMAGES = 5
 WITHIN_S = 60

@@ -1,4 +1,4 @@
-"""The services and Google APIs around ingest, written by hand, with a memory instead of expectations."""
+"""Clients of ingest that call nobody: they remember what they were asked, and answer as a test wants."""
 
 from __future__ import annotations
 

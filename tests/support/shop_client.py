@@ -1,4 +1,4 @@
-"""A shop that uses Pressroom over HTTP: the verbs of the end-to-end tests."""
+"""A client of Pressroom over HTTP, as a shop has one: the verbs of the end-to-end tests."""
 
 from __future__ import annotations
 
