@@ -91,7 +91,7 @@ class IngestSettings(PublicSettings):
         100, alias="INGEST_MAX_URLS_PER_CELL", ge=1, description="Most URLs in one cell"
     )
     max_columns: Annotated[int, Limited("columns", "400 `SHEET_INVALID` with `TOO_MANY_COLUMNS`")] = Field(
-        200, alias="INGEST_MAX_COLUMNS", ge=1, description="Most columns of a sheet"
+        2000, alias="INGEST_MAX_COLUMNS", ge=1, description="Most columns of a sheet"
     )
     max_attempts: Annotated[
         int, Limited("attempts", "the image fails with the code of its last trouble, or `WORKER_LOST`")

@@ -10,7 +10,7 @@ from support.ingest_service import Lab
 from support.payload_schemas import assert_matches
 
 A = "https://a.example/1.jpg"
-SHEET = f"Product Name,Input Image Urls\nLamp,{A}\nChair,ftp://x/y\nDesk,{A}?2,red\nn\x00l,{A}\n\nShelf\n"
+SHEET = f"Product Name,Input Image Urls\nLamp,{A}\nChair,ftp://x/y\nDesk,{A}?2,red\nn\x00l,{A}\n\n{A}\n"
 
 
 def skipped(lab: Lab, sheet: str = SHEET) -> str:

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
+from ingest.sheets.corrected import column_titles
 from ingest.sheets.intake import SheetRequest, read_sheet
 from ingest.sheets.model import OnInvalid, Problem, SheetError, SheetLimits
 
 LIMITS = SheetLimits(max_bytes=1_000_000, max_rows=1000, max_images=1000, max_urls_per_cell=100, max_columns=1000)
 FOLDER = Path(__file__).parent / "cases"
-KEYS = {"name", "sheet", "cell", "encoding", "ask", "rows", "warnings", "warns", "refused", "dialect"}
+KEYS = {"name", "sheet", "cell", "encoding", "ask", "rows", "warnings", "warns", "refused", "dialect"} | {
+    *("columns", "platform", "numbers", "problems"),
+}
 
 
 def cases() -> list[Any]:
@@ -37,7 +40,8 @@ def body_of(case: dict[str, Any]) -> bytes:
 def asked(said: dict[str, Any]) -> SheetRequest:
     """Return what the sender of a case says."""
     columns = {
-        what: tuple([titles] if isinstance(titles, str) else titles) for what, titles in said.get("columns", {}).items()
+        what: tuple([titles] if isinstance(titles, str) else titles or ())
+        for what, titles in said.get("columns", {}).items()
     }
     others = {key: value for key, value in said.items() if key not in {"columns", "on_invalid"}}
     return SheetRequest(columns=columns, on_invalid=OnInvalid(said.get("on_invalid", "reject")), **others)
@@ -70,5 +74,11 @@ def test_a_sheet_of_a_known_kind_is_read_as_it_was_meant(case: dict[str, Any]) -
     warnings = told(sheet.warnings.listed)
     assert warnings == case.get("warnings", warnings)
     assert [each for each in case.get("warns", []) if each not in warnings] == []
+    problems = told(sheet.problems.listed)
+    assert problems == case.get("problems", problems)
+    assert list(rows) == case.get("numbers", list(rows))
+    titles = column_titles(sheet)
+    assert {role: titles.get(role) for role in case.get("columns", {})} == case.get("columns", {})
+    assert sheet.findings.platform == case.get("platform", sheet.findings.platform)
     dialect = sheet.dialect.to_json()
     assert {key: dialect.get(key) for key in case.get("dialect", {})} == case.get("dialect", {})

@@ -74,7 +74,7 @@ def submit_upload(
         ApiError: 422 IDEMPOTENCY_MISMATCH, 429 QUOTA_EXCEEDED, 503 BACKLOG_TOO_OLD, or 503 when the database is away;
             then nothing is stored.
     """
-    images = submission.sheet.facts.images
+    images = submission.sheet.facts.images - submission.sheet.facts.invalid_images
     new = Use(open_batches=1, open_images=images, daily_images=images)
 
     def work(connection: Connection) -> Accepted:
@@ -154,8 +154,9 @@ def _store(
             "webhook_url": submission.webhook_url,
             "row_count": sheet.facts.rows,
             "invalid_rows": sheet.facts.invalid_rows,
-            "deduplicated": sheet.facts.images - sheet.facts.unique_images,
+            "deduplicated": sheet.facts.images - sheet.facts.invalid_images - sheet.facts.unique_images,
             "total": sheet.facts.images,
+            "failed": sheet.facts.invalid_images,
             "deadline_s": settings.batch_deadline_s,
             "import_key": import_key,
         },

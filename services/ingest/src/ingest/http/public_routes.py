@@ -28,7 +28,7 @@ from ingest.http.public_schemas import BatchReference, ListQuery, PageQuery, Sta
 from ingest.http.upload_request import idempotency_key, parse_upload, read_upload
 from ingest.options import FORMATS
 from ingest.settings import IngestSettings
-from ingest.sheets.corrected import corrected_csv, validation_answer
+from ingest.sheets.corrected import column_titles, corrected_csv, validation_answer
 from ingest.sheets.decoding import ENCODINGS
 from ingest.sheets.intake import SheetRequest
 from ingest.sheets.model import Layout, OnInvalid, Sheet
@@ -210,9 +210,12 @@ def _upload_answer(settings: IngestSettings, request_id: UUID, sheet: Sheet) -> 
         # A sheet without images is sealed at once, but for its sender it is as new as any other.
         "status": "PENDING",
         "total_images": sheet.facts.images,
+        "invalid_images": sheet.facts.invalid_images,
         "total_rows": sheet.facts.rows,
         "invalid_rows": sheet.facts.invalid_rows,
         "dialect": sheet.dialect.to_json(),
+        "columns": column_titles(sheet),
+        "findings": sheet.findings.to_json(),
         **sheet.problems.to_json(),
         "warnings": [warning.to_json() for warning in warnings.listed],
         "warning_count": warnings.count,

@@ -77,15 +77,36 @@ class DialectAnswer(Answer):
     layout: Literal["csv", "quoted_lines", "pipe_table", "items"]
 
 
+class ColumnAnswer(Answer):
+    """A column, what it is or could be, and why."""
+
+    role: str = Field(description="serial, name, urls, output, errors, or the name of an option")
+    column: int = Field(description="Number of the column, from 1")
+    title: str
+    reason: str
+
+
+class FindingsAnswer(Answer):
+    """What was found out about a table of a sheet; the field `columns` of an upload can change the columns."""
+
+    platform: str | None = Field(description="The platform whose export it is, e.g. Shopify product export")
+    header_row: int = Field(description="Row of the titles, as a spreadsheet counts")
+    chosen: list[ColumnAnswer] = Field(description="The columns that are used, in the order of the sheet")
+    other_pictures: list[ColumnAnswer] = Field(description="Columns that look like pictures and are not used")
+
+
 class UploadAnswer(Answer):
     """An accepted sheet."""
 
     request_id: str
     status: Literal["PENDING"]
     total_images: int
+    invalid_images: int = Field(description="Slots whose link cannot be used; each has failed from the start")
     total_rows: int
     invalid_rows: int
     dialect: DialectAnswer
+    columns: dict[str, list[str]] = Field(description="Titles by role or option, as the field `columns` takes them")
+    findings: FindingsAnswer
     problems: list[SheetWarning]
     problem_count: int
     problems_listed: int
@@ -117,13 +138,15 @@ class ValidationAnswer(Answer):
     total_rows: int
     invalid_rows: int
     total_images: int
+    invalid_images: int = Field(description="Slots whose link cannot be used; each would fail from the start")
     unique_images: int
     unique_urls: int
     hosts: list[HostAnswer]
     host_count: int
     estimate: EstimateAnswer
     dialect: DialectAnswer
-    columns: dict[str, list[str]]
+    columns: dict[str, list[str]] = Field(description="Titles by role or option, as the field `columns` takes them")
+    findings: FindingsAnswer
     options: ImageOptions
     problems: list[SheetWarning]
     problem_count: int

@@ -42,7 +42,7 @@ MAX_ITEM_NAME_CHARS: Annotated[
 MAX_ITEMS: Annotated[int, Limited("items", "400 `FIELD_INVALID`", "Most items of a JSON upload")] = 20_000
 """Most items of a JSON upload; more go as a sheet, which is not held in memory."""
 
-MAX_CHOSEN_COLUMNS: Annotated[int, Limited("titles", "400 `FIELD_INVALID`", "Titles of URL columns in `columns`")] = 20
+MAX_CHOSEN_COLUMNS: Annotated[int, Limited("titles", "400 `FIELD_INVALID`", "Titles of URL columns in `columns`")] = 100
 
 
 def web_link(value: object) -> RepairedLink:
@@ -92,7 +92,7 @@ def _titles(what: str, titles: object) -> tuple[str, ...]:
     found = () if titles is None else tuple(titles) if isinstance(titles, list) else (titles,)
     if not all(isinstance(title, str) and title.strip() for title in found):
         raise ValueError(f"{what}: must be the title of a column, or null for none")
-    if not found and what in {Role.NAME.value, Role.URLS.value}:
+    if not found and what == Role.URLS.value:
         raise ValueError(f"{what}: every sheet needs this column")
     if len(found) > (MAX_CHOSEN_COLUMNS if what == Role.URLS.value else 1):
         raise ValueError(f"{what}: too many columns")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from chassis.limited import Limited
 from ingest.options import ImageOptions
 from ingest.sheets.header import normalise
-from ingest.sheets.model import Columns, Sheet, SheetRow
+from ingest.sheets.model import Sheet, SheetRow
 
 PROBLEMS_TITLE = "Problems"
 """The title of the column that the corrected sheet has more than the sheet."""
@@ -33,12 +33,14 @@ def validation_answer(sheet: Sheet, options: ImageOptions) -> dict[str, Any]:
         "total_rows": facts.rows,
         "invalid_rows": facts.invalid_rows,
         "total_images": facts.images,
+        "invalid_images": facts.invalid_images,
         "unique_images": facts.unique_images,
         "unique_urls": facts.unique_urls,
         "hosts": hosts,
         "host_count": len(facts.hosts),
         "dialect": sheet.dialect.to_json(),
-        "columns": _titles(sheet.columns, sheet.header),
+        "columns": column_titles(sheet),
+        "findings": sheet.findings.to_json(),
         "options": options.model_dump(),
         **sheet.problems.to_json(),
         "warnings": [warning.to_json() for warning in sheet.warnings.listed],
@@ -75,11 +77,13 @@ def _told(row: SheetRow) -> str:
     # It begins with a code, so no spreadsheet takes it for a formula.
     return " ".join(
         f"{problem.code.value}: {f'{problem.column}: ' if problem.column else ''}{problem.message}"
-        for problem in (*row.problems, *row.warnings)
+        for problem in (*row.problems, *row.faults.values(), *row.warnings)
     )
 
 
-def _titles(columns: Columns, header: tuple[str, ...]) -> dict[str, list[str]]:
+def column_titles(sheet: Sheet) -> dict[str, list[str]]:
+    """Return the titles of the columns by role or option, in the form that the field `columns` takes."""
+    columns, header = sheet.columns, sheet.header
     single = {"serial": columns.serial, "name": columns.name, "output": columns.output, "errors": columns.errors}
     found = {role: [index] for role, index in {**single, **columns.options}.items() if index is not None}
     return {role: [header[index] for index in indexes] for role, indexes in {**found, "urls": columns.urls}.items()}

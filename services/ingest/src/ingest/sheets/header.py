@@ -1,14 +1,16 @@
-"""Which column is which: header names as people really write them, reduced to letters and digits and looked up."""
+"""The roles that columns play, the titles we give them, and what a request says about them."""
 
 from __future__ import annotations
 
-import difflib
-import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
-from ingest.sheets.model import Columns, Problem, ProblemCode, ProblemList
+from ingest.sheets.heading import heading_as_read, heading_key
+from ingest.sheets.model import Problem, ProblemCode, ProblemList
+
+MAX_SHOWN_TITLES = 10
+_MAX_TITLE_CHARS = 30
+_MAX_SHOWN_CHARS = 160
 
 
 class Role(StrEnum):
@@ -21,38 +23,18 @@ class Role(StrEnum):
     ERRORS = "errors"
 
 
-@dataclass(frozen=True, slots=True)
-class _RoleNames:
-    """Normalised names in tiers: a weaker tier counts only where no column has a name of a stronger one.
-
-    So `SKU` beside `Product Name` is an extra column, while `SKU` alone is the name.
-    """
-
-    title: str
-    tiers: tuple[frozenset[str], ...]
-
-
-ROLE_NAMES: dict[Role, _RoleNames] = {
-    Role.SERIAL: _RoleNames(
-        "S. No.",
-        (frozenset({"sno", "slno", "srno", "serial", "serialno", "serialnumber"}), frozenset({"no", "index"})),
-    ),
-    Role.NAME: _RoleNames(
-        "Product Name",
-        (frozenset({"productname"}), frozenset({"product", "name", "title"}), frozenset({"sku", "handle"})),
-    ),
-    Role.URLS: _RoleNames(
-        "Input Image Urls",
-        (
-            frozenset({"inputimageurls", "inputimageurl", "inputimageurlsurls", "inputurls", "inputurl"}),
-            frozenset({"imageurls", "imageurl", "coverimageurl", "images", "image", "imagesrc", "imagelink"})
-            | frozenset({"additionalimagelink", "additionalimages", "urls", "url"}),
-        ),
-    ),
-    Role.OUTPUT: _RoleNames("Output Image Urls", (frozenset({"outputimageurls", "outputimageurl", "outputurls"}),)),
-    Role.ERRORS: _RoleNames("Image Errors", (frozenset({"imageerrors"}),)),
+ROLE_TITLES: dict[Role, str] = {
+    Role.SERIAL: "S. No.",
+    Role.NAME: "Product Name",
+    Role.URLS: "Input Image Urls",
+    Role.OUTPUT: "Output Image Urls",
+    Role.ERRORS: "Image Errors",
 }
-_REQUIRED = (Role.NAME, Role.URLS)
+"""The titles of our own sheets."""
+
+OUTPUT_KEYS = frozenset({"outputimageurls", "outputimageurl", "outputurls"})
+ERRORS_KEYS = frozenset({"imageerrors"})
+
 OPTION_NAMES: dict[str, str] = {
     "quality": "quality",
     "format": "format",
@@ -63,7 +45,7 @@ OPTION_NAMES: dict[str, str] = {
     "imagebackground": "background",
     "imageanimated": "animated",
 }
-"""Normalised header to option: columns that set an option for their row.
+"""Key of a title to option: columns that set an option for their row, if their cells can.
 
 The last three say `image`, because catalogues have columns such as `Background` that are about the product.
 """
@@ -76,9 +58,9 @@ OPTION_TITLES: dict[str, str] = {option: option for option in OPTION_NAMES.value
 """Option to the title of its column in sheets that we write."""
 
 ColumnChoice = Mapping[str, Sequence[str]]
-"""What a request says about columns: role or option to header names, e.g. `{"urls": ["Bild"], "format": []}`.
+"""What a request says about columns: role or option to titles, e.g. `{"urls": ["Bild"], "format": []}`.
 
-No name means that the sheet has no such column, whatever its headers look like.
+No title means that the sheet has no such column, whatever its headings look like.
 """
 
 CHOOSABLE = (*(role.value for role in Role), *OPTION_NAMES.values())
@@ -86,141 +68,79 @@ CHOOSABLE = (*(role.value for role in Role), *OPTION_NAMES.values())
 
 
 def normalise(header: str) -> str:
-    """Return only the letters and digits, in NFKC and lower case: `S. No.` becomes `sno`."""
-    return "".join(char for char in unicodedata.normalize("NFKC", header).lower() if char.isalnum())
+    """Return what titles are compared by; see `heading_key`."""
+    return heading_key(header)
 
 
-def roles_found(header: Sequence[str], chosen: ColumnChoice) -> int:
-    """Return how many of the roles that every sheet needs are in a header."""
-    names = [normalise(title) for title in header]
-    return sum(
-        any(normalise(title) in names for title in chosen[role.value])
-        if role.value in chosen
-        else any(name in tier for tier in ROLE_NAMES[role].tiers for name in names)
-        for role in _REQUIRED
-    )
+def columns_titled(title: str, header: Sequence[str]) -> list[int]:
+    """Return the columns that a title names: those spelled alike, else those read alike, else those of its key.
+
+    A number at the end tells columns apart as long as one has it.
+    """
+    exact = [index for index, found in enumerate(header) if found.strip() == title.strip()]
+    if exact:
+        return exact
+    read = heading_as_read(title)
+    alike = [index for index, found in enumerate(header) if heading_as_read(found) == read]
+    if alike:
+        return alike
+    whole, key = _letters(title), heading_key(title)
+    same = [index for index, found in enumerate(header) if whole and _letters(found) == whole]
+    return same or [index for index, found in enumerate(header) if key and heading_key(found) == key]
 
 
-def find_columns(header: Sequence[str], problems: ProblemList, chosen: ColumnChoice) -> Columns | None:
-    """Return the roles of the columns, or None after telling `problems` why not."""
-    before = problems.count
-    names = [normalise(title) for title in header]
-    _refuse_repeated(header, names, problems)
-    by_choice = {what: _chosen(what, titles, header, names, problems) for what, titles in chosen.items()}
-    _refuse_two_roles(by_choice, header, problems)
-    # A column that was chosen for one role is not found for another by its name.
-    taken = {index for indexes in by_choice.values() for index in indexes}
-    free = ["" if index in taken else name for index, name in enumerate(names)]
-    found: dict[Role, tuple[int, ...]] = {}
-    for role in Role:
-        if role.value in by_choice:
-            found[role] = by_choice[role.value]
-        else:
-            index = _find(role, header, free, problems)
-            found[role] = () if index is None else (index,)
-    options = {OPTION_NAMES[name]: index for index, name in enumerate(free) if name in OPTION_NAMES}
-    options = {option: index for option, index in options.items() if option not in chosen}
-    options |= {what: by_choice[what][0] for what in OPTION_NAMES.values() if by_choice.get(what)}
-    if problems.count > before:
-        return None
-    return Columns(
-        serial=_only(found[Role.SERIAL]),
-        name=_only(found[Role.NAME]),
-        urls=found[Role.URLS],
-        output=_only(found[Role.OUTPUT]),
-        errors=_only(found[Role.ERRORS]),
-        options=options,
-    )
+def chosen_columns(
+    header: Sequence[str], chosen: ColumnChoice, problems: ProblemList, row: int
+) -> dict[str, tuple[int, ...]]:
+    """Return the columns that a request names, by role or option; what it names in vain goes to `problems`."""
+    found = {
+        what: _chosen(what, titles, header, problems, row, several=what == Role.URLS.value)
+        for what, titles in chosen.items()
+    }
+    seen: dict[int, str] = {}
+    for what, indexes in found.items():
+        for index in indexes:
+            if index in seen:
+                message = f"The request names '{cut(header[index])}' as the {seen[index]} and as the {what} column."
+                problems.add(Problem(row, header[index], ProblemCode.AMBIGUOUS_COLUMN, message))
+            seen[index] = what
+    return found
 
 
-def _only(indexes: tuple[int, ...]) -> int | None:
-    return indexes[0] if indexes else None
+def shown_titles(header: Sequence[str]) -> str:
+    """Return the first titles of a header in quotes, at most about 160 characters."""
+    named = [title for title in header if title]
+    if not named:
+        return "none"
+    shown: list[str] = []
+    for title in named[:MAX_SHOWN_TITLES]:
+        if shown and sum(map(len, shown)) > _MAX_SHOWN_CHARS:
+            break
+        shown.append(f"'{cut(title)}'")
+    left = len(named) - len(shown)
+    return ", ".join(shown) + (f" and {left} more" if left else "")
+
+
+def cut(title: str) -> str:
+    """Return a title, cut where it is too long for a message."""
+    return title if len(title) <= _MAX_TITLE_CHARS else title[: _MAX_TITLE_CHARS - 1] + "…"
+
+
+def _letters(title: str) -> str:
+    return "".join(char for char in heading_as_read(title) if char.isalnum())
 
 
 def _chosen(
-    what: str, titles: Sequence[str], header: Sequence[str], names: Sequence[str], problems: ProblemList
+    what: str, titles: Sequence[str], header: Sequence[str], problems: ProblemList, row: int, *, several: bool
 ) -> tuple[int, ...]:
-    """Return the columns a request names for a role, exact spelling first."""
     indexes: list[int] = []
     for title in titles:
-        wanted = normalise(title)
-        exact = [index for index, found in enumerate(header) if found == title.strip()]
-        alike = [index for index, name in enumerate(names) if wanted and name == wanted]
-        if exact or alike:
-            indexes.append((exact or alike)[0])
+        found = columns_titled(title, header)
+        if found:
+            indexes += [index for index in (found if several else found[:1]) if index not in indexes]
             continue
-        shown = ", ".join(f"'{column}'" for column in header[:20]) or "none"
-        problems.add(
-            Problem(
-                1,
-                title,
-                ProblemCode.MISSING_COLUMN,
-                f"The request names '{title}' as the {what} column; the columns found are {shown}.",
-            )
+        message = (
+            f"The request names '{cut(title)}' as the {what} column; the columns found are {shown_titles(header)}."
         )
+        problems.add(Problem(row, title, ProblemCode.MISSING_COLUMN, message))
     return tuple(indexes)
-
-
-def _refuse_two_roles(by_choice: Mapping[str, tuple[int, ...]], header: Sequence[str], problems: ProblemList) -> None:
-    seen: dict[int, str] = {}
-    for what, indexes in by_choice.items():
-        for index in indexes:
-            if index in seen:
-                message = f"The request names '{header[index]}' as the {seen[index]} and as the {what} column."
-                problems.add(Problem(1, header[index], ProblemCode.AMBIGUOUS_COLUMN, message))
-            seen[index] = what
-
-
-def _find(role: Role, header: Sequence[str], names: Sequence[str], problems: ProblemList) -> int | None:
-    for tier in ROLE_NAMES[role].tiers:
-        matches = [index for index, name in enumerate(names) if name in tier]
-        if len(matches) > 1:
-            both = " and ".join(f"'{header[index]}'" for index in matches)
-            # The same words twice are told once, as a repeated header.
-            if len({names[index] for index in matches}) > 1:
-                problems.add(
-                    Problem(
-                        1,
-                        header[matches[1]],
-                        ProblemCode.AMBIGUOUS_COLUMN,
-                        f"The columns {both} could both be the {role} column; rename one, or say which in `columns`.",
-                    )
-                )
-        if matches:
-            return matches[0]
-    if role in _REQUIRED:
-        problems.add(_missing(role, header, names))
-    return None
-
-
-def _missing(role: Role, header: Sequence[str], names: Sequence[str]) -> Problem:
-    title = ROLE_NAMES[role].title
-    aliases = [alias for tier in ROLE_NAMES[role].tiers for alias in tier]
-    near = [
-        header[index] for index, name in enumerate(names) if difflib.get_close_matches(name, aliases, n=1, cutoff=0.75)
-    ]
-    shown = ", ".join(f"'{column}'" for column in header[:20]) or "none"
-    hint = f" Did you mean '{near[0]}' to be it?" if near else ""
-    return Problem(
-        1, title, ProblemCode.MISSING_COLUMN, f"There is no column '{title}'. The columns found are {shown}.{hint}"
-    )
-
-
-def _refuse_repeated(header: Sequence[str], names: Sequence[str], problems: ProblemList) -> None:
-    seen: dict[str, int] = {}
-    for index, name in enumerate(names):
-        # Columns without a name are common (trailing commas) and harm nobody.
-        if not name:
-            continue
-        if name in seen:
-            first = seen[name]
-            problems.add(
-                Problem(
-                    1,
-                    header[index],
-                    ProblemCode.DUPLICATE_HEADER,
-                    f"Columns {first + 1} and {index + 1} have the same name: '{header[first]}' and '{header[index]}'.",
-                )
-            )
-        else:
-            seen[name] = index

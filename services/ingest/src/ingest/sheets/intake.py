@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from ingest.sheets.columns import Judged, judge_columns
 from ingest.sheets.decoding import decode_sheet
-from ingest.sheets.header import ColumnChoice, find_columns
+from ingest.sheets.evidence import LINKS, Look, evidence_of, look_of
+from ingest.sheets.header import ColumnChoice, cut
 from ingest.sheets.items import Item, ItemList
+from ingest.sheets.layout import find_layout, first_records
 from ingest.sheets.links import host_of
 from ingest.sheets.model import (
     Columns,
+    Findings,
     Layout,
     OnInvalid,
     Problem,
@@ -29,8 +34,15 @@ from ingest.sheets.model import (
     SheetRow,
     refuse,
 )
-from ingest.sheets.records import RecordSource, find_layout, unpacked
+from ingest.sheets.platforms import Platform, find_platform
+from ingest.sheets.records import Record, RecordSource, unpacked
 from ingest.sheets.rows import RowReader, nul_problems
+from ingest.sheets.table import Table, TableRows, explanations, locate
+
+_LEAST_SAMPLED_ROWS = 40
+_MOST_SAMPLED_ROWS = 400
+_SAMPLED_CELLS = 40_000
+_SAMPLED_CHARS = 4 * 1024 * 1024
 
 _LAYOUT_WARNINGS = {
     Layout.QUOTED_LINES: (
@@ -70,7 +82,19 @@ def read_sheet(body: bytes, limits: SheetLimits, asked: SheetRequest | None = No
     told = _LAYOUT_WARNINGS.get(source.dialect.layout)
     if told is not None:
         warnings.add(Problem(1, None, told[0], told[1]))
-    return _survey(source, limits, asked, warnings)
+    try:
+        return _survey(source, limits, asked, deepcopy(warnings))
+    except SheetError as error:
+        if not any(problem.code is ProblemCode.BACKSLASH_QUOTES for problem in error.problems.listed):
+            raise
+        message = "Double quotes inside of cells have backslashes before them; they were read as quotes."
+        warnings.add(Problem(None, None, ProblemCode.BACKSLASH_QUOTES, message))
+        try:
+            return _survey(replace(source, escaped=True), limits, asked, warnings)
+        except SheetError as again:
+            if again.problems.listed[0].code is ProblemCode.CSV_SYNTAX:
+                raise error from again
+            raise
 
 
 def read_items(items: Sequence[Item], limits: SheetLimits, asked: SheetRequest | None = None) -> Sheet:
@@ -85,53 +109,57 @@ def read_items(items: Sequence[Item], limits: SheetLimits, asked: SheetRequest |
 class SheetRows:
     """The rows of a sheet, read anew from its source by each iteration."""
 
-    def __init__(self, source: RecordSource, reader: RowReader, *, first: int, row_count: int) -> None:
+    def __init__(self, source: RecordSource, table: TableRows, reader: RowReader, row_count: int) -> None:
         self._source = source
+        self._table = table
         self._reader = reader
-        self._first = first
         self._row_count = row_count
 
     def __iter__(self) -> Iterator[SheetRow]:
         """Yield each row in order."""
-        # Whatever ended the sheet early was told when it was read for the first time.
-        records = self._source.records(ProblemList())
-        for record in islice(records, self._first, self._first + self._row_count):
-            yield self._reader.read(record)
+        # Whatever ended the sheet early and was left out was told when it was read for the first time.
+        records = self._table.of(self._source.records(ProblemList()), ProblemList())
+        yield from self._reader.rows(islice(records, self._row_count))
+
+
+@dataclass(frozen=True, slots=True)
+class _Understood:
+    """What the first records of a sheet say about the whole of it."""
+
+    table: Table
+    rows: TableRows
+    judged: Judged
+    platform: Platform | None
+
+    def findings(self) -> Findings:
+        """Return what answers tell of it."""
+        title = None if self.platform is None else self.platform.title
+        return Findings(title, self.table.number, self.judged.reasons, self.judged.other_pictures)
 
 
 def _survey(source: RecordSource, limits: SheetLimits, asked: SheetRequest, warnings: ProblemList) -> Sheet:
     # `broken` is about the sheet as a whole; `problems` has these and those of its rows, in their order.
     problems, broken = ProblemList(), ProblemList()
-    records = source.records(broken)
-    first = None
-    before_rows = 0
-    for record in records:
-        before_rows += 1
-        if any(cell.strip() for cell in record.cells):
-            first = record
-            break
-    if first is None:
-        raise SheetError(broken) if broken.count else refuse(ProblemCode.SHEET_EMPTY, "The file is empty.")
-    cells = unpacked(first.cells, source.dialect.delimiter) or first.cells
-    header = tuple(cell.strip().strip("\ufeff\u200b") for cell in cells)
-    columns = _columns(header, limits, asked)
+    found = _understand(source, limits, asked, warnings)
+    header, columns = found.table.header, found.judged.columns
     reader = RowReader(header, columns, source.dialect, limits)
     count = _Count(limits.max_images, asked.options)
+    unused = _UnusedPictures(header, found.judged)
     replaced: Problem | None = None
-    for record in records:
+    for row in reader.rows(found.rows.of(source.records(broken), warnings)):
         if count.rows >= limits.max_rows:
             message = f"The sheet has more than {limits.max_rows} rows."
-            broken.add(Problem(record.number, None, ProblemCode.TOO_MANY_ROWS, message))
+            broken.add(Problem(row.number, None, ProblemCode.TOO_MANY_ROWS, message))
             break
-        row = reader.read(record)
         count.add(row)
+        unused.look(row)
         replaced = replaced or _replaced_output(row, header, columns)
-        for problem in row.problems:
+        for problem in (*row.problems, *row.faults.values()):
             problems.add(problem)
         for warning in row.warnings:
             warnings.add(warning)
     if not count.rows and not broken.count:
-        raise refuse(ProblemCode.NO_ROWS, "The sheet has a header but no rows.", row=1)
+        raise refuse(ProblemCode.NO_ROWS, "The sheet has a header but no rows.", row=found.table.number)
     if count.images > limits.max_images:
         message = f"The sheet has {count.images} images; the limit is {limits.max_images}."
         broken.add(Problem(None, header[columns.urls[0]], ProblemCode.TOO_MANY_IMAGES, message))
@@ -141,24 +169,99 @@ def _survey(source: RecordSource, limits: SheetLimits, asked: SheetRequest, warn
         raise SheetError(problems)
     if replaced is not None:
         warnings.add(replaced)
-    rows = SheetRows(source, reader, first=before_rows, row_count=count.rows)
-    return Sheet(header, columns, source.dialect, rows, count.facts(), problems, warnings)
+    for warning in unused.warnings():
+        warnings.add(warning)
+    rows = SheetRows(source, found.rows, reader, count.rows)
+    return Sheet(header, columns, source.dialect, rows, count.facts(), problems, warnings, found.findings())
 
 
-def _columns(header: tuple[str, ...], limits: SheetLimits, asked: SheetRequest) -> Columns:
+def _understand(source: RecordSource, limits: SheetLimits, asked: SheetRequest, warnings: ProblemList) -> _Understood:
+    """Return where the table is and which column is which, from the first records.
+
+    Raises:
+        SheetError: there is no table, or its columns cannot be told.
+    """
+    broken = ProblemList()
+    first = first_records(source.records(broken))
+    table = locate(first, source.dialect.delimiter, asked.columns)
+    if table is None:
+        raise SheetError(broken) if broken.count else refuse(ProblemCode.SHEET_EMPTY, "The file is empty.")
+    header = table.header
     if len(header) > limits.max_columns:
         raise refuse(
             ProblemCode.TOO_MANY_COLUMNS,
             f"The sheet has {len(header)} columns; the limit is {limits.max_columns}.",
-            row=1,
+            row=table.number,
         )
     problems = ProblemList()
-    for problem in nul_problems(1, header, header):
+    for problem in nul_problems(table.number, header, header):
         problems.add(problem)
-    columns = find_columns(header, problems, asked.columns)
-    if columns is None or problems.count:
+    sample = _sample(source, table)
+    platform = find_platform(header)
+    evidence = evidence_of(len(header), (record.cells for record in sample))
+    judged = judge_columns(header, evidence, asked.columns, problems, table.number, platform)
+    if judged is None or problems.count:
         raise SheetError(problems)
-    return columns
+    above = sum(record.number < table.number for record in first)
+    if above:
+        message = f"The header is row {table.number}; {above} filled rows above it are no part of the table."
+        warnings.add(Problem(table.number, None, ProblemCode.HEADER_FOUND, message))
+    for warning in judged.warnings:
+        warnings.add(warning)
+    rows = TableRows(table, explanations(sample, judged.columns.urls))
+    return _Understood(table, rows, judged, platform)
+
+
+def _sample(source: RecordSource, table: Table) -> list[Record]:
+    """Return the first rows of a table that are as wide as its header, fewer of a wide one."""
+    width = len(table.header)
+    wanted = max(_LEAST_SAMPLED_ROWS, min(_MOST_SAMPLED_ROWS, _SAMPLED_CELLS // max(1, width)))
+    sample: list[Record] = []
+    room = _SAMPLED_CHARS
+    for record in islice(TableRows(table).of(source.records(ProblemList()), ProblemList()), wanted):
+        cells = unpacked(record.cells, source.dialect.delimiter) or record.cells
+        # A link alone in a row stands in the wrong column, and what is wider is not parted as the header is.
+        alone = len(cells) == 1 < width and look_of(cells[0]) in LINKS
+        if not alone and not any(cell.strip() for cell in cells[width:]):
+            sample.append(Record(record.number, cells[:width], record.links))
+        room -= sum(map(len, cells))
+        if room < 0:
+            break
+    return sample
+
+
+class _UnusedPictures:
+    """Looks for links of pictures in columns that are not used and were not told of, so that none is lost silently."""
+
+    def __init__(self, header: Sequence[str], judged: Judged) -> None:
+        columns = judged.columns
+        known = {*columns.urls, columns.output, columns.errors, *(other.index for other in judged.other_pictures)}
+        self._header = header
+        self._watched = [index for index in range(len(header)) if index not in known]
+        self._rows: dict[int, list[int]] = {}
+
+    def look(self, row: SheetRow) -> None:
+        """Look at one more row."""
+        if row.problems:
+            return
+        for index in self._watched:
+            cell = row.cells[index]
+            if "://" in cell and look_of(cell) is Look.PICTURE:
+                seen = self._rows.setdefault(index, [row.number, 0])
+                seen[1] += 1
+
+    def warnings(self) -> Iterator[Problem]:
+        """Yield a warning for each column that holds links of pictures."""
+        for index, (first, count) in sorted(self._rows.items()):
+            title = self._header[index]
+            rows = f"row {first}" if count == 1 else f"{count} rows from row {first}"
+            yield Problem(
+                first,
+                title,
+                ProblemCode.PICTURES_NOT_USED,
+                f"The column '{cut(title)}' holds links of pictures in {rows} and is not used. Name it in `columns` to"
+                " use it.",
+            )
 
 
 def _replaced_output(row: SheetRow, header: Sequence[str], columns: Columns) -> Problem | None:
@@ -182,6 +285,7 @@ class _Count:
         self._options = options
         self.rows = 0
         self.images = 0
+        self._invalid_images = 0
         self._invalid_rows = 0
         self._urls: set[str] = set()
         self._jobs: set[tuple[str, tuple[tuple[str, object], ...]]] = set()
@@ -192,11 +296,14 @@ class _Count:
         self.rows += 1
         self._invalid_rows += bool(row.problems)
         self.images += len(row.urls)
+        self._invalid_images += len(row.faults)
         if self.images > self._max_images:
             return
         # What a row says as the batch does is nothing of its own.
         options = tuple(sorted(item for item in row.options.items() if self._options.get(item[0]) != item[1]))
-        for url in row.urls:
+        for slot, url in enumerate(row.urls):
+            if slot in row.faults:
+                continue
             self._urls.add(url)
             self._jobs.add((url, options))
             self._hosts[host_of(url)] += 1
@@ -210,4 +317,5 @@ class _Count:
             unique_images=len(self._jobs),
             unique_urls=len(self._urls),
             hosts=dict(self._hosts.most_common()),
+            invalid_images=self._invalid_images,
         )

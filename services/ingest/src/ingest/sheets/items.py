@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingest.sheets.header import OPTION_TITLES, ROLE_NAMES, Role
+from ingest.sheets.header import OPTION_TITLES, ROLE_TITLES, Role
 from ingest.sheets.model import Dialect, Layout, ProblemList
 from ingest.sheets.records import Record
 from ingest.sheets.row_options import option_cells
 
 DIALECT = Dialect("utf-8", bom=False, delimiter=",", layout=Layout.ITEMS)
-_COLUMNS = tuple(ROLE_NAMES[role].title for role in (Role.SERIAL, Role.NAME, Role.URLS))
+_COLUMNS = tuple(ROLE_TITLES[role] for role in (Role.SERIAL, Role.NAME, Role.URLS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,13 +43,13 @@ class ProblemCode(StrEnum):
     TOO_MANY_URLS = "TOO_MANY_URLS"
     """A cell has more than `max_urls_per_cell`"""
     MISSING_COLUMN = "MISSING_COLUMN"
-    """No column for the names or the URLs, or none of the title that the request gives"""
+    """No column holds links of pictures, or none has the title that the request gives"""
     AMBIGUOUS_COLUMN = "AMBIGUOUS_COLUMN"
-    """Two columns could play one role"""
+    """The request gives one column two roles"""
     DUPLICATE_HEADER = "DUPLICATE_HEADER"
-    """Two columns have the same title"""
+    """Warning: two columns have the title of one role; the first one is used"""
     SHORT_ROW = "SHORT_ROW"
-    """Row: fewer cells than the header"""
+    """Warning: fewer cells than the header; the missing ones are empty. Row: its first cell is a link"""
     LONG_ROW = "LONG_ROW"
     """Row: more cells than the header, and no list of URLs that could be put back"""
     NUL_CHARACTER = "NUL_CHARACTER"
@@ -86,6 +86,24 @@ class ProblemCode(StrEnum):
     """Warning: the quotes around whole lines were taken off"""
     PIPE_TABLE = "PIPE_TABLE"
     """Warning: read as a table with bars"""
+    NO_NAME_COLUMN = "NO_NAME_COLUMN"
+    """Warning: no column holds names of products; the rows have none"""
+    NAME_IS_LINK = "NAME_IS_LINK"
+    """Warning: a link stands where the name of the product should be"""
+    PICTURES_NOT_USED = "PICTURES_NOT_USED"
+    """Warning: a column that is not used holds links of pictures, or its title says pictures"""
+    LINKS_MAY_BE_PAGES = "LINKS_MAY_BE_PAGES"
+    """Warning: the links of the URL column do not look like those of pictures"""
+    NO_OPTION = "NO_OPTION"
+    """Warning: a column has the title of an option, and its cells cannot be one"""
+    HEADER_FOUND = "HEADER_FOUND"
+    """Warning: filled rows stand above the header; they are no part of the table"""
+    LINE_LEFT_OUT = "LINE_LEFT_OUT"
+    """Warning: a repeated header, a line of explanations or an end mark is no row"""
+    BACKSLASH_QUOTES = "BACKSLASH_QUOTES"
+    """Warning: quotes in cells have backslashes before them and were read; row: they cannot be read"""
+    FOREIGN_QUOTES = "FOREIGN_QUOTES"
+    """Warning: cells in quotes that CSV does not know (`“`, `«`, `'`) were put together"""
 
 
 class Layout(StrEnum):
@@ -163,6 +181,7 @@ class Columns:
     output: int | None
     errors: int | None
     options: Mapping[str, int] = field(default_factory=dict)
+    group: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the form of workflows/contracts/export_batch.schema.json, which needs no columns of options."""
@@ -176,10 +195,45 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnReason:
+    """A column by its index and title, the role or option that it plays or could play, and why."""
+
+    role: str
+    index: int
+    title: str
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return `{"role": "urls", "column": 4, "title": "Bild", "reason": "..."}`; columns count from 1."""
+        return {"role": self.role, "column": self.index + 1, "title": self.title, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found out about a table: the platform it comes from, the row of its header, and its columns."""
+
+    platform: str | None = None
+    header_row: int = 1
+    reasons: tuple[ColumnReason, ...] = ()
+    other_pictures: tuple[ColumnReason, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `FindingsAnswer` describes."""
+        return {
+            "platform": self.platform,
+            "header_row": self.header_row,
+            "chosen": [reason.to_json() for reason in self.reasons],
+            "other_pictures": [reason.to_json() for reason in self.other_pictures],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class SheetRow:
     """One row: its number in the spreadsheet, every cell as it came, and the image links in slot order.
 
     `options` are those that the row sets for itself, e.g. `{"quality": 80}`. A row with `problems` has no links.
+    `url_columns` are the columns of the slots, by index. A slot in `faults` holds a link that cannot be used; the
+    others of its row can.
     """
 
     number: int
@@ -190,6 +244,8 @@ class SheetRow:
     options: Mapping[str, Any] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    url_columns: tuple[int, ...] = ()
+    faults: Mapping[int, Problem] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +269,10 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class SheetFacts:
-    """What was counted on the way through a sheet; rows with problems count as rows and have no images."""
+    """What was counted on the way through a sheet; rows with problems count as rows and have no images.
+
+    `invalid_images` are slots whose links cannot be used; they count as images that have failed.
+    """
 
     rows: int
     invalid_rows: int
@@ -221,6 +280,7 @@ class SheetFacts:
     unique_images: int
     unique_urls: int
     hosts: Mapping[str, int]
+    invalid_images: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +297,7 @@ class Sheet:
     facts: SheetFacts
     problems: ProblemList
     warnings: ProblemList
+    findings: Findings = field(default_factory=Findings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Text to records: which character parts the cells, and how lines become rows of cells.
+"""Text to records: how lines become rows of cells.
 
 Three layouts are read: plain CSV, CSV whose every line stands in one pair of double quotes, and the pipe tables of
-README files. Which one it is, is seen from the header and checked over the first lines; nothing else is assumed.
+README files. Which one a sheet has is found in `ingest.sheets.layout`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Annotated, Protocol, TextIO
 
 from chassis.limited import Limited
 from ingest.sheets.decoding import SheetText
-from ingest.sheets.header import ColumnChoice, roles_found
 from ingest.sheets.model import Dialect, Layout, Problem, ProblemCode, ProblemList
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -44,9 +42,7 @@ MAX_RECORD_CHARS: Annotated[
 ] = 1_048_576
 """Most characters of one row: a file that is one endless row would become a list of millions of cells."""
 
-_CHECKED_RECORDS = 20
-_SEPARATOR_LINE = re.compile(r'^"?sep=([,;\t|])"?\r?\n?$', re.IGNORECASE)
-_TABLE_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)+\|?\s*$")
+_ESCAPED = re.compile(r'\\(["\\])')
 _BAR = re.compile(r"(?<!\\)\|")
 
 
@@ -74,11 +70,12 @@ class RecordSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SheetFile:
-    """A sheet's text and how to take it apart."""
+    """A sheet's text and how to take it apart; `escaped` when backslashes stand before quotes in its cells."""
 
     text: SheetText
     dialect: Dialect
     has_separator_line: bool
+    escaped: bool = False
 
     def records(self, problems: ProblemList) -> Iterator[Record]:
         """Yield the records from the header; a syntax error is a problem and ends the sheet."""
@@ -89,26 +86,7 @@ class SheetFile:
             if self.dialect.layout is Layout.PIPE_TABLE:
                 yield from _table_records(stream, problems)
             else:
-                yield from _csv_records(stream, self.dialect.delimiter, problems)
-
-
-def find_layout(text: SheetText, chosen: ColumnChoice) -> SheetFile:
-    """Return how a text is to be taken apart.
-
-    The delimiter is the one that shows the most of our columns in the header; of equals, the one under which more of
-    the next lines have as many cells as the header; then the one with more columns; then the comma.
-    """
-    with text.open() as stream:
-        # Only the first of these can be the line; a longer one is read in part and is none.
-        stated = _SEPARATOR_LINE.match(stream.readline(16))
-    if stated is not None:
-        best = stated[1]
-    else:
-        scores = {delimiter: _score(text, delimiter, chosen) for delimiter in DELIMITERS}
-        best = max(DELIMITERS, key=lambda delimiter: scores[delimiter])
-    skip = stated is not None
-    layout = _layout(text, best, skip=skip)
-    return SheetFile(text, Dialect(text.encoding, text.bom, best, layout), skip)
+                yield from csv_records(stream, self.dialect.delimiter, problems, escaped=self.escaped)
 
 
 def unpacked(cells: Sequence[str], delimiter: str) -> list[str] | None:
@@ -122,40 +100,27 @@ def unpacked(cells: Sequence[str], delimiter: str) -> list[str] | None:
     return found[0] if len(found) == 1 and len(found[0]) > 1 else None
 
 
-def _score(text: SheetText, delimiter: str, chosen: ColumnChoice) -> tuple[int, float, int]:
-    with text.open() as stream:
-        found = _csv_records(stream, delimiter, ProblemList())
-        first = [unpacked(record.cells, delimiter) or record.cells for record in islice(found, _CHECKED_RECORDS)]
-    first = [cells for cells in first if any(cell.strip() for cell in cells)]
-    if not first:
-        return (0, 0.0, 0)
-    header, rows = first[0], first[1:]
-    fitting = sum(len(cells) == len(header) for cells in rows) / len(rows) if rows else 1.0
-    return (roles_found(header, chosen), fitting, len(header))
+def is_table_rule(line: str) -> bool:
+    """Return whether a line is the rule below the titles of a pipe table, e.g. `|---|:--:|`."""
+    bare = line.strip()
+    if "--" not in bare[:200]:
+        return False
+    parts = [part.strip() for part in bare.removeprefix("|").removesuffix("|").split("|")]
+    return len(parts) > 1 and all(_is_rule_cell(part) for part in parts)
 
 
-def _layout(text: SheetText, delimiter: str, *, skip: bool) -> Layout:
-    with text.open() as stream:
-        if skip:
-            stream.readline()
-        if delimiter == "|":
-            pieces = iter(lambda: stream.readline(MAX_FIELD_CHARS), "")
-            lines = [*islice((line.strip() for line in pieces if not line.isspace()), 2), ""]
-            if _TABLE_RULE.match(lines[1]) or (len(lines[0]) > 1 and lines[0][0] == lines[0][-1] == "|"):
-                return Layout.PIPE_TABLE
-            return Layout.CSV
-        found = _csv_records(stream, delimiter, ProblemList())
-        header = next((record for record in found if any(cell.strip() for cell in record.cells)), None)
-    return Layout.QUOTED_LINES if header is not None and unpacked(header.cells, delimiter) else Layout.CSV
+def _is_rule_cell(part: str) -> bool:
+    dashes = part.removeprefix(":").removesuffix(":")
+    return len(dashes) > 1 and not dashes.strip("-")
 
 
-def _csv_records(stream: TextIO, delimiter: str, problems: ProblemList) -> Iterator[Record]:
+def csv_records(stream: TextIO, delimiter: str, problems: ProblemList, *, escaped: bool = False) -> Iterator[Record]:
     """Yield records; `strict` refuses an unclosed quote, which otherwise swallows the rest of the file as one field.
 
     It refuses text after a closing quote too. A quote inside an unquoted field is kept as it is: it can mean only one
-    thing.
+    thing. With `escaped` a backslash before a quote or a backslash is that of an escape, as MySQL writes it.
     """
-    lines = _Lines(stream)
+    lines = _Lines(stream, escaped=escaped)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     number = 0
     while True:
@@ -169,7 +134,7 @@ def _csv_records(stream: TextIO, delimiter: str, problems: ProblemList) -> Itera
             problems.add(_too_long(number))
             return
         except csv.Error as error:
-            problems.add(_syntax_problem(number, reader.line_num, str(error)))
+            problems.add(_syntax_problem(number, reader.line_num, str(error), lines.last))
             return
         if lines.taken_chars > MAX_FIELD_CHARS and any(len(cell) > MAX_FIELD_CHARS for cell in cells):
             problems.add(_field_too_long(number))
@@ -184,9 +149,11 @@ class _RecordTooLongError(Exception):
 class _Lines:
     """The lines of a text, of which those of one record together are bounded."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, escaped: bool = False) -> None:
         self._stream = stream
         self._room = MAX_RECORD_CHARS
+        self._escaped = escaped
+        self.last = ""
 
     def begin_record(self) -> None:
         """Give the next record the whole room."""
@@ -209,7 +176,14 @@ class _Lines:
         self._room -= len(line)
         if self._room < 0:
             raise _RecordTooLongError
+        if self._escaped and "\\" in line:
+            line = _ESCAPED.sub(_unescaped, line)
+        self.last = line
         return line
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return '""' if found[1] == '"' else "\\"
 
 
 def _table_records(stream: TextIO, problems: ProblemList) -> Iterator[Record]:
@@ -226,7 +200,7 @@ def _table_records(stream: TextIO, problems: ProblemList) -> Iterator[Record]:
             problems.add(_too_long(number))
             return
         bare = line.strip()
-        if _TABLE_RULE.match(bare):
+        if is_table_rule(bare):
             continue
         inner = bare.removeprefix("|")
         if inner.endswith("|") and not inner.endswith("\\|"):
@@ -242,13 +216,17 @@ def _field_too_long(number: int) -> Problem:
     return Problem(number, None, ProblemCode.FIELD_TOO_LONG, f"A cell has more than {MAX_FIELD_CHARS} characters.")
 
 
-def _syntax_problem(number: int, line: int, error: str) -> Problem:
+def _syntax_problem(number: int, line: int, error: str, text: str) -> Problem:
     if "field larger" in error:
         return _field_too_long(number)
+    code = ProblemCode.CSV_SYNTAX
     if "end of data" in error:
         message = "A double quote is opened in this row and never closed."
     elif "expected after" in error:
         message = "There is text behind a closing double quote; double the quote inside a quoted cell."
+        if '\\"' in text:
+            code = ProblemCode.BACKSLASH_QUOTES
+            message = 'A backslash stands before a double quote (\\"); write the quote twice instead ("").'
     else:
         message = f"The row is not valid CSV: {error}."
-    return Problem(number, None, ProblemCode.CSV_SYNTAX, f"{message} (Line {line} of the file.)")
+    return Problem(number, None, code, f"{message} (Line {line} of the file.)")

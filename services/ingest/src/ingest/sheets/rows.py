@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ingest.sheets.links import read_links, read_listed_links
-from ingest.sheets.model import Columns, Dialect, Layout, Problem, ProblemCode, SheetLimits, SheetRow
+from ingest.sheets.evidence import is_dash
+from ingest.sheets.fitting import RowFitter
+from ingest.sheets.links import CellLinks, read_links, read_listed_links
+from ingest.sheets.model import Columns, Dialect, Problem, ProblemCode, SheetLimits, SheetRow
 from ingest.sheets.records import Record
-from ingest.sheets.repairs import gathered_urls, unpacked_line
+from ingest.sheets.repairs import looks_like_url
 from ingest.sheets.row_options import parse_option
+
+_NO_LINKS = CellLinks()
+
+
+@dataclass(slots=True)
+class _Slots:
+    """The slots of a row as they are found."""
+
+    urls: list[str] = field(default_factory=list)
+    columns: list[int] = field(default_factory=list)
+    faults: dict[int, Problem] = field(default_factory=dict)
 
 
 class RowReader:
-    """Turns records into `SheetRow`s; the same record always becomes the same row."""
+    """Turns records into `SheetRow`s; the same records always become the same rows."""
 
     def __init__(self, header: Sequence[str], columns: Columns, dialect: Dialect, limits: SheetLimits) -> None:
         self._header = header
         self._columns = columns
         self._dialect = dialect
         self._limits = limits
+        self._fitter = RowFitter(header, columns, dialect)
+
+    def rows(self, records: Iterable[Record]) -> Iterator[SheetRow]:
+        """Yield the rows of records in order; rows of one product share the name of its first row."""
+        group, columns = self._columns.group, self._columns
+        if group is None or group == columns.name or columns.name is None:
+            yield from map(self.read, records)
+            return
+        last_group = last_name = ""
+        for record in records:
+            row = self.read(record)
+            own = row.cells[group].strip() if row.urls else ""
+            if row.name:
+                last_group, last_name = row.cells[group].strip(), row.name
+            elif own:
+                row = replace(row, name=last_name if own == last_group else own)
+            yield row
 
     def read(self, record: Record) -> SheetRow:
         """Return the row with what is wrong with it."""
@@ -30,25 +61,31 @@ class RowReader:
             return SheetRow(number, "", "", tuple(cells[:width]) + ("",) * (width - len(cells)), ())
         problems: list[Problem] = []
         warnings: list[Problem] = []
-        fitted = self._fitted(number, cells, problems, warnings)
+        fitted = self._fitter.fitted(number, cells, problems, warnings)
         if fitted is None:
             # Its cells stand in the wrong columns: looking at them would only tell the same fault again.
             return self._bad(number, cells, problems, warnings)
         nul = nul_problems(number, self._header, fitted)
-        links = self._links(record, fitted, problems, warnings)
+        slots = self._slots(record, fitted, problems, warnings)
         options = self._options(number, fitted, problems)
+        if slots.faults and len(slots.faults) == len(slots.urls):
+            # One bad link costs its slot; without any good one there is nothing to do for the row.
+            problems[:0] = slots.faults.values()
         if nul or problems:
             return self._bad(number, fitted, [*nul, *problems], warnings)
         columns = self._columns
+        self._tell_link_as_name(number, fitted, warnings)
         return SheetRow(
             number,
             _cell(fitted, columns.serial),
             _cell(fitted, columns.name),
             tuple(fitted),
-            links,
+            tuple(slots.urls),
             options,
             (),
             tuple(warnings),
+            tuple(slots.columns),
+            slots.faults,
         )
 
     def _bad(self, number: int, cells: Sequence[str], problems: list[Problem], warnings: list[Problem]) -> SheetRow:
@@ -70,78 +107,33 @@ class RowReader:
             tuple(warnings),
         )
 
-    def _fitted(
-        self, number: int, cells: list[str], problems: list[Problem], warnings: list[Problem]
-    ) -> list[str] | None:
-        """Return the cells if there is one for each column, perhaps after a repair, else None after telling why."""
-        width, delimiter = len(self._header), self._dialect.delimiter
-        if len(cells) == 1 < width:
-            inner = unpacked_line(cells, self._columns, width, delimiter)
-            if inner is not None:
-                cells = inner
-                if self._dialect.layout is not Layout.QUOTED_LINES:
-                    message = "The line stands in double quotes as a whole; they were taken off."
-                    warnings.append(Problem(number, None, ProblemCode.QUOTED_LINES, message))
-        if len(cells) < width:
-            message = f"The row has {len(cells)} cells; the header has {width}."
-            problems.append(Problem(number, self._header[len(cells)], ProblemCode.SHORT_ROW, message))
-            return None
-        extra = cells[width:]
-        if any(cell.strip() for cell in extra):
-            return self._gathered(number, cells, problems, warnings)
-        if extra:
-            message = f"{len(extra)} empty cells behind the last column."
-            warnings.append(Problem(number, None, ProblemCode.EXTRA_EMPTY_CELLS, message))
-        return cells[:width]
-
-    def _gathered(
-        self, number: int, cells: list[str], problems: list[Problem], warnings: list[Problem]
-    ) -> list[str] | None:
-        width, delimiter = len(self._header), self._dialect.delimiter
-        gathered = gathered_urls(cells, self._columns, width, delimiter)
-        if gathered is not None:
-            index = self._columns.urls[0]
-            count = len(cells) - width + 1
-            warnings.append(
-                Problem(
-                    number,
-                    self._header[index],
-                    ProblemCode.SPILLED_URLS,
-                    f"The URLs stand without double quotes in {count} cells; they were put back into one.",
-                    gathered[index],
-                )
-            )
-            return gathered
-        message = (
-            f"The row has {len(cells)} cells; the header has {width}. A cell that holds the delimiter, such as a list"
-            " of URLs, must stand in double quotes."
-        )
-        problems.append(Problem(number, None, ProblemCode.LONG_ROW, message, delimiter.join(cells[width:])))
-        return None
-
-    def _links(
-        self, record: Record, cells: list[str], problems: list[Problem], warnings: list[Problem]
-    ) -> tuple[str, ...]:
-        links: tuple[str, ...] = ()
+    def _slots(self, record: Record, cells: list[str], problems: list[Problem], warnings: list[Problem]) -> _Slots:
+        slots = _Slots()
         number = record.number
         for index in self._columns.urls:
-            title, cell = self._header[index], cells[index]
-            found = read_links(cell) if record.links is None else read_listed_links(record.links)
+            title = self._header[index]
+            found = _links_of(cells[index]) if record.links is None else read_listed_links(record.links)
             if len(found.links) > self._limits.max_urls_per_cell:
                 message = f"The cell holds {len(found.links)} URLs; the limit is {self._limits.max_urls_per_cell}."
                 problems.append(Problem(number, title, ProblemCode.TOO_MANY_URLS, message))
                 continue
-            problems.extend(
-                Problem(number, title, link.fault.code, link.fault.message, link.text)
-                for link in found.links
-                if link.fault is not None
-            )
+            for link in found.links:
+                if link.fault is not None:
+                    fault = Problem(number, title, link.fault.code, link.fault.message, link.text)
+                    slots.faults[len(slots.urls)] = fault
+                slots.urls.append(link.url)
+                slots.columns.append(index)
             warnings.extend(Problem(number, title, each.code, each.message, each.value) for each in found.notices)
-            links += tuple(link.url for link in found.links)
-        if not links:
+        if not slots.urls:
             title = self._header[self._columns.urls[0]]
             warnings.append(Problem(number, title, ProblemCode.NO_URLS, "The row has no image URL."))
-        return links
+        return slots
+
+    def _tell_link_as_name(self, number: int, cells: Sequence[str], warnings: list[Problem]) -> None:
+        index = self._columns.name
+        if index is not None and looks_like_url(cells[index]):
+            message = "A link stands where the name of the product should be."
+            warnings.append(Problem(number, self._header[index], ProblemCode.NAME_IS_LINK, message, cells[index]))
 
     def _options(self, number: int, cells: list[str], problems: list[Problem]) -> dict[str, Any]:
         options: dict[str, Any] = {}
@@ -164,6 +156,10 @@ def nul_problems(number: int, header: Sequence[str], cells: Sequence[str]) -> li
         for index, cell in enumerate(cells)
         if "\x00" in cell
     ]
+
+
+def _links_of(cell: str) -> CellLinks:
+    return _NO_LINKS if is_dash(cell) else read_links(cell)
 
 
 def _cell(cells: Sequence[str], index: int | None) -> str:

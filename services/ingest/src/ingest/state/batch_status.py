@@ -28,12 +28,13 @@ class Ended:
 _INSERT = text(
     """
     INSERT INTO batches (request_id, owner, status, options, header, columns, dialect, source_name, source_sha256,
-                         webhook_url, row_count, invalid_rows, deduplicated, total, pending, sealed_at, deadline_at,
-                         import_key)
-    VALUES (:request_id, :owner, CASE WHEN :total = 0 THEN 'SEALING' ELSE 'PENDING' END,
+                         webhook_url, row_count, invalid_rows, deduplicated, total, pending, failed, sealed_at,
+                         deadline_at, import_key)
+    VALUES (:request_id, :owner, CASE WHEN :total = :failed THEN 'SEALING' ELSE 'PENDING' END,
             CAST(:options AS jsonb), CAST(:header AS jsonb), CAST(:columns AS jsonb), CAST(:dialect AS jsonb),
-            :source_name, :source_sha256, :webhook_url, :row_count, :invalid_rows, :deduplicated, :total, :total,
-            CASE WHEN :total = 0 THEN now() END, now() + make_interval(secs => :deadline_s), :import_key)
+            :source_name, :source_sha256, :webhook_url, :row_count, :invalid_rows, :deduplicated, :total,
+            :total - :failed, :failed, CASE WHEN :total = :failed THEN now() END,
+            now() + make_interval(secs => :deadline_s), :import_key)
     ON CONFLICT DO NOTHING
     """
 )

@@ -49,11 +49,13 @@ _SEPARATE = text(
       AND first.id = images.same_as AND first.status = 'SUCCEEDED'
     """
 )
+# A link that cannot be used has no host that could be asked, neither now nor later.
 _REOPEN = text(
     """
     UPDATE images SET status = 'PENDING', code = NULL, detail = NULL, finished_at = NULL, next_at = now(),
                       attempt_limit = attempt + :attempts
     WHERE batch = :batch AND status IN ('FAILED', 'CANCELLED')
+      AND NOT (host = '' AND attempt = 0 AND code LIKE 'URL!_%' ESCAPE '!')
     """
 )
 

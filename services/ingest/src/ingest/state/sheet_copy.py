@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 
 from chassis.limited import Limited
 from ingest.options import ImageOptions
-from ingest.sheets.links import host_of
-from ingest.sheets.model import SheetRow
+from ingest.sheets.links import MAX_URL_CHARS, host_of
+from ingest.sheets.model import Problem, SheetRow
 from ingest.state.hosts import add_hosts
 
 MAX_ROW_PROBLEMS: Annotated[
@@ -30,7 +30,12 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "
 _NEEDS_ESCAPE = re.compile(r"[\\\t\n\r\x08\f\v]")
 _json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for each row
 _COPY_ROWS = "COPY rows (batch, row_number, serial, product_name, cells, problems) FROM STDIN"
-_COPY_IMAGES = "COPY images (id, batch, row_number, slot, input_url, host, same_as, attempt_limit, options) FROM STDIN"
+_COPY_IMAGES = """
+    COPY images (id, batch, row_number, slot, input_url, host, same_as, attempt_limit, options, status, code, detail,
+                 finished_at)
+    FROM STDIN
+"""
+_OPEN = ("PENDING", _NULL, _NULL, _NULL)
 _COPY_HOSTS = "COPY batch_hosts (batch, host, images) FROM STDIN"
 
 
@@ -39,8 +44,8 @@ def copy_sheet(
 ) -> None:
     """Insert every row, image and host of a batch.
 
-    nothing → PENDING for the images, CLOSED for new hosts. The caller's transaction has inserted the batch; locks the
-    new hosts in the order of their names.
+    nothing → PENDING for the images, FAILED for those whose link cannot be used, CLOSED for new hosts. The caller's
+    transaction has inserted the batch; locks the new hosts in the order of their names.
 
     Of images with equal URL and equal options the first is the one that the others refer to. An image keeps options
     only if they differ from the batch's.
@@ -81,6 +86,10 @@ class _Images:
             own = self._options | dict(row.options)
             options = _NULL if own == self._options else _escaped(json.dumps(own, sort_keys=True))
         for slot, url in enumerate(row.urls):
+            fault = row.faults.get(slot)
+            if fault is not None:
+                yield self._failed(row.number, slot, fault, options)
+                continue
             image_id = str(uuid4())
             first = self._first_of.setdefault((url, options), image_id)
             same_as = _NULL if first == image_id else first
@@ -96,7 +105,27 @@ class _Images:
                 same_as,
                 self._attempt_limit,
                 options,
+                *_OPEN,
             )
+
+    def _failed(self, row_number: int, slot: int, fault: Problem, options: str) -> tuple[str, ...]:
+        """Return an image whose link cannot be used: it has ended before anybody was asked, and has no host."""
+        link = (fault.value or "").replace("\x00", "\ufffd")[:MAX_URL_CHARS]
+        return (
+            str(uuid4()),
+            self._batch,
+            str(row_number),
+            str(slot),
+            _escaped(link) or "?",
+            "",
+            _NULL,
+            self._attempt_limit,
+            options,
+            "FAILED",
+            fault.code.value,
+            _escaped(fault.message),
+            "now",
+        )
 
 
 def _escaped(value: str) -> str:
