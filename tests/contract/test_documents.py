@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from docs.generate import catalogue, codes, floors, tables
 from docs.generate.blocks import ROOT, pages, with_fresh_blocks
 from docs.generate.marks import MarkedTest, MarkError, marked_tests
+
+import ingest.http.openapi
+import reporter.http.openapi
 
 TOP_FOLDERS = {"services", "infra", "tests", "docs", "workflows", "samples", "bench", ".ci"}
 ROWS = [{"id": "A1", "fault": "one"}, {"id": "A2", "fault": "two", "untested": "too slow"}, {"id": "B1", "fault": "x"}]
@@ -141,3 +146,25 @@ def test_a_code_without_a_meaning_is_refused(tmp_path: Path, monkeypatch: pytest
 
     source.write_text(head + '    """410: it is gone"""\n')
     assert codes.table("shop", "Reason").splitlines()[-1] == "| `SOLD` | 410 | it is gone |"
+
+
+def test_every_service_has_the_version_of_the_changelog() -> None:
+    """The newest dated heading is the release; packages and OpenAPI documents say the same."""
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)[0]
+    versions = {
+        tomllib.loads(path.read_text(encoding="utf-8"))["project"]["version"]
+        for path in (ROOT / "services").glob("*/pyproject.toml")
+    }
+
+    assert changelog.index("## [Unreleased]") < changelog.index(f"## [{newest}]")
+    assert versions == {newest}
+    assert {ingest.http.openapi.VERSION, reporter.http.openapi.VERSION} == {newest}
+
+
+def test_ci_is_one_script() -> None:
+    """What runs on a push is what runs on a clean machine."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yaml").read_text(encoding="utf-8"))
+    ran = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+
+    assert ran == [".ci/run"]

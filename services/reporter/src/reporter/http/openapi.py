@@ -29,7 +29,7 @@ from reporter.http.webhook_schemas import (
     SecretRotate,
 )
 
-VERSION = "1"
+VERSION = "0.9.0"
 
 OPERATIONS = (
     Operation(
