@@ -74,9 +74,9 @@ REQUESTS: dict[str, list[Refusal]] = {
     ],
     "tasks-methods": [
         Refusal("POST", f"v2/{QUEUE}{path}", "UNIMPLEMENTED", {}, server="tasks")
-        for path in ("/tasks/t:buffer", "/tasks:batchCreate", "/tasks:batchDelete", ":getIamPolicy", ":setIamPolicy")
+        for path in ("/tasks/t:buffer", ":getIamPolicy", ":setIamPolicy")
     ]
-    + [Refusal("GET", f"v2/{PARENT}/{path}", "UNIMPLEMENTED", server="tasks") for path in ("cmekConfig", "operations")],
+    + [Refusal("GET", f"v2/{PARENT}/{path}", "UNIMPLEMENTED", server="tasks") for path in ("cmekConfig",)],
 }
 """Requests that must be refused, by the id of the line."""
 

@@ -173,6 +173,34 @@ def test_task_is_delivered(client: Any, queue: Any, receiver: Any) -> None:
     assert headers["X-CloudTasks-TaskName"] == created.name.rpartition("/")[2]
 
 
+def test_batch_of_tasks_is_delivered(client: Any, queue: Any, receiver: Any) -> None:
+    """The client waits for the operation; the failed request stands in its metadata."""
+    path = f"/{uuid.uuid4().hex}"
+    named = {"name": f"{queue.name}/tasks/once"}
+    requests = [
+        tasks_v2.CreateTaskRequest(parent=queue.name, task=_task(receiver, path, **fields))
+        for fields in ({}, named, named)
+    ]
+
+    operation = client.batch_create_tasks(parent=queue.name, requests=requests)
+
+    assert len(operation.result(timeout=10).tasks) == 2
+    assert {index: status.code for index, status in operation.metadata.failed_requests.items()} == {2: 6}
+    assert operation.metadata.state.name == "PARTIALLY_SUCCEEDED"
+    assert len(receiver.wait_for(path, 2)) == 2
+
+
+def test_batch_of_tasks_is_deleted(client: Any, queue: Any, receiver: Any) -> None:
+    """Those that have not been dispatched."""
+    client.pause_queue(name=queue.name)
+    names = [client.create_task(parent=queue.name, task=_task(receiver, "/never")).name for _ in range(3)]
+
+    request = tasks_v2.BatchDeleteTasksRequest(parent=queue.name, names=names[:2])
+    client.batch_delete_tasks(request=request).result(timeout=10)
+
+    assert [task.name for task in client.list_tasks(parent=queue.name)] == names[2:]
+
+
 def test_failed_task_is_retried_with_its_history(client: Any, queue: Any, receiver: Any) -> None:
     """The second attempt says what the first one met."""
     path = f"/{uuid.uuid4().hex}"

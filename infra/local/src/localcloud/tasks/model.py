@@ -11,6 +11,7 @@ import enum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 MAX_DISPATCHES_PER_SECOND = 500.0
 MAX_CONCURRENT_DISPATCHES = 5000
@@ -169,3 +170,20 @@ class Task:
     def queue_name(self) -> str:
         """Return the name of the queue that holds the task."""
         return self.name.rpartition("/tasks/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A batch of tasks that was created or deleted.
+
+    `method` is BatchCreateTasks or BatchDeleteTasks; `failures` maps the index of a request to its google.rpc code and
+    message; `tasks` are the created ones as the API shows them.
+    """
+
+    name: str
+    method: str
+    start_time: float
+    end_time: float
+    request_count: int
+    failures: Mapping[int, tuple[int, str]]
+    tasks: tuple[Mapping[str, Any], ...] = ()

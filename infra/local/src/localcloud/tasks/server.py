@@ -15,6 +15,7 @@ from localcloud.core.faults import FaultPlan
 from localcloud.core.google_hosts import google_service
 from localcloud.core.rest import RestServer
 from localcloud.core.rpc import bind
+from localcloud.tasks.api.batches import TaskBatches
 from localcloud.tasks.api.grpc import add_cloud_tasks
 from localcloud.tasks.api.methods import CloudTasksApi
 from localcloud.tasks.api.rest import TasksRest
@@ -118,17 +119,18 @@ async def start_tasks_server(
     faults = FaultPlan(clock, ROUTES, route_of={"queue": DISPATCH})
     dispatcher = Dispatcher(store=store, clock=clock, session=session, requests=requests, faults=faults)
     api = CloudTasksApi(store=store, dispatcher=dispatcher, clock=clock, location=location)
+    batches = TaskBatches(api, store, clock)
 
     async def reset() -> None:
         await dispatcher.stop()
         store.reset()
         _add_queues(queues, store, dispatcher)
 
-    rest = RestServer(TasksRest(api, faults).answer, Control(faults, clock, reset), log, Callers(host_names))
+    rest = RestServer(TasksRest(api, batches, faults).answer, Control(faults, clock, reset), log, Callers(host_names))
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     try:
         await rest.start(host, port)
-        add_cloud_tasks(grpc_server, api, faults)
+        add_cloud_tasks(grpc_server, api, batches, faults)
         bound_grpc_port = bind(grpc_server, host, grpc_port)
         await grpc_server.start()
     except BaseException:

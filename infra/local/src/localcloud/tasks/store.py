@@ -13,7 +13,10 @@ from collections.abc import Mapping
 
 from localcloud.core.clock import Clock
 from localcloud.core.google_errors import already_exists, failed_precondition, not_found
-from localcloud.tasks.model import TOMBSTONE_S, Queue, Task
+from localcloud.tasks.model import TOMBSTONE_S, Operation, Queue, Task
+
+MAX_OPERATIONS = 10_000
+"""Batch operations that are kept; the oldest go first."""
 
 
 class _Shelf:
@@ -51,6 +54,17 @@ class TaskStore:
         # Insertion order is expiry order, because every tombstone lasts equally long.
         self._tombstones: OrderedDict[str, float] = OrderedDict()
         self._queue_tombstones: dict[str, float] = {}
+        self._operations: OrderedDict[str, Operation] = OrderedDict()
+
+    def operation(self, name: str) -> Operation | None:
+        """Return a batch operation, or None when it is not known (any more)."""
+        return self._operations.get(name)
+
+    def put_operation(self, operation: Operation) -> None:
+        """Keep an operation; the oldest go when there are too many."""
+        self._operations[operation.name] = operation
+        while len(self._operations) > MAX_OPERATIONS:
+            self._operations.popitem(last=False)
 
     def next_serial(self) -> int:
         """Return a number larger than all before."""

@@ -70,11 +70,11 @@ TASKS_REQUESTS = {
     "GetIamPolicy": ("POST", f"{QUEUE}:getIamPolicy"),
     "SetIamPolicy": ("POST", f"{QUEUE}:setIamPolicy"),
     "TestIamPermissions": ("POST", f"{QUEUE}:testIamPermissions"),
-    "BatchCreateTasks": ("POST", f"{QUEUE}/tasks:batchCreate"),
-    "BatchDeleteTasks": ("POST", f"{QUEUE}/tasks:batchDelete"),
+    "tasks.batchCreate": ("POST", f"{QUEUE}/tasks:batchCreate"),
+    "tasks.batchDelete": ("POST", f"{QUEUE}/tasks:batchDelete"),
     "BufferTask": ("POST", f"{QUEUE}/tasks/t:buffer"),
     "cmekConfig": ("GET", f"/v2/{LOCATION}/cmekConfig"),
-    "operations": ("GET", f"/v2/{LOCATION}/operations/o"),
+    "operations.get": ("GET", f"/v2/{LOCATION}/operations/o"),
 }
 METADATA_REQUESTS = {
     "metadata.ping": ("GET", "/"),
@@ -108,7 +108,7 @@ def registered_rpcs(server: str) -> list[str]:
     faults = FaultPlan(ManualClock(), ["x"])
     no_api: Any = None
     if server == "tasks":
-        add_cloud_tasks(found, no_api, faults)
+        add_cloud_tasks(found, no_api, no_api, faults)
     else:
         add_services(found, no_api, no_api, {}, faults)
     return found.paths

@@ -26,20 +26,22 @@ from google.protobuf import empty_pb2
 from localcloud.core.faults import FaultPlan
 from localcloud.core.json_values import Json
 from localcloud.core.rpc import unary
+from localcloud.tasks.api.batches import TaskBatches
 from localcloud.tasks.api.methods import CloudTasksApi
 from localcloud.tasks.api.routes import RPC_ROUTES
 
 log = logging.getLogger("localcloud.tasks")
 
 _SERVICE = "google.cloud.tasks.v2.CloudTasks"
+_OPERATIONS = "google.longrunning.Operations"
 _LOCATIONS = "google.cloud.location.Locations"
 
 Call = Callable[[Json], Json]
 FaultyCall = Callable[[Json], Awaitable[Json]]
 
 
-def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, faults: FaultPlan) -> None:
-    """Register the services CloudTasks and Locations on a gRPC server, with what is ordered for them."""
+def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, batches: TaskBatches, faults: FaultPlan) -> None:
+    """Register the services CloudTasks, Operations and Locations on a gRPC server, with what is ordered for them."""
     queue, task = tasks_v2.Queue, tasks_v2.Task
     empty = empty_pb2.Empty
     methods: dict[str, tuple[Any, Any, Call]] = {
@@ -92,13 +94,21 @@ def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, faults: FaultPl
             task,
             lambda r: api.run_task(r.get("name", ""), view=r.get("responseView")),
         ),
+        "BatchCreateTasks": (
+            BatchCreateTasksRequest,
+            operations_pb2.Operation,
+            lambda r: batches.create(r.get("parent", ""), r),
+        ),
+        "BatchDeleteTasks": (
+            BatchDeleteTasksRequest,
+            operations_pb2.Operation,
+            lambda r: batches.delete(r.get("parent", ""), r),
+        ),
     }
     refused = {
         "GetIamPolicy": (iam_policy_pb2.GetIamPolicyRequest, policy_pb2.Policy),
         "SetIamPolicy": (iam_policy_pb2.SetIamPolicyRequest, policy_pb2.Policy),
         "TestIamPermissions": (iam_policy_pb2.TestIamPermissionsRequest, iam_policy_pb2.TestIamPermissionsResponse),
-        "BatchCreateTasks": (BatchCreateTasksRequest, operations_pb2.Operation),
-        "BatchDeleteTasks": (BatchDeleteTasksRequest, operations_pb2.Operation),
         "GetCmekConfig": (GetCmekConfigRequest, CmekConfig),
         "UpdateCmekConfig": (UpdateCmekConfigRequest, CmekConfig),
     }
@@ -116,7 +126,14 @@ def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, faults: FaultPl
             lambda r: api.get_location(r.get("name", "")),
         ),
     }
-    for service, table in ((_SERVICE, methods), (_LOCATIONS, locations)):
+    operations: dict[str, tuple[Any, Any, Call]] = {
+        "GetOperation": (
+            operations_pb2.GetOperationRequest,
+            operations_pb2.Operation,
+            lambda r: batches.operation(r.get("name", "")),
+        ),
+    }
+    for service, table in ((_SERVICE, methods), (_OPERATIONS, operations), (_LOCATIONS, locations)):
         handlers = {
             name: unary(request, response, _faulty(call, RPC_ROUTES[name], faults), log)
             for name, (request, response, call) in table.items()

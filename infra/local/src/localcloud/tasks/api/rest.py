@@ -18,6 +18,7 @@ from localcloud.core.faults import FaultPlan
 from localcloud.core.google_errors import invalid_argument
 from localcloud.core.json_values import Json
 from localcloud.core.rest import json_from_body, json_response
+from localcloud.tasks.api.batches import TaskBatches
 from localcloud.tasks.api.methods import CloudTasksApi
 from localcloud.tasks.api.routes import APP, Found, find_route
 
@@ -28,8 +29,9 @@ _APP_PATH = re.compile(r"/v1/apps/(?P<project>[^/:]+)")
 class TasksRest:
     """Answers the requests of a `RestServer`."""
 
-    def __init__(self, api: CloudTasksApi, faults: FaultPlan) -> None:
+    def __init__(self, api: CloudTasksApi, batches: TaskBatches, faults: FaultPlan) -> None:
         self._api = api
+        self._batches = batches
         self._faults = faults
 
     async def answer(self, request: web.BaseRequest, content: bytes) -> web.Response:
@@ -63,6 +65,12 @@ class TasksRest:
                 return self._api.get_task(name, view=query.get("responseView"))
             case "tasks.delete":
                 return self._api.delete_task(name)
+            case "tasks.batchCreate":
+                return self._batches.create(_parent(name), body)
+            case "tasks.batchDelete":
+                return self._batches.delete(_parent(name), body)
+            case "operations.get":
+                return self._batches.operation(name)
             case "tasks.run":
                 return self._api.run_task(name, view=body.get("responseView"))
             case "locations.list":

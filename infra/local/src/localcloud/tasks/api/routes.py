@@ -20,11 +20,11 @@ _PATH = re.compile(
     r"/v2/(?P<name>"
     r"(?P<project>projects/[^/]+)"
     r"(?:/(?P<locations>locations)(?:/(?P<location>[^/:]+)"
-    r"(?:/(?P<queues>queues)(?:/(?P<queue>[^/:]+)"
+    r"(?:/operations/(?P<operation>[^/:]+)|/(?P<queues>queues)(?:/(?P<queue>[^/:]+)"
     r"(?:/(?P<tasks>tasks)(?:/(?P<task>[^/:]+))?)?)?)?)?)?)"
     r"(?::(?P<verb>[A-Za-z]+))?"
 )
-_KINDS = ("task", "tasks", "queue", "queues", "location", "locations")
+_KINDS = ("operation", "task", "tasks", "queue", "queues", "location", "locations")
 
 _METHODS: Mapping[tuple[str, str, str], str] = {
     ("locations", "GET", ""): "locations.list",
@@ -39,6 +39,9 @@ _METHODS: Mapping[tuple[str, str, str], str] = {
     ("queue", "POST", "purge"): "queues.purge",
     ("tasks", "GET", ""): "tasks.list",
     ("tasks", "POST", ""): "tasks.create",
+    ("tasks", "POST", "batchCreate"): "tasks.batchCreate",
+    ("tasks", "POST", "batchDelete"): "tasks.batchDelete",
+    ("operation", "GET", ""): "operations.get",
     ("task", "GET", ""): "tasks.get",
     ("task", "DELETE", ""): "tasks.delete",
     ("task", "POST", "run"): "tasks.run",
@@ -49,8 +52,6 @@ _REFUSED: Mapping[tuple[str, str], str] = {
     ("queue", "getIamPolicy"): "GetIamPolicy",
     ("queue", "setIamPolicy"): "SetIamPolicy",
     ("queue", "testIamPermissions"): "TestIamPermissions",
-    ("tasks", "batchCreate"): "BatchCreateTasks",
-    ("tasks", "batchDelete"): "BatchDeleteTasks",
     ("task", "buffer"): "BufferTask",
 }
 """Kind and custom verb to the name of a method that production has and localcloud has not."""
@@ -58,15 +59,13 @@ _REFUSED: Mapping[tuple[str, str], str] = {
 _REFUSED_PATHS = re.compile(
     r"/v2(?:beta[23])?/projects/[^/]+/locations/[^/]+/"
     # gcloud sends BufferTask without a task id when it was given none.
-    r"(?:(?P<what>cmekConfig|operations(?:/.*)?)|queues/[^/]+/tasks/:(?P<verb>buffer))"
+    r"(?:(?P<what>cmekConfig)|queues/[^/]+/tasks/:(?P<verb>buffer))"
 )
 
 REFUSED_RPCS = (
     "GetIamPolicy",
     "SetIamPolicy",
     "TestIamPermissions",
-    "BatchCreateTasks",
-    "BatchDeleteTasks",
     "GetCmekConfig",
     "UpdateCmekConfig",
 )
@@ -86,13 +85,16 @@ RPC_ROUTES: Mapping[str, str] = {
     "CreateTask": "tasks.create",
     "DeleteTask": "tasks.delete",
     "RunTask": "tasks.run",
+    "BatchCreateTasks": "tasks.batchCreate",
+    "BatchDeleteTasks": "tasks.batchDelete",
+    "GetOperation": "operations.get",
     "ListLocations": "locations.list",
     "GetLocation": "locations.get",
     **{name: name for name in REFUSED_RPCS},
 }
 """gRPC method to route; a refused method is its own route."""
 
-ROUTES = frozenset({*_METHODS.values(), *_REFUSED.values(), *REFUSED_RPCS, "operations", "cmekConfig", APP, DISPATCH})
+ROUTES = frozenset({*_METHODS.values(), *_REFUSED.values(), *REFUSED_RPCS, "cmekConfig", APP, DISPATCH})
 """Ids of all routes."""
 
 
