@@ -12,7 +12,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SECOND_COLUMN = {"Reason": "HTTP", "OutcomeCode": "transient"}
+SECOND_COLUMN = {"Reason": "HTTP", "RequestReason": "HTTP", "SharedReason": "HTTP", "OutcomeCode": "transient"}
 """Enumerations whose texts begin with something of its own: a status, or whether trying again may help."""
 
 

@@ -50,8 +50,56 @@ class RequestReason(StrEnum):
     """Why a request cannot be read; the same in every service."""
 
     FIELD_INVALID = "FIELD_INVALID"
+    """400: a field or parameter is missing, malformed, unknown or given twice; `fieldViolations` has all of them"""
     JSON_INVALID = "JSON_INVALID"
+    """400: the body is no JSON object"""
     REQUEST_ID_INVALID = "REQUEST_ID_INVALID"
+    """400: an id in the path or query is no UUID"""
+
+
+class SharedReason(StrEnum):
+    """What any service may answer besides its own reasons, each with its status and meaning below it."""
+
+    BAD_REQUEST = "BAD_REQUEST"
+    """400: the server cannot make a request of it"""
+    PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"  # noqa: S105 - a reason
+    """400: not a token that this list, with these parameters, has given"""
+    API_KEY_MISSING = "API_KEY_MISSING"
+    """401: the route needs an API key"""
+    API_KEY_INVALID = "API_KEY_INVALID"
+    """401: the API key is malformed, unknown or taken back"""
+    API_KEY_EXPIRED = "API_KEY_EXPIRED"
+    """401: the API key was good once"""
+    TOKEN_MISSING = "TOKEN_MISSING"  # noqa: S105 - a reason
+    """401: an internal route needs the OIDC token of a service account"""
+    TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105 - a reason
+    """401: the token is malformed, expired, forged or for another service"""
+    SCOPE_MISSING = "SCOPE_MISSING"
+    """403: the API key may not do this"""
+    CALLER_NOT_ALLOWED = "CALLER_NOT_ALLOWED"
+    """403: the service account may not call this route"""
+    ROUTE_NOT_FOUND = "ROUTE_NOT_FOUND"
+    """404: there is no such route"""
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    """405: the route has other methods"""
+    BODY_TIMEOUT = "BODY_TIMEOUT"
+    """408: the body came too slowly"""
+    BODY_TOO_LARGE = "BODY_TOO_LARGE"
+    """413: the body has more bytes, a form more parts, than the route reads"""
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    """415: the body is of a type that the route does not read"""
+    INTERNAL = "INTERNAL"
+    """500: a fault of ours; the message has the id under which it is in the logs"""
+    CERTIFICATES_UNAVAILABLE = "CERTIFICATES_UNAVAILABLE"
+    """503: the issuer's certificates cannot be fetched, so no token can be checked"""
+    DATABASE_BUSY = "DATABASE_BUSY"
+    """503: no connection, or no answer of the database, in time"""
+    DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
+    """503: the database cannot be reached"""
+    IDENTITY_UNAVAILABLE = "IDENTITY_UNAVAILABLE"
+    """503: the service cannot get a token of its own for a call"""
+    PEER_UNAVAILABLE = "PEER_UNAVAILABLE"
+    """503: another of our services cannot be reached or is in trouble"""
 
 
 @dataclass(frozen=True, slots=True)

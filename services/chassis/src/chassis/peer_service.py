@@ -10,7 +10,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from chassis.auth.oidc import TokenSource
-from chassis.errors import ApiError, Status, unavailable
+from chassis.errors import ApiError, SharedReason, Status, unavailable
 from chassis.tracing import trace_headers
 
 
@@ -106,4 +106,4 @@ class InternalService:
             return self._unavailable(f"answered HTTP {response.status_code}")
 
     def _unavailable(self, what: str) -> ApiError:
-        return unavailable("PEER_UNAVAILABLE", f"The {self._name} service {what}.")
+        return unavailable(SharedReason.PEER_UNAVAILABLE, f"The {self._name} service {what}.")

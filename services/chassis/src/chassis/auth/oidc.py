@@ -20,7 +20,7 @@ import google.oauth2.id_token
 import requests
 
 from chassis.clock import Clock
-from chassis.errors import ApiError, Status, unavailable
+from chassis.errors import ApiError, SharedReason, Status, unavailable
 from chassis.limited import Limited
 
 _ISSUERS = ("https://accounts.google.com", "accounts.google.com")
@@ -159,15 +159,17 @@ class TokenVerifier:
         """
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise _refused("TOKEN_MISSING", "This route needs an OIDC token: Authorization: Bearer ...")
+            raise _refused(SharedReason.TOKEN_MISSING, "This route needs an OIDC token: Authorization: Bearer ...")
         if len(token) > MAX_TOKEN_CHARS:
-            raise _refused("TOKEN_INVALID", f"The token has {len(token)} characters; the limit is {MAX_TOKEN_CHARS}.")
+            raise _refused(
+                SharedReason.TOKEN_INVALID, f"The token has {len(token)} characters; the limit is {MAX_TOKEN_CHARS}."
+            )
         claims = self._claims(token)
         if claims.get("iss") not in _ISSUERS or claims.get("aud") != self._audience:
-            raise _refused("TOKEN_INVALID", f"The token was not issued by Google for {self._audience}.")
+            raise _refused(SharedReason.TOKEN_INVALID, f"The token was not issued by Google for {self._audience}.")
         email = claims.get("email")
         if not isinstance(email, str) or claims.get("email_verified") is not True:
-            raise _refused("TOKEN_INVALID", "The token names no verified service account.")
+            raise _refused(SharedReason.TOKEN_INVALID, "The token names no verified service account.")
         return email
 
     def _claims(self, token: str) -> dict[str, Any]:
@@ -177,10 +179,12 @@ class TokenVerifier:
             self._certs.look_for(self._certs_url, google.auth.jwt.decode_header(token).get("kid"))
             return self._verified(token)
         except google.auth.exceptions.TransportError as error:
-            raise unavailable("CERTIFICATES_UNAVAILABLE", "The issuer's certificates cannot be fetched.") from error
+            raise unavailable(
+                SharedReason.CERTIFICATES_UNAVAILABLE, "The issuer's certificates cannot be fetched."
+            ) from error
         except _WHAT_TOKENS_CAUSE as error:
             raise _refused(
-                "TOKEN_INVALID", "The token is malformed, expired, forged or for another service."
+                SharedReason.TOKEN_INVALID, "The token is malformed, expired, forged or for another service."
             ) from error
 
     def _verified(self, token: str) -> dict[str, Any]:
@@ -227,9 +231,9 @@ class SingleTry:
         try:
             answer = self._request(url=url, method=method, body=body, headers=headers, timeout=self._timeout_s)
         except google.auth.exceptions.TransportError as error:
-            raise unavailable("IDENTITY_UNAVAILABLE", "The metadata server does not answer.") from error
+            raise unavailable(SharedReason.IDENTITY_UNAVAILABLE, "The metadata server does not answer.") from error
         if answer.status == 429 or answer.status >= 500:
-            raise unavailable("IDENTITY_UNAVAILABLE", f"The metadata server answered HTTP {answer.status}.")
+            raise unavailable(SharedReason.IDENTITY_UNAVAILABLE, f"The metadata server answered HTTP {answer.status}.")
         return answer
 
 
@@ -254,7 +258,7 @@ class MetadataTokens:
         try:
             fetched = str(google.oauth2.id_token.fetch_id_token(SingleTry(_METADATA_TIMEOUT_S), audience))
         except google.auth.exceptions.GoogleAuthError as error:
-            raise unavailable("IDENTITY_UNAVAILABLE", "No identity token could be had.") from error
+            raise unavailable(SharedReason.IDENTITY_UNAVAILABLE, "No identity token could be had.") from error
         with self._lock:
             self._kept[audience] = (self._clock.monotonic(), fetched)
         return fetched

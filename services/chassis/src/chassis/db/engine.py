@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from chassis.errors import ApiError, Status, unavailable
+from chassis.errors import ApiError, SharedReason, Status, unavailable
 from chassis.logs import get_logger
 
 log = get_logger(__name__)
@@ -77,7 +77,9 @@ def transact(engine: Engine, work: Callable[[Connection], T], *, attempts: int =
             with engine.begin() as connection:
                 return work(connection)
         except PoolTimeoutError as error:
-            raise unavailable("DATABASE_BUSY", "All database connections are in use.", retry_after_s=2) from error
+            raise unavailable(
+                SharedReason.DATABASE_BUSY, "All database connections are in use.", retry_after_s=2
+            ) from error
         except (DBAPIError, psycopg2.Error) as error:
             # COPY goes through the driver's own cursor, whose errors SQLAlchemy does not wrap.
             driver_error = error.orig if isinstance(error, DBAPIError) else error
@@ -85,11 +87,13 @@ def transact(engine: Engine, work: Callable[[Connection], T], *, attempts: int =
             lost = isinstance(driver_error, psycopg2.OperationalError) and sqlstate is None
             lost = lost or (isinstance(error, DBAPIError) and error.connection_invalidated)
             if sqlstate in _LOCK_SQLSTATES:
-                raise unavailable("DATABASE_BUSY", "The database did not answer in time.", retry_after_s=2) from error
+                raise unavailable(
+                    SharedReason.DATABASE_BUSY, "The database did not answer in time.", retry_after_s=2
+                ) from error
             shutting_down = sqlstate is not None and sqlstate.startswith(("57P", "53", "08", "25006"))
             if not (lost or shutting_down or sqlstate in _RETRYABLE_SQLSTATES):
                 raise
             if attempt == attempts:
-                raise unavailable("DATABASE_UNAVAILABLE", "The database cannot be reached.") from error
+                raise unavailable(SharedReason.DATABASE_UNAVAILABLE, "The database cannot be reached.") from error
             log.warning("transaction.retried", attempt=attempt, sqlstate=sqlstate or "connection")
-    raise ApiError(Status.INTERNAL, "INTERNAL", "unreachable")  # pragma: no cover
+    raise ApiError(Status.INTERNAL, SharedReason.INTERNAL, "unreachable")  # pragma: no cover

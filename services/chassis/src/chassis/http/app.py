@@ -13,7 +13,7 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from chassis.clock import Clock
-from chassis.errors import ApiError, Status
+from chassis.errors import ApiError, SharedReason, Status
 from chassis.http.body_pace import (
     BODY_GRACE_S,
     BODY_MIN_BYTES_PER_S,
@@ -33,12 +33,12 @@ log = get_logger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 _HTTP_REASONS: dict[int, tuple[Status, str]] = {
-    400: (Status.INVALID_ARGUMENT, "BAD_REQUEST"),
-    404: (Status.NOT_FOUND, "ROUTE_NOT_FOUND"),
-    405: (Status.UNIMPLEMENTED, "METHOD_NOT_ALLOWED"),
-    408: (Status.DEADLINE_EXCEEDED, "BODY_TIMEOUT"),
-    413: (Status.INVALID_ARGUMENT, "BODY_TOO_LARGE"),
-    415: (Status.INVALID_ARGUMENT, "UNSUPPORTED_MEDIA_TYPE"),
+    400: (Status.INVALID_ARGUMENT, SharedReason.BAD_REQUEST),
+    404: (Status.NOT_FOUND, SharedReason.ROUTE_NOT_FOUND),
+    405: (Status.UNIMPLEMENTED, SharedReason.METHOD_NOT_ALLOWED),
+    408: (Status.DEADLINE_EXCEEDED, SharedReason.BODY_TIMEOUT),
+    413: (Status.INVALID_ARGUMENT, SharedReason.BODY_TOO_LARGE),
+    415: (Status.INVALID_ARGUMENT, SharedReason.UNSUPPORTED_MEDIA_TYPE),
 }
 
 
@@ -120,7 +120,7 @@ def new_app(
     @app.errorhandler(HTTPException)
     def _http_error(error: HTTPException) -> Response:
         code = error.code or 500
-        status, reason = _HTTP_REASONS.get(code, (Status.INVALID_ARGUMENT, "BAD_REQUEST"))
+        status, reason = _HTTP_REASONS.get(code, (Status.INVALID_ARGUMENT, SharedReason.BAD_REQUEST))
         metadata: dict[str, str] = {}
         message = error.description or error.name
         if code == 413:
@@ -143,7 +143,9 @@ def new_app(
         # The one place where an unexpected error ends: logged whole, answered without any inside information.
         log.error("request.crashed", exc_info=error)
         return answer(
-            ApiError(Status.INTERNAL, "INTERNAL", f"Internal error; quote request id {g.get('request_id', '')}.")
+            ApiError(
+                Status.INTERNAL, SharedReason.INTERNAL, f"Internal error; quote request id {g.get('request_id', '')}."
+            )
         )
 
     @app.get("/health")

@@ -11,7 +11,7 @@ from flask import request
 
 from chassis.auth.oidc import TokenVerifier
 from chassis.clock import Clock
-from chassis.errors import ApiError, Status
+from chassis.errors import ApiError, SharedReason, Status
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,7 +50,9 @@ class CallerGuard:
             def guarded(*args: Any, **kwargs: Any) -> Any:
                 email = self._verifier.account_of(request.headers.get("Authorization", ""))
                 if email not in allowed:
-                    raise ApiError(Status.PERMISSION_DENIED, "CALLER_NOT_ALLOWED", f"{email} may not call this route.")
+                    raise ApiError(
+                        Status.PERMISSION_DENIED, SharedReason.CALLER_NOT_ALLOWED, f"{email} may not call this route."
+                    )
                 structlog.contextvars.bind_contextvars(caller=email)
                 return view(*args, **kwargs)
 

@@ -16,7 +16,7 @@ from flask import g, request
 from chassis.auth.api_keys import MAX_KEY_CHARS, ApiKey, Scope, find_key
 from chassis.auth.callers import ANONYMOUS, Caller
 from chassis.clock import Clock
-from chassis.errors import ApiError, Status
+from chassis.errors import ApiError, SharedReason, Status
 from chassis.limits import over_limit_facts
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,24 +58,25 @@ class KeyGuard:
         given = _given_key()
         if not given:
             raise _refused(
-                "API_KEY_MISSING", "This route needs an API key: Authorization: Bearer prk_..., or X-API-Key: prk_..."
+                SharedReason.API_KEY_MISSING,
+                "This route needs an API key: Authorization: Bearer prk_..., or X-API-Key: prk_...",
             )
         if len(given) > MAX_KEY_CHARS:
             raise _refused(
-                "API_KEY_INVALID",
+                SharedReason.API_KEY_INVALID,
                 f"The API key has {len(given)} characters; the limit is {MAX_KEY_CHARS}.",
                 **over_limit_facts("max_api_key_characters", limit=MAX_KEY_CHARS, value=len(given)),
             )
         key = find_key(self._keys, given)
         if key is None:
-            raise _refused("API_KEY_INVALID", "The API key is unknown or was revoked.")
+            raise _refused(SharedReason.API_KEY_INVALID, "The API key is unknown or was revoked.")
         structlog.contextvars.bind_contextvars(owner=key.owner, api_key=key.name)
         if key.has_expired(self._clock.now()):
-            raise _refused("API_KEY_EXPIRED", "The API key has expired.")
+            raise _refused(SharedReason.API_KEY_EXPIRED, "The API key has expired.")
         if not key.allows(scope):
             raise ApiError(
                 Status.PERMISSION_DENIED,
-                "SCOPE_MISSING",
+                SharedReason.SCOPE_MISSING,
                 f"The API key does not have the scope {scope.value}.",
                 metadata={"scope": scope.value},
             )

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from chassis.errors import ApiError, Status
+from chassis.errors import ApiError, SharedReason, Status
 from chassis.limited import Limited
 from chassis.limits import over_limit_facts
 from chassis.times import parse_rfc3339, rfc3339
@@ -25,9 +25,6 @@ from chassis.times import parse_rfc3339, rfc3339
 MAX_PAGE_TOKEN_CHARS: Annotated[
     int, Limited("characters", "400 `PAGE_TOKEN_INVALID`", "Longest page_token", name="max_page_token_characters")
 ] = 1000
-
-PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"  # noqa: S105 - a reason
-"""The one reason for every page token that cannot be used."""
 
 _MAX_ROW_NUMBER = 2**31 - 1
 
@@ -102,7 +99,7 @@ def _content(token: str) -> list[Any]:
         facts = over_limit_facts("max_page_token_characters", limit=MAX_PAGE_TOKEN_CHARS, value=len(token))
         raise ApiError(
             Status.INVALID_ARGUMENT,
-            PAGE_TOKEN_INVALID,
+            SharedReason.PAGE_TOKEN_INVALID,
             f"The page_token has {len(token)} characters; the limit is {MAX_PAGE_TOKEN_CHARS}.",
             metadata=facts,
         )
@@ -124,6 +121,6 @@ def _if_ours(scope: str, token: str, position: _P) -> _P:
 def _not_ours() -> ApiError:
     return ApiError(
         Status.INVALID_ARGUMENT,
-        PAGE_TOKEN_INVALID,
+        SharedReason.PAGE_TOKEN_INVALID,
         "The page_token is not one that this request, with these parameters, was given.",
     )

@@ -15,7 +15,15 @@ from uuid import UUID
 from flask import request
 from pydantic import BaseModel, ValidationError
 
-from chassis.errors import ApiError, FieldViolation, RequestReason, Status, field_invalid, invalid_argument
+from chassis.errors import (
+    ApiError,
+    FieldViolation,
+    RequestReason,
+    SharedReason,
+    Status,
+    field_invalid,
+    invalid_argument,
+)
 from chassis.limited import Limited
 from chassis.limits import told_with_value
 
@@ -68,7 +76,7 @@ def parse_json(model: type[M], *, max_bytes: int | None = None, may_be_empty: bo
     if request.mimetype != "application/json":
         raise ApiError(
             Status.INVALID_ARGUMENT,
-            "UNSUPPORTED_MEDIA_TYPE",
+            SharedReason.UNSUPPORTED_MEDIA_TYPE,
             "The body must be application/json.",
             metadata={"content_type": request.mimetype[:100]},
             http_code=415,

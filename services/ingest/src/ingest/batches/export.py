@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from chassis.errors import SharedReason
 from chassis.times import rfc3339
 from ingest.errors import batch_not_found, unavailable
 from ingest.state.batch import BatchStatus
@@ -71,13 +72,13 @@ def export_batch(engine: Engine, request_id: UUID) -> ExportStream:
     try:
         connection = engine.connect()
     except (PoolTimeoutError, DBAPIError) as error:
-        raise unavailable("DATABASE_UNAVAILABLE", "The database cannot be reached.") from error
+        raise unavailable(SharedReason.DATABASE_UNAVAILABLE, "The database cannot be reached.") from error
     try:
         connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         batch = connection.execute(_BATCH, {"batch": request_id}).mappings().first()
     except DBAPIError as error:
         connection.close()
-        raise unavailable("DATABASE_UNAVAILABLE", "The database cannot be read.") from error
+        raise unavailable(SharedReason.DATABASE_UNAVAILABLE, "The database cannot be read.") from error
     if batch is None:
         connection.close()
         raise batch_not_found(request_id)

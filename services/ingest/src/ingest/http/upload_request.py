@@ -14,7 +14,7 @@ from flask import request
 from werkzeug.datastructures import FileStorage
 
 from chassis.egress.link_repairs import RepairedLink
-from chassis.errors import FieldViolation, field_invalid
+from chassis.errors import FieldViolation, SharedReason, field_invalid
 from chassis.http.requests import parse_json, query_values, shown, validate
 from chassis.limited import Limited
 from chassis.limits import over_limit_facts
@@ -86,7 +86,7 @@ def parse_upload(settings: IngestSettings, storage: SheetStorage) -> Upload:
             return _from_json(query, settings, storage)
     raise ApiError(
         Status.INVALID_ARGUMENT,
-        "UNSUPPORTED_MEDIA_TYPE",
+        SharedReason.UNSUPPORTED_MEDIA_TYPE,
         "The body must be multipart/form-data with the sheet in the field 'file', or application/json with items.",
         metadata={"content_type": request.mimetype[:100]},
         http_code=415,
