@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Failpoint(StrEnum):
-    """The places, in the order in which a batch comes by; the value is the name in `FAILPOINTS`."""
+    """The failpoints in the order of a batch's effects; the value is the name in `FAILPOINTS`."""
 
     REPORT_WRITTEN = "report_written"
     """The files are complete on this instance; none is stored."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -10,6 +11,8 @@ from uuid import uuid4
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as gcs  # type: ignore[attr-defined]
+from hypothesis import given
+from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from chassis.errors import ApiError
@@ -269,6 +272,44 @@ def test_names_in_any_script_survive_the_header() -> None:
     header = content_disposition('春"x%.csv')
 
     assert header == "attachment; filename=\"__x_.csv\"; filename*=UTF-8''%E6%98%A5%22x%25.csv"
+
+
+@pytest.mark.fault("F23")
+@pytest.mark.threat("T8")
+@pytest.mark.parametrize(
+    "source",
+    [
+        'a"b\r\nSet-Cookie: session=1\r\n\r\n<html>.csv',
+        'x"; filename="evil.exe',
+        "\u2028\x0b\x0c\x85new lines of other kinds\x7f.csv",
+        '\\"\\.csv',
+        "a;b,c=d.csv",
+    ],
+    ids=repr,
+)
+def test_no_name_of_a_sheet_makes_a_header_of_its_own(world: World, source: str) -> None:
+    """As served: one Content-Disposition with one name in two forms, and the headers of any other file beside it."""
+    request_id = str(uuid4())
+    plain = world.follow(world.publish()["download_url"])
+    named = world.follow(
+        world.publish(export(request_id, [row()], source_name=source), request_id=request_id)["download_url"]
+    )
+
+    [disposition] = named.headers.getlist("Content-Disposition")
+    assert set(named.headers.keys()) == set(plain.headers.keys())
+    assert re.fullmatch(r"""attachment; filename="[^"\\\r\n]*output\.csv"; filename\*=UTF-8''[\w.%~-]+""", disposition)
+
+
+@pytest.mark.fault("F23")
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+def test_any_name_is_one_header_value(source: str) -> None:
+    """Printable ASCII, its quotes in their places, of bounded length."""
+    header = content_disposition(saved_name(source, "output.csv"))
+
+    assert header.isascii()
+    assert header.isprintable()
+    assert header.count('"') == 2
+    assert len(header) < 2000
 
 
 def test_links_are_short_enough_for_every_client(world: World) -> None:

@@ -212,3 +212,17 @@ def test_a_large_sheet_is_written_whole(world: World) -> None:
     text = stored(world, answer, "output_csv").decode("utf-8-sig")
     parsed = list(csv.reader(io.StringIO(text, newline="")))
     assert [line[:3] for line in parsed[1:]] == [r["cells"] for r in rows]
+
+
+@pytest.mark.parametrize("name", ["a\x00b.csv", "a\ud800b.csv"], ids=["NUL", "half a character"])
+def test_a_name_that_no_row_can_hold_is_refused_before_anything_is_stored(world: World, name: str) -> None:
+    """Ingest cannot have taken such a name, so the export is not to be trusted."""
+    request_id = str(uuid4())
+    lines = export(request_id, [row()])
+    first, rest = lines.split(b"\n", 1)
+    world.ingest.exports[request_id] = json.dumps({**json.loads(first), "source_name": name}).encode() + b"\n" + rest
+
+    answer = world.internal("/internal/reports", {"request_id": request_id})
+
+    assert answer.status_code == 503, answer.text
+    assert list(world.bucket.list_blobs(prefix=f"reports/{request_id}/")) == []

@@ -1,1 +1,1 @@
-"""The Google APIs that the reporter calls."""
+"""Whom the reporter calls: Cloud Storage, Cloud Tasks, and the receivers of webhooks."""

@@ -19,7 +19,7 @@ log = get_logger(__name__)
 
 _CALL_TIMEOUT_S = 30.0
 RETRY_FOR_S = 20.0
-"""How long the client library retries one call; its own default of 120 s would outlast the callers' patience."""
+"""How long the client library retries one call; its own default of 120 s is longer than callers wait."""
 
 _PIECE_BYTES = 1024 * 1024
 _UPLOAD_PIECE_BYTES = 8 * 1024 * 1024  # the library's own 100 MB would be held in memory

@@ -42,7 +42,7 @@ def harmless(cell: str) -> str:
 
 
 def escaped_csv(pieces: Iterable[bytes], *, bom: str) -> Iterator[bytes]:
-    """Yield an RFC 4180 file in UTF-8 without byte order mark again, each cell harmless, with `bom` in front."""
+    """Yield an RFC 4180 file in UTF-8 again, without its byte order mark, each cell harmless, after `bom`."""
     out = io.StringIO()
     out.write(bom)
     writer = csv.writer(out, lineterminator="\r\n")

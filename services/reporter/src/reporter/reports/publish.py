@@ -16,6 +16,7 @@ from uuid import UUID
 
 from chassis.db.engine import transact
 from chassis.failpoints import reach
+from chassis.http.fields import storable
 from chassis.logs import get_logger
 from reporter.dependencies import Dependencies
 from reporter.errors import batch_not_sealed, export_incomplete
@@ -105,6 +106,10 @@ def _check(batch: ExportBatch, request_id: UUID) -> None:
         raise ExportError(f"it is that of batch {batch.request_id}")
     if not batch.is_frozen:
         raise batch_not_sealed(str(request_id), batch.status)
+    try:
+        storable(batch.source_name)
+    except ValueError as error:
+        raise ExportError(f"the name of its sheet cannot be stored: {error}") from error
 
 
 def _store(dependencies: Dependencies, batch: ExportBatch, written: _Written) -> dict[str, str]:
