@@ -17,9 +17,13 @@ import ingest.http.upload_request
 import ingest.http.upload_schemas
 import ingest.options
 import ingest.sheets.corrected
+import ingest.sheets.evidence
+import ingest.sheets.header
+import ingest.sheets.heading
 import ingest.sheets.links
 import ingest.sheets.model
 import ingest.sheets.records
+import ingest.sheets.table
 import ingest.state.sheet_copy
 from chassis.limited import Limited
 from chassis.limits import Limit, limits_of_modules, limits_of_settings
@@ -64,9 +68,13 @@ _MODULES = (
     ingest.http.upload_schemas,
     ingest.options,
     ingest.sheets.corrected,
+    ingest.sheets.evidence,
+    ingest.sheets.header,
+    ingest.sheets.heading,
     ingest.sheets.links,
     ingest.sheets.model,
     ingest.sheets.records,
+    ingest.sheets.table,
     ingest.state.sheet_copy,
     sys.modules[__name__],
 )

@@ -7,11 +7,22 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
+
+from chassis.limited import Limited
 
 LOOKED_AT_CHARS = 2200
 """Characters of a cell that are looked at: its first link is enough, and a link has at most 2083."""
 
-MAX_CELLS = 40
+MAX_CELLS: Annotated[
+    int,
+    Limited(
+        "cells",
+        "it is judged by the first ones",
+        "Filled cells of a column that are looked at to judge it",
+        name="max_judged_cells",
+    ),
+] = 40
 """Filled cells of a column that are looked at."""
 
 DASHES = frozenset(

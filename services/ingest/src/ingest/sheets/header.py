@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Annotated
 
+from chassis.limited import Limited
 from ingest.sheets.heading import heading_as_read, heading_key
 from ingest.sheets.model import Problem, ProblemCode, ProblemList
 
-MAX_SHOWN_TITLES = 10
+MAX_SHOWN_TITLES: Annotated[
+    int,
+    Limited("titles", "the first ones", "Titles that a problem of the header names"),
+] = 10
 _MAX_TITLE_CHARS = 30
 _MAX_SHOWN_CHARS = 160
 

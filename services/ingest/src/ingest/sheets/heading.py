@@ -5,8 +5,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from typing import Annotated
 
-MAX_HEADING_CHARS = 200
+from chassis.limited import Limited
+
+MAX_HEADING_CHARS: Annotated[
+    int,
+    Limited(
+        "characters",
+        "the beginning is compared",
+        "Longest title of a column that is compared whole",
+        name="max_heading_characters",
+    ),
+] = 200
 """Most characters of a heading that are compared; NFKC of thousands of combining marks costs their square."""
 
 _OPENING = "([{（［【〔<"

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
+from chassis.limited import Limited
 from ingest.sheets.evidence import LINKS, Look, look_of
 from ingest.sheets.header import ERRORS_KEYS, OPTION_NAMES, OUTPUT_KEYS, ColumnChoice
 from ingest.sheets.heading import MAX_HEADING_CHARS, heading_as_read, heading_key, heading_words
@@ -18,7 +20,14 @@ from ingest.sheets.model import Problem, ProblemCode, ProblemList
 from ingest.sheets.records import Record, unpacked
 from ingest.sheets.titles import TitleKind, keys_of, kind_of_title, speaks_of_pictures
 
-MAX_HEADER_CANDIDATES = 40
+MAX_HEADER_CANDIDATES: Annotated[
+    int,
+    Limited(
+        "rows",
+        "400 `SHEET_INVALID` with `MISSING_COLUMN`",
+        "Filled rows from the first, among which the header is looked for",
+    ),
+] = 40
 """Filled records from the first that may be the header."""
 
 _SUPPORTING_ROWS = 20
