@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
+from docs.generate.settings import SETTINGS
 from sqlalchemy import make_url
 
 from chassis.settings import settings_rows
 from support import deployment_files as d
-from support.service_apps import SETTINGS, app_of, internal_routes, settings_from
+from support.service_apps import app_of, internal_routes, settings_from
 from support.terraform_files import Expression
 
 SECRET_VALUES = {

@@ -6,9 +6,9 @@ import re
 
 import pytest
 import yaml
+from docs.generate.settings import SETTINGS
 
 from support import deployment_files as d
-from support.service_apps import SETTINGS
 from support.terraform_files import Expression
 
 RESERVED_CONNECTIONS = 3

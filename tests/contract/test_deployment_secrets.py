@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from docs.generate.settings import SETTINGS
 from sqlalchemy import make_url
 
 from support import deployment_files as d
-from support.service_apps import SETTINGS, settings_from
+from support.service_apps import settings_from
 
 _GCLOUD = """#!/bin/sh
 # Answers as gcloud does: a version or user is listed once it was added.

@@ -15,6 +15,7 @@ import jwt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from docs.generate.settings import SETTINGS
 from flask import Flask
 
 from chassis.auth.api_keys import new_key
@@ -25,7 +26,7 @@ from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.identity.engine.keys import generate_signing_key
 from support import deployment_files as d
 from support.scripted_origin import ScriptedOrigin, answer
-from support.service_apps import SETTINGS, app_of
+from support.service_apps import app_of
 
 ADMIN = new_key(owner="root", scopes=["admin"])
 ANY_ID = "00000000-0000-4000-8000-000000000000"

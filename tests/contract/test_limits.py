@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from docs.generate.limits import declared
-from docs.generate.settings import defaults_of
+from docs.generate.settings import SETTINGS, defaults_of
 
 import ingest.http.limits
 import reporter.http.limits
@@ -17,7 +17,6 @@ from chassis.limits import Limit
 from ingest.batches.quotas import Use
 from ingest.settings import IngestSettings
 from reporter.settings import ReporterSettings
-from support.service_apps import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(path for path in (ROOT / "services").glob("*/src/**/*.py"))

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from docs.generate.settings import SETTINGS
 from flask import Flask
 
 from chassis.http.openapi import Operation
 from contract.test_deployment import deployed_environment
 from ingest.http.openapi import OPERATIONS as INGEST
 from reporter.http.openapi import OPERATIONS as REPORTER
-from support.service_apps import SETTINGS, app_of, settings_from
+from support.service_apps import app_of, settings_from
 
 PAGES = {"/", "/docs", "/health"}
 """They may be asked with anything: links to pages carry marks of where they were found."""

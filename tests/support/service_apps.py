@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from docs.generate.settings import SETTINGS
 from flask import Flask
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage  # type: ignore[attr-defined]
@@ -27,12 +28,6 @@ from ingest.clients.webhook_targets import WebhookTargets
 from ingest.dependencies import Dependencies
 from ingest.settings import IngestSettings
 from reporter.settings import ReporterSettings
-
-SETTINGS: dict[str, type[Settings]] = {
-    "ingest": IngestSettings,
-    "compressor": CompressorSettings,
-    "reporter": ReporterSettings,
-}
 
 
 def settings_from(environment: dict[str, str], service: str) -> Settings:
