@@ -1,7 +1,8 @@
 """The database engine: bounded waits everywhere, one retry for a connection that died, outages as 503.
 
 Engine settings follow what was measured for PostgreSQL behind a pool: `pool_pre_ping` makes the first request after a
-failover succeed, and server-side timeouts keep one stuck lock from holding a worker.
+failover succeed, and server-side timeouts keep one stuck lock from holding a worker. A database that answers nothing at
+all is cut off within 4 s (chassis.db.silence); the next request after that finds it again by itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,15 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from chassis.clock import SystemClock
+from chassis.db.silence import (
+    CONNECT_S,
+    DatabaseSilentError,
+    SilenceWatch,
+    guard_connects,
+    is_answering,
+    watched_connections,
+)
 from chassis.errors import ApiError, SharedReason, Status, unavailable
 from chassis.logs import get_logger
 
@@ -22,6 +32,14 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})  # serialization failure, deadlock
+# Where the database is reached by TCP, what it does not confirm is given up as fast as silence is.
+_TCP_ARGUMENTS = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 4000,
+}
 _LOCK_SQLSTATES = frozenset({"55P03", "57014"})  # lock_timeout, statement_timeout
 
 
@@ -46,15 +64,25 @@ def new_engine(
         f"-c statement_timeout={int(statement_timeout_s * 1000)} -c lock_timeout={int(lock_timeout_s * 1000)}"
         " -c idle_in_transaction_session_timeout=30000 -c timezone=UTC"
     )
-    return create_engine(
-        psycopg2_url(url),
+    parsed = psycopg2_url(url)
+    watch = SilenceWatch(lambda: is_answering(parsed), SystemClock())
+    engine = create_engine(
+        parsed,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=2.0,
         pool_pre_ping=True,
         pool_recycle=1800,
-        connect_args={"connect_timeout": 3, "options": options, "application_name": application_name},
+        connect_args={
+            "connect_timeout": CONNECT_S,
+            "options": options,
+            "application_name": application_name,
+            **_TCP_ARGUMENTS,
+            **watched_connections(watch),
+        },
     )
+    guard_connects(engine, watch)
+    return engine
 
 
 def psycopg2_url(url: str) -> URL:
@@ -70,7 +98,8 @@ def transact(engine: Engine, work: Callable[[Connection], T], *, attempts: int =
     repeat even when its first commit did reach the server: every write here is a compare-and-set or has a key.
 
     Raises:
-        ApiError: 503 DATABASE_UNAVAILABLE when the database cannot be reached or stays locked.
+        ApiError: 503 DATABASE_UNAVAILABLE when the database cannot be reached or is silent, 503 DATABASE_BUSY when it
+            stays locked.
     """
     for attempt in range(1, attempts + 1):
         try:
@@ -83,6 +112,8 @@ def transact(engine: Engine, work: Callable[[Connection], T], *, attempts: int =
         except (DBAPIError, psycopg2.Error) as error:
             # COPY goes through the driver's own cursor, whose errors SQLAlchemy does not wrap.
             driver_error = error.orig if isinstance(error, DBAPIError) else error
+            if isinstance(driver_error, DatabaseSilentError):
+                raise unavailable(SharedReason.DATABASE_UNAVAILABLE, "The database does not answer.") from error
             sqlstate = getattr(driver_error, "pgcode", None)
             lost = isinstance(driver_error, psycopg2.OperationalError) and sqlstate is None
             lost = lost or (isinstance(error, DBAPIError) and error.connection_invalidated)
