@@ -168,3 +168,13 @@ def test_ci_is_one_script() -> None:
     ran = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
 
     assert ran == [".ci/run"]
+
+
+def test_services_tell_the_same_under_the_same_headings() -> None:
+    """Who knows one README finds the same thing in its sisters."""
+    headings = {}
+    for service in ("ingest", "compressor", "reporter"):
+        readme = (ROOT / f"services/{service}/README.md").read_text(encoding="utf-8")
+        headings[service] = re.findall(r"^## (.+)$", readme, re.MULTILINE)
+
+    assert set(map(tuple, headings.values())) == {("Endpoints", "Settings", "Errors", "How it works", "Run and test")}

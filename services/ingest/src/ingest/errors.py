@@ -48,9 +48,9 @@ class Reason(StrEnum):
     SHEET_TOO_LARGE = "SHEET_TOO_LARGE"
     """413: `csv_uri`: the object is over the limit"""
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
-    """503: cloud Storage did not deliver"""
+    """503: Cloud Storage did not deliver"""
     TASKS_UNAVAILABLE = "TASKS_UNAVAILABLE"
-    """503: cloud Tasks cannot be reached or refuses"""
+    """503: Cloud Tasks cannot be reached or refuses"""
 
 
 def batch_not_found(request_id: UUID | str) -> ApiError:
