@@ -1,8 +1,8 @@
-"""Failpoints: named places between two effects where a test makes a service die, to prove that nothing is lost by it.
+"""Failpoints: named points between two effects where a test makes a service die, to prove that nothing is lost by it.
 
-Each service declares its places in a table of its own, `failpoints.py`, and marks each with `reach(Failpoint.NAME)`.
-Unarmed, that is one comparison. Armed by `FAILPOINTS=name:action,...`, a place acts when it can take the last ticket
-that lies for it in `FAILPOINTS_DIR`: the files `NAME.1`, `NAME.2`, ... Every time the place is reached the ticket with
+Each service declares its points in a table of its own, `failpoints.py`, and marks each with `reach(Failpoint.NAME)`.
+Unarmed, that is one comparison. Armed by `FAILPOINTS=name:action,...`, a point acts when it can take the last ticket
+that lies for it in `FAILPOINTS_DIR`: the files `NAME.1`, `NAME.2`, ... Every time the point is reached the ticket with
 the highest number is removed, and whoever removes number 1 acts. So it acts once, at the n-th time, whichever of the
 service's processes gets there, and not again after the restart.
 
@@ -29,11 +29,11 @@ MAX_TICKETS: Annotated[
     int,
     Limited("arrivals", "the start is refused", "Latest arrival at which a failpoint of the tests acts", internal=True),
 ] = 9
-"""The latest time at which a place can act."""
+"""The latest time at which a point can act."""
 
 
 class Action(StrEnum):
-    """What happens at a place: the process gets SIGKILL, or an exception is raised."""
+    """What happens at a point: the process gets SIGKILL, or an exception is raised."""
 
     KILL = "kill"
     RAISE = "raise"
@@ -61,9 +61,9 @@ def arm(orders: Sequence[str], folder: str, *, known: Iterable[str]) -> None:
         known: the names that the service has declared.
 
     Raises:
-        SettingsError: an order names an unknown place or action, or there is no such folder.
+        SettingsError: an order names an unknown point or action, or there is no such folder.
     """
-    global _plan  # noqa: PLW0603 - places are reached from everywhere; a process has one plan, made at its start
+    global _plan  # noqa: PLW0603 - points are reached from everywhere; a process has one plan, made at its start
     if not orders:
         _plan = None
         return
@@ -95,7 +95,7 @@ def arm_failpoints(service: str, settings: Settings, known: Iterable[str]) -> No
 
 
 def reach(name: str) -> None:
-    """Act if this place is armed and its last ticket lies there; otherwise do nothing.
+    """Act if this point is armed and its last ticket lies there; otherwise do nothing.
 
     Raises:
         FailpointError: the order says `raise`.

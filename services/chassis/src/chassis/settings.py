@@ -99,9 +99,9 @@ class Settings(BaseModel):
     failpoints: CommaList = Field(
         (),
         alias="FAILPOINTS",
-        description="For tests: places where the process dies, `name:kill` or `name:raise`; refused on Cloud Run",
+        description="For tests: points where the process dies, `name:kill` or `name:raise`; refused on Cloud Run",
     )
-    failpoints_dir: str = Field("", alias="FAILPOINTS_DIR", description="For tests: folder that arms each place once")
+    failpoints_dir: str = Field("", alias="FAILPOINTS_DIR", description="For tests: folder that arms each point once")
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

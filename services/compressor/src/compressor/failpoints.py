@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Failpoint(StrEnum):
-    """The places, in the order in which an attempt comes by; the value is the name in `FAILPOINTS`."""
+    """The points, in the order in which an attempt comes by; the value is the name in `FAILPOINTS`."""
 
     IMAGE_FETCHED = "image_fetched"
     """The origin has sent the image."""

@@ -1,4 +1,4 @@
-"""Ingest's failpoints: one between every two effects of a batch's life that ingest has a hand in.
+"""Ingest's failpoints: one between every two effects of a batch's life that ingest takes part in.
 
 A test kills the service at each of them (tests/e2e/test_failpoints.py).
 """
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Failpoint(StrEnum):
-    """The places, in the order in which a batch comes by; the value is the name in `FAILPOINTS`."""
+    """The points, in the order in which a batch comes by; the value is the name in `FAILPOINTS`."""
 
     UPLOAD_WRITTEN = "upload_written"
     """Batch, rows, images, key and outbox entry are written and not committed."""
@@ -34,7 +34,7 @@ class Failpoint(StrEnum):
     OWNER_WOKEN = "owner_woken"
     """The callback is sent; the compressor has no answer yet."""
     FINISH_WRITTEN = "finish_written"
-    """Final status and announcement are written and not committed."""
+    """Final status and event are written and not committed."""
     FINISH_COMMITTED = "finish_committed"
     """They are committed; the execution does not know it."""
     SWEEP_TASK_CREATED = "sweep_task_created"
@@ -42,4 +42,4 @@ class Failpoint(StrEnum):
     SWEEP_PUBLISHED = "sweep_published"
     """The report that the sweeper asked for is published; the batch is not finished."""
     SWEEP_NOTIFIED = "sweep_notified"
-    """The reporter knows of the end; the announcement still lies in the outbox."""
+    """The reporter knows of the end; the event still lies in the outbox."""

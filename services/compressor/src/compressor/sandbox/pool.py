@@ -1,4 +1,4 @@
-"""The codec in processes of its own: a decoder that crashes, spins or eats memory ends nothing but itself.
+"""The codec in processes of its own: a decoder that crashes, never ends or takes too much memory harms nothing else.
 
 One long-lived child for each picture that may be decoded at once (`codec_child`). It is replaced after a crash, after a
 thousand pictures, or when it has grown. What a child says is checked: it may have been taken over by a picture.

@@ -1,4 +1,4 @@
-"""The doors of an upload: a multipart form with a file, or JSON with items; either may hold or name a sheet instead.
+"""What an upload may be: a multipart form with a file, or JSON with items; either may hold or name a sheet instead.
 
 All of them end in the same `Upload`. What is not understood is refused, because ignoring it would be silent.
 """
@@ -50,7 +50,7 @@ _PASTED_NAME = "pasted.csv"
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What a client sent, whichever door it took.
+    """What a client sent, in whichever form.
 
     `fields` is everything beside `body` that makes two uploads differ.
     """

@@ -1,4 +1,4 @@
-"""Items of a JSON request as the records of a sheet, so that both doors lead to the same batch."""
+"""Items of a JSON request as the records of a sheet, so that JSON and sheets make the same batch."""
 
 from __future__ import annotations
 

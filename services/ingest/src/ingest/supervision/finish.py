@@ -1,4 +1,4 @@
-"""The end of a batch: its final status, and the event that nobody may lose."""
+"""The end of a batch: its final status, and the event that tells it."""
 
 from __future__ import annotations
 
