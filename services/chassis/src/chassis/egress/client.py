@@ -13,8 +13,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as LookupTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -32,6 +30,10 @@ from chassis.egress.answers import Answer
 from chassis.egress.cookies import CallCookies
 from chassis.egress.faults import TRANSIENT_FAULTS, EgressError, EgressFault
 from chassis.egress.link_repairs import repair_location
+from chassis.egress.lookups import NameLookups
+from chassis.logs import get_logger
+
+log = get_logger(__name__)
 
 __all__ = ["TRANSIENT_FAULTS", "Egress", "EgressError", "EgressFault", "EgressPolicy", "EgressResponse"]
 
@@ -130,9 +132,7 @@ class Egress:
         self._policy = policy
         self._user_agent = user_agent
         self._clock = clock
-        self._resolve = resolve
-        # getaddrinfo cannot be interrupted, so it runs where it can be waited for with a limit.
-        self._lookups = ThreadPoolExecutor(max_workers=16, thread_name_prefix="lookup")
+        self._lookups = NameLookups(resolve)
 
     def check_url(self, url: str) -> Url:
         """Return the parsed URL if its form may be dialled; addresses are checked when dialling.
@@ -146,7 +146,7 @@ class Egress:
             raise EgressError(EgressFault.URL_INVALID, "has blanks, control characters or backslashes")
         try:
             parsed = parse_url(url)
-        except urllib3.exceptions.LocationParseError as error:
+        except (urllib3.exceptions.LocationParseError, ValueError) as error:
             raise EgressError(EgressFault.URL_INVALID, "cannot be parsed") from error
         if parsed.scheme not in {"http", "https"}:
             raise EgressError(EgressFault.URL_INVALID, "is not http or https")
@@ -213,6 +213,12 @@ class Egress:
                 finally:
                     response.close()
             raise EgressError(EgressFault.REDIRECT_LIMIT, f"more than {self._policy.max_redirects} redirects")
+        except EgressError:
+            raise
+        except Exception as error:
+            # Whatever a peer says must end in a fault that can be recorded; what was not foreseen is for us to see too.
+            log.exception("egress.unexpected", error=type(error).__name__)
+            raise _fault_from(error, call) from error
         finally:
             watchdog.cancel()
             call.close()
@@ -303,13 +309,7 @@ class Egress:
         raise EgressError(EgressFault.CONNECT_FAILED, "the connection was refused or not answered")
 
     def _checked_addresses(self, call: _Call, host: str, port: int) -> Sequence[tuple[Any, Any, int, Any]]:
-        lookup = self._lookups.submit(self._resolve, host, port, 0, socket.SOCK_STREAM)
-        try:
-            found = lookup.result(timeout=max(0.001, call.remaining()))
-        except LookupTimeoutError as error:
-            raise EgressError(EgressFault.TIMEOUT, "the name lookup took too long") from error
-        except (OSError, UnicodeError) as error:
-            raise EgressError(EgressFault.DNS_FAILED, "the host name cannot be resolved") from error
+        found = self._lookups.addresses(host, port, wait_s=max(0.001, call.remaining()))
         checked = []
         for family, kind, protocol, _name, target in found:
             address = parse_address(str(target[0]))

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from chassis.clock import Clock
 from chassis.errors import ApiError, SharedReason, Status
+from chassis.http.answer_pace import ANSWER_PIECE_S, TimedAnswers
 from chassis.http.body_pace import (
     BODY_GRACE_S,
     BODY_MIN_BYTES_PER_S,
@@ -48,6 +49,7 @@ def new_app(
     *,
     max_body_bytes: int,
     body_timeout_s: float = BODY_TIMEOUT_S,
+    answer_piece_s: float = ANSWER_PIECE_S,
     former_reasons: Mapping[str, str] = MappingProxyType({}),
 ) -> Flask:
     """Return a Flask app for the service `name`.
@@ -57,11 +59,13 @@ def new_app(
         clock: measures the time of each request.
         max_body_bytes: larger bodies are answered 413 before they are read.
         body_timeout_s: bodies that take longer are answered 408; slow ones sooner (chassis.http.body_pace).
+        answer_piece_s: seconds in which a client must take each piece of its answer (chassis.http.answer_pace).
         former_reasons: what a reason was called in the release before; errors tell it as `former_reason`.
     """
     app = Flask(name, static_folder=None)
     app.request_class = ClosingRequest
-    app.wsgi_app = TimedBodies(app.wsgi_app, BodyPace(timeout_s=body_timeout_s), clock)  # type: ignore[method-assign]
+    timed_bodies = TimedBodies(app.wsgi_app, BodyPace(timeout_s=body_timeout_s), clock)
+    app.wsgi_app = TimedAnswers(timed_bodies, clock, piece_s=answer_piece_s)  # type: ignore[method-assign]
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     # Flask would answer OPTIONS itself, past the guard of every route, with the methods that it has.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
