@@ -1,0 +1,173 @@
+"""Transitions of deliveries and secrets, each with what it must leave alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from reporter.settings import ReporterSettings
+from reporter.state.attempts import Attempt, record_delivered, record_given_up, record_try_again
+from reporter.state.deliveries import EndReason, Hint, lease, standing
+from reporter.webhooks.attempt import LEASE_S
+from reporter.webhooks.secrets import new_seed
+from support.reporter_service import SCHEDULER, Answer, Subscriber, World, notification
+from support.webhook_subscriptions import log_of, opens, patch, subscribe
+
+GRACE_S = ReporterSettings.model_fields["webhook_hint_grace_s"].default
+
+
+def sweep(world: World) -> dict[str, int]:
+    """Sweep and return what was moved."""
+    swept: dict[str, int] = world.internal("/internal/sweep", account=SCHEDULER).get_json()["swept"]
+    return swept
+
+
+def leased(world: World, hint: Hint) -> bool:
+    """Lease the first attempt of a delivery; return whether it was to be had."""
+    with world.engine.begin() as connection:
+        return lease(connection, hint.delivery_id, attempt=1, url=None, lease_s=LEASE_S) is not None
+
+
+def rows(world: World, table: str) -> int:
+    """Return how many rows a table has."""
+    with world.engine.connect() as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+def test_a_repeated_notification_hints_no_attempt_that_is_under_way(world: World, subscriber: Subscriber) -> None:
+    """Its worker needs no second task; one that waits still gets its hint again."""
+    body = notification(webhook_url=subscriber.url)
+    world.internal("/internal/notifications", body)
+    (hint,) = world.queue.hints
+    world.queue.tasks.clear()
+    world.internal("/internal/notifications", body)
+    again = world.queue.hints
+    world.queue.tasks.clear()
+    assert leased(world, hint)
+
+    world.internal("/internal/notifications", body)
+
+    assert (again, world.queue.hints) == ([hint], [])
+
+
+def test_the_task_of_a_next_attempt_has_its_grace_too(world: World, subscriber: Subscriber) -> None:
+    """Cloud Tasks may be late: it counts as lost only some time after the attempt is due."""
+    subscriber.answer = lambda _got: Answer(500)
+    world.notify(webhook_url=subscriber.url)
+    world.deliver(world.queue.last[0])
+    world.clock.advance(5 + GRACE_S - 1)
+    early = sweep(world)["lost_deliveries"]
+    world.clock.advance(1)
+
+    assert (early, sweep(world)["lost_deliveries"]) == (0, 1)
+
+
+def test_a_redelivery_has_its_grace(world: World, subscriber: Subscriber) -> None:
+    """One event or many: those that have a task now are not hinted again at once."""
+    created = subscribe(world, subscriber.url)
+    world.notify()
+    world.deliver(world.queue.last[0])
+    delivery = log_of(world, created["id"])[0]
+    body = {"since": delivery["created_at"], "only_failed": False}
+
+    world.client.post(f"/webhooks/{created['id']}/redeliver", json=body)
+    many = sweep(world)["lost_deliveries"]
+    world.deliver(world.queue.last[0])
+    world.client.post(f"/deliveries/{delivery['id']}/redeliver")
+    one = sweep(world)["lost_deliveries"]
+    world.clock.advance(GRACE_S)
+
+    assert (many, one, sweep(world)["lost_deliveries"]) == (0, 0, 1)
+
+
+RECORDS: dict[str, Callable[..., Any]] = {
+    "delivered": record_delivered,
+    "given up": lambda connection, attempt: record_given_up(connection, attempt, reason=EndReason.GONE),
+    "tried again": lambda connection, attempt: record_try_again(connection, attempt, delay_s=5, hint_grace_s=GRACE_S),
+}
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_a_late_record_does_not_revive_what_has_ended(world: World, subscriber: Subscriber, record: str) -> None:
+    """A worker that outlived its lease finds the delivery ended with its paused endpoint."""
+    created = subscribe(world, subscriber.url)
+    world.notify()
+    (hint,) = world.queue.hints
+    assert leased(world, hint)
+    world.clock.advance(LEASE_S)
+    patch(world, created["id"], enabled=False)
+
+    with world.engine.begin() as connection:
+        recorded = RECORDS[record](connection, Attempt(hint.delivery_id, 1, status_code=204))
+        found = standing(connection, hint.delivery_id)
+
+    assert not recorded
+    assert found is not None
+    assert (found.state, found.attempts) == ("FAILED", 0)
+    assert log_of(world, created["id"])[0]["end_reason"] == "ENDPOINT_DISABLED"
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_an_attempt_ends_its_lease(world: World, subscriber: Subscriber, record: str) -> None:
+    """Whatever came of it, the sweep finds no lease, and a redelivery can be had at once."""
+    world.notify(webhook_url=subscriber.url)
+    (hint,) = world.queue.hints
+    assert leased(world, hint)
+    with world.engine.begin() as connection:
+        assert RECORDS[record](connection, Attempt(hint.delivery_id, 1, status_code=204))
+        found = connection.execute(text("SELECT lease_until FROM deliveries")).scalar_one()
+
+    assert found is None
+    assert world.client.post(f"/deliveries/{hint.delivery_id}/redeliver").status_code == 202
+
+
+def test_secrets_that_have_expired_leave_no_row(world: World, subscriber: Subscriber) -> None:
+    """The next rotation deletes them; with an overlap of nothing at once."""
+    created = subscribe(world, subscriber.url)
+    path = f"/webhooks/{created['id']}/rotate_secret"
+    world.client.post(path, json={"overlap_s": 60})
+    both = rows(world, "webhook_secrets")
+    world.clock.advance(60)
+    world.client.post(path, json={"overlap_s": 60})
+    after_expiry = rows(world, "webhook_secrets")
+    world.client.post(path, json={"overlap_s": 0})
+
+    assert (both, after_expiry, rows(world, "webhook_secrets")) == (2, 2, 1)
+
+
+def test_the_newest_secret_signs_first(world: World, subscriber: Subscriber) -> None:
+    """Receivers that look at one signature only are helped most by the newest."""
+    created = subscribe(world, subscriber.url)
+    path = f"/webhooks/{created['id']}/rotate_secret"
+    for _ in range(3):
+        world.clock.advance(1)
+        newest = world.client.post(path).get_json()["secret"]
+    world.notify()
+    world.deliver(world.queue.last[0])
+    (got,) = subscriber.received
+    headers = {**got.headers, "webhook-signature": got.headers["webhook-signature"].split()[0]}
+
+    assert len(got.headers["webhook-signature"].split()) == 4
+    assert opens(newest, type(got)(got.method, got.path, headers, got.body))
+
+
+def test_seeds_are_too_many_to_guess() -> None:
+    """Sixteen random bytes each."""
+    seeds = [new_seed(["k" * 32]) for _ in range(100)]
+
+    assert {len(seed.salt) for seed in seeds} == {16}
+    assert len({seed.salt for seed in seeds}) == 100
+
+
+def test_deleting_an_endpoint_deletes_its_secrets_and_no_others(world: World, subscriber: Subscriber) -> None:
+    """At once, not with its deliveries."""
+    gone, kept = subscribe(world, subscriber.url), subscribe(world, subscriber.url)
+    world.client.delete(f"/webhooks/{gone['id']}")
+
+    with world.engine.connect() as connection:
+        left = list(connection.scalars(text("SELECT endpoint_id FROM webhook_secrets")))
+    assert left == [UUID(kept["id"])]
