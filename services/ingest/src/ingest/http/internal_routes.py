@@ -49,6 +49,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/process")
     @guard.only(settings.tasks_service_account)
     def process() -> dict[str, Any]:
+        """Create the execution of a batch that has none."""
         request_id = parse_id(parse_json(BatchReference).request_id)
         processed = process_batch(engine, dependencies.executions, request_id)
         relay_events_now(engine, dependencies.reporter, request_id)
@@ -57,6 +58,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/internal/imports")
     @workflow_only
     def imports() -> dict[str, Any]:
+        """Make a batch of a sheet in Cloud Storage, once per execution."""
         body = parse_json(ImportRequest)
         dependencies.webhook_targets.check(body.webhook_url)
         batch = import_sheet(
@@ -74,6 +76,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/internal/batches/<request_id>/start")
     @workflow_only
     def start(request_id: str) -> dict[str, Any]:
+        """Make the execution the supervising one, or say that another one lives."""
         body = parse_json(StartRequest)
         started = start_batch(
             engine,
@@ -94,6 +97,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/internal/batches/<request_id>/claim")
     @workflow_only
     def claim(request_id: str) -> dict[str, Any]:
+        """Lease a page of due images: at most `max_rows` rows and 64 KiB."""
         body = parse_json(ClaimRequest)
         page = claim_page(engine, settings, parse_id(request_id), execution=body.execution, max_rows=body.max_rows)
         reach(Failpoint.PAGE_CLAIMED)
@@ -103,12 +107,14 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @workflow_only
     @takes_query
     def progress(request_id: str) -> dict[str, Any]:
+        """Say what is open and due; a sign of life of the supervising execution."""
         query = parse_query(ProgressQuery)
         return read_progress(engine, settings, parse_id(request_id), execution=query.execution).to_json()
 
     @bp.post("/internal/batches/<request_id>/finish")
     @workflow_only
     def finish(request_id: str) -> dict[str, Any]:
+        """Set the final status of a sealed batch."""
         body = parse_json(FinishRequest)
         batch = finish_batch(
             engine, settings, parse_id(request_id), execution=body.execution, report_uri=body.report_uri
@@ -119,6 +125,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/internal/batches/<request_id>/fail")
     @workflow_only
     def fail(request_id: str) -> dict[str, Any]:
+        """Record a failed step; FAILED once the budget is spent."""
         body = parse_json(FailRequest)
         failed = fail_batch(
             engine,
@@ -133,6 +140,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/internal/batches/<request_id>/release")
     @workflow_only
     def release(request_id: str) -> dict[str, Any]:
+        """Give the batch up for a successor."""
         body = parse_json(ReleaseRequest)
         batch = release_batch(engine, parse_id(request_id), execution=body.execution)
         return {"request_id": str(batch.request_id), "status": batch.status.value}
@@ -140,11 +148,13 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.get("/internal/batches/<request_id>/export")
     @guard.only(settings.reporter_service_account)
     def export(request_id: str) -> Response:
+        """Stream the sheet with its results as NDJSON."""
         return Response(export_batch(engine, parse_id(request_id)), mimetype="application/x-ndjson")
 
     @bp.put("/internal/images/<image_id>/outcome")
     @guard.only(settings.compressor_service_account)
     def outcome(image_id: str) -> dict[str, Any]:
+        """Record the outcome of one attempt."""
         reported = parse_json(OutcomeRequest).to_outcome()
         recorded = record_outcome(engine, settings, parse_id(image_id, name="image id"), reported)
         reach(Failpoint.OUTCOME_COMMITTED)
@@ -158,6 +168,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/internal/sweep")
     @guard.only(settings.scheduler_service_account)
     def sweep() -> Response:
+        """Find what was forgotten and do it; delete batches past `INGEST_RETENTION_DAYS`."""
         return jsonify({"swept": Sweep(dependencies).run()})
 
     return bp

@@ -29,17 +29,20 @@ def page_routes(keys: KeyGuard) -> Blueprint:
     @keys.needs(Scope.READ)
     @takes_query  # links to a page carry marks of where they were found
     def home() -> Response:
+        """Show a small upload form."""
         return _page(form)
 
     @bp.get("/docs")
     @open_to_all
     @takes_query
     def docs() -> Response:
+        """Show the interface as a page."""
         return _page(operations)
 
     @bp.get("/openapi.json")
     @open_to_all
     def openapi() -> Response:
+        """Answer the interface as OpenAPI 3.1."""
         return jsonify(_document())
 
     return bp

@@ -48,6 +48,10 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @writes
     @takes_query
     def upload() -> Response:
+        """Take a sheet or items; 202 with `request_id`.
+
+        `Idempotency-Key` makes a repeat harmless; `validate_only` stores nothing.
+        """
         key = idempotency_key()
         sent = parse_upload(settings, dependencies.storage)
         dependencies.webhook_targets.check(sent.webhook_url)
@@ -77,6 +81,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @writes
     @takes_query
     def corrected_sheet() -> Response:
+        """Take the same as an upload and store nothing; the sheet comes back repaired with a column `Problems`."""
         sent = parse_upload(settings, dependencies.storage)
         # Bad rows are what the copy is for, so they are no reason to refuse it.
         sheet = read_upload(sent, settings, SheetRequest(sent.asked.columns, OnInvalid.SKIP))
@@ -99,6 +104,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @reads
     @takes_query
     def status_by_query() -> Response:
+        """Show the batch `request_id` and a page of its products."""
         query = parse_query(StatusQuery)
         return status_of(parse_id(query.request_id), query)
 
@@ -106,12 +112,14 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @reads
     @takes_query
     def status_by_path(request_id: str) -> Response:
+        """Show the same by path."""
         return status_of(parse_id(request_id), parse_query(PageQuery))
 
     @bp.get("/requests")
     @reads
     @takes_query
     def requests_list() -> Response:
+        """List batches, newest first; `status`, `page_size`, `page_token`."""
         query = parse_query(ListQuery)
         page = list_batches(
             engine,
@@ -130,6 +138,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/cancel")
     @writes
     def cancel() -> Response:
+        """End the open images as CANCELLED; results stay."""
         ended = cancel_batch(engine, parse_id(parse_json(BatchReference).request_id), caller=caller())
         if ended.sealed:
             dependencies.callbacks.batch_sealed(ended.batch)
@@ -143,6 +152,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/retry")
     @writes
     def retry() -> Response:
+        """Try the failed and cancelled images of a finished batch again."""
         request_id = parse_id(parse_json(BatchReference).request_id)
         retried = retry_batch(engine, settings, request_id, caller=caller())
         relay_start_now(engine, dependencies.tasks, settings, retried.outbox_id)
@@ -152,6 +162,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @bp.get("/limits")
     @reads
     def limits_list() -> Response:
+        """List every limit with name, value and unit, quotas with the caller's use."""
         owner = caller().owner
         use = transact(engine, lambda connection: read_use(connection, owner))
         limits = {limit.name: limit for limit in limits_of(settings, use)}

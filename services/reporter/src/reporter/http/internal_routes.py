@@ -56,7 +56,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/internal/notifications")
     @batches_only
     def notify() -> dict[str, Any]:
-        """Record a delivery per subscriber; a repeat adds none."""
+        """Record a delivery per subscriber of what a batch has come to; a repeat adds none."""
         notice = parse_json(NotificationRequest).to_notice()
         count = notify_subscribers(dependencies, notice)
         return NotificationAnswer(request_id=notice.request_id, deliveries=count).model_dump()
@@ -64,7 +64,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/internal/deliveries")
     @guard.only(settings.tasks_service_account)
     def attempt() -> dict[str, Any]:
-        """Make one attempt; 200 says that it is recorded, whatever the receiver answered."""
+        """Make one attempt of one delivery; 200 says that it is recorded, whatever the receiver answered."""
         hint = parse_json(DeliveryRequest)
         standing = attempt_delivery(dependencies, UUID(hint.delivery_id), hint.attempt)
         return DeliveryAnswer(
@@ -74,7 +74,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/internal/sweep")
     @guard.only(settings.scheduler_service_account)
     def sweep() -> dict[str, Any]:
-        """Move on the deliveries whose tasks or workers were lost, then delete what is past its retention."""
+        """Move on the deliveries whose task or worker was lost; delete what is past its retention."""
         return SweepAnswer(swept={**sweep_deliveries(dependencies), **delete_expired(dependencies)}).model_dump()
 
     return bp

@@ -39,7 +39,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @reads
     @takes_query
     def download_csv() -> dict[str, Any]:
-        """Answer expiring links to the report of a batch, or of the latest one."""
+        """Answer links that expire to the report of `request_id`, or of the latest batch."""
         given = parse_query(DownloadQuery).request_id
         report = report_for(dependencies, caller(), None if given is None else parse_id(given))
         return download_answer(dependencies.settings, dependencies.clock, report).model_dump()
@@ -48,7 +48,11 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @open_to_all
     @takes_query
     def download(request_id: UUID, file_name: str) -> Response:
-        """Stream a file of a report to whoever holds a token for it."""
+        """Stream `output.csv`, `failed.csv` or `results.jsonl` to whoever holds a link.
+
+        `bom=0` drops the byte order mark, `excel_safe=1` puts an apostrophe before every cell that begins
+        like a formula.
+        """
         query = parse_query(FileQuery)
         asked = Asked(query.token, query.generation, with_bom=query.bom, excel_safe=query.excel_safe)
         opened = open_file(dependencies, request_id, file_name, asked)
@@ -63,7 +67,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @reads
     @takes_query
     def list_deliveries() -> dict[str, Any]:
-        """List the webhook deliveries of a batch with their attempts."""
+        """List the webhook deliveries of `request_id` with their attempts; of a URL only the host."""
         request_id, by = parse_id(parse_query(DeliveriesQuery).request_id), caller()
         found = transact(dependencies.engine, lambda c: deliveries_of(c, request_id, caller=by))
         shown = [delivery_body(delivery) for delivery in found]
@@ -72,14 +76,14 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @bp.get("/limits")
     @reads
     def limits() -> dict[str, Any]:
-        """List the limits, quotas with the caller's use."""
+        """List every limit with name, value and unit, quotas with the caller's use."""
         found = limits_of(dependencies.settings, endpoint_count=count_own_endpoints(dependencies, caller()))
         return LimitsAnswer(limits=[LimitAnswer(**limit.to_json()) for limit in found]).model_dump()
 
     @bp.get("/openapi.json")
     @open_to_all
     def openapi() -> dict[str, Any]:
-        """Describe the public routes."""
+        """Answer the public routes as OpenAPI 3.1."""
         return document()
 
     return bp

@@ -47,7 +47,7 @@ def webhook_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/webhooks")
     @writes
     def create() -> _Answer:
-        """Subscribe; the answer shows the secret."""
+        """Subscribe an endpoint: `url`, `event_types`, `description`, `enabled`; show its `secret` once."""
         endpoint, secret = create_endpoint(dependencies, caller(), parse_json(EndpointCreate).to_subscription())
         return endpoint_with_secret(endpoint, secret).model_dump(), 201
 
@@ -55,7 +55,7 @@ def webhook_routes(dependencies: Dependencies) -> Blueprint:
     @reads
     @takes_query
     def list_all() -> dict[str, Any]:
-        """List endpoints, oldest first."""
+        """List the endpoints, oldest first, a page at a time."""
         query = parse_query(EndpointsQuery)
         page = read_endpoints(dependencies, caller(), page_size=query.page_size, token=query.page_token)
         shown = [endpoint_body(endpoint) for endpoint in page.endpoints]
@@ -70,7 +70,7 @@ def webhook_routes(dependencies: Dependencies) -> Blueprint:
     @bp.patch("/webhooks/<uuid:endpoint_id>")
     @writes
     def change(endpoint_id: UUID) -> dict[str, Any]:
-        """Change what the body names."""
+        """Change what the body names; `enabled: false` pauses, `true` enables again."""
         body = parse_json(EndpointPatch)
         endpoint = update_endpoint(dependencies, caller(), endpoint_id, body.to_change(), enabled=body.named("enabled"))
         return endpoint_body(endpoint).model_dump()
@@ -78,14 +78,14 @@ def webhook_routes(dependencies: Dependencies) -> Blueprint:
     @bp.delete("/webhooks/<uuid:endpoint_id>")
     @writes
     def delete(endpoint_id: UUID) -> dict[str, Any]:
-        """Delete an endpoint."""
+        """Delete an endpoint and its secrets; nothing more is sent to it."""
         remove_endpoint(dependencies, caller(), endpoint_id)
         return EndpointDeleted(id=str(endpoint_id)).model_dump()
 
     @bp.post("/webhooks/<uuid:endpoint_id>/rotate_secret")
     @writes
     def rotate(endpoint_id: UUID) -> dict[str, Any]:
-        """Make a new secret; the answer shows it."""
+        """Make a new secret and show it once; the old one signs too for `overlap_s`."""
         overlap_s = parse_json(SecretRotate, may_be_empty=True).overlap_s
         endpoint, secret = rotate_secret(dependencies, caller(), endpoint_id, overlap_s=overlap_s)
         return endpoint_with_secret(endpoint, secret).model_dump()
@@ -93,14 +93,17 @@ def webhook_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/webhooks/<uuid:endpoint_id>/test")
     @writes
     def test(endpoint_id: UUID) -> _Answer:
-        """Send a test event."""
+        """Send a signed `batch.test` event, whatever the endpoint subscribed to."""
         return delivery_body(send_test(dependencies, caller(), endpoint_id)).model_dump(), 202
 
     @bp.get("/webhooks/<uuid:endpoint_id>/deliveries")
     @reads
     @takes_query
     def deliveries(endpoint_id: UUID) -> dict[str, Any]:
-        """List the deliveries to an endpoint, newest first."""
+        """List deliveries with their attempts, newest first, a page at a time; `state` filters.
+
+        With an API key each attempt shows the first 2 KB of the answer.
+        """
         query, by = parse_query(EndpointDeliveriesQuery), caller()
         page = read_deliveries(
             dependencies, by, endpoint_id, state=query.state, page_size=query.page_size, token=query.page_token
@@ -113,7 +116,7 @@ def webhook_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/webhooks/<uuid:endpoint_id>/redeliver")
     @writes
     def redeliver_since(endpoint_id: UUID) -> _Answer:
-        """Send the events since a time again."""
+        """Send again what FAILED of the events since `since`; with `only_failed: false` all of them."""
         body = parse_json(RedeliverSince)
         count = redeliver_many(dependencies, caller(), endpoint_id, since=body.since, only_failed=body.only_failed)
         return RedeliverAnswer(redelivered=count).model_dump(), 202
@@ -121,7 +124,7 @@ def webhook_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/deliveries/<uuid:delivery_id>/redeliver")
     @writes
     def redeliver(delivery_id: UUID) -> _Answer:
-        """Send one event again."""
+        """Send one event again, under its old `webhook-id`."""
         return delivery_body(redeliver_one(dependencies, caller(), delivery_id)).model_dump(), 202
 
     return bp

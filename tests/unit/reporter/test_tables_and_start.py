@@ -1,4 +1,4 @@
-"""Tables of the README, the OpenAPI document, the Dockerfile and the migrations say what the code does."""
+"""The OpenAPI document, the tables and the start of the reporter are what the code says."""
 
 from __future__ import annotations
 
@@ -33,18 +33,6 @@ DELIVERY_OF_THE_FIRST_RELEASE = """
 """
 
 
-@pytest.fixture(name="readme")
-def _readme(repository: Path) -> str:
-    return (repository / "services/reporter/README.md").read_text()
-
-
-def table(readme: str, heading: str) -> list[list[str]]:
-    """Return the rows of the first table below a heading, cells stripped."""
-    section = readme.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
-    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
-
-
 def health_of(url: str, *, within_s: float) -> dict[str, str]:
     """Return the health of a service that is just starting."""
     deadline = time.monotonic() + within_s
@@ -62,17 +50,6 @@ def health_of(url: str, *, within_s: float) -> dict[str, str]:
 def openapi_path(rule: str) -> str:
     """Return `/reports/{request_id}` for Flask's `/reports/<uuid:request_id>`."""
     return re.sub(r"<(?:uuid:)?(\w+)>", r"{\1}", rule)
-
-
-def test_the_endpoints_table_is_the_routes(readme: str, world: World) -> None:
-    """Every route has its row, and no row is without a route."""
-    routes = {
-        f"{method} {openapi_path(rule.rule)}"
-        for rule in world.app.url_map.iter_rules()
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-    }
-
-    assert {row[0] for row in table(readme, "Endpoints")} == routes
 
 
 def test_the_openapi_document_has_every_public_route(world: World) -> None:
