@@ -54,7 +54,7 @@ docs: setup ## Write what the pages say about the code: limits, settings, reason
 
 fuzz: setup ## Fuzz every parser that strangers feed, SECONDS_EACH (60), and both OpenAPI documents
 	@$(BIN)/pip install --quiet --require-hashes -r requirements-fuzz.txt
-	@for target in sheet image workflow url; do \
+	@for target in sheet slow-sheet image workflow url; do \
 	  echo "== $$target"; (cd tests && ../$(BIN)/python -m fuzz $$target $(SECONDS_EACH)) || exit 1; done
 	@PRESSROOM_FUZZ_EXAMPLES=500 $(BIN)/python -m pytest tests/e2e/test_openapi.py
 

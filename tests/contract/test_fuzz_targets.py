@@ -48,7 +48,7 @@ def test_seeds_keep_the_truth(target: Target) -> None:
 def test_damaged_seeds_keep_the_truth(target: Target) -> None:
     """Whatever the accident, the parser takes the input or refuses it as documented."""
 
-    @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=target.examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(data=damaged(list(target.seeds())) | st.binary(max_size=200))
     def run(data: bytes) -> None:
         target.check(data)

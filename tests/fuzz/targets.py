@@ -11,7 +11,9 @@ import csv
 import io
 import ipaddress
 import socket
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,11 +50,15 @@ def _hold(truth: bool, otherwise: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A parser with its truth (`check` raises when it is broken) and inputs that reach its depths."""
+    """A parser with its truth (`check` raises when it is broken) and inputs that reach its depths.
+
+    `examples` is how many damaged seeds the suite tries.
+    """
 
     check: Callable[[bytes], None]
     seeds: Callable[[], Sequence[bytes]]
     packages: tuple[str, ...]
+    examples: int = 600
 
 
 def check_sheet(data: bytes) -> None:
@@ -83,6 +89,53 @@ def sheet_seeds() -> Sequence[bytes]:
         b"|Name|Images|\n|---|---|\n|Lamp|https://a/b|\n",
         b"1,SKU1,https://a/b,https://c/d\n",
         b'Name,Images\n"Lamp\n"",https://a/b\n',
+    ]
+
+
+_REPEATED_CHARS = 3_000
+_SLOW_S = 0.05
+_MAX_GROWTH = 3.2
+_SLOW_LIMITS = SheetLimits(
+    max_bytes=10**7, max_rows=10**6, max_images=10**6, max_urls_per_cell=10**6, max_columns=10**6
+)
+
+
+def check_slow_sheet(data: bytes) -> None:
+    """A piece of a sheet that is repeated takes as much longer to read as there is more of it.
+
+    The input is `begin ~~ piece ~~ end`; the piece is repeated to some 3 k, 6 k and 12 k characters.
+    """
+    begin, piece, end = (*data.decode("utf-8", "ignore").split("~~", 2), "", "")[:3]
+    if not piece:
+        return
+    count = -(-_REPEATED_CHARS // len(piece))
+    bodies = [(begin + piece * (count * factor) + end).encode() for factor in (1, 2, 4)]
+    if _seconds(bodies[-1]) < _SLOW_S:
+        return
+    first, second, third = (min(_seconds(body) for _ in range(3)) for body in bodies)
+    _hold(min(second / first, third / second) < _MAX_GROWTH, f"{first:.3f} s, {second:.3f} s, {third:.3f} s")
+
+
+def _seconds(body: bytes) -> float:
+    begun = time.process_time()
+    with suppress(SheetError):
+        read_sheet(body, _SLOW_LIMITS, SheetRequest(on_invalid=OnInvalid.SKIP))
+    return time.process_time() - begun
+
+
+def slow_sheet_seeds() -> Sequence[bytes]:
+    """Return pieces that once took time that grew with the square of their number, and plain ones."""
+    link = b"https://a.example/1.jpg"
+    return [
+        b"Name,Image\n~~Lamp," + link + b"\n~~",
+        b"Name,Image\nLamp," + link + b"~~,~~x",
+        b"|Name|Image|\n~~--|~~ x\n",
+        "Name,Image~~\u0300\u0316~~\nLamp,".encode() + link,
+        b"Name,Image\nLamp,http://a/~~?~~, http://b",
+        b'"Name,Image"\n~~"Lamp,' + link + b'"\n~~',
+        b"Name,Image\n~~END\n~~",
+        b"Name,~~Image,~~\nLamp," + link,
+        "A,B,Image\n~~“a,~~b”,".encode() + link,
     ]
 
 
@@ -225,6 +278,7 @@ def url_seeds() -> Sequence[bytes]:
 
 TARGETS: dict[str, Target] = {
     "sheet": Target(check_sheet, sheet_seeds, ("ingest.sheets", "ingest.sheets.corrected")),
+    "slow-sheet": Target(check_slow_sheet, slow_sheet_seeds, ("ingest.sheets",), examples=100),
     "image": Target(check_image, image_seeds, ("compressor",)),
     "workflow": Target(check_workflow, workflow_seeds, ("localcloud.workflows.source", "localcloud.workflows.expr")),
     "url": Target(check_url, url_seeds, ("chassis.egress.client", "chassis.egress.address_policy")),
