@@ -15,7 +15,7 @@ from localcloud.stack.postgres import Postgres
 _CATALOGUE = {
     "columns": """
         SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity::text,
-               pg_get_expr(d.adbin, d.adrelid)
+               a.attstattarget, pg_get_expr(d.adbin, d.adrelid)
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'""",
@@ -55,6 +55,7 @@ def test_the_schema_file_is_what_the_migrations_make(written_url: str, migrated_
         "ALTER TABLE batches DROP CONSTRAINT counts_add_up",
         "ALTER TABLE rows ALTER problems SET NOT NULL",
         "DROP INDEX outbox_due",
+        "ALTER TABLE rows ALTER batch SET STATISTICS -1",
         "ALTER TABLE rows ADD COLUMN note text",
         "CREATE TABLE notes (id integer)",
     ],

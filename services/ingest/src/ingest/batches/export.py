@@ -20,13 +20,17 @@ from ingest.state.batch import BatchStatus
 _FETCH_ROWS = 2000
 
 _BATCH = text("SELECT * FROM batches WHERE request_id = :batch")
+# Lateral, and kept so by OFFSET 0: each row looks its images up by their key. As a plain join it may take the square of
+# the rows on a batch that the statistics do not know yet, for which one row is expected.
 _ROWS = text(
     """
     SELECT rows.row_number, rows.serial, rows.product_name, rows.cells, rows.problems,
            images.slot, images.input_url, images.status,
            images.code, images.detail, images.output_url, images.bytes_in, images.bytes_out, images.width,
            images.height, images.format, images.sha256, images.attempt, images.duration_ms, images.same_as
-    FROM rows LEFT JOIN images ON images.batch = rows.batch AND images.row_number = rows.row_number
+    FROM rows LEFT JOIN LATERAL (
+        SELECT * FROM images WHERE images.batch = :batch AND images.row_number = rows.row_number OFFSET 0
+    ) AS images ON true
     WHERE rows.batch = :batch
     ORDER BY rows.row_number, images.slot
     """

@@ -20,7 +20,8 @@ from ingest.batches.rate import rate_of
 from ingest.settings import IngestSettings
 from ingest.state.batch import Batch, BatchStatus, ImageStatus, batch_from_row, load_batch
 
-# Pages go by key, never by offset: the 100th page costs as much as the first.
+# Pages go by key, never by offset: the 100th page costs as much as the first. Lateral, and kept so by OFFSET 0: each
+# row of the page looks its images up by their key, also in a batch that the statistics do not know yet.
 _ROWS = text(
     """
     SELECT page.row_number, page.serial, page.product_name, page.problems,
@@ -29,7 +30,9 @@ _ROWS = text(
            images.height, images.format, images.sha256, images.attempt, images.duration_ms, images.same_as
     FROM (SELECT row_number, serial, product_name, problems FROM rows
           WHERE batch = :batch AND row_number > :after ORDER BY row_number LIMIT :limit) AS page
-    LEFT JOIN images ON images.batch = :batch AND images.row_number = page.row_number
+    LEFT JOIN LATERAL (
+        SELECT * FROM images WHERE images.batch = :batch AND images.row_number = page.row_number OFFSET 0
+    ) AS images ON true
     ORDER BY page.row_number, images.slot
     LIMIT :image_limit
     """

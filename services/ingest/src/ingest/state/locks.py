@@ -34,10 +34,10 @@ _OWNER_LOCKS = 0x9005
 _BATCH = text(f"{SELECT_BATCH} FOR UPDATE")
 _IMAGE = text(
     """
-    SELECT images.status, images.attempt, images.attempt_limit, images.host,
+    SELECT images.batch, images.status, images.attempt, images.attempt_limit, images.host,
            coalesce(hosts.waiting, false) AS host_waiting, coalesce(hosts.failures, 0) AS host_failures
     FROM images LEFT JOIN hosts ON hosts.host = images.host
-    WHERE images.id = :image AND images.batch = :batch
+    WHERE images.id = :image
     FOR UPDATE OF images
     """
 )
@@ -63,19 +63,24 @@ _DUE_OF_BATCH = text(
     LIMIT :limit
     """
 )
-# Round robin: after the batch that was served last comes the next one by id, then again the first.
+# Round robin: after the batch that was served last comes the next one by id, then again the first. By way of the
+# running batches, so that the images of batches that have not begun are not read.
 _DUE_OF_HOST = text(
     """
-    SELECT images.id, images.batch, images.host, images.row_number, images.input_url, images.attempt, images.options,
-           batches.options AS batch_options
-    FROM images JOIN batches ON batches.request_id = images.batch
-    WHERE images.host = :host AND images.batch > :above AND images.batch <= :up_to
-      AND images.status = 'PENDING' AND images.same_as IS NULL
-      AND images.next_at <= now() AND images.attempt < images.attempt_limit
-      AND batches.status = 'PROCESSING' AND NOT batches.cancel_requested AND batches.deadline_at > now()
-    ORDER BY images.batch, images.next_at, images.row_number, images.slot
+    SELECT due.*, running.options AS batch_options
+    FROM (SELECT request_id, options FROM batch_hosts JOIN batches ON request_id = batch
+          WHERE host = :host AND batch > :above AND batch <= :up_to
+            AND status = 'PROCESSING' AND NOT cancel_requested AND deadline_at > now()
+          ORDER BY batch OFFSET 0) AS running
+    CROSS JOIN LATERAL (
+        SELECT id, batch, host, row_number, input_url, attempt, options FROM images
+        WHERE host = :host AND batch = running.request_id AND status = 'PENDING' AND same_as IS NULL
+          AND next_at <= now() AND attempt < attempt_limit
+        ORDER BY next_at, row_number, slot
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ) AS due
     LIMIT :limit
-    FOR UPDATE OF images SKIP LOCKED
     """
 )
 # An event that still waits keeps its batch: the subscriber has not been told.
@@ -93,7 +98,9 @@ _OWNER = text("SELECT pg_advisory_xact_lock(:locks, hashtext(:owner))")
 
 def lock_image(connection: Connection, request_id: UUID, image_id: UUID) -> RowMapping | None:
     """Lock an image (2) and return its status, attempts and host; None when the batch has no such image."""
-    return connection.execute(_IMAGE, {"image": image_id, "batch": request_id}).mappings().first()
+    # By the id alone: with the batch beside it, an index of the batch may be taken for as good as the id's.
+    row = connection.execute(_IMAGE, {"image": image_id}).mappings().first()
+    return row if row is not None and row["batch"] == request_id else None
 
 
 def lock_batch(connection: Connection, request_id: UUID, *, seen_by: Caller = SYSTEM) -> Batch:

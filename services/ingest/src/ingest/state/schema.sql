@@ -128,6 +128,13 @@ CREATE TABLE batch_hosts (
 );
 CREATE INDEX batch_hosts_by_host ON batch_hosts (host);
 
+-- Statistics of `batch` would list the batches there were when they were made, and expect one row of any later one: then
+-- every index seems as good as another. Without them each batch is expected to be the same share of its table, and the
+-- index that was made for a statement is taken, a second after the upload as well as later.
+ALTER TABLE images ALTER batch SET STATISTICS 0;
+ALTER TABLE rows ALTER batch SET STATISTICS 0;
+ALTER TABLE batch_hosts ALTER batch SET STATISTICS 0;
+
 CREATE TABLE idempotency_keys (
     owner text NOT NULL,
     endpoint text NOT NULL,

@@ -1,0 +1,200 @@
+"""A batch costs the same a second after its upload as later: blocks read are counted, on statistics that lack it.
+
+Each use case runs on a batch of 1,000 and on one of 40,000 images, beside other large batches. The tables are never
+vacuumed or analysed by themselves: either there are no statistics at all, or they are older than both batches.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from chassis.auth.callers import SYSTEM
+from chassis.db.engine import new_engine, transact
+from chassis.http.page_tokens import page_token
+from ingest.batches.cancel import cancel_batch
+from ingest.batches.estimate import estimate
+from ingest.batches.export import export_batch
+from ingest.batches.quotas import check_backlog, read_use
+from ingest.batches.retry import retry_batch
+from ingest.batches.sheet_errors import limits_from
+from ingest.batches.status import list_batches, read_products
+from ingest.batches.submit import Submission, submit_upload
+from ingest.dispatch.claim import claim_page
+from ingest.dispatch.next_at_host import dispatch_next
+from ingest.dispatch.outcome import record_outcome
+from ingest.dispatch.progress import read_progress
+from ingest.migrate import upgrade
+from ingest.options import ImageOptions
+from ingest.sheets.intake import read_sheet
+from ingest.state.images import Outcome
+from ingest.state.retention import delete_oldest
+from ingest.supervision.finish import finish_batch
+from ingest.supervision.ownership import start_batch
+from ingest.supervision.start import process_batch
+from ingest.supervision.sweep import Sweep
+from localcloud.identity.engine.issuer import TokenIssuer
+from localcloud.stack.postgres import Postgres
+from support.ingest_service import Lab, sheet_of
+from support.statement_costs import Cost, statement_costs
+
+SMALL, LARGE = 1000, 40_000
+TABLES = ("batches", "rows", "images", "hosts", "batch_hosts", "outbox", "idempotency_keys")
+POLITE = {
+    "INGEST_HOST_CONCURRENCY": "4",
+    "INGEST_HOST_RATE": "5",
+    "INGEST_MAX_IN_FLIGHT": "100",
+    "INGEST_MAX_OPEN_IMAGES": "10000000",
+    "INGEST_MAX_START_DELAY_S": "100000",
+}
+BY_PAGE = (
+    "status",
+    "status of the last page",
+    "list",
+    "quotas",
+    "backlog",
+    "estimate",
+    "process",
+    "start",
+    "first claim",
+    "second claim",
+    "claim after a lost worker",
+    "progress",
+    "success",
+    "trouble",
+    "next image of the host",
+    "sweep without work",
+    "finish",
+)
+WHOLE = ("export", "cancel", "retry", "deadline", "unreachable host", "retention")
+
+Costs = dict[str, dict[int, list[Cost]]]
+
+
+@pytest.fixture(scope="module", params=["never analysed", "analysed before"])
+def costs(request: pytest.FixtureRequest, postgres: Postgres, certs_url: str, issuer: TokenIssuer) -> Iterator[Costs]:
+    """Give the costs of each use case by the size of the batch."""
+    name = f"fresh_{uuid.uuid4().hex}"
+    postgres.create_database(name)
+    upgrade(postgres.url(name))
+    engine = new_engine(postgres.url(name), pool_size=8)
+    lab = Lab(engine, certs_url, issuer, POLITE)
+    for table in TABLES:
+        lab.change(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
+    for _ in range(2):
+        submit(lab, LARGE)
+    if request.param == "analysed before":
+        lab.change("ANALYZE")
+    found: Costs = {}
+    for size in (SMALL, LARGE):
+        measure(lab, submit(lab, size), size, found)
+    yield found
+    engine.dispose()
+
+
+@pytest.mark.parametrize("what", BY_PAGE)
+def test_work_by_the_page_does_not_grow_with_the_batch(costs: Costs, what: str) -> None:
+    """Nor with what other batches have."""
+    small, large = costs[what][SMALL], costs[what][LARGE]
+    assert total(large) <= 1.5 * total(small) + 300, told(large)
+    assert total(large) <= 5000, told(large)
+
+
+@pytest.mark.parametrize("what", WHOLE)
+def test_work_on_the_whole_batch_grows_with_it_only(costs: Costs, what: str) -> None:
+    """Forty times the images cost forty times as much, a bounded number of blocks each."""
+    small, large = costs[what][SMALL], costs[what][LARGE]
+    assert total(large) <= 1.5 * LARGE / SMALL * total(small), told(large)
+    assert total(large) <= 40 * LARGE, told(large)
+
+
+def total(costs: list[Cost]) -> int:
+    """Return the blocks of several statements."""
+    return sum(cost.buffers for cost in costs)
+
+
+def told(costs: list[Cost]) -> str:
+    """Return the statements that cost most, for the message of a failure."""
+    return "\n".join(f"{cost.buffers:>9} {cost.title}" for cost in sorted(costs, key=lambda cost: -cost.buffers)[:3])
+
+
+def submit(lab: Lab, images: int) -> UUID:
+    """Store a batch with two images a row, from twenty hosts."""
+    urls = (f"https://h{number % 20}.example/{uuid.uuid4().hex}.jpg" for number in range(images))
+    body = sheet_of(*(", ".join(pair) for pair in iter(lambda: list(islice(urls, 2)), []))).encode()
+    sheet = read_sheet(body, limits_from(lab.settings))
+    request_id = uuid.uuid4()
+    submission = Submission(sheet, body, "sheet.csv", ImageOptions(), None)
+    submit_upload(lab.engine, lab.settings, submission, request_id=request_id, response={}, key=None)
+    return request_id
+
+
+def measure(lab: Lab, batch: UUID, size: int, found: Costs) -> None:
+    """Lead a batch through its life, twice, and keep what each step costs."""
+    engine, settings = lab.engine, lab.settings
+    execution = lab.new_execution()
+
+    def run(what: str, work: Callable[[], Any]) -> Any:
+        with statement_costs(engine) as counted:
+            result = work()
+        found.setdefault(what, {})[size] = counted
+        return result
+
+    def status(token: str = "") -> Any:
+        return read_products(engine, settings, batch, caller=SYSTEM, page_size=100, token=token)
+
+    def claim() -> Any:
+        return claim_page(engine, settings, batch, execution=execution, max_rows=100)
+
+    def report(image: Any, **changes: Any) -> Any:
+        values: dict[str, Any] = {
+            "succeeded": True,
+            "transient": False,
+            "code": "OK",
+            "output_url": "http://x.test/y",
+        } | changes
+        outcome = Outcome(request_id=batch, attempt=image.payload["attempt"], detail="", **values)
+        return record_outcome(engine, settings, UUID(image.payload["image_id"]), outcome)
+
+    run("status", status)
+    # Rows of the sheet are numbered as in the file: the header is the first line.
+    run("status of the last page", partial(status, page_token(str(batch), size // 2 - 100)))
+    run("list", lambda: list_batches(engine, caller=SYSTEM, status=None, page_size=100, token=""))
+    run("quotas", lambda: transact(engine, partial(read_use, owner=None)))
+    run("backlog", lambda: transact(engine, partial(check_backlog, settings=settings)))
+    facts = read_sheet(sheet_of("https://a.example/1.jpg").encode(), limits_from(settings)).facts
+    run("estimate", lambda: estimate(engine, settings, facts, caller=SYSTEM))
+    run("process", lambda: process_batch(engine, lab.executions, batch))
+    run("start", lambda: start_batch(engine, lab.executions, batch, execution=execution, callback_url="http://x.test"))
+    lab.change("UPDATE batches SET execution = :e WHERE request_id = :b", e=execution, b=batch)
+    images = run("first claim", claim).images
+    run("second claim", claim)
+    run("progress", lambda: read_progress(engine, settings, batch, execution=execution))
+    run("success", partial(report, images[0]))
+    run("trouble", partial(report, images[1], succeeded=False, transient=True, code="HTTP_503", output_url=None))
+    run("next image of the host", lambda: dispatch_next(lab.dependencies, "h0.example", batch))
+    lab.change("UPDATE images SET lease_until = now() - interval '1 s' WHERE id = :i", i=images[2].payload["image_id"])
+    run("claim after a lost worker", claim)
+    lab.change("DELETE FROM outbox")
+    lab.change("UPDATE batches SET heartbeat_at = now()")
+    run("sweep without work", lambda: Sweep(lab.dependencies).run())
+    run("export", lambda: sum(1 for _line in export_batch(engine, batch)))
+    run("cancel", lambda: cancel_batch(engine, batch))
+    run("finish", lambda: finish_batch(engine, settings, batch, execution=None, report_uri="gs://x/y"))
+    run("retry", lambda: retry_batch(engine, settings, batch))
+    lab.change("UPDATE hosts SET failures = 99, opened_at = now() - interval '1 day' WHERE host < 'h11'")
+    lab.change("UPDATE images SET next_at = now() - interval '1 day' WHERE batch = :b", b=batch)
+    run("unreachable host", lambda: claim_page(engine, settings, batch, execution=None, max_rows=1))
+    lab.change("UPDATE batches SET deadline_at = now() WHERE request_id = :b", b=batch)
+    run("deadline", lambda: Sweep(lab.dependencies).run())
+    finish_batch(engine, settings, batch, execution=None, report_uri="gs://x/y")
+    lab.change("DELETE FROM outbox")
+    lab.change("UPDATE batches SET finished_at = now() - interval '99 days' WHERE request_id = :b", b=batch)
+    lab.change("UPDATE hosts SET failures = 0, opened_at = NULL, blocked_until = now()")
+    assert run("retention", lambda: transact(engine, partial(delete_oldest, days=30))) == batch
