@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from docs.generate import catalogue, classes, codes, cost, floors, limits, parts, routes, settings, tables
+from docs.generate import catalogue, classes, codes, cost, floors, limits, parts, platforms, routes, settings, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS: dict[str, Callable[..., str]] = {
@@ -28,9 +28,11 @@ WRITERS: dict[str, Callable[..., str]] = {
     "floors": floors.picture,
     "limits": limits.table,
     "parts": parts.table,
+    "platforms": platforms.table,
     "routes": routes.table,
     "settings": settings.table,
     "tables": tables.picture,
+    "titles": platforms.titles,
 }
 """What may stand in a block, by its first word."""
 

@@ -44,9 +44,22 @@ def keys_of(kind: str) -> frozenset[str]:
     return _lists()[0].get(kind, frozenset())
 
 
-def languages() -> frozenset[str]:
-    """Return the languages of the lists, as two letters."""
-    return frozenset(str(entry["language"]) for entry in _document()["titles"])
+@dataclass(frozen=True, slots=True)
+class TitleList:
+    """Titles of one kind in one language, and where they are in use."""
+
+    kind: str
+    language: str
+    seen: str
+    texts: tuple[str, ...]
+
+
+def listed_titles() -> tuple[TitleList, ...]:
+    """Return the lists of titles in the order of the data."""
+    return tuple(
+        TitleList(entry["kind"], entry["language"], entry["seen"], tuple(entry["texts"]))
+        for entry in _document()["titles"]
+    )
 
 
 def kind_of_title(title: str) -> TitleKind:
@@ -106,8 +119,8 @@ def _document() -> dict[str, Any]:
 def _lists() -> tuple[dict[str, frozenset[str]], _Words]:
     document = _document()
     keys: dict[str, set[str]] = {}
-    for entry in document["titles"]:
-        keys.setdefault(str(entry["kind"]), set()).update(heading_key(text) for text in entry["texts"])
+    for entry in listed_titles():
+        keys.setdefault(entry.kind, set()).update(heading_key(text) for text in entry.texts)
     words = {name: frozenset(_word(text) for text in texts) for name, texts in document["words"].items()}
     parts = tuple(sorted(word for word in words["picture"] if len(word) >= _MIN_PART_CHARS or not word.isascii()))
     return (
