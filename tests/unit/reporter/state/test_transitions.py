@@ -14,7 +14,7 @@ from reporter.state.attempts import Attempt, record_delivered, record_given_up, 
 from reporter.state.deliveries import EndReason, Hint, lease, standing
 from reporter.webhooks.attempt import LEASE_S
 from reporter.webhooks.secrets import new_seed
-from support.reporter_service import SCHEDULER, Answer, Subscriber, World, notification
+from support.reporter_service import SCHEDULER, Answer, Got, Subscriber, World, notification
 from support.webhook_subscriptions import log_of, opens, patch, subscribe
 
 GRACE_S = ReporterSettings.model_fields["webhook_hint_grace_s"].default
@@ -171,3 +171,34 @@ def test_deleting_an_endpoint_deletes_its_secrets_and_no_others(world: World, su
     with world.engine.connect() as connection:
         left = list(connection.scalars(text("SELECT endpoint_id FROM webhook_secrets")))
     assert left == [UUID(kept["id"])]
+
+
+@pytest.mark.parametrize("status_code", [204, 500])
+def test_what_is_being_sent_is_recorded_although_its_endpoint_is_paused_meanwhile(
+    world: World, subscriber: Subscriber, status_code: int
+) -> None:
+    """Its worker has the lease: the attempt is in the log, and nothing follows a failure."""
+    created = subscribe(world, subscriber.url)
+
+    def answer(_got: Got) -> Answer:
+        patch(world, created["id"], enabled=False)
+        return Answer(status_code)
+
+    subscriber.answer = answer
+    world.notify()
+    world.deliver(world.queue.last[0])
+    world.deliver(Hint(world.queue.last[0].delivery_id, attempt=2))
+
+    (delivery,) = log_of(world, created["id"])
+    assert [attempt["status_code"] for attempt in delivery["attempts"]] == [status_code]
+    assert delivery["state"] == ("DELIVERED" if status_code == 204 else "FAILED")
+
+
+def test_an_attempt_goes_to_the_url_that_the_endpoint_has_now(world: World, subscriber: Subscriber) -> None:
+    """Also one that was notified before; the log tells the host that was called."""
+    created = subscribe(world, "http://127.0.0.1:9/old")
+    world.notify()
+    patch(world, created["id"], url=subscriber.url)
+
+    assert world.deliver(world.queue.last[0])["state"] == "DELIVERED"
+    assert len(subscriber.received) == 1
