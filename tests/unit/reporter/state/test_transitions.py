@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from reporter.settings import ReporterSettings
 from reporter.state.attempts import Attempt, record_delivered, record_given_up, record_try_again
-from reporter.state.deliveries import EndReason, Hint, lease, standing
+from reporter.state.deliveries import EndReason, Hint, lease, standing, take_unhinted
 from reporter.webhooks.attempt import LEASE_S
 from reporter.webhooks.secrets import new_seed
 from support.reporter_service import SCHEDULER, Answer, Got, Subscriber, World, notification
@@ -202,3 +202,13 @@ def test_an_attempt_goes_to_the_url_that_the_endpoint_has_now(world: World, subs
 
     assert world.deliver(world.queue.last[0])["state"] == "DELIVERED"
     assert len(subscriber.received) == 1
+
+
+def test_a_lease_that_ran_out_is_no_lost_task(world: World, subscriber: Subscriber) -> None:
+    """Its attempt has to be recorded first; a new hint for it would be an attempt that nobody counts."""
+    world.notify(webhook_url=subscriber.url)
+    assert leased(world, world.queue.last[0])
+    world.clock.advance(LEASE_S + GRACE_S)
+
+    with world.engine.begin() as connection:
+        assert take_unhinted(connection, hint_grace_s=GRACE_S, limit=10) == []
