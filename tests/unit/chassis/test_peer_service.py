@@ -129,3 +129,17 @@ def test_proxies_of_the_environment_never_see_internal_tokens(
     origin.on("/thing", answer(b"{}", headers=JSON))
 
     assert InternalService("ingest", origin.url(""), FixedTokens()).call("GET", "/thing") == {}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(peer: InternalService, origin: ScriptedOrigin, status: int) -> None:
+    """The token is for this peer; whoever can answer for it once must not get it sent elsewhere."""
+    with ScriptedOrigin() as elsewhere:
+        elsewhere.on("/thing", answer(b'{"got": "a token"}', headers=JSON))
+        origin.on("/thing", redirect(elsewhere.url("/thing"), status=status))
+
+        with pytest.raises(ApiError) as caught:
+            peer.call("GET", "/thing")
+
+        assert caught.value.reason == "PEER_UNAVAILABLE"
+        assert elsewhere.received == []

@@ -199,3 +199,16 @@ def test_every_new_key_is_another_one() -> None:
     keys = {new_key(owner="a", scopes=["read"]).key for _ in range(20)}
     assert len(keys) == 20
     assert {len(key) for key in keys} == {len("prk_") + 43}
+
+
+@pytest.mark.fault("I9")
+@pytest.mark.parametrize("place", range(64))
+def test_a_key_is_known_by_every_digit_of_its_hash(place: int) -> None:
+    """A hash that differs in any one of its 64 digits is that of another key."""
+    made = new_key(owner="shop", scopes=["read"])
+    (entry,) = parse_api_keys(made.line)
+    other = f"{int(entry.sha256[place], 16) ^ 1:x}"
+    near = entry.model_copy(update={"sha256": entry.sha256[:place] + other + entry.sha256[place + 1 :]})
+
+    assert find_key([entry], made.key) == entry
+    assert find_key([near], made.key) is None
