@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import threading
 import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -285,3 +288,61 @@ def test_a_callback_wakes_its_execution_and_a_lost_one_is_no_error(lab: Lab, sta
     session.close()
 
     assert seen == [("/cb", b'{"request_id": "%s"}' % request_id.encode())]
+
+
+@pytest.fixture
+def overwritten() -> Iterator[storage.Client]:
+    """Give a Cloud Storage whose only object was generation 7 when it was looked at and is 8 when it is read.
+
+    Source: https://cloud.google.com/storage/docs/request-preconditions (a mismatch is 412; the emulator has none).
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            query = parse_qs(urlsplit(self.path).query)
+            if query.get("alt") != ["media"]:
+                self._answer(200, json.dumps({"name": "x", "generation": "7", "size": "4"}).encode())
+            elif query.get("ifGenerationMatch", ["8"]) == ["8"]:
+                self._answer(200, b"x" * 1000)
+            else:
+                self._answer(412, b"{}")
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the library's
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    client = storage.Client(
+        project="demo",
+        credentials=AnonymousCredentials(),
+        client_options=client_options.ClientOptions(api_endpoint=f"http://127.0.0.1:{server.server_port}"),
+    )
+    yield client
+    client.close()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_sheet_that_is_overwritten_while_it_is_read_is_not_taken(overwritten: storage.Client) -> None:
+    """What was measured is what is read: another generation may be larger than the limit."""
+    with pytest.raises(ApiError) as caught:
+        CloudSheetStorage(overwritten).read("gs://sheets/moving.csv", max_bytes=10)
+    assert caught.value.reason == "SHEET_NOT_FOUND"
+
+
+def test_a_compressed_sheet_does_not_grow_behind_its_size(gcs: storage.Client) -> None:
+    """An object stored with `Content-Encoding: gzip` is read as it lies there."""
+    packed = gzip.compress(b"a,b\n" * 100_000, mtime=0)
+    blob = gcs.bucket("sheets").blob("packed.csv")
+    blob.content_encoding = "gzip"
+    blob.upload_from_string(packed)
+    assert CloudSheetStorage(gcs).read("gs://sheets/packed.csv", max_bytes=10_000) == packed

@@ -144,6 +144,16 @@ def test_a_sheet_in_any_other_bucket_is_not_read(lab: Lab) -> None:
     assert (answer.code, answer.reason, lab.storage.reads) == (403, "BUCKET_NOT_ALLOWED", 0)
 
 
+@pytest.mark.parametrize("bucket", ["sheets-of-others", "sheet", "SHEETS", "sheets.evil.example", "x-sheets"])
+def test_a_bucket_is_allowed_by_its_whole_name(make_lab: MakeLab, bucket: str) -> None:
+    """Anybody may make a bucket whose name begins like ours."""
+    lab = make_lab(INGEST_SHEET_BUCKETS="other,sheets")
+    uri = f"gs://{bucket}/products.csv"
+    lab.storage.objects[uri] = SHEET.encode()
+    answer = lab.post("/upload", {"csv_uri": uri})
+    assert (answer.code, answer.reason, lab.storage.reads) == (403, "BUCKET_NOT_ALLOWED", 0)
+
+
 def test_a_key_covers_the_options_beside_a_stored_sheet(make_lab: MakeLab) -> None:
     """The same sheet with other options under the same key is a mistake."""
     lab = make_lab(INGEST_SHEET_BUCKETS="sheets")
