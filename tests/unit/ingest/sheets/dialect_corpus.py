@@ -264,10 +264,5 @@ REFUSED: tuple[tuple[str, bytes, str], ...] = (
     ("an OpenDocument spreadsheet", b"PK\x03\x04mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "NOT_A_CSV"),
     ("a page", b"\xef\xbb\xbf  <!DOCTYPE html><p>Sign in</p>", "NOT_A_CSV"),
     ("a page in UTF-16", "<html><body>Sign in please</body></html>".encode("utf-16"), "NOT_A_CSV"),
-    (
-        "Shift-JIS, which Windows-1252 has no letters for",
-        HEADER.encode() + "\n1,スター,\n".encode("shift_jis"),
-        "SHEET_ENCODING",
-    ),
 )
 """What could mean two things, or nothing: (name, bytes, code)."""

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from ingest.sheets.corrected import column_titles
+from ingest.sheets.encodings import encoding_of_label
 from ingest.sheets.intake import SheetRequest, read_sheet
 from ingest.sheets.model import OnInvalid, Problem, SheetError, SheetLimits
 
@@ -43,7 +44,7 @@ def asked(said: dict[str, Any]) -> SheetRequest:
         what: tuple([titles] if isinstance(titles, str) else titles or ())
         for what, titles in said.get("columns", {}).items()
     }
-    others = {key: value for key, value in said.items() if key not in {"columns", "on_invalid"}}
+    others = {key: encoding_of_label(value) for key, value in said.items() if key == "encoding"}
     return SheetRequest(columns=columns, on_invalid=OnInvalid(said.get("on_invalid", "reject")), **others)
 
 

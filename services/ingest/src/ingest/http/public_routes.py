@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -29,8 +30,7 @@ from ingest.http.upload_request import idempotency_key, parse_upload, read_uploa
 from ingest.options import FORMATS
 from ingest.settings import IngestSettings
 from ingest.sheets.corrected import column_titles, corrected_csv, validation_answer
-from ingest.sheets.decoding import ENCODINGS
-from ingest.sheets.intake import SheetRequest
+from ingest.sheets.encodings import CODECS
 from ingest.sheets.model import Layout, OnInvalid, Sheet
 from ingest.sheets.records import DELIMITERS
 from ingest.state.batch import Batch
@@ -84,7 +84,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         """Take the same as an upload and store nothing; the sheet comes back repaired with a column `Problems`."""
         sent = parse_upload(settings, dependencies.storage)
         # Bad rows are what the copy is for, so they are no reason to refuse it.
-        sheet = read_upload(sent, settings, SheetRequest(sent.asked.columns, OnInvalid.SKIP))
+        sheet = read_upload(sent, settings, replace(sent.asked, on_invalid=OnInvalid.SKIP))
         response = Response(corrected_csv(sheet), mimetype="text/csv")
         response.headers["Content-Disposition"] = 'attachment; filename="corrected.csv"'
         return response
@@ -170,7 +170,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
             {
                 **{name: limits[name].value for name in FLAT_LIMITS},
                 "sheet_buckets": list(settings.sheet_buckets),
-                "encodings": list(ENCODINGS),
+                "encodings": list(CODECS),
                 "delimiters": list(DELIMITERS),
                 "formats": list(FORMATS),
                 "quality": {"min": 1, "max": 95, "default": 50},

@@ -153,6 +153,7 @@ def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetSt
             body, name = _stored_sheet(csv_uri, settings, storage)
         case None, None, str(csv_text):
             body, name = csv_text.encode(), _PASTED_NAME
+            form = form.model_copy(update={"encoding": None})  # a form's text was decoded with the form
         case _:
             raise _one_too_many("csv_text" if form.csv_uri is None else "csv_uri")
     options = form.options()
@@ -160,7 +161,9 @@ def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         body=body,
         source_name=name,
         items=None,
-        asked=SheetRequest(form.columns, OnInvalid(form.on_invalid or OnInvalid.REJECT), options.model_dump()),
+        asked=SheetRequest(
+            form.columns, OnInvalid(form.on_invalid or OnInvalid.REJECT), options.model_dump(), form.encoding
+        ),
         options=options,
         webhook=form.webhook_url,
         validate_only=bool(form.validate_only),
@@ -188,7 +191,13 @@ def _from_json(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         body=body,
         source_name=name,
         items=items,
-        asked=SheetRequest(sent.columns, OnInvalid(asked_by_query.on_invalid or sent.on_invalid), options.model_dump()),
+        asked=SheetRequest(
+            sent.columns,
+            OnInvalid(asked_by_query.on_invalid or sent.on_invalid),
+            options.model_dump(),
+            # Text in JSON is Unicode already.
+            None if sent.csv_uri is None else sent.encoding,
+        ),
         options=options,
         webhook=sent.webhook_url,
         validate_only=sent.validate_only or bool(asked_by_query.validate_only),

@@ -25,6 +25,7 @@ from ingest.options import (
     MetadataPolicy,
     OutputFormat,
 )
+from ingest.sheets.encodings import USUAL, encoding_of_label
 from ingest.sheets.header import CHOOSABLE, Role
 from ingest.sheets.items import Item
 from ingest.sheets.links import link_fault
@@ -102,6 +103,24 @@ def _titles(what: str, titles: object) -> tuple[str, ...]:
 ColumnsField = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_chosen_columns)]
 """Which column plays which role, with the titles as tuples."""
 
+
+def _encoding(value: object) -> object:
+    """Return the name of the encoding that a label means."""
+    if value is None or value == "":
+        return None
+    found = encoding_of_label(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"is no encoding that is read; usual ones are {', '.join(USUAL)}; GET /limits lists all")
+    return found
+
+
+EncodingField = Annotated[str | None, BeforeValidator(_encoding)]
+"""The encoding of a sheet by any of its usual labels, as one of `CODECS`."""
+
+OutputEncoding = Literal["utf-8", "same"]
+ENCODING_HELP = "Encoding of the sheet, e.g. windows-1251, gb18030, shift_jis; recognised unless given"
+OUTPUT_ENCODING_HELP = "Encoding of output.csv and failed.csv: utf-8 (unless given), or same as the sheet's"
+
 SheetUri = Annotated[Text, Field(pattern=r"^gs://[^/]+/.+$", max_length=2083)]
 """The place of a sheet in Cloud Storage."""
 
@@ -130,6 +149,10 @@ class UploadForm(UploadQuery):
         None, validation_alias=AliasChoices(*WEBHOOK_FIELDS), description="Told when this batch ends"
     )
     columns: ColumnsField = Field(default_factory=dict, description="Which column is which, as a JSON object")
+    encoding: EncodingField = Field(None, description=ENCODING_HELP)
+    output_encoding: Annotated[OutputEncoding | None, BeforeValidator(_none_if_empty)] = Field(
+        None, description=OUTPUT_ENCODING_HELP
+    )
     quality: Annotated[int | None, BeforeValidator(_none_if_empty)] = Field(
         None, ge=1, le=95, description="Quality of the encoder, 1 to 95; 50 unless given"
     )
@@ -178,6 +201,8 @@ class JsonUpload(PublicRequest):
     webhook_url: WebLink | None = Field(None, description="Told when this batch ends")
     options: ImageOptions | None = Field(None, description="The options of the batch")
     columns: ColumnsField = Field(default_factory=dict, description="Which column of the sheet is which")
+    encoding: EncodingField = Field(None, description=ENCODING_HELP)
+    output_encoding: OutputEncoding = Field("utf-8", description=OUTPUT_ENCODING_HELP)
     validate_only: bool = Field(False, description="Check everything, store nothing")
     on_invalid: OnInvalid = Field(OnInvalid.REJECT, description="reject or skip bad rows")
 
@@ -229,6 +254,8 @@ class UploadDocument(BaseModel):
     metadata: MetadataPolicy | None = Field(None, description=METADATA_HELP)
     background: Colour | None = Field(None, description=BACKGROUND_HELP)
     animated: AnimatedPolicy | None = Field(None, description=ANIMATED_HELP)
+    encoding: str | None = Field(None, description=ENCODING_HELP)
+    output_encoding: OutputEncoding | None = Field(None, description=OUTPUT_ENCODING_HELP)
     columns: str | None = Field(None, description='JSON such as {"urls": "Picture links", "format": null}')
     validate_only: bool | None = Field(None, description="Check everything, store nothing")
     on_invalid: OnInvalid | None = Field(None, description="reject (unless given) or skip bad rows")
@@ -245,5 +272,7 @@ class JsonUploadDocument(BaseModel):
     webhook_url: str | None = None
     options: ImageOptions | None = None
     columns: ColumnsDocument | None = None
+    encoding: str | None = Field(None, description=ENCODING_HELP)
+    output_encoding: OutputEncoding = "utf-8"
     validate_only: bool = False
     on_invalid: OnInvalid = OnInvalid.REJECT

@@ -1,8 +1,8 @@
-"""Bytes to text: UTF-8, UTF-16, else Windows-1252 with a warning; what is no text is refused by name.
+"""Bytes to text: UTF-8, UTF-16, the encoding that the sender names, or the one that surely is it.
 
-Nothing is guessed from statistics. UTF-8 and UTF-16 prove themselves: other encodings do not happen to be valid in
-them. What is left can only be assumed, and Windows-1252 is what Excel writes in most of the countries that do not
-write UTF-8; the warning shows a word as it was read, so that a wrong assumption is seen before anything runs.
+UTF-8 and UTF-16 prove themselves: other encodings do not happen to be valid in them. What is left is recognised by its
+words, and told with one of them as it was read. What cannot be told for sure is refused with the likeliest readings:
+nothing runs with spoilt names.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import re
 from dataclasses import dataclass
 from typing import TextIO
 
+from ingest.sheets.encodings import USUAL, codec_of
 from ingest.sheets.model import Problem, ProblemCode, ProblemList, refuse
+from ingest.sheets.recognition import Reading, recognise
 from ingest.sheets.signatures import name_of_binary, name_of_text
-
-ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "windows-1252")
-"""The encodings that are read, by the names that answers use."""
 
 _CHUNK_BYTES = 1024 * 1024
 _UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
@@ -26,11 +25,13 @@ _BOMS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_PROOF_BYTES = 64  # a header's first 32 letters: that many zeros at every second place are no accident
+_PROOF_BYTES = 4096
+_LEAST_ZEROS = 8
 _UTF_8_SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _HIGH_BYTE = re.compile(rb"[\x80-\xff]")
-_NEVER_IN_1252_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f\x81\x8d\x8f\x90\x9d]")
-_FOREIGN_WORD = re.compile(rb"[^\x00-\x20\",;|]*[\x80-\xff][^\x00-\x20\",;|]*")
+_NEVER_IN_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+_SUPERSETS = {"gbk": "gb18030", "big5": "big5-hkscs"}
+_SHOWN_READINGS, _SHOWN_WORDS, _SHOWN_WORD_CHARS = 3, 3, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,13 @@ class SheetText:
         """Return the text without its BOM; line ends are kept as they are."""
         source = io.BytesIO(self.body)
         source.seek(self.start)
-        return io.TextIOWrapper(source, encoding=self.encoding, newline="")
+        return io.TextIOWrapper(source, encoding=codec_of(self.encoding), newline="")
 
 
-def decode_sheet(body: bytes, warnings: ProblemList) -> SheetText:
+def decode_sheet(body: bytes, warnings: ProblemList, encoding: str | None = None) -> SheetText:
     """Return the text of a sheet; an assumption about its encoding goes to `warnings`.
+
+    `encoding` is what its sender names, one of `CODECS`; only a mark, or text that is plainly UTF-8, says otherwise.
 
     Raises:
         SheetError: SHEET_EMPTY, NOT_A_CSV or SHEET_ENCODING.
@@ -64,7 +67,7 @@ def decode_sheet(body: bytes, warnings: ProblemList) -> SheetText:
         raise refuse(
             ProblemCode.SHEET_ENCODING, "The file is UTF-32, which is not read. Save it as CSV UTF-8 and try again."
         )
-    text = _text_of(body, warnings)
+    text = _text_of(body, warnings, encoding)
     with text.open() as stream:
         name = name_of_text(stream.read(512))
         stream.seek(0)
@@ -73,14 +76,16 @@ def decode_sheet(body: bytes, warnings: ProblemList) -> SheetText:
     return text
 
 
-def _text_of(body: bytes, warnings: ProblemList) -> SheetText:
+def _text_of(body: bytes, warnings: ProblemList, named: str | None) -> SheetText:
     for mark, encoding in _BOMS:
         if body.startswith(mark):
             text = SheetText(body, encoding, bom=True, start=len(mark))
             error = _first_fault(text)
             if error is not None:
                 raise _broken(encoding, error)
-            return _not_blank(text)
+            return _not_blank(_told_otherwise(text, named, warnings))
+    if named is not None:
+        return _named(body, named, warnings)
     encoding = _utf_16_without_mark(body) or "utf-8"
     text = SheetText(body, encoding, bom=False, start=0)
     error = _first_fault(text)
@@ -88,7 +93,34 @@ def _text_of(body: bytes, warnings: ProblemList) -> SheetText:
         return _not_blank(text)
     if encoding != "utf-8" or _looks_like_damaged_utf_8(body, error.start):
         raise _broken(encoding, error)
-    return _assumed(body, error, warnings)
+    return _recognised(body, error, warnings)
+
+
+def _named(body: bytes, named: str, warnings: ProblemList) -> SheetText:
+    """Return the text in the encoding that the sender names, if the file can be that."""
+    utf_8 = SheetText(body, "utf-8", bom=False, start=0)
+    if named != "utf-8" and not body.isascii() and _first_fault(utf_8) is None:
+        return _not_blank(_told_otherwise(utf_8, named, warnings))
+    text = SheetText(body, named, bom=False, start=0)
+    error = _first_fault(text)
+    if error is not None and named in _SUPERSETS:
+        text = SheetText(body, _SUPERSETS[named], bom=False, start=0)
+        error = _first_fault(text)
+    if error is None:
+        return _not_blank(text)
+    line = body.count(b"\n", 0, error.start) + 1
+    raise refuse(
+        ProblemCode.SHEET_ENCODING,
+        f"Byte 0x{body[error.start]:02x} in line {line} of the file is not {named}, the encoding that the request"
+        " names. Name another one, or save the sheet as CSV UTF-8.",
+    )
+
+
+def _told_otherwise(text: SheetText, named: str | None, warnings: ProblemList) -> SheetText:
+    if named is not None and named != text.encoding:
+        message = f"The request names the encoding {named}, yet the file is {text.encoding} and was read as that."
+        warnings.add(Problem(None, None, ProblemCode.ENCODING_ASSUMED, message))
+    return text
 
 
 def _not_blank(text: SheetText) -> SheetText:
@@ -99,21 +131,22 @@ def _not_blank(text: SheetText) -> SheetText:
 
 
 def _utf_16_without_mark(body: bytes) -> str | None:
-    """Return the byte order when the file's begin can be nothing but UTF-16 of western letters."""
+    """Return the byte order when the file can be nothing but UTF-16: of each ASCII letter, one byte is zero."""
     begin = body[:_PROOF_BYTES]
-    first, second = begin[0::2], begin[1::2]
-    if len(begin) < 8 or len(body) % 2:
+    if len(body) % 2:
         return None
-    if not any(second) and all(first):
+    first, second = begin[0::2].count(0), begin[1::2].count(0)
+    # Text in other scripts has zeros only at its commas, line ends and links.
+    if max(first, second) < max(min(_LEAST_ZEROS, len(begin) // 4), len(begin) // 20) or first + second == 0:
+        return None
+    if not first:
         return "utf-16-le"
-    if not any(first) and all(second):
-        return "utf-16-be"
-    return None
+    return "utf-16-be" if not second else None
 
 
 def _first_fault(text: SheetText) -> UnicodeDecodeError | None:
     """Return the first place that is not in the encoding, with its position in the file."""
-    decoder = codecs.getincrementaldecoder(text.encoding)(errors="strict")
+    decoder = codecs.getincrementaldecoder(codec_of(text.encoding))(errors="strict")
     view = memoryview(text.body)
     for at in range(text.start, len(view) + 1, _CHUNK_BYTES):
         waiting = len(decoder.getstate()[0])
@@ -127,14 +160,15 @@ def _first_fault(text: SheetText) -> UnicodeDecodeError | None:
 
 
 def _looks_like_damaged_utf_8(body: bytes, position: int) -> bool:
-    """Return whether most of what is not ASCII around a fault is valid UTF-8 all the same.
+    """Return whether nearly all that is not ASCII around a fault is valid UTF-8 all the same.
 
     Then the file was cut or pasted together, and reading it as something else would garble what is right in it.
     """
     around = body[max(0, position - _CHUNK_BYTES) : position + _CHUNK_BYTES]
     in_sequences = sum(len(found[0]) for found in _UTF_8_SEQUENCE.finditer(around))
     high = sum(1 for _ in _HIGH_BYTE.finditer(around))
-    return in_sequences * 2 >= high
+    # Pairs of bytes of Chinese are such sequences, too, yet never nearly all of them.
+    return in_sequences > 0 and high - in_sequences <= max(1, high // 10)
 
 
 def _broken(encoding: str, error: UnicodeDecodeError) -> Exception:
@@ -147,25 +181,48 @@ def _broken(encoding: str, error: UnicodeDecodeError) -> Exception:
     return refuse(ProblemCode.SHEET_ENCODING, f"{where} Save the sheet as CSV UTF-8 and try again.")
 
 
-def _assumed(body: bytes, error: UnicodeDecodeError, warnings: ProblemList) -> SheetText:
+def _recognised(body: bytes, error: UnicodeDecodeError, warnings: ProblemList) -> SheetText:
     line = body.count(b"\n", 0, error.start) + 1
-    never = _NEVER_IN_1252_TEXT.search(body)
+    never = _NEVER_IN_TEXT.search(body)
     if never is not None:
         raise refuse(
             ProblemCode.SHEET_ENCODING,
             f"Byte 0x{body[error.start]:02x} in line {line} of the file is not UTF-8, and byte"
-            f" 0x{body[never.start()]:02x} is not Windows-1252 either. Save the sheet as CSV UTF-8 and try again.",
+            f" 0x{body[never.start()]:02x} is in no text of another encoding. Save the sheet as CSV UTF-8.",
         )
-    word = _FOREIGN_WORD.search(body)
-    shown = "" if word is None else word[0].decode("cp1252")
+    reading, candidates = recognise(body)
+    if reading is None:
+        raise refuse(ProblemCode.SHEET_ENCODING, _unclear(line, candidates))
+    text = SheetText(body, reading.encoding, bom=False, start=0)
+    fault = _first_fault(text)
+    if fault is not None:
+        line = body.count(b"\n", 0, fault.start) + 1
+        raise refuse(
+            ProblemCode.SHEET_ENCODING,
+            f"The file seems to be {reading.encoding}, yet byte 0x{body[fault.start]:02x} in line {line} is not."
+            " Name it in `encoding`, or save the sheet as CSV UTF-8.",
+        )
     warnings.add(
         Problem(
             None,
             None,
             ProblemCode.ENCODING_ASSUMED,
-            f"The file is not UTF-8 (line {line}); it was read as Windows-1252. If the word shown is wrong, save the"
-            " sheet as CSV UTF-8.",
-            shown,
+            f"The file is not UTF-8 (line {line}); it was read as {reading.encoding}. If the word shown is wrong, name"
+            " the encoding in `encoding`, or save the sheet as CSV UTF-8.",
+            reading.words[0][:_SHOWN_WORD_CHARS],
         )
     )
-    return SheetText(body, "windows-1252", bom=False, start=0)
+    return _not_blank(text)
+
+
+def _unclear(line: int, candidates: tuple[Reading, ...]) -> str:
+    """Say that the encoding is not clear, and how the file would read in the likeliest ones."""
+    shown = []
+    for reading in candidates[:_SHOWN_READINGS]:
+        words = " ".join(word[:_SHOWN_WORD_CHARS] for word in reading.words[:_SHOWN_WORDS])
+        shown.append(f"as {reading.encoding} it reads '{words}'")
+    told = f" {'; '.join(shown)}.".replace(" as", " As", 1) if shown else ""
+    return (
+        f"The encoding of the file is not clear: line {line} is not UTF-8.{told} Name the encoding in `encoding` (such"
+        f" as {USUAL[1]}), or save the sheet as CSV UTF-8."
+    )

@@ -58,11 +58,15 @@ _LAYOUT_WARNINGS = {
 
 @dataclass(frozen=True, slots=True)
 class SheetRequest:
-    """What the sender says about a sheet: which column is which, what becomes of bad rows, the options of the batch."""
+    """What the sender says about a sheet: which column is which, what becomes of bad rows, the options of the batch.
+
+    `encoding` is one of `CODECS`, or None where it is to be recognised.
+    """
 
     columns: ColumnChoice = field(default_factory=dict)
     on_invalid: OnInvalid = OnInvalid.REJECT
     options: Mapping[str, object] = field(default_factory=dict)
+    encoding: str | None = None
 
 
 def read_sheet(body: bytes, limits: SheetLimits, asked: SheetRequest | None = None) -> Sheet:
@@ -78,7 +82,7 @@ def read_sheet(body: bytes, limits: SheetLimits, asked: SheetRequest | None = No
         )
     asked = asked or SheetRequest()
     warnings = ProblemList()
-    source = find_layout(decode_sheet(body, warnings), asked.columns)
+    source = find_layout(decode_sheet(body, warnings, asked.encoding), asked.columns)
     told = _LAYOUT_WARNINGS.get(source.dialect.layout)
     if told is not None:
         warnings.add(Problem(1, None, told[0], told[1]))

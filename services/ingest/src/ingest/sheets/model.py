@@ -79,7 +79,7 @@ class ProblemCode(StrEnum):
     EXTRA_EMPTY_CELLS = "EXTRA_EMPTY_CELLS"
     """Warning: empty cells behind the last column were dropped"""
     ENCODING_ASSUMED = "ENCODING_ASSUMED"
-    """Warning: read as Windows-1252; the value shows a word"""
+    """Warning: the encoding was recognised; the value shows a word as it was read"""
     SPILLED_URLS = "SPILLED_URLS"
     """Warning: unquoted URLs were put back into their cell"""
     QUOTED_LINES = "QUOTED_LINES"
