@@ -44,8 +44,8 @@ def asked(said: dict[str, Any]) -> SheetRequest:
         what: tuple([titles] if isinstance(titles, str) else titles or ())
         for what, titles in said.get("columns", {}).items()
     }
-    others = {key: encoding_of_label(value) for key, value in said.items() if key == "encoding"}
-    return SheetRequest(columns=columns, on_invalid=OnInvalid(said.get("on_invalid", "reject")), **others)
+    encoding = encoding_of_label(said.get("encoding", ""))
+    return SheetRequest(columns=columns, on_invalid=OnInvalid(said.get("on_invalid", "reject")), encoding=encoding)
 
 
 def told(problems: list[Problem]) -> list[str]:

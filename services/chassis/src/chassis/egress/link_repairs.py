@@ -41,6 +41,7 @@ _EDGES = _NEVER_SEEN + "\u200c\u200d"
 _NEVER_SEEN_INSIDE = re.compile(f"[{_NEVER_SEEN}]")
 _AMPERSAND = re.compile(r"&(?:amp|AMP|#0{0,5}38|#[xX]0{0,5}26);")
 _BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _BLANK_INSIDE = re.compile(r"[^\S\r\n\t\v\f]")
 _PAIRS = {'"': '"', "'": "'", "<": ">", "(": ")", "[": "]", "“": "”", "‘": "’", "«": "»", "„": "“", "`": "`"}
 _MAX_ROUNDS = 4
@@ -137,7 +138,8 @@ def _encoded(url: str, repairs: list[Repair]) -> str:
     if _BLANK_INSIDE.search(tail):
         tail = _BLANK_INSIDE.sub(lambda found: quote(found[0]), tail)
         repairs.append(Repair.BLANKS)
-    if _BARE_PERCENT.search(tail):
+    # Alone it is encoded when the link is asked for; beside escapes nobody could tell the two apart any more.
+    if _BARE_PERCENT.search(tail) and _ESCAPE.search(tail):
         tail = _BARE_PERCENT.sub("%25", tail)
         repairs.append(Repair.PERCENT)
     return head + tail

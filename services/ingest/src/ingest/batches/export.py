@@ -94,7 +94,7 @@ def _line(value: dict[str, Any]) -> bytes:
 
 
 def _header(batch: RowMapping) -> dict[str, Any]:
-    return {
+    header = {
         "kind": "batch",
         "request_id": str(batch["request_id"]),
         "owner": batch["owner"],
@@ -107,6 +107,9 @@ def _header(batch: RowMapping) -> dict[str, Any]:
         "columns": batch["columns"],
         "created_at": rfc3339(batch["created_at"]),
     }
+    # Batches of the release before have none: their files are written as that release wrote them.
+    written = batch["dialect"].get("written")
+    return header if written is None else header | {"written": written}
 
 
 def _row(group: list[RowMapping]) -> dict[str, Any]:

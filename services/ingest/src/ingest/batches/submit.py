@@ -37,6 +37,7 @@ class Submission:
     options: ImageOptions
     webhook_url: str | None
     owner: str | None = None
+    same_encoding: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +147,10 @@ def _store(
             "request_id": request_id,
             "owner": submission.owner,
             "options": submission.options.model_dump(),
-            "header": sheet.header,
+            "header": sheet.titles or sheet.header,
             "columns": sheet.columns.to_json(),
-            "dialect": sheet.dialect.to_json(),
+            "dialect": sheet.dialect.to_json()
+            | {"written": sheet.dialect.to_written(same_encoding=submission.same_encoding)},
             "source_name": submission.source_name,
             "source_sha256": hashlib.sha256(submission.body).hexdigest(),
             "webhook_url": submission.webhook_url,

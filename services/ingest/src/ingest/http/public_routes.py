@@ -63,7 +63,9 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         accepted = submit_upload(
             engine,
             settings,
-            Submission(sheet, sent.body, sent.source_name, sent.options, sent.webhook_url, caller().owner),
+            Submission(
+                sheet, sent.body, sent.source_name, sent.options, sent.webhook_url, caller().owner, sent.same_encoding
+            ),
             request_id=request_id,
             response=_upload_answer(settings, request_id, sheet),
             key=None if key is None else IdempotencyKey(key, fingerprint(sent.body, sent.fields)),
@@ -202,7 +204,8 @@ def batch_answer(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
         "generation": batch.generation,
         "options": dict(batch.options),
         # Batches of the first release have no layout: it read only one.
-        "dialect": {"layout": Layout.CSV.value} | dict(batch.dialect),
+        "dialect": {"layout": Layout.CSV.value}
+        | {key: batch.dialect[key] for key in batch.dialect if key != "written"},
         "bytes_in": batch.bytes_in,
         "bytes_out": batch.bytes_out,
         "error": error,

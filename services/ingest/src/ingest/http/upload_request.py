@@ -63,6 +63,7 @@ class Upload:
     webhook: RepairedLink | None
     validate_only: bool
     fields: dict[str, str]
+    same_encoding: bool = False
 
     @property
     def webhook_url(self) -> str | None:
@@ -168,6 +169,7 @@ def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         webhook=form.webhook_url,
         validate_only=bool(form.validate_only),
         fields=fields,
+        same_encoding=form.output_encoding == "same",
     )
 
 
@@ -202,6 +204,7 @@ def _from_json(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         webhook=sent.webhook_url,
         validate_only=sent.validate_only or bool(asked_by_query.validate_only),
         fields=fields,
+        same_encoding=sent.output_encoding == "same",
     )
 
 

@@ -61,7 +61,7 @@ CODECS: dict[str, str] = {
 USUAL = ("utf-8", "windows-1250", "windows-1251", "windows-1252", "gb18030", "big5", "shift_jis", "euc-kr")
 """Those that a message shows as examples."""
 
-MAX_LABEL_CHARS = 40
+_MAX_LABEL_CHARS = 40
 
 _LABELS: dict[str, str] = {
     "utf8": "utf-8",
@@ -147,7 +147,7 @@ def encoding_of_label(label: str) -> str | None:
         ('windows-1251', 'windows-1252', 'gbk')
     """
     wanted = label.strip().lower()
-    if len(wanted) > MAX_LABEL_CHARS or not wanted.isascii():
+    if len(wanted) > _MAX_LABEL_CHARS or not wanted.isascii():
         return None
     if wanted in _LABELS:
         return _LABELS[wanted]

@@ -176,7 +176,9 @@ def _survey(source: RecordSource, limits: SheetLimits, asked: SheetRequest, warn
     for warning in unused.warnings():
         warnings.add(warning)
     rows = SheetRows(source, found.rows, reader, count.rows)
-    return Sheet(header, columns, source.dialect, rows, count.facts(), problems, warnings, found.findings())
+    return Sheet(
+        header, columns, source.dialect, rows, count.facts(), problems, warnings, found.findings(), found.table.titles
+    )
 
 
 def _understand(source: RecordSource, limits: SheetLimits, asked: SheetRequest, warnings: ProblemList) -> _Understood:

@@ -23,6 +23,9 @@ from ingest.sheets.table import locate
 
 _CHECKED_RECORDS = 60
 _CHECKED_CHARS = 512 * 1024
+_CHECKED_WRITING_CHARS = 16 * 1024
+_CHECKED_WRITING_LINES = 3
+_LINE_ENDS = ("\r\n", "\n", "\r")
 _SEPARATOR_LINE = re.compile(r'^"?sep=([,;\t|])"?\r?\n?$', re.IGNORECASE)
 
 
@@ -43,7 +46,23 @@ def find_layout(text: SheetText, chosen: ColumnChoice) -> SheetFile:
         best = max(DELIMITERS, key=lambda delimiter: scores[delimiter])
     skip = stated is not None
     layout = _layout(text, best, chosen, skip=skip)
-    return SheetFile(text, Dialect(text.encoding, text.bom, best, layout), skip)
+    line_end, quote_all = _way_of_writing(text, best)
+    return SheetFile(text, Dialect(text.encoding, text.bom, best, layout, line_end, quote_all), skip)
+
+
+def _way_of_writing(text: SheetText, delimiter: str) -> tuple[str, bool]:
+    """Return what ends the first line, and whether each cell of the first lines stands in double quotes."""
+    with text.open() as stream:
+        begin = stream.read(_CHECKED_WRITING_CHARS)
+    lines = begin.splitlines(keepends=True)[:_CHECKED_WRITING_LINES]
+    ends = [line[len(line.rstrip("\r\n")) :] for line in lines]
+    filled = [line.rstrip("\r\n") for line in lines if line.strip()]
+    between = f'"{delimiter}"'
+    quoted = [
+        line.startswith('"') and line.endswith('"') and delimiter not in line.replace(between, "").replace('""', "")
+        for line in filled
+    ]
+    return next((end for end in ends if end in _LINE_ENDS), "\r\n"), bool(quoted) and all(quoted) and between in begin
 
 
 def first_records(records: Iterator[Record]) -> list[Record]:

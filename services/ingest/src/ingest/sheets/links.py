@@ -216,4 +216,4 @@ def _no_web_link(text: str) -> str:
         return f"The link does not say http:// or https://. Did you mean https://{shown}?"
     if "://" not in text and looks_like_picture(text):
         return f"'{shown}' is the name of a file, not a link. Write the whole link, which begins with https://."
-    return f"'{shown}' does not begin with http:// or https://."
+    return "The URL does not begin with http:// or https://."

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from chassis.limited import Limited
+from ingest.sheets.encodings import codec_of
 
 MAX_LISTED_PROBLEMS: Annotated[
     int, Limited("problems", "the first ones, and `error_count`", "Problems of a sheet that are listed; all count")
@@ -250,12 +251,14 @@ class SheetRow:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How the bytes were read."""
+    """How the bytes were read; how lines end and whether all cells stand in quotes, the report is written by."""
 
     encoding: str
     bom: bool
     delimiter: str
     layout: Layout = Layout.CSV
+    line_end: str = "\r\n"
+    quote_all: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return e.g. `{"encoding": "utf-8", "bom": false, "delimiter": ",", "layout": "csv"}`."""
@@ -264,6 +267,18 @@ class Dialect:
             "bom": self.bom,
             "delimiter": self.delimiter,
             "layout": self.layout.value,
+        }
+
+    def to_written(self, *, same_encoding: bool) -> dict[str, Any]:
+        """Return how the report is written: as the sheet was, in UTF-8 unless the sheet's encoding is asked for."""
+        is_csv = self.layout in {Layout.CSV, Layout.QUOTED_LINES}
+        return {
+            "encoding": self.encoding if same_encoding else "utf-8",
+            "codec": codec_of(self.encoding) if same_encoding else "utf-8",
+            "bom": self.bom if same_encoding else True,
+            "delimiter": self.delimiter if is_csv else ",",
+            "line_end": self.line_end,
+            "quote_all": self.quote_all,
         }
 
 
@@ -287,7 +302,7 @@ class SheetFacts:
 class Sheet:
     """A sheet that can be worked on. `rows` reads the sheet anew each time, so that it is never in memory as a whole.
 
-    `problems` is empty unless bad rows were to be skipped.
+    `problems` is empty unless bad rows were to be skipped. `titles` is the header with its blanks.
     """
 
     header: tuple[str, ...]
@@ -298,6 +313,7 @@ class Sheet:
     problems: ProblemList
     warnings: ProblemList
     findings: Findings = field(default_factory=Findings)
+    titles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ from itertools import pairwise
 
 from ingest.sheets.encodings import codec_of
 
-MAX_SAMPLED_BYTES = 262_144
+_MAX_SAMPLED_BYTES = 262_144
 """Most bytes of a file in which words are looked for."""
 
-MAX_SAMPLED_WORDS = 300
+_MAX_SAMPLED_WORDS = 300
 """Most different words that are judged."""
 
 _MAX_WORD_BYTES = 60
@@ -118,8 +118,8 @@ def _sample(body: bytes) -> tuple[bytes, ...]:
     first = _HIGH.search(body)
     begin = 0 if first is None else max(0, first.start() - _MAX_WORD_BYTES)
     found: dict[bytes, None] = {}
-    for word in _WORD_WITH_HIGH_BYTES.finditer(body, begin, begin + MAX_SAMPLED_BYTES):
-        if len(found) >= MAX_SAMPLED_WORDS:
+    for word in _WORD_WITH_HIGH_BYTES.finditer(body, begin, begin + _MAX_SAMPLED_BYTES):
+        if len(found) >= _MAX_SAMPLED_WORDS:
             break
         if _HIGH.search(word[0], 0, _MAX_WORD_BYTES):
             found[word[0] if len(word[0]) <= _MAX_WORD_BYTES else _cut(word[0])] = None

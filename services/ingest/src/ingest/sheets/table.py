@@ -55,7 +55,7 @@ _TOTAL = re.compile(r"\W{0,5}(?:grand )?(?:total|totals|sum|gesamt|summe|ито�
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The header of a table: the index of its record, its row number, its titles.
+    """The header of a table: the index of its record, its row number, its titles without and with their blanks.
 
     `score` compares tables by titles and the links below them, `named` by the titles alone.
     """
@@ -65,6 +65,7 @@ class Table:
     header: tuple[str, ...]
     score: int
     named: int
+    titles: tuple[str, ...] = ()
 
 
 def locate(records: Sequence[Record], delimiter: str, chosen: ColumnChoice) -> Table | None:
@@ -87,6 +88,7 @@ def locate(records: Sequence[Record], delimiter: str, chosen: ColumnChoice) -> T
         tuple(cell.strip().strip("\ufeff\u200b") for cell in cells),
         max(best_score, 0),
         _named(cells, chosen),
+        tuple(cell.strip("\ufeff\u200b") for cell in cells),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -28,10 +28,12 @@ _FAILURES = (GoogleAPIError, GoogleAuthError, DataCorruption, requests.RequestEx
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object that exists: its size and the way to read it."""
+    """An object that exists: its size, what it was stored with, and the way to read it from some byte on."""
 
     size_bytes: int
-    pieces: Iterator[bytes]
+    content_type: str
+    metadata: Mapping[str, str]
+    pieces_from: Callable[[int], Iterator[bytes]]
 
 
 class ReportObjects:
@@ -50,7 +52,15 @@ class ReportObjects:
         """Return `gs://BUCKET/NAME`."""
         return f"gs://{self._bucket.name}/{name}"
 
-    def create(self, name: str, content: IO[bytes], *, size_bytes: int, content_type: str) -> None:
+    def create(
+        self,
+        name: str,
+        content: IO[bytes],
+        *,
+        size_bytes: int,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         """Write an object unless it exists: then it was written by an earlier run from the same rows, which is fine.
 
         Raises:
@@ -58,6 +68,7 @@ class ReportObjects:
         """
         blob = self._bucket.blob(name, chunk_size=_UPLOAD_PIECE_BYTES)
         blob.cache_control = "private, no-store"
+        blob.metadata = dict(metadata or {})
         content.seek(0)
         try:
             blob.upload_from_file(
@@ -74,8 +85,8 @@ class ReportObjects:
             log.warning("report_object.refused", object=name, error=type(error).__name__)
             raise storage_unavailable() from error
 
-    def open(self, name: str, *, skip_bytes: int = 0) -> StoredObject | None:
-        """Return an object from its byte `skip_bytes` on; None when there is none.
+    def open(self, name: str) -> StoredObject | None:
+        """Return an object; None when there is none.
 
         Raises:
             ApiError: 503 STORAGE_UNAVAILABLE.
@@ -88,8 +99,12 @@ class ReportObjects:
             raise storage_unavailable() from error
         if blob is None:
             return None
-        size_bytes = max(0, int(blob.size) - skip_bytes)
-        return StoredObject(size_bytes, _pieces(blob, start=skip_bytes, size_bytes=size_bytes, retry=self._retry))
+        size_bytes, retry = int(blob.size), self._retry
+
+        def pieces_from(start: int) -> Iterator[bytes]:
+            return _pieces(blob, start=start, size_bytes=max(0, size_bytes - start), retry=retry)
+
+        return StoredObject(size_bytes, str(blob.content_type or ""), dict(blob.metadata or {}), pieces_from)
 
 
 def _pieces(blob: Any, *, start: int, size_bytes: int, retry: Any) -> Iterator[bytes]:

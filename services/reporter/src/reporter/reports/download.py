@@ -67,17 +67,24 @@ def open_file(dependencies: Dependencies, request_id: UUID, file_name: str, aske
     report = transact(dependencies.engine, lambda c: find_report(c, request_id, generation=generation))
     if report is None or file_name not in CONTENT_TYPES:
         raise report_not_found(str(request_id))
-    is_csv = file_name != RESULTS_JSONL
-    escaped = asked.excel_safe and is_csv
-    skipped = _BOM_BYTES if is_csv and (escaped or not asked.with_bom) else 0
-    found = dependencies.objects.open(_object_name(report, file_name), skip_bytes=skipped)
+    found = dependencies.objects.open(_object_name(report, file_name))
     if found is None:
         raise report_not_found(str(request_id))
+    is_csv = file_name != RESULTS_JSONL
+    escaped = asked.excel_safe and is_csv
+    # Files of the releases before have no metadata: they are UTF-8 with a mark, and have commas.
+    codec = found.metadata.get("codec", "utf-8")
+    marked = is_csv and codec == "utf-8" and found.metadata.get("mark", "True") == "True"
+    skipped = _BOM_BYTES if marked and (escaped or not asked.with_bom) else 0
+    pieces = found.pieces_from(skipped)
+    if escaped:
+        mark = BOM if asked.with_bom and marked else ""
+        pieces = escaped_csv(pieces, bom=mark, codec=codec, delimiter=found.metadata.get("delimiter", ","))
     return OpenedFile(
-        pieces=escaped_csv(found.pieces, bom=BOM if asked.with_bom else "") if escaped else found.pieces,
-        content_type=CONTENT_TYPES[file_name],
+        pieces=pieces,
+        content_type=found.content_type if is_csv and not marked else CONTENT_TYPES[file_name],
         saved_name=saved_name(report.source_name, file_name),
-        size_bytes=None if escaped else found.size_bytes,
+        size_bytes=None if escaped else found.size_bytes - skipped,
     )
 
 

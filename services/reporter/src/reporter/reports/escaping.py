@@ -41,27 +41,28 @@ def harmless(cell: str) -> str:
     return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
 
 
-def escaped_csv(pieces: Iterable[bytes], *, bom: str) -> Iterator[bytes]:
-    """Yield an RFC 4180 file in UTF-8 again, without its byte order mark, each cell harmless, after `bom`."""
+def escaped_csv(pieces: Iterable[bytes], *, bom: str, codec: str = "utf-8", delimiter: str = ",") -> Iterator[bytes]:
+    """Yield a CSV file again, in its codec and with its delimiter, each cell harmless, after `bom`."""
     out = io.StringIO()
     out.write(bom)
-    writer = csv.writer(out, lineterminator="\r\n")
-    for cells in csv.reader(_lines(pieces), strict=True):
+    encoder = codecs.getincrementalencoder(codec)(errors="replace")
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\r\n")
+    for cells in csv.reader(_lines(pieces, codec), delimiter=delimiter, strict=True):
         writer.writerow([harmless(cell) for cell in cells])
         if out.tell() >= _PIECE_CHARS:
-            yield out.getvalue().encode()
+            yield encoder.encode(out.getvalue())
             out.seek(0)
             out.truncate()
-    yield out.getvalue().encode()
+    yield encoder.encode(out.getvalue())
 
 
-def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Yield the text up to and with each line feed; the reader puts cells with line breaks together again."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def _lines(pieces: Iterable[bytes], codec: str) -> Iterator[str]:
+    """Yield the text up to and with each line end; the reader puts cells with line breaks together again."""
+    decoder = codecs.getincrementaldecoder(codec)()
     rest = ""
     for piece in pieces:
-        *lines, rest = (rest + decoder.decode(piece)).split("\n")
-        for line in lines:
-            yield line + "\n"
-    if rest:
-        yield rest
+        lines = io.StringIO(rest + decoder.decode(piece), newline="").readlines()
+        # A line may go on with the next piece, and a carriage return with its line feed.
+        rest = lines.pop() if lines and not lines[-1].endswith("\n") else ""
+        yield from lines
+    yield from io.StringIO(rest, newline="").readlines()

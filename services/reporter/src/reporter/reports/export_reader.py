@@ -6,6 +6,7 @@ add up is refused, because a report made of it would silently lack rows.
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,18 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
+class Writing:
+    """How the CSV files are written: the defaults are those of batches that do not say."""
+
+    encoding: str = "utf-8"
+    codec: str = "utf-8"
+    bom: bool = True
+    delimiter: str = ","
+    line_end: str = "\r\n"
+    quote_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ExportBatch:
     """The first line: what holds for the whole sheet."""
 
@@ -40,6 +53,7 @@ class ExportBatch:
     source_name: str
     header: tuple[str, ...]
     columns: Columns
+    writing: Writing = Writing()
 
     @property
     def is_frozen(self) -> bool:
@@ -158,13 +172,30 @@ def _batch(record: dict[str, Any]) -> ExportBatch:
             source_name=str(record["source_name"]),
             header=header,
             columns=columns,
+            writing=_writing(record.get("written")),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, LookupError) as error:
         raise ExportError("the batch line lacks a field or has one of the wrong type") from error
     named = (*columns.urls, *(index for index in (columns.output, columns.errors) if index is not None))
     if any(index >= len(header) for index in named):
         raise ExportError(f"a column lies outside of the header's {len(header)} cells")
     return batch
+
+
+def _writing(record: Any) -> Writing:
+    if record is None:
+        return Writing()
+    found = Writing(
+        encoding=str(record["encoding"]),
+        codec=codecs.lookup(str(record["codec"])).name,
+        bom=bool(record["bom"]),
+        delimiter=str(record["delimiter"]),
+        line_end=str(record["line_end"]),
+        quote_all=bool(record["quote_all"]),
+    )
+    if len(found.delimiter) != 1 or found.line_end not in {"\r\n", "\n", "\r"}:
+        raise ValueError("a delimiter or a line end that no file has")
+    return found
 
 
 def _index(value: Any) -> int | None:

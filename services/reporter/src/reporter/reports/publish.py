@@ -21,7 +21,7 @@ from chassis.logs import get_logger
 from reporter.dependencies import Dependencies
 from reporter.errors import batch_not_sealed, export_incomplete
 from reporter.failpoints import Failpoint
-from reporter.reports.export_reader import ExportBatch, ExportError, ExportRow, read_export
+from reporter.reports.export_reader import ExportBatch, ExportError, ExportRow, Writing, read_export
 from reporter.reports.links import CONTENT_TYPES, FAILED_CSV, OUTPUT_CSV, RESULTS_JSONL
 from reporter.reports.sheet import FailedSheet, OutputSheet, ResultLines
 from reporter.state.reports import Report, find_report, record_report
@@ -116,9 +116,27 @@ def _store(dependencies: Dependencies, batch: ExportBatch, written: _Written) ->
     """Write the objects that do not exist yet; return their names by file name."""
     names = {name: f"reports/{batch.request_id}/{batch.generation}/{name}" for name in written.files}
     for name, content in written.files.items():
-        dependencies.objects.create(names[name], content, size_bytes=_size(content), content_type=CONTENT_TYPES[name])
+        content_type = CONTENT_TYPES[name]
+        if name != RESULTS_JSONL:
+            content_type = content_type.replace("utf-8", batch.writing.encoding)
+        dependencies.objects.create(
+            names[name],
+            content,
+            size_bytes=_size(content),
+            content_type=content_type,
+            metadata={
+                "codec": batch.writing.codec,
+                "delimiter": batch.writing.delimiter,
+                "mark": str(batch.writing.bom),
+            },
+        )
         reach(Failpoint.REPORT_OBJECT_STORED)
     return names
+
+
+def _metadata(writing: Writing) -> dict[str, str]:
+    """Return what a download has to know of how a file was written."""
+    return {"codec": writing.codec, "delimiter": writing.delimiter, "mark": str(writing.bom)}
 
 
 def _write_files(batch: ExportBatch, rows: Iterator[ExportRow], spools: ExitStack) -> _Written:
@@ -127,7 +145,10 @@ def _write_files(batch: ExportBatch, rows: Iterator[ExportRow], spools: ExitStac
     writers: list[_Writer] = []
     for name, make in _WRITERS.items():
         spool = spools.enter_context(tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 - the stack closes it
-        text = io.TextIOWrapper(spool, encoding="utf-8", newline="")
+        # What is made here may have letters that the sheet's encoding lacks; what came in has none.
+        own = name != RESULTS_JSONL and batch.writing.codec != "utf-8"
+        codec = batch.writing.codec if own else "utf-8"
+        text = io.TextIOWrapper(spool, encoding=codec, errors="replace" if own else "strict", newline="")
         files[name] = spool
         texts.append(text)
         writers.append(make(text, batch))

@@ -4,7 +4,8 @@ output.csv is the sheet that came in, cell for cell, with two columns more (or f
 the compressed URLs and the errors. Within a cell slots are separated by commas and a slot without a value stays empty
 between its commas, so that slot i of the output is always slot i of the input.
 
-CSV is RFC 4180: comma, CRLF, quotes doubled. Cells of the user are written as they came; the cells made here never
+CSV is written as the sheet was: its delimiter, its line ends, every cell in quotes if it had that; quotes are doubled
+(RFC 4180). Cells of the user are written as they came; the cells made here never
 begin with a character that a spreadsheet takes for a formula (CWE-1236, OWASP ASVS 5 1.2.10).
 """
 
@@ -15,7 +16,7 @@ import json
 from typing import Any, TextIO
 
 from reporter.reports.escaping import harmless
-from reporter.reports.export_reader import ExportBatch, ExportImage, ExportRow
+from reporter.reports.export_reader import ExportBatch, ExportImage, ExportRow, Writing
 
 BOM = "\ufeff"
 """Excel takes a CSV file for UTF-8 only when it begins with this."""
@@ -24,6 +25,31 @@ OUTPUT_HEADER = "Output Image Urls"
 ERRORS_HEADER = "Image Errors"
 
 _MAX_DETAIL_CHARS = 300
+
+
+class _Lines:
+    """Takes the rows of a CSV writer and ends each as the sheet's lines end.
+
+    The writer itself ends them with CRLF, so that it quotes every cell with a line break of any kind.
+    """
+
+    def __init__(self, out: TextIO, line_end: str) -> None:
+        self._out = out
+        self._line_end = line_end
+
+    def write(self, row: str) -> int:
+        """Write one row."""
+        return self._out.write(row.removesuffix("\r\n") + self._line_end)
+
+
+def _writer(out: TextIO, writing: Writing) -> Any:
+    """Return a writer of rows in the sheet's own way, after the byte order mark if there is to be one."""
+    if writing.bom:
+        out.write(BOM)
+    lines = _Lines(out, writing.line_end)
+    if writing.quote_all:
+        return csv.writer(lines, delimiter=writing.delimiter, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
+    return csv.writer(lines, delimiter=writing.delimiter, lineterminator="\r\n")
 
 
 class OutputSheet:
@@ -35,8 +61,7 @@ class OutputSheet:
     def __init__(self, out: TextIO, batch: ExportBatch) -> None:
         self._columns = batch.columns
         self._width = len(batch.header)
-        out.write(BOM)
-        self._csv = csv.writer(out, lineterminator="\r\n")
+        self._csv = _writer(out, batch.writing)
         added = [
             name
             for name, index in ((OUTPUT_HEADER, batch.columns.output), (ERRORS_HEADER, batch.columns.errors))
@@ -69,8 +94,7 @@ class FailedSheet:
     def __init__(self, out: TextIO, batch: ExportBatch) -> None:
         self._url_columns = batch.columns.urls
         self._width = len(batch.header)
-        out.write(BOM)
-        self._csv = csv.writer(out, lineterminator="\r\n")
+        self._csv = _writer(out, batch.writing)
         self._csv.writerow(batch.header)
 
     def write(self, row: ExportRow) -> None:
