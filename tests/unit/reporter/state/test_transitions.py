@@ -212,3 +212,24 @@ def test_a_lease_that_ran_out_is_no_lost_task(world: World, subscriber: Subscrib
 
     with world.engine.begin() as connection:
         assert take_unhinted(connection, hint_grace_s=GRACE_S, limit=10) == []
+
+
+@pytest.mark.fault("H9")
+@pytest.mark.parametrize("record", RECORDS)
+def test_a_worker_that_was_taken_for_lost_records_nothing_any_more(
+    world: World, subscriber: Subscriber, record: str
+) -> None:
+    """Its attempt is in the log as lost, the next one is due, and what it brings changes neither."""
+    request_id = world.notify(webhook_url=subscriber.url)
+    (hint,) = world.queue.hints
+    assert leased(world, hint)
+    world.clock.advance(LEASE_S)
+    sweep(world)
+    before = world.deliveries(request_id)
+
+    with world.engine.begin() as connection:
+        recorded = RECORDS[record](connection, Attempt(hint.delivery_id, 1, status_code=204))
+
+    assert not recorded
+    assert world.deliveries(request_id) == before
+    assert [attempt["failure"] for attempt in before[0]["attempts"]] == ["WORKER_LOST"]
