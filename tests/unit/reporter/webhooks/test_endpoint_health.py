@@ -216,3 +216,17 @@ def test_a_disabled_endpoint_is_sent_no_test_event(world: World, subscriber: Sub
 
     assert reason(answer) == (400, "ENDPOINT_DISABLED")
     assert answer.get_json()["error"]["details"][0]["metadata"] == {"disabled_reason": "PAUSED"}
+
+
+def test_another_url_begins_afresh_and_the_same_one_does_not(world: World, subscriber: Subscriber) -> None:
+    """Failures of the old URL say nothing of the new one; naming the same URL again, or another field, is no change."""
+    subscriber.answer = lambda _got: Answer(500)
+    created = subscribe(world, subscriber.url)
+    fail_for(world, days=1)
+
+    same = patch(world, created["id"], url=subscriber.url)["failing_since"]
+    described = patch(world, created["id"], description="x")["failing_since"]
+    moved = patch(world, created["id"], url=f"{subscriber.url}/new")["failing_since"]
+
+    assert same is not None
+    assert (described, moved) == (same, None)
