@@ -446,3 +446,14 @@ class TestGuard:
         world.deliver(world.queue.last[0])
 
         assert log_of(world, created["id"])[0]["attempts"][0]["failure"] == "URL_FORBIDDEN"
+
+
+def test_nothing_is_recorded_for_a_deleted_endpoint(world: World, subscriber: Subscriber) -> None:
+    """A disabled one may come back and ask for what it missed; a deleted one would only keep its row for ever."""
+    gone, paused = subscribe(world, subscriber.url), subscribe(world, subscriber.url)
+    world.client.delete(f"/webhooks/{gone['id']}")
+    patch(world, paused["id"], enabled=False)
+
+    request_id = world.notify()
+
+    assert [delivery["endpoint_id"] for delivery in world.deliveries(request_id)] == [paused["id"]]
