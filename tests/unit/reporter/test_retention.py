@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from support.query_plans import plan_awkwardly
-from support.reporter_service import SCHEDULER, Subscriber, World
+from support.reporter_service import SCHEDULER, Answer, Got, Subscriber, World
 
 DAY_S = 86_400
 
@@ -100,3 +100,24 @@ def test_retention_can_be_switched_off(make_world: Any) -> None:
 
     assert sweep(world) == {"reports": 0, "deliveries": 0, "endpoints": 0}
     assert left(world, "reports") == [1]
+
+
+def test_a_delivery_that_ended_after_its_endpoint_keeps_it(world: World, subscriber: Subscriber) -> None:
+    """It was being sent when the endpoint was deleted; until it goes, so does not the row that it refers to."""
+    created = world.client.post("/webhooks", json={"url": subscriber.url}).get_json()
+
+    def answer(_got: Got) -> Answer:
+        world.client.delete(f"/webhooks/{created['id']}")
+        world.clock.advance(30)
+        return Answer(204)
+
+    subscriber.answer = answer
+    world.notify()
+    world.deliver(world.queue.hints[0])
+    world.clock.advance(30 * DAY_S - 15)
+    early = sweep(world)
+    world.clock.advance(15)
+    late = sweep(world)
+
+    assert (early["deliveries"], early["endpoints"]) == (0, 0)
+    assert (late["deliveries"], late["endpoints"]) == (1, 1)
