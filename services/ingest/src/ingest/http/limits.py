@@ -25,6 +25,7 @@ import ingest.sheets.links
 import ingest.sheets.model
 import ingest.sheets.records
 import ingest.sheets.table
+import ingest.sheets.workbook
 import ingest.state.sheet_copy
 from chassis.limited import Limited
 from chassis.limits import Limit, limits_of_modules, limits_of_settings
@@ -77,6 +78,7 @@ _MODULES = (
     ingest.sheets.model,
     ingest.sheets.records,
     ingest.sheets.table,
+    ingest.sheets.workbook,
     ingest.state.sheet_copy,
     sys.modules[__name__],
 )

@@ -74,7 +74,7 @@ class DialectAnswer(Answer):
     encoding: str
     bom: bool
     delimiter: str
-    layout: Literal["csv", "quoted_lines", "pipe_table", "items"]
+    layout: Literal["csv", "quoted_lines", "pipe_table", "items", "workbook"]
 
 
 class ColumnAnswer(Answer):

@@ -38,6 +38,7 @@ from ingest.sheets.platforms import Platform, find_platform
 from ingest.sheets.records import Record, RecordSource, unpacked
 from ingest.sheets.rows import RowReader, nul_problems
 from ingest.sheets.table import Table, TableRows, explanations, locate
+from ingest.sheets.workbook import is_workbook, read_workbook
 
 _LEAST_SAMPLED_ROWS = 40
 _MOST_SAMPLED_ROWS = 400
@@ -82,7 +83,10 @@ def read_sheet(body: bytes, limits: SheetLimits, asked: SheetRequest | None = No
         )
     asked = asked or SheetRequest()
     warnings = ProblemList()
-    source = find_layout(decode_sheet(body, warnings, asked.encoding), asked.columns)
+    if is_workbook(body):
+        source = read_workbook(body, limits, warnings)
+    else:
+        source = find_layout(decode_sheet(body, warnings, asked.encoding), asked.columns)
     told = _LAYOUT_WARNINGS.get(source.dialect.layout)
     if told is not None:
         warnings.add(Problem(1, None, told[0], told[1]))

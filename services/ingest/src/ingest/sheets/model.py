@@ -81,6 +81,8 @@ class ProblemCode(StrEnum):
     """Warning: empty cells behind the last column were dropped"""
     ENCODING_ASSUMED = "ENCODING_ASSUMED"
     """Warning: the encoding was recognised; the value shows a word as it was read"""
+    WORKBOOK_READ = "WORKBOOK_READ"
+    """Warning: which sheet of an Excel workbook was read, and what is not in the result"""
     SPILLED_URLS = "SPILLED_URLS"
     """Warning: unquoted URLs were put back into their cell"""
     QUOTED_LINES = "QUOTED_LINES"
@@ -114,6 +116,7 @@ class Layout(StrEnum):
     QUOTED_LINES = "quoted_lines"
     PIPE_TABLE = "pipe_table"
     ITEMS = "items"
+    WORKBOOK = "workbook"
 
 
 class OnInvalid(StrEnum):

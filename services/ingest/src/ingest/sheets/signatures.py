@@ -21,12 +21,13 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 _ZIP = b"PK\x03\x04"
 # The names of a ZIP file's members stand in it uncompressed.
 _ZIP_MEMBERS: tuple[tuple[bytes, str], ...] = (
-    (b"xl/workbook.xml", "an Excel workbook (.xlsx); save it as CSV UTF-8"),
+    (b"xl/workbook.xml", "a damaged Excel workbook (.xlsx); save it as CSV UTF-8"),
+    (b"xl/workbook.bin", "a binary Excel workbook (.xlsb); save it as .xlsx or CSV UTF-8"),
     (b"opendocument.spreadsheet", "an OpenDocument spreadsheet (.ods); save it as CSV UTF-8"),
     (b"word/document.xml", "a Word document (.docx)"),
     (b"Index/Document.iwa", "a Numbers spreadsheet; export it as CSV UTF-8"),
 )
-_UNKNOWN_ZIP = "an Excel workbook (.xlsx) or another ZIP file; save it as CSV UTF-8"
+_UNKNOWN_ZIP = "a ZIP file; unpack it, and save the sheet as .xlsx or CSV UTF-8"
 _MARKUP = ("<!doctype html", "<html", "<?xml", "<svg", "<head", "<body", "<table", "<!--")
 
 
