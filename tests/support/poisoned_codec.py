@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 import threading
 
@@ -28,7 +29,7 @@ def work(source: bytes, options: Options) -> Rendition:
         case [b"SEGFAULT-UNLESS-FIRST"] if _pictures > 1:
             ctypes.string_at(0)
         case [b"SIGNAL", number]:
-            os.kill(os.getpid(), int(number))
+            signal.raise_signal(signal.Signals(int(number)))
         case [b"EXIT"]:
             os._exit(0)
         case [b"SPIN"]:

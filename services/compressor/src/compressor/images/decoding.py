@@ -107,6 +107,8 @@ def _decoded(source: Source, options: Options) -> Picture:
     _load(image, source)
     if isinstance(file, _EndWatchingFile) and source.pixels_end - file.asked_for > _MAX_UNREAD_BYTES:
         picture.note(Note.DAMAGED)
+    if source.format == "PSD":
+        image = image.copy()  # encoders of animations would take its layers for frames
     if source.further_planes:
         image = _of_planes(image, source)
     picture.image = _finished(picture, image, source, target, turn, options)

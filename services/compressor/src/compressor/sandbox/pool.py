@@ -21,6 +21,7 @@ from chassis.logs import get_logger
 from compressor.errors import codec_busy, codec_stalled, codec_unavailable, out_of_memory
 from compressor.images.model import CodecError, Note, Options, OutcomeCode, OutputFormat, Rendition
 from compressor.sandbox.child import LENGTHS, send_frame
+from compressor.sandbox.fences import Fence, hide_memory
 
 log = get_logger(__name__)
 
@@ -77,6 +78,7 @@ class _Child:
         self._is_busy = False
         self.pictures = 0
         self.rss_bytes = 0
+        self.missing_fences: tuple[Fence, ...] = ()
         self._socket, theirs = socket.socketpair()
         with theirs:
             numbers = (theirs.fileno(), limits.memory_bytes, limits.cpu_s)
@@ -109,8 +111,9 @@ class _Child:
         self._deadline = self._clock.monotonic() + _START_TIMEOUT_S
         try:
             self._is_started = self._is_busy = True
-            self._receive()
-        except (EOFError, OSError, ValueError) as error:
+            header, _ = self._receive()
+            self.missing_fences = tuple(Fence(name) for name in header.get("missing_fences", ()))
+        except (EOFError, OSError, TypeError, ValueError) as error:
             raise codec_unavailable() from error
         self._is_busy = False
 
@@ -221,6 +224,8 @@ class CodecPool:
         self._limits = limits
         self._clock = clock
         self._command = command
+        self._has_said = False
+        self._own_missing = hide_memory()
         self._places = tuple(_Place() for _ in range(concurrency))
         # The last used goes first: few pictures keep few children warm.
         self._idle: LifoQueue[_Place] = LifoQueue()
@@ -293,7 +298,16 @@ class CodecPool:
         if place.child is None:
             raise codec_unavailable()
         place.child.wait_until_ready()
+        self._say_once(place.child.missing_fences)
         return place.child
+
+    def _say_once(self, missing: tuple[Fence, ...]) -> None:
+        """Log what the container does not allow; a parent that is not root can give its child no other user."""
+        if self._has_said:
+            return
+        self._has_said = True
+        say = log.info if set(missing) <= {Fence.OWN_USER} else log.warning
+        say("codec.fences", missing=[*self._own_missing, *missing])
 
     def _replace(self, place: _Place) -> None:
         if place.child is not None:
