@@ -58,6 +58,11 @@ def _connected(port: int) -> None:
         pass
 
 
+def _local_socket() -> None:
+    for end in socket.socketpair():
+        end.close()
+
+
 def _write_file() -> None:
     for folder in ("/tmp", "/var/tmp", "/dev/shm", "/"):
         path = Path(folder) / f"captured-{os.getpid()}"
@@ -106,7 +111,7 @@ def attempts(given: dict[str, Any]) -> dict[str, Callable[[], object]]:
         ),
         "open a connection": lambda: _connected(port),
         "open a socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),
-        "open a local socket": lambda: [end.close() for end in socket.socketpair()],
+        "open a local socket": _local_socket,
         "resolve a name": lambda: socket.getaddrinfo("localhost", 80)[0],
         "fork": _forked,
         "start a program": lambda: subprocess.run(["/bin/true"], check=True),
