@@ -1,4 +1,4 @@
-"""Runs the conformance cases of Cloud Tasks: cases/tasks/*.yaml but dispatch.yaml.
+"""Runs the conformance cases of Cloud Tasks: cases/tasks/*.yaml but dispatch.yaml and errors.yaml.
 
 Groups and evidence are as in `test_workflow_cases`. A case gives `retry` (a retryConfig) and expects `delays`, or
 `gives_up` after `attempts` and `elapsed_s`; or `throttled` and expects `delay_s`; or an `http_code` and expects
@@ -28,7 +28,7 @@ NOW = 1_700_000_000.0
 ALL_CASES: list[dict[str, Any]] = [
     case
     for path in sorted(CASES.glob("*.yaml"))
-    if path.stem != "dispatch"
+    if path.stem not in ("dispatch", "errors")
     for group in yaml.safe_load(path.read_text(encoding="utf-8"))
     for case in group["cases"]
 ]

@@ -1,7 +1,11 @@
-"""Which addresses are Google's APIs: localcloud answers or refuses them, and nothing that it runs reaches Google."""
+"""Which addresses are Google's APIs, and which are this machine's.
+
+localcloud answers or refuses requests to Google; nothing that it runs reaches it.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urlsplit
 
 _DOMAIN = "googleapis.com"
@@ -19,3 +23,13 @@ def google_service(url: str) -> str | None:
     if host != _DOMAIN and not host.endswith(f".{_DOMAIN}"):
         return None
     return host.removesuffix(_DOMAIN).rstrip(".")
+
+
+def is_loopback(name: str) -> bool:
+    """Return whether the host of a URL, without port and brackets, is this machine: localhost or a loopback address."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -33,6 +33,10 @@ TOMBSTONE_S = 24 * 3600.0
 """How long the name of a finished or deleted task stays taken ("up to 24 hours")."""
 
 
+USER_AGENT = "Google-Cloud-Tasks"
+"""User-Agent of every dispatch."""
+
+
 class QueueState(enum.Enum):
     """Whether a queue dispatches; production's DISABLED (billing, App Engine) never happens here."""
 
@@ -129,14 +133,17 @@ class HttpTarget:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One finished dispatch: `rpc_code` is a google.rpc code, `http_code` is None when nothing answered."""
+    """One dispatch: `rpc_code` is a google.rpc code, `http_code` is None when nothing answered.
+
+    `response_time` is None while the attempt is under way.
+    """
 
     schedule_time: float
     dispatch_time: float
-    response_time: float
-    rpc_code: int
-    message: str
-    http_code: int | None
+    response_time: float | None = None
+    rpc_code: int = 0
+    message: str = ""
+    http_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

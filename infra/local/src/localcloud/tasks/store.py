@@ -113,6 +113,9 @@ class TaskStore:
         Raises:
             GoogleError: NOT_FOUND.
         """
+        if name not in self._shelves:
+            # Recorded: not the text of the other methods.
+            raise not_found("Requested entity was not found.")
         self.purge(name)
         del self._shelves[name]
         self._queue_tombstones[name] = self._clock.now() + self._queue_tombstone_s
@@ -142,14 +145,18 @@ class TaskStore:
         """Return a task.
 
         Raises:
-            GoogleError: NOT_FOUND, when it never was or is done; production does not tell the two apart.
+            GoogleError: NOT_FOUND, with another text for one that is done or was deleted lately.
         """
         shelf = self._shelves.get(name.rpartition("/tasks/")[0])
         task = None if shelf is None else shelf.tasks.get(name)
         if task is None:
-            raise not_found(
-                f"The task no longer exists, though a task with this name may have existed recently: {name}"
-            )
+            self._drop_old_tombstones()
+            if name in self._tombstones:
+                raise not_found(
+                    "The task no longer exists, though a task with this name existed recently. "
+                    "The task either successfully completed or was deleted."
+                )
+            raise not_found("Requested entity was not found.")
         return task
 
     def add_task(self, task: Task) -> None:
@@ -220,6 +227,11 @@ class TaskStore:
         shelf.in_flight.add(task.name)
         return True
 
+    def replace_task(self, task: Task) -> None:
+        """Change the record of a task; does nothing when it was deleted meanwhile."""
+        if self.is_current(task):
+            self._shelves[task.queue_name].tasks[task.name] = task
+
     def put_back(self, task: Task) -> None:
         """Let a dispatched task wait for its new schedule time; does nothing when it was deleted meanwhile."""
         if not self.is_current(task):
@@ -239,7 +251,10 @@ class TaskStore:
         shelf = self._shelves.get(queue_name)
         if shelf is None:
             # Production says the same for a queue that was deleted and for one that never was.
-            raise not_found(f"Queue does not exist: {queue_name}. If you just created the queue, wait a minute.")
+            raise not_found(
+                "Queue does not exist. If you just created the queue, wait at least a minute for the queue to "
+                "initialize."
+            )
         return shelf
 
     def _is_waiting(self, shelf: _Shelf, time: float, serial: int, name: str) -> bool:

@@ -163,12 +163,12 @@ class CloudTasksApi:
         return {}
 
     def run_task(self, name: str, *, view: Any) -> Json:
-        """Dispatch a task now, whatever its schedule and its queue say; answers before the outcome is known."""
+        """Dispatch a task now, whatever its schedule and its queue say; shows the attempt, without its outcome."""
         check_task_name(name)
         task = self._store.task(name)
         chosen_view = view_from_json(view)
         self._dispatcher.run_now(task)
-        return task_to_json(task, chosen_view)
+        return task_to_json(self._store.task(name), chosen_view)
 
     def refuse(self, method: str) -> GoogleError:
         """Return the error of a method that is part of the API and not of this emulator."""

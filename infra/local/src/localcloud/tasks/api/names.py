@@ -39,8 +39,7 @@ def check_queue_name(name: str) -> str:
     match = _QUEUE_NAME.fullmatch(name)
     if match is None:
         raise invalid_argument(
-            f'Queue name "{name}" must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION>/queues/<QUEUE_ID>", '
-            "the id with letters, digits and hyphens, at most 100 characters."
+            'Queue name must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>".'
         )
     return match["location"]
 
@@ -51,9 +50,15 @@ def check_task_name(name: str) -> None:
     Raises:
         GoogleError: INVALID_ARGUMENT, the name has another form.
     """
-    if _TASK_NAME.fullmatch(name) is None:
+    if _TASK_NAME.fullmatch(name) is not None:
+        return
+    queue_name, separator, task_id = name.partition("/tasks/")
+    if separator and _QUEUE_NAME.fullmatch(queue_name) is not None:
         raise invalid_argument(
-            f'Task name "{name}" must be formatted: '
-            '"projects/<PROJECT_ID>/locations/<LOCATION>/queues/<QUEUE_ID>/tasks/<TASK_ID>", '
-            "the id with letters, digits, hyphens and underscores, at most 500 characters."
+            f'Task ID "{task_id}" can contain only letters ([A-Za-z]), numbers ([0-9]), hyphens (-), or '
+            "underscores (_). Task ID must between 1 and 500 characters."
         )
+    raise invalid_argument(
+        f'Task name "{name}" must be formatted: '
+        '"projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>/tasks/<TASK_ID>".'
+    )

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from localcloud.core.google_errors import invalid_argument, unimplemented
+from localcloud.core.google_hosts import is_loopback
 from localcloud.core.json_values import (
     bytes_from_json,
     duration_from_json,
@@ -30,6 +31,7 @@ from localcloud.tasks.model import (
     METHODS_WITH_BODY,
     MIN_DISPATCH_DEADLINE_S,
     SCHEDULE_HORIZON_S,
+    USER_AGENT,
     Attempt,
     HttpMethod,
     HttpTarget,
@@ -154,16 +156,22 @@ def _deadline_from_json(value: Any) -> float:
 def _target_from_json(value: Any) -> HttpTarget:
     at = "task.http_request"
     body = object_from_json(value, at=at, allowed=_REQUEST_FIELDS)
+    url = _url_from_json(body.get("url", ""), f"{at}.url")
+    token = _token_from_json(body, at)
+    if token is not None and not _may_have_token(url):
+        raise invalid_argument(
+            "HttpRequest.url must start with 'https://' for request with HttpRequest.authorization_header"
+        )
     method = enum_from_json(body.get("httpMethod", 0), HttpMethod, at=f"{at}.http_method") or HttpMethod.POST
     payload = bytes_from_json(body.get("body", ""), at=f"{at}.body")
     if payload and method not in METHODS_WITH_BODY:
         raise invalid_argument(f"HttpRequest.body is not allowed with method {method.name}: only POST, PUT and PATCH.")
     return HttpTarget(
-        url=_url_from_json(body.get("url", ""), f"{at}.url"),
+        url=url,
         method=method,
         headers=_headers_from_json(body.get("headers", {}), f"{at}.headers"),
         body=payload,
-        token=_token_from_json(body, at),
+        token=token,
     )
 
 
@@ -179,6 +187,12 @@ def _url_from_json(value: Any, at: str) -> str:
     if not is_absolute or any(character.isspace() for character in url):
         raise invalid_argument(f"HttpRequest.url must start with 'http://' or 'https://' and name a host: {url!r}")
     return url
+
+
+def _may_have_token(url: str) -> bool:
+    """Return whether a request to a URL may carry a token: over https, or to this machine (a departure)."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
 
 def _headers_from_json(value: Any, at: str) -> dict[str, str]:
@@ -222,7 +236,7 @@ def _check_size(name: str, target: HttpTarget) -> None:
 
 
 def _target_to_json(target: HttpTarget, view: View) -> dict[str, Any]:
-    answer: dict[str, Any] = {"url": target.url, "httpMethod": target.method.name, "headers": dict(target.headers)}
+    answer: dict[str, Any] = {"url": target.url, "httpMethod": target.method.name, "headers": _shown_headers(target)}
     if view is View.FULL and target.body:
         answer["body"] = base64.b64encode(target.body).decode()
     match target.token:
@@ -235,12 +249,20 @@ def _target_to_json(target: HttpTarget, view: View) -> dict[str, Any]:
     return answer
 
 
+def _shown_headers(target: HttpTarget) -> dict[str, str]:
+    """Return the headers as production shows them: with its own User-Agent (recorded)."""
+    shown = {name: text for name, text in target.headers.items() if name.lower() != "user-agent"}
+    return {"User-Agent": USER_AGENT, **shown}
+
+
 def _attempt_to_json(attempt: Attempt) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "scheduleTime": timestamp_to_json(attempt.schedule_time),
         "dispatchTime": timestamp_to_json(attempt.dispatch_time),
-        "responseStatus": {"code": attempt.rpc_code, "message": attempt.message},
     }
+    if attempt.response_time is None:
+        return answer
+    answer["responseStatus"] = {"code": attempt.rpc_code, "message": attempt.message}
     if attempt.http_code is not None:
         answer["responseTime"] = timestamp_to_json(attempt.response_time)
     return answer

@@ -145,9 +145,9 @@ class Dispatcher:
         return True
 
     def run_now(self, task: Task) -> None:
-        """Dispatch a task at once, ignoring schedule, rate, concurrency and pause; a running attempt is left alone."""
-        if self._store.take(task):
-            self._start(self._lanes[task.queue_name], task, is_run=True)
+        """Dispatch a task at once, ignoring schedule, rate, concurrency, pause and an attempt that is under way."""
+        self._store.take(task)
+        self._start(self._lanes[task.queue_name], task, is_run=True)
 
     def in_flight(self, queue_name: str) -> int:
         """Return how many requests of the queue are on their way."""
@@ -166,7 +166,9 @@ class Dispatcher:
         await asyncio.gather(*running, return_exceptions=True)
 
     def _start(self, lane: _Lane, task: Task, *, is_run: bool = False) -> None:
-        deadline = self._clock.now() + task.dispatch_deadline_s
+        now = self._clock.now()
+        deadline = now + task.dispatch_deadline_s
+        self._store.replace_task(_under_way(task, now))
         attempt = asyncio.get_running_loop().create_task(self._attempt(task, is_run=is_run))
         lane.in_flight[attempt] = deadline
         attempt.add_done_callback(lambda done: self._finished(lane, task.queue_name, done))
@@ -240,14 +242,15 @@ class Dispatcher:
     def _settle(self, task: Task, dispatch_time: float, outcome: Answered | Unanswered, *, is_run: bool) -> None:
         now = self._clock.now()
         if isinstance(outcome, Answered) and is_success(outcome.http_code):
-            if self._faults.fires(Fault.DELIVER_TWICE, DISPATCH, task.queue_name) is not None:
-                self._store.put_back(replace(task, schedule_time=now))
-            elif self._store.is_current(task):
+            is_current = self._store.is_current(task)
+            if is_current and self._faults.fires(Fault.DELIVER_TWICE, DISPATCH, task.queue_name) is not None:
+                self._store.put_back(replace(self._store.task(task.name), schedule_time=now))
+            elif is_current:
                 self._store.delete_task(task.name)
             return
-        failed = _with_failure(task, dispatch_time, now, outcome)
         if not self._store.is_current(task):
             return
+        failed = _with_failure(self._store.task(task.name), task.schedule_time, dispatch_time, now, outcome)
         config = task.retry_config or self._store.queue(task.queue_name).retry_config
         first = failed.first_dispatch_time if failed.first_dispatch_time is not None else dispatch_time
         reason = failed.last_attempt.message if failed.last_attempt is not None else ""
@@ -266,12 +269,24 @@ class Dispatcher:
         self._store.put_back(replace(failed, schedule_time=retry_from + delay_s))
 
 
-def _with_failure(task: Task, dispatch_time: float, now: float, outcome: Answered | Unanswered) -> Task:
-    """Return the task with one more failed attempt in its record."""
+def _under_way(task: Task, now: float) -> Task:
+    """Return the task with one more attempt, which has no answer yet: the count of dispatches includes it."""
+    return replace(
+        task,
+        dispatch_count=task.dispatch_count + 1,
+        first_dispatch_time=task.first_dispatch_time if task.first_dispatch_time is not None else now,
+        last_attempt=Attempt(schedule_time=task.schedule_time, dispatch_time=now),
+    )
+
+
+def _with_failure(
+    task: Task, schedule_time: float, dispatch_time: float, now: float, outcome: Answered | Unanswered
+) -> Task:
+    """Return the task with the failure of its attempt in its record."""
     match outcome:
         case Answered(http_code):
             attempt = Attempt(
-                schedule_time=task.schedule_time,
+                schedule_time=schedule_time,
                 dispatch_time=dispatch_time,
                 response_time=now,
                 rpc_code=rpc_code_from_http(http_code),
@@ -280,7 +295,7 @@ def _with_failure(task: Task, dispatch_time: float, now: float, outcome: Answere
             )
         case Unanswered(rpc_code, reason):
             attempt = Attempt(
-                schedule_time=task.schedule_time,
+                schedule_time=schedule_time,
                 dispatch_time=dispatch_time,
                 response_time=now,
                 rpc_code=rpc_code,
@@ -290,9 +305,7 @@ def _with_failure(task: Task, dispatch_time: float, now: float, outcome: Answere
     answered = attempt.http_code is not None
     return replace(
         task,
-        dispatch_count=task.dispatch_count + 1,
         response_count=task.response_count + answered,
         execution_count=task.execution_count + (attempt.http_code is not None and attempt.http_code < 500),
-        first_dispatch_time=task.first_dispatch_time if task.first_dispatch_time is not None else dispatch_time,
         last_attempt=attempt,
     )

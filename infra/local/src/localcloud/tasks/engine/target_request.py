@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 
 from localcloud.core.clock import Clock
 from localcloud.core.google_hosts import google_service
-from localcloud.core.http_status import rpc_name
-from localcloud.tasks.model import OAuthToken, OidcToken, Task
+from localcloud.tasks.model import USER_AGENT, OAuthToken, OidcToken, Task
 
 MintIdToken = Callable[[str, str], str]
 """`(service account email, audience)` to a signed identity token."""
@@ -71,7 +70,7 @@ class RequestFactory:
         if task.target.token is not None:
             headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
             headers["Authorization"] = f"Bearer {self._token(task.target.token, task.target.url)}"
-        headers["User-Agent"] = "Google-Cloud-Tasks"
+        headers["User-Agent"] = USER_AGENT
         headers["X-CloudTasks-QueueName"] = task.queue_name.rpartition("/")[2]
         headers["X-CloudTasks-TaskName"] = task.task_id
         headers["X-CloudTasks-TaskRetryCount"] = str(task.dispatch_count)
@@ -80,7 +79,8 @@ class RequestFactory:
         if task.last_attempt is not None:
             if task.last_attempt.http_code is not None:
                 headers["X-CloudTasks-TaskPreviousResponse"] = str(task.last_attempt.http_code)
-            headers["X-CloudTasks-TaskRetryReason"] = rpc_name(task.last_attempt.rpc_code)
+            # Recorded: there, and empty, whatever the attempt before has met.
+            headers["X-CloudTasks-TaskRetryReason"] = ""
         return headers
 
     def _token(self, wanted: OidcToken | OAuthToken, url: str) -> str:

@@ -8,13 +8,13 @@ https://cloud.google.com/workflows/docs/authenticate-from-workflow
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import SplitResult, quote, urlencode, urlsplit, urlunsplit
 
+from localcloud.core.google_hosts import is_loopback
 from localcloud.workflows.errors import auth_error, value_error
 from localcloud.workflows.functions.arguments import map_of, number_of, text_of, wrong_type
 from localcloud.workflows.jsontext import JsonEncodeError, encode_json
@@ -215,12 +215,5 @@ def _check_google_host(url: SplitResult) -> None:
     """Refuse an access token for a host that is not Google's; a loopback address stands for one locally."""
     name = (url.hostname or "").lower()
     is_google = any(name == domain or name.endswith(f".{domain}") for domain in _GOOGLE_DOMAINS)
-    if not (is_google or name == "localhost" or _is_loopback(name)):
+    if not (is_google or is_loopback(name)):
         raise value_error(f"auth type OAuth2 is only for Google APIs; the URL's host is '{name}'")
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

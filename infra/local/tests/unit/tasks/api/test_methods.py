@@ -69,7 +69,7 @@ def test_created_task_shows_its_defaults_without_its_body(lab: Any) -> None:
     assert status == 200
     assert task == {
         "name": f"{LOCATION}/queues/q/tasks/t",
-        "httpRequest": {"url": "https://h/x", "httpMethod": "POST", "headers": {}},
+        "httpRequest": {"url": "https://h/x", "httpMethod": "POST", "headers": {"User-Agent": "Google-Cloud-Tasks"}},
         "scheduleTime": "2023-11-14T22:13:20Z",
         "createTime": "2023-11-14T22:13:20Z",
         "dispatchDeadline": "600s",

@@ -82,8 +82,8 @@ def test_failed_task_is_retried_with_backoff_until_attempts_are_used(lab: Any) -
     names = ("RetryCount", "ExecutionCount", "PreviousResponse", "RetryReason")
     assert [[h.get(f"X-CloudTasks-Task{name}") for name in names] for h in headers] == [
         ["0", "0", None, None],
-        ["1", "0", "500", "INTERNAL"],
-        ["2", "1", "404", "NOT_FOUND"],
+        ["1", "0", "500", ""],
+        ["2", "1", "404", ""],
     ]
 
 
@@ -232,6 +232,43 @@ def test_run_ignores_pause_and_schedule(lab: Any) -> None:
             return status, again
 
     assert asyncio.run(scenario()) == (200, 404)
+
+
+def test_run_shows_the_attempt_that_it_starts(lab: Any) -> None:
+    """Also on a paused queue: counted, with the time of its dispatch and no outcome yet."""
+
+    async def scenario() -> Any:
+        async with lab() as cloud:
+            await cloud.call("POST", f"{cloud.queue}:pause", {})
+            await cloud.create({"name": f"{cloud.queue}/tasks/t1"})
+            cloud.target.gate.clear()
+            _, answer = await cloud.call("POST", f"{cloud.queue}/tasks/t1:run", {})
+            _, shown = await cloud.call("GET", f"{cloud.queue}/tasks/t1")
+            return answer, shown
+
+    answer, shown = asyncio.run(scenario())
+    assert answer == shown
+    assert (answer["dispatchCount"], "responseCount" in answer) == (1, False)
+    assert answer["firstAttempt"] == {"dispatchTime": answer["lastAttempt"]["dispatchTime"]}
+    assert set(answer["lastAttempt"]) == {"scheduleTime", "dispatchTime"}
+
+
+def test_run_is_sent_beside_an_attempt_that_is_under_way(lab: Any) -> None:
+    """Both are counted; the failure of one and the success of the other end the task once."""
+
+    async def scenario() -> Any:
+        async with lab(retry=RETRY) as cloud:
+            cloud.target.gate.clear()
+            cloud.target.script = [web.Response(status=500), web.Response(status=200)]
+            await cloud.create({"name": f"{cloud.queue}/tasks/t1"})
+            await cloud.until(lambda: cloud.target.open_now == 1)
+            _, answer = await cloud.call("POST", f"{cloud.queue}/tasks/t1:run", {})
+            await cloud.until(lambda: cloud.target.open_now == 2)
+            cloud.target.gate.set()
+            await cloud.attempts(2)
+            return answer["dispatchCount"], await cloud.task_ids()
+
+    assert asyncio.run(scenario()) == (2, [])
 
 
 def test_failed_run_waits_the_retry_delay_from_the_call(lab: Any) -> None:
