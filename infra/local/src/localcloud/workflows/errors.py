@@ -160,7 +160,7 @@ def unhandled_branch_error(
     """Return the error of a parallel step in which branches or iterations failed.
 
     Args:
-        branches: `{"id": "3", "error": {"context": "...", "payload": "..."}}` for every failed one.
+        branches: `{"id": "3", "error": {"context": "...", "payload": ...}}` for every failed one.
         inner_tags: tags of the branches' errors, without repetition.
         truncated: whether more failed than `branches` holds.
     """

@@ -12,13 +12,15 @@ from localcloud.core.google_errors import GoogleError
 from localcloud.core.json_values import Json
 from localcloud.workflows.api.workflows import WorkflowsApi
 
+_SUFFIXES = (".yaml", ".yml", ".json")
+
 _LOG = logging.getLogger("localcloud.workflows")
 
 POLL_INTERVAL_S = 1.0
 
 
 class WorkflowFolder:
-    """Deploys the `*.yaml` files of one folder into one location."""
+    """Deploys the sources of one folder into one location: `*.yaml`, `*.yml` and `*.json`."""
 
     def __init__(
         self, path: Path, *, parent: str, api: WorkflowsApi, clock: Clock, user_env: Mapping[str, Mapping[str, str]]
@@ -36,6 +38,7 @@ class WorkflowFolder:
         self._clock = clock
         self._user_env = user_env
         self._seen: dict[Path, tuple[int, int]] = {}
+        self._missing: set[Path] = set()
         self.refusals: dict[str, str] = {}
         """Workflow id to why its file is not deployed as it is now, caret included."""
 
@@ -43,10 +46,15 @@ class WorkflowFolder:
         """Deploy the files that are new or changed since the last call; return the ids that were deployed.
 
         A source that is refused is logged with its caret and leaves the old revision in force. A file that went away
-        leaves its workflow.
+        takes its workflow along, once it was missing twice: editors save by removing a file and writing it again.
         """
         deployed = []
-        for file in sorted(self.path.glob("*.yaml")):
+        files = sorted(file for file in self.path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+        missing = {seen for seen in self._seen if seen not in files}
+        for file in missing & self._missing:
+            self._remove(file)
+        self._missing = missing
+        for file in files:
             try:
                 stat = file.stat()
                 if self._seen.get(file) == (stat.st_mtime_ns, stat.st_size):
@@ -76,6 +84,18 @@ class WorkflowFolder:
         while True:
             await self._clock.sleep(POLL_INTERVAL_S)
             self.deploy_changed()
+
+    def _remove(self, file: Path) -> None:
+        del self._seen[file]
+        self.refusals.pop(file.stem, None)
+        if any(other.stem == file.stem for other in self._seen):
+            return
+        try:
+            self._api.delete(f"{self.parent}/workflows/{file.stem}")
+        except GoogleError:
+            # It was never deployed, or somebody else has deleted it.
+            return
+        _LOG.info("workflow.deleted %s: its file is gone", file.stem)
 
     def _deploy(self, file: Path, source: str) -> bool:
         body: dict[str, Any] = {"sourceContents": source, "userEnvVars": dict(self._user_env.get(file.stem, {}))}

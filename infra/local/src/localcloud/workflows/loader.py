@@ -17,6 +17,7 @@ from localcloud.workflows.source.document import DocumentNode, Mapping, Scalar, 
 from localcloud.workflows.source.errors import SourceError
 from localcloud.workflows.source.linker import ProgramLinker
 from localcloud.workflows.source.steps import Program, Routine, RoutineParameter
+from localcloud.workflows.values import type_name
 
 __all__ = ["Program", "SourceError", "load_program"]
 
@@ -59,6 +60,14 @@ def _routine_sources(root: DocumentNode, context: BuildContext) -> dict[str, _Ro
     """Return the routines of either shape: a list of steps, or a map of main and subworkflows."""
     if isinstance(root, Sequence):
         return {_MAIN: _RoutineSource((), root)}
+    if isinstance(root, Scalar):
+        kind = "null" if root.value is None else type_name(root.value)
+        raise SourceError(
+            f"parse error: expected a map of workflows or a sequence of steps; got {kind}",
+            line=root.position.line,
+            column=root.position.column,
+            source=context.source,
+        )
     document = context.mapping(root, "a workflow definition")
     context.required(document, _MAIN, "a workflow definition")
     return {entry.key: _routine_source(entry.key, entry.value, context) for entry in document.entries}

@@ -126,6 +126,23 @@ async def test_file_that_cannot_be_a_workflow_is_logged(
     assert name in caplog.text
 
 
+async def test_file_that_goes_away_takes_its_workflow_along(tmp_path: Path) -> None:
+    """Not at once, since editors replace files; what it was renamed to is deployed, also as JSON."""
+    clock = ManualClock()
+    source = tmp_path / "paint.yaml"
+    source.write_text("- a: {return: 1}")
+    async with server(clock, workflows_dir=tmp_path) as running:
+        source.rename(tmp_path / "varnish.yml")
+        (tmp_path / "polish.json").write_text('[{"a": {"return": 1}}]')
+        (tmp_path / "notes.txt").write_text("no workflow")
+        await clock.advance(1)
+        kept = f"{PARENT}/workflows/paint" in running.store.workflows
+        await clock.advance(1)
+
+        assert kept
+        assert sorted(running.store.workflows) == [f"{PARENT}/workflows/{name}" for name in ("polish", "varnish")]
+
+
 async def test_missing_folder_is_an_os_error(tmp_path: Path) -> None:
     """A mistyped folder is not an empty one."""
     with pytest.raises(NotADirectoryError, match="none is no folder"):

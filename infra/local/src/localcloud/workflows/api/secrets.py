@@ -21,14 +21,14 @@ class SecretsApi:
     """The one method of Secret Manager that workflows need."""
 
     def __init__(self, path: Path | None) -> None:
-        """`path` is the secrets file; without one every access is FAILED_PRECONDITION."""
+        """`path` is the secrets file; without one there are no secrets."""
         self._path = path
 
     def access(self, project: str, secret_id: str, version: str) -> Json:
         """Return `{"name": ".../versions/2", "payload": {"data": base64}}`; `latest` is the highest version.
 
         Raises:
-            GoogleError: NOT_FOUND, or FAILED_PRECONDITION when the secrets file is not configured or not readable.
+            GoogleError: NOT_FOUND, or FAILED_PRECONDITION when the secrets file is not readable.
         """
         versions = self._versions(project, secret_id)
         wanted = str(max(int(v) for v in versions)) if version == "latest" else version
@@ -40,7 +40,7 @@ class SecretsApi:
     def _versions(self, project: str, secret_id: str) -> dict[str, str]:
         found = self._load().get(secret_id)
         if found is None:
-            raise not_found(f"Secret [projects/{project}/secrets/{secret_id}] not found.")
+            raise not_found(f"Secret [projects/{project}/secrets/{secret_id}] not found or has no versions.")
         entries = found if isinstance(found, Mapping) else {"1": found}
         if not entries or not all(str(version).isdecimal() for version in entries):
             raise failed_precondition(f"{self._path}: versions of {secret_id} must be numbers")
@@ -48,7 +48,7 @@ class SecretsApi:
 
     def _load(self) -> Mapping[str, Any]:
         if self._path is None:
-            raise failed_precondition("localcloud has no secrets: start it with a secrets file")
+            return {}
         try:
             content = yaml.safe_load(self._path.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError) as error:

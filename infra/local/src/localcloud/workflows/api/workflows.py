@@ -83,6 +83,20 @@ _WORKFLOWS = lists.Collection(
 _REVISIONS = lists.Collection(default_size=20, maximum_size=100, fields={})
 _OPERATIONS = lists.Collection(default_size=100, maximum_size=1000, fields={"done": Field(lambda _: True, Flag())})
 
+REGIONS = frozenset(
+    {
+        "africa-south1", "asia-east1", "asia-east2", "asia-northeast1", "asia-northeast2", "asia-northeast3",
+        "asia-south1", "asia-south2", "asia-southeast1", "asia-southeast2", "asia-southeast3", "australia-southeast1",
+        "australia-southeast2", "europe-central2", "europe-north1", "europe-north2", "europe-southwest1",
+        "europe-west1", "europe-west2", "europe-west3", "europe-west4", "europe-west6", "europe-west8",
+        "europe-west9", "europe-west10", "europe-west12", "me-central1", "me-central2", "me-west1",
+        "northamerica-northeast1", "northamerica-northeast2", "northamerica-south1", "southamerica-east1",
+        "southamerica-west1", "us-central1", "us-east1", "us-east4", "us-east5", "us-south1", "us-west1", "us-west2",
+        "us-west3", "us-west4",
+    }
+)  # fmt: skip
+"""Regions of Workflows. Source: https://cloud.google.com/workflows/docs/locations"""
+
 MAX_OPERATIONS = 10_000
 """Operations kept; the oldest goes first."""
 
@@ -107,7 +121,7 @@ class WorkflowsApi:
             store: the state.
             clock: source of timestamps.
             executor: cancels the executions of a deleted workflow.
-            load: `source.loader.load_program`.
+            load: parses and checks a source.
             connectors: full names of the connector methods there are.
             default_account: email that workflows run as unless they name one.
             home: project and location that `locations` lists besides those in use.
@@ -124,10 +138,12 @@ class WorkflowsApi:
         """Deploy the first revision of a workflow and return the operation.
 
         Raises:
-            GoogleError: INVALID_ARGUMENT for a bad id or field, ALREADY_EXISTS.
+            GoogleError: INVALID_ARGUMENT for a bad id or field, ALREADY_EXISTS, PERMISSION_DENIED for a location that
+                neither Google nor this server has.
         """
         if not _WORKFLOW_ID.fullmatch(workflow_id):
             raise invalid_argument(f"Invalid workflow ID {workflow_id!r}")
+        self._check_location(parent.rpartition("/")[2])
         fields = request_fields.read_body(body, _WRITABLE, _OUTPUT_ONLY, "Workflow")
         name = f"{parent}/workflows/{workflow_id}"
         if name in self._store.workflows:
@@ -206,8 +222,18 @@ class WorkflowsApi:
         return {"locations": [_location(project, location) for owner, location in sorted(used) if owner == project]}
 
     def get_location(self, project: str, location: str) -> Json:
-        """Return one location; any name is served."""
+        """Return one location.
+
+        Raises:
+            GoogleError: PERMISSION_DENIED, there is none of this name.
+        """
+        self._check_location(location)
         return _location(project, location)
+
+    def _check_location(self, location: str) -> None:
+        if location not in REGIONS and location != self._home[1]:
+            # The text of the API, as users report it.
+            raise GoogleError("PERMISSION_DENIED", f"Location {location} is not found or access is unauthorized.")
 
     def _deploy(self, name: str, old: Workflow | None, fields: Mapping[str, Any], verb: str) -> Json:
         now_s = self._clock.now()

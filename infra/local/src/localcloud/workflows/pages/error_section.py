@@ -94,6 +94,8 @@ def _thread_failures(payload: str) -> list[_ThreadFailure]:
 
 def _thread_failure(report: dict[str, object]) -> _ThreadFailure:
     match report.get("error"):
+        case {"context": str() as context, "payload": {"message": str() as message}}:
+            position = context.partition("\n")[2]
         case {"context": str() as context}:
             message, _, position = context.partition("\n")
         case _:

@@ -6,9 +6,12 @@ Does not know about: steps, and the API resource the three fields end up in.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from localcloud.workflows.errors import StackFrame, WorkflowError
 from localcloud.workflows.jsontext import encode_json_leniently
+
+_BRANCH_HEADLINE = 'RuntimeError: "branch error"'
 
 
 class ExecutionFailedError(Exception):
@@ -37,6 +40,20 @@ def failure_context(error: WorkflowError) -> str:
     """
     frames = (f'in step "{frame.step}", routine "{frame.routine}", line: {frame.line}' for frame in error.frames)
     return "\n".join([_headline(error), *frames])
+
+
+def branch_failure(error: WorkflowError) -> dict[str, Any]:
+    """Return what an UnhandledBranchError tells of the error that left a branch or iteration.
+
+    Recorded: a map is told as it is, any other value as JSON text; the context of an error that no `raise` made begins
+    with the same line, whatever it was.
+    """
+    context = failure_context(error)
+    if not error.from_raise and isinstance(error.value, dict):
+        _, separator, frames = context.partition("\n")
+        context = f"{_BRANCH_HEADLINE}{separator}{frames}"
+    payload = error.value if isinstance(error.value, dict) else failure_payload(error)
+    return {"context": context, "payload": payload}
 
 
 def execution_failure(error: WorkflowError) -> ExecutionFailedError:

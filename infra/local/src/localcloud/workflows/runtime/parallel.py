@@ -18,7 +18,7 @@ from typing import Any
 from localcloud.workflows.errors import WorkflowError, type_error, unhandled_branch_error, value_error
 from localcloud.workflows.limits import MAX_CONCURRENT_THREADS
 from localcloud.workflows.runtime.evaluation import evaluate
-from localcloud.workflows.runtime.failure import failure_context, failure_payload
+from localcloud.workflows.runtime.failure import branch_failure
 from localcloud.workflows.runtime.host import Progress
 from localcloud.workflows.runtime.iteration import LoopValues, loop_values
 from localcloud.workflows.runtime.observation import PARALLEL_BRANCH_PROGRESS, PARALLEL_FOR_PROGRESS
@@ -58,8 +58,7 @@ class _Failures:
             if type(tag) is str and tag not in self.tags:
                 self.tags.append(tag)
         if run.may_keep_exception():
-            report = {"context": failure_context(error), "payload": failure_payload(error)}
-            self.reports[order] = {"id": thread_id, "error": report}
+            self.reports[order] = {"id": thread_id, "error": branch_failure(error)}
         else:
             self.is_truncated = True
 

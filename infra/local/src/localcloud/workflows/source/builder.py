@@ -299,5 +299,7 @@ def _except(entry: Entry, context: BuildContext) -> Except:
     body = context.mapping(entry.value, "except")
     context.check_keys(body, ("as", "steps"), "except")
     name = context.name(context.required(body, "as", "except").value, "as")
-    steps = context.required(body, "steps", "except")
-    return Except(name, build_block(steps.value, context), entry.key_position)
+    steps = body.get("steps")
+    # Documented: the steps are optional; the error is caught all the same.
+    block = build_block(steps.value, context) if steps is not None else block_of(())
+    return Except(name, block, entry.key_position)

@@ -5,6 +5,10 @@ Does not know about: the API that reports it, nor the execution of programs.
 
 from __future__ import annotations
 
+_PARSE_ERROR = "parse error:"
+_FILE = "main.yaml"
+"""What production calls any source, in errors of its reading (recorded)."""
+
 
 class SourceError(Exception):
     """A workflow source that cannot be deployed.
@@ -14,6 +18,8 @@ class SourceError(Exception):
     """
 
     def __init__(self, message: str, *, line: int = 1, column: int = 1, source: str = "") -> None:
+        if message.startswith(_PARSE_ERROR):
+            message = f"{_FILE}:{line}:{column}: {message}"
         super().__init__(message)
         self.message = message
         self.line = line

@@ -183,7 +183,7 @@ async def test_secret_versions_come_from_the_file(
 @pytest.mark.parametrize(
     ("file", "secret", "status"),
     [
-        (None, "token/versions/1", "FAILED_PRECONDITION"),
+        (None, "token/versions/1", "NOT_FOUND"),
         ("missing.yaml", "token/versions/1", "FAILED_PRECONDITION"),
         ("bad.yaml", "token/versions/1", "FAILED_PRECONDITION"),
         ("broken.yaml", "token/versions/1", "FAILED_PRECONDITION"),

@@ -245,3 +245,18 @@ def test_unknown_mask_is_refused(emulator: Any) -> None:
 def test_empty_source_is_a_failed_operation(emulator: Any) -> None:
     """A workflow has a source."""
     assert emulator.deploy("")["error"]["message"] == "source_contents must not be empty"
+
+
+@pytest.mark.parametrize("location", ["mars-1", "us-central", "global", "US-CENTRAL1"])
+def test_location_that_google_has_not_is_refused(emulator: Any, location: str) -> None:
+    """With the text of the API, so that a typing error is found here."""
+    parent = f"projects/demo/locations/{location}"
+    text = f"Location {location} is not found or access is unauthorized."
+
+    for ask in (
+        lambda: emulator.workflows.create(parent, "w", {"sourceContents": "echo"}),
+        lambda: emulator.workflows.get_location("demo", location),
+    ):
+        with pytest.raises(GoogleError, match=text) as error:
+            ask()
+        assert error.value.status == "PERMISSION_DENIED"
