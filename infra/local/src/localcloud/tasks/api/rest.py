@@ -1,4 +1,4 @@
-"""Cloud Tasks v2 over REST: paths and verbs to the methods of `CloudTasksApi`.
+"""Cloud Tasks v2, and v2beta3 as far as it is the same, over REST: paths and verbs to the methods of `CloudTasksApi`.
 
 One function looks at the path, because a router would cost more than the rest of a create.
 
@@ -26,6 +26,9 @@ _INT32 = re.compile(r"-?[0-9]{1,10}")
 _APP_PATH = re.compile(r"/v1/apps/(?P<project>[^/:]+)")
 
 
+_BETA = "/v2beta3/"
+
+
 class TasksRest:
     """Answers the requests of a `RestServer`."""
 
@@ -39,6 +42,8 @@ class TasksRest:
         body = json_from_body(content)
         if not isinstance(body, dict):
             raise invalid_argument("Invalid JSON payload received. Expected an object.")
+        if request.path.startswith(_BETA):
+            body = _without_beta_fields(body)
         return json_response(await self._answer(request, body))
 
     async def _answer(self, request: web.BaseRequest, body: Any) -> Json:
@@ -105,6 +110,12 @@ class TasksRest:
             case "queues.purge":
                 return self._api.purge_queue(name)
         raise AssertionError(f"route {found.route} has no method")
+
+
+def _without_beta_fields(body: Json) -> Json:
+    """Return the body of a v2beta3 request without what gcloud sends for a queue that is like one of v2."""
+    like_v2: tuple[tuple[str, Any], ...] = (("appEngineHttpQueue", {}), ("type", "PUSH"))
+    return {name: value for name, value in body.items() if (name, value) not in like_v2}
 
 
 def _parent(collection: str) -> str:

@@ -11,13 +11,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from localcloud.core.google_errors import not_found
+from localcloud.core.google_errors import not_found, unimplemented
 from localcloud.tasks.engine.dispatcher import DISPATCH
 
 APP = "apps.get"
 
 _PATH = re.compile(
-    r"/v2/(?P<name>"
+    r"/v2(?:beta3)?/(?P<name>"
     r"(?P<project>projects/[^/]+)"
     r"(?:/(?P<locations>locations)(?:/(?P<location>[^/:]+)"
     r"(?:/operations/(?P<operation>[^/:]+)|/(?P<queues>queues)(?:/(?P<queue>[^/:]+)"
@@ -114,6 +114,8 @@ def find_route(method: str, path: str) -> Found:
         GoogleError: NOT_FOUND, there is none.
     """
     match = _PATH.fullmatch(path)
+    if match is None and path.startswith("/v2beta2/"):
+        raise unimplemented("localcloud does not emulate v2beta2 of Cloud Tasks (gcloud alpha): use v2 or v2beta3.")
     if match is None:
         refused = _REFUSED_PATHS.fullmatch(path)
         if refused is None:

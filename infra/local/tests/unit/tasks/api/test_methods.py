@@ -222,6 +222,37 @@ def test_what_is_not_emulated_is_refused_by_name(lab: Any, call: Any) -> None:
     assert (status, body["error"]["status"]) == (501, "UNIMPLEMENTED")
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_beta_of_the_api_is_like_v2(lab: Any, method: str) -> None:
+    """What gcloud beta sends for a queue that v2 could have."""
+    body = {"name": f"{LOCATION}/queues/beta", "appEngineHttpQueue": {}, "type": "PUSH"}
+
+    async def scenario() -> Any:
+        async with lab() as cloud:
+            url = f"{cloud.server.base_url}/v2beta3/{LOCATION}/queues"
+            async with cloud.client.request(method, url, json=body if method == "POST" else None) as response:
+                return response.status, await response.json()
+
+    status, answer = asyncio.run(scenario())
+    assert status == 200
+    assert answer["name" if method == "POST" else "queues"]
+
+
+def test_older_beta_is_refused_by_its_name(lab: Any) -> None:
+    """Gcloud alpha uses it."""
+
+    async def scenario() -> Any:
+        async with (
+            lab() as cloud,
+            cloud.client.get(f"{cloud.server.base_url}/v2beta2/{LOCATION}/queues") as response,
+        ):
+            return await response.json()
+
+    error = asyncio.run(scenario())["error"]
+    assert error["status"] == "UNIMPLEMENTED"
+    assert "v2beta2" in error["message"]
+
+
 def test_purge_deletes_tasks_and_sets_the_purge_time(lab: Any) -> None:
     """A purged queue is empty and says when."""
 
