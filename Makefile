@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := services/chassis services/ingest services/compressor services/reporter infra/local
 POLICY := .local/policy
+AUDIT := .local/audit
 # Offline: no results are sent, nothing is downloaded, and a finding ends it with status 1.
 CHECKOV = LOG_LEVEL=ERROR timeout 120 $(POLICY)/bin/checkov --config-file infra/.checkov.yaml --skip-download --quiet --compact
 STAMP := $(VENV)/.installed
@@ -13,7 +14,7 @@ MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-unit test-contract test-e2e docs fuzz soak conformance lint format policy image-check bench ci lock clean
+.PHONY: help setup demo up down test test-unit test-contract test-e2e docs fuzz mutants soak conformance lint format policy image-check bench ci lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +59,10 @@ fuzz: setup ## Fuzz every parser that strangers feed, SECONDS_EACH (60), and bot
 	  echo "== $$target"; (cd tests && ../$(BIN)/python -m fuzz $$target $(SECONDS_EACH)) || exit 1; done
 	@PRESSROOM_FUZZ_EXAMPLES=500 $(BIN)/python -m pytest tests/e2e/test_openapi.py
 
+mutants: setup ## Change a PACKAGE (chassis, ingest, reporter) in every small way and see whether its tests notice (an hour)
+	@$(BIN)/pip install --quiet --require-hashes -r requirements-mutants.txt
+	@cd tests && ../$(BIN)/python -m mutation $(or $(PACKAGE),chassis) $(MUTANTS_ARGS)
+
 soak: setup ## Load and break the stack for MINUTES (10), then check that nothing is lost, doubled or miscounted
 	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
 
@@ -80,9 +85,18 @@ $(POLICY)/.installed: requirements-policy.txt
 	@timeout 300 $(POLICY)/bin/pip install --quiet --require-hashes -r requirements-policy.txt
 	@touch $@
 
-policy: $(POLICY)/.installed ## Scan Terraform and Dockerfiles with checkov (an environment of its own: half a minute to install)
+$(AUDIT)/.installed: requirements-audit.txt
+	@$(PYTHON) -m venv $(AUDIT)
+	@timeout 300 $(AUDIT)/bin/pip install --quiet --require-hashes -r requirements-audit.txt
+	@touch $@
+
+policy: $(POLICY)/.installed $(AUDIT)/.installed ## Scan Terraform and Dockerfiles with checkov, and the requirements for known vulnerabilities
 	@$(CHECKOV) --directory infra/terraform --framework terraform
 	@$(CHECKOV) --directory services --framework dockerfile
+	@$(AUDIT)/bin/python -c 'import urllib.request; urllib.request.urlopen("https://pypi.org/pypi/pip/json", timeout=10)' 2> /dev/null \
+	  || { echo "SKIPPED: the requirements were not audited, because pypi.org, which lists known vulnerabilities, cannot be reached"; exit 0; }; \
+	  for service in ingest compressor reporter; do echo "== audit of $$service"; \
+	    timeout 300 $(AUDIT)/bin/pip-audit --disable-pip --require-hashes --progress-spinner off -r services/$$service/requirements.txt || exit 1; done
 
 image-check: setup ## Build the three images with buildah (root) and run them; IMAGE_CHECK_ARGS=--stand-in needs no registry
 	@cd tests && ../$(BIN)/python -m contract.image_check $(IMAGE_CHECK_ARGS)
@@ -97,6 +111,10 @@ lock: ## Resolve the requirements again (needs uv)
 	  --custom-compile-command "make lock" --output-file requirements-dev.txt
 	echo atheris==3.0.0 | uv pip compile - --universal --python-version 3.11 --generate-hashes --quiet \
 	  --custom-compile-command "make lock" --output-file requirements-fuzz.txt
+	echo pip-audit | uv pip compile - --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+	  --custom-compile-command "make lock" --output-file requirements-audit.txt
+	echo mutmut | uv pip compile - --constraint requirements-dev.txt --universal --python-version 3.11 --generate-hashes \
+	  --upgrade --quiet --custom-compile-command "make lock" --output-file requirements-mutants.txt
 	echo checkov | uv pip compile - --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	  --custom-compile-command "make lock" --output-file requirements-policy.txt
 	for service in ingest compressor reporter; do (cd services/$$service && \

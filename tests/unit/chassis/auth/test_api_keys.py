@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from chassis.auth.api_keys import MAX_KEY_CHARS, Scope, find_key, new_key, parse_api_keys
+from chassis.auth.api_keys import MAX_KEY_CHARS, Scope, find_key, main, new_key, parse_api_keys
 from chassis.http.app import new_app
 from chassis.http.key_guard import KeyGuard, caller, open_to_all
 from chassis.settings import PublicSettings, SettingsError
@@ -212,3 +212,47 @@ def test_a_key_is_known_by_every_digit_of_its_hash(place: int) -> None:
 
     assert find_key([entry], made.key) == entry
     assert find_key([near], made.key) is None
+
+
+def test_the_command_in_process_prints_key_and_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Read and write are what a key may do unless it is said otherwise."""
+    assert main(["--owner", "shop"]) == 0
+
+    told = capsys.readouterr()
+    (entry,) = parse_api_keys(told.out)
+    assert (entry.owner, entry.scopes, entry.name, entry.expires_at) == (
+        "shop",
+        frozenset({Scope.READ, Scope.WRITE}),
+        "",
+        None,
+    )
+    assert told.err.startswith("The key, shown this once: prk_")
+    assert find_key([entry], told.err.rpartition(": ")[2].strip()) == entry
+
+
+def test_the_command_in_process_takes_everything_that_an_entry_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    """Scopes are separated by commas."""
+    arguments = ["--owner", "shop", "--scopes", "read,admin", "--name", "ci", "--expires-at", "2030-01-01T00:00:00Z"]
+    assert main(arguments) == 0
+
+    (entry,) = parse_api_keys(capsys.readouterr().out)
+    assert (entry.scopes, entry.name) == (frozenset({Scope.READ, Scope.ADMIN}), "ci")
+    assert entry.expires_at == datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def test_the_command_in_process_names_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    """By its field, and makes nothing."""
+    assert main(["--owner", "a b", "--scopes", "all"]) == 2
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert [line.split(": ")[:2] for line in told.err.splitlines()] == [["api_keys", "owner"], ["api_keys", "scopes.0"]]
+
+
+def test_the_command_needs_an_owner(capsys: pytest.CaptureFixture[str]) -> None:
+    """A key of nobody's would own what has no owner."""
+    with pytest.raises(SystemExit) as ended:
+        main([])
+
+    assert ended.value.code == 2
+    assert "python -m chassis.auth.api_keys" in capsys.readouterr().err

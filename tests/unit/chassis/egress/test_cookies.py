@@ -1,91 +1,110 @@
-"""Cookies live for one call, and go only where their server may send them."""
+"""A cookie goes back to the host and path that it was set for, and nowhere else."""
 
 from __future__ import annotations
 
 import pytest
 
-from chassis.clock import SystemClock
-from chassis.egress.address_policy import parse_networks
-from chassis.egress.client import Egress, EgressError, EgressFault, EgressPolicy
-from support.scripted_origin import Exchange, ScriptedOrigin, answer
+from chassis.egress.cookies import CallCookies
+
+SET_BY = "https://shop.example/a/b/page"
 
 
-@pytest.fixture
-def egress() -> Egress:
-    policy = EgressPolicy(allowed_networks=parse_networks(("127.0.0.0/8",)), max_redirects=3)
-    return Egress(policy, user_agent="test", clock=SystemClock())
-
-
-def moved(to: str, *cookies: str) -> object:
-    return answer(status=302, headers=[("Location", to), *(("Set-Cookie", cookie) for cookie in cookies)])
-
-
-def gate(origin: ScriptedOrigin, path: str, cookie: str, *set_cookies: str) -> str:
-    """Redirect to the same path until the cookie comes back."""
-
-    def script(exchange: Exchange) -> None:
-        allowed = cookie in exchange.request.headers.get("cookie", "")
-        (answer(b"open") if allowed else moved(path, *set_cookies))(exchange)  # type: ignore[operator]
-
-    return origin.on(path, script)
+def sent(cookie: str, url: str, *, set_by: str = SET_BY) -> str:
+    """Return the Cookie header of a call to a URL, after an answer of `set_by` has set a cookie."""
+    cookies = CallCookies()
+    cookies.take(set_by, [cookie])
+    return cookies.header(url).get("Cookie", "")
 
 
 @pytest.mark.parametrize(
-    "set_cookies",
+    ("cookie", "url"),
     [
-        ("gate=1; Path=/",),
-        ("gate=1",),
-        ("other=2; Path=/", "gate=1; Path=/gate; HttpOnly; SameSite=Lax"),
-        ("gate=1; Max-Age=60; Expires=Wed, 21 Oct 2065 07:28:00 GMT",),
+        ("k=v", "https://shop.example/a/b/other"),
+        ("k=v", "https://shop.example/a/b/c/d"),
+        ("k=v", "http://shop.example/a/b/"),
+        ("k=v; Path=/", "https://shop.example/"),
+        ("k=v; Path=/", "https://shop.example"),
+        ("k=v; Path=/x", "https://shop.example/x"),
+        ("k=v; Path=/x", "https://shop.example/x/y"),
+        ("k=v; Path=/x/", "https://shop.example/x/y"),
+        ("k=v; Path=relative", "https://shop.example/a/b/c"),
+        ("k=v; PATH=/; SECURE", "https://shop.example/"),
+        ("k=v; Path=/; Domain=shop.example", "https://shop.example/"),
+        ("k=v; Path=/; Domain=shop.example", "https://cdn.shop.example/"),
+        ("k=v; Path=/; Domain=.shop.example", "https://cdn.shop.example/"),
+        ("k=v; Path=/; domain = SHOP.EXAMPLE ", "https://cdn.shop.example/"),
+        (" k = v ; Path=/", "https://shop.example/"),
     ],
 )
-def test_a_gate_opens_when_its_cookie_comes_back(
-    egress: Egress, origin: ScriptedOrigin, set_cookies: tuple[str, ...]
-) -> None:
-    """A redirect to itself until the cookie is there is passed in two requests."""
-    response = egress.request("GET", gate(origin, "/gate", "gate=1", *set_cookies))
-
-    assert (response.body, len(origin.received)) == (b"open", 2)
-
-
-@pytest.mark.parametrize("cookie", ["gate=1; Path=/elsewhere", "gate=1; Domain=other.example", "gate=1; Secure"])
-def test_a_cookie_goes_only_where_it_may(egress: Egress, origin: ScriptedOrigin, cookie: str) -> None:
-    """Path, domain and https are respected: this gate stays shut."""
-    with pytest.raises(EgressError) as caught:
-        egress.request("GET", gate(origin, "/gate", "gate=1", cookie))
-
-    assert caught.value.fault is EgressFault.REDIRECT_LIMIT
-
-
-def test_another_host_gets_no_cookie(egress: Egress, origin: ScriptedOrigin) -> None:
-    """The same listener under another address is another server."""
-    origin.on("/a", moved(f"http://127.0.0.2:{origin.port}/b", "gate=1; Path=/"))  # type: ignore[arg-type]
-    with pytest.raises(EgressError):
-        egress.request("GET", origin.url("/a"))  # nobody listens on 127.0.0.2
-    origin.on("/c", moved(origin.url("/d"), "gate=1; Path=/"))  # type: ignore[arg-type]
-    origin.on("/d", answer(b"x"))
-    egress.request("GET", origin.url("/c"))
-
-    assert "cookie" not in origin.received[0].headers
-    assert origin.received[-1].headers["cookie"] == "gate=1"
-
-
-def test_nothing_is_remembered_between_calls(egress: Egress, origin: ScriptedOrigin) -> None:
-    """The second call begins without cookies."""
-    url = gate(origin, "/gate", "gate=1", "gate=1; Path=/")
-    egress.request("GET", url)
-    egress.request("GET", url)
-
-    assert ["cookie" in received.headers for received in origin.received] == [False, True, False, True]
+def test_a_cookie_goes_to_its_host_and_path(cookie: str, url: str) -> None:
+    """The path of the page that set it, unless it names one."""
+    assert sent(cookie, url) == "k=v"
 
 
 @pytest.mark.parametrize(
-    "cookie",
-    ["", "=", ";;;", "a" * 5000, "gate", "x=1; Expires=" + "9" * 400, "x=1; Max-Age=" + "9" * 4000, "\xff\xfe=\xfd"],
+    ("cookie", "url"),
+    [
+        ("k=v; Path=/", "https://other.example/"),
+        ("k=v; Path=/", "https://cdn.shop.example/"),
+        ("k=v; Path=/", "https://evilshop.example/"),
+        ("k=v; Path=/; Domain=shop.example", "https://evilshop.example/"),
+        ("k=v; Path=/; Domain=shop.example", "https://shop.example.evil.example/"),
+        ("k=v; Path=/; Domain=other.example", "https://other.example/"),
+        ("k=v; Path=/; Domain=other.example", "https://shop.example/"),
+        ("k=v; Path=/; Domain=example", "https://other.example/"),
+        ("k=v; Path=/; Domain=example", "https://shop.example/"),
+        ("k=v; Path=/; Domain=op.example", "https://shop.example/"),
+        ("k=v; Path=/; Domain=cdn.shop.example", "https://cdn.shop.example/"),
+        ("k=v; Path=/; Secure", "http://shop.example/"),
+        ("k=v; Path=/x", "https://shop.example/xy"),
+        ("k=v; Path=/x", "https://shop.example/"),
+        ("k=v", "https://shop.example/a"),
+        ("k=v", "https://shop.example/"),
+    ],
 )
-def test_an_odd_cookie_costs_nothing(egress: Egress, origin: ScriptedOrigin, cookie: str) -> None:
-    """It is left out; the redirect is followed."""
-    origin.on("/a", moved("/b", cookie, *["x" * 40] * 100))  # type: ignore[arg-type]
-    origin.on("/b", answer(b"here"))
+def test_a_cookie_goes_nowhere_else(cookie: str, url: str) -> None:
+    """Not to another host, not to a whole ending of names, not in the open when it is secure."""
+    assert sent(cookie, url) == ""
 
-    assert egress.request("GET", origin.url("/a")).body == b"here"
+
+@pytest.mark.parametrize("cookie", ["", "k", "k=", "=v", ";", "k=é", "k=a\x01b", "é=v", "k=" + "v" * 4096])
+def test_what_is_no_cookie_is_left_out(cookie: str) -> None:
+    """Nothing that could not stand in a header."""
+    assert sent(f"{cookie}; Path=/", "https://shop.example/") == ""
+
+
+def test_a_value_may_have_equals_signs() -> None:
+    """The first one ends the name."""
+    assert sent("k=a=b=; Path=/", "https://shop.example/") == "k=a=b="
+
+
+def test_a_cookie_without_a_page_path_is_for_the_whole_host() -> None:
+    """A URL may have no path."""
+    assert sent("k=v", "https://shop.example/x/y", set_by="https://shop.example") == "k=v"
+    assert sent("k=v", "https://shop.example/x/y", set_by="https://shop.example/page") == "k=v"
+
+
+def test_cookies_are_sent_together_and_a_later_one_replaces_its_namesake() -> None:
+    """By name, host and path."""
+    cookies = CallCookies()
+    cookies.take(SET_BY, ["a=1; Path=/", "b=2; Path=/", "a=3; Path=/x"])
+    cookies.take(SET_BY, ["a=4; Path=/"])
+
+    assert cookies.header("https://shop.example/x") == {"Cookie": "a=4; b=2; a=3"}
+    assert CallCookies().header("https://shop.example/") == {}
+
+
+def test_there_are_at_most_twenty() -> None:
+    """An origin must not fill our memory or the next request."""
+    cookies = CallCookies()
+    cookies.take(SET_BY, [f"c{number}=1; Path=/" for number in range(30)])
+
+    assert cookies.header("https://shop.example/")["Cookie"].count(";") == 19
+
+
+def test_the_longest_cookie_is_kept() -> None:
+    """4,096 characters with its attributes."""
+    text = "k=" + "v" * (4096 - len("k=; Path=/")) + "; Path=/"
+
+    assert (len(text), len(sent(text, "https://shop.example/"))) == (4096, 4096 - len("; Path=/"))
+    assert sent(text.replace("v", "vv", 1), "https://shop.example/") == ""
