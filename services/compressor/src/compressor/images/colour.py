@@ -61,7 +61,7 @@ def with_transparent_colour(image: Image.Image, source: Source) -> Image.Image:
         image.load()
         low = Image.open(io.BytesIO(source.data), formats=["PNG"])
         # The same pixels, of which the other byte of each sample is taken.
-        low.tile = [tile._replace(args=("RGB;16L", *list(tile.args or ())[1:])) for tile in low.tile]
+        low.tile = [tile._replace(args="RGB;16L") for tile in low.tile]
         parts = [*image.split(), *low.split()]
         values = [*(value >> 8 for value in source.transparent), *(value & 255 for value in source.transparent)]
     else:
