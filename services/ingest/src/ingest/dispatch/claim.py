@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping, text
@@ -50,18 +50,6 @@ class ClaimedPage:
     images: Sequence[ClaimedImage]
     exhausted: bool
     sealed: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the form of workflows/contracts/claim_response.schema.json."""
-        rows: dict[int, list[dict[str, Any]]] = {}
-        for image in self.images:
-            rows.setdefault(image.row_number, []).append(image.to_json())
-        return {
-            "request_id": str(self.batch.request_id),
-            "rows": [{"row_number": number, "images": images} for number, images in rows.items()],
-            "image_count": len(self.images),
-            "exhausted": self.exhausted,
-        }
 
 
 _IN_FLIGHT = text(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping
@@ -40,14 +39,6 @@ class Recorded:
     batch: Batch
     sealed: bool
     free_host: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the form of workflows/contracts/outcome_response.schema.json."""
-        return {
-            "applied": self.applied,
-            "image_status": self.image_status.value,
-            "batch_status": self.batch.status.value,
-        }
 
 
 def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, outcome: Outcome) -> Recorded:

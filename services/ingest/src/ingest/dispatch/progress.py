@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
@@ -59,17 +58,6 @@ class Progress:
     batch: Batch
     due: int
     next_due_s: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the form of workflows/contracts/progress_response.schema.json."""
-        return {
-            "request_id": str(self.batch.request_id),
-            "status": self.batch.status.value,
-            "counts": self.batch.counts(),
-            "open": self.batch.pending,
-            "due": self.due,
-            "next_due_s": self.next_due_s,
-        }
 
 
 def read_progress(engine: Engine, settings: IngestSettings, request_id: UUID, *, execution: str) -> Progress:

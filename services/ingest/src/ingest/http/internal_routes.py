@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response
 
 from chassis.failpoints import reach
 from chassis.http.requests import parse_id, parse_json, parse_query, takes_query
@@ -21,19 +21,29 @@ from ingest.dispatch.progress import read_progress
 from ingest.events.payload import event_payload
 from ingest.events.relay import relay_events_now
 from ingest.failpoints import Failpoint
+from ingest.http.answers import process_answer, send
 from ingest.http.internal_schemas import (
+    ClaimAnswer,
     ClaimRequest,
+    FailAnswer,
     FailRequest,
+    FinishAnswer,
     FinishRequest,
+    ImportAnswer,
     ImportRequest,
+    OutcomeAnswer,
     OutcomeRequest,
+    ProgressAnswer,
     ProgressQuery,
+    ReleaseAnswer,
     ReleaseRequest,
+    StartAnswer,
     StartRequest,
+    SweepAnswer,
 )
-from ingest.http.public_routes import process_answer
 from ingest.http.public_schemas import BatchReference
 from ingest.options import ImageOptions
+from ingest.state.batch import Batch
 from ingest.supervision.finish import finish_batch
 from ingest.supervision.ownership import fail_batch, release_batch, start_batch
 from ingest.supervision.start import process_batch
@@ -48,16 +58,16 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
 
     @bp.post("/process")
     @guard.only(settings.tasks_service_account)
-    def process() -> dict[str, Any]:
+    def process() -> Response:
         """Create the execution of a batch that has none."""
         request_id = parse_id(parse_json(BatchReference).request_id)
         processed = process_batch(engine, dependencies.executions, request_id)
         relay_events_now(engine, dependencies.reporter, request_id)
-        return process_answer(processed.batch, processed.message)
+        return send(process_answer(processed.batch, processed.message))
 
     @bp.post("/internal/imports")
     @workflow_only
-    def imports() -> dict[str, Any]:
+    def imports() -> Response:
         """Make a batch of a sheet in Cloud Storage, once per execution."""
         body = parse_json(ImportRequest)
         dependencies.webhook_targets.check(body.webhook_url)
@@ -71,11 +81,11 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             options=body.options or ImageOptions(),
             owner=body.owner,
         )
-        return {"request_id": str(batch.request_id), "status": batch.status.value, "counts": batch.counts()}
+        return send(ImportAnswer(**_known_of(batch)))
 
     @bp.post("/internal/batches/<request_id>/start")
     @workflow_only
-    def start(request_id: str) -> dict[str, Any]:
+    def start(request_id: str) -> Response:
         """Make the execution the supervising one, or say that another one lives."""
         body = parse_json(StartRequest)
         started = start_batch(
@@ -87,44 +97,41 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
         )
         reach(Failpoint.OWNER_TAKEN)
         relay_events_now(engine, dependencies.reporter, started.batch.request_id)
-        return {
-            "request_id": str(started.batch.request_id),
-            "owner": started.owner,
-            "status": started.batch.status.value,
-            "counts": started.batch.counts(),
-        }
+        return send(StartAnswer(**_known_of(started.batch), owner=started.owner))
 
     @bp.post("/internal/batches/<request_id>/claim")
     @workflow_only
-    def claim(request_id: str) -> dict[str, Any]:
+    def claim(request_id: str) -> Response:
         """Lease a page of due images: at most `max_rows` rows and 64 KiB."""
         body = parse_json(ClaimRequest)
         page = claim_page(engine, settings, parse_id(request_id), execution=body.execution, max_rows=body.max_rows)
         reach(Failpoint.PAGE_CLAIMED)
-        return page.to_json()
+        return send(ClaimAnswer.of(page))
 
     @bp.get("/internal/batches/<request_id>/progress")
     @workflow_only
     @takes_query
-    def progress(request_id: str) -> dict[str, Any]:
+    def progress(request_id: str) -> Response:
         """Say what is open and due; a sign of life of the supervising execution."""
         query = parse_query(ProgressQuery)
-        return read_progress(engine, settings, parse_id(request_id), execution=query.execution).to_json()
+        found = read_progress(engine, settings, parse_id(request_id), execution=query.execution)
+        known = _known_of(found.batch)
+        return send(ProgressAnswer(**known, open=found.batch.pending, due=found.due, next_due_s=found.next_due_s))
 
     @bp.post("/internal/batches/<request_id>/finish")
     @workflow_only
-    def finish(request_id: str) -> dict[str, Any]:
+    def finish(request_id: str) -> Response:
         """Set the final status of a sealed batch."""
         body = parse_json(FinishRequest)
         batch = finish_batch(
             engine, settings, parse_id(request_id), execution=body.execution, report_uri=body.report_uri
         )
         reach(Failpoint.FINISH_COMMITTED)
-        return event_payload(batch)
+        return send(FinishAnswer(**event_payload(batch)))
 
     @bp.post("/internal/batches/<request_id>/fail")
     @workflow_only
-    def fail(request_id: str) -> dict[str, Any]:
+    def fail(request_id: str) -> Response:
         """Record a failed step; FAILED once the budget is spent."""
         body = parse_json(FailRequest)
         failed = fail_batch(
@@ -135,15 +142,15 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             step=body.step,
             error=body.error,
         )
-        return event_payload(failed.batch) | {"terminal": failed.terminal}
+        return send(FailAnswer(**event_payload(failed.batch), terminal=failed.terminal))
 
     @bp.post("/internal/batches/<request_id>/release")
     @workflow_only
-    def release(request_id: str) -> dict[str, Any]:
+    def release(request_id: str) -> Response:
         """Give the batch up for a successor."""
         body = parse_json(ReleaseRequest)
         batch = release_batch(engine, parse_id(request_id), execution=body.execution)
-        return {"request_id": str(batch.request_id), "status": batch.status.value}
+        return send(ReleaseAnswer(request_id=str(batch.request_id), status=batch.status))
 
     @bp.get("/internal/batches/<request_id>/export")
     @guard.only(settings.reporter_service_account)
@@ -153,7 +160,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
 
     @bp.put("/internal/images/<image_id>/outcome")
     @guard.only(settings.compressor_service_account)
-    def outcome(image_id: str) -> dict[str, Any]:
+    def outcome(image_id: str) -> Response:
         """Record the outcome of one attempt."""
         reported = parse_json(OutcomeRequest).to_outcome()
         recorded = record_outcome(engine, settings, parse_id(image_id, name="image id"), reported)
@@ -163,12 +170,20 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             reach(Failpoint.OWNER_WOKEN)
         if recorded.free_host is not None:
             dispatch_next(dependencies, recorded.free_host, recorded.batch.request_id)
-        return recorded.to_json()
+        return send(
+            OutcomeAnswer(
+                applied=recorded.applied, image_status=recorded.image_status, batch_status=recorded.batch.status
+            )
+        )
 
     @bp.post("/internal/sweep")
     @guard.only(settings.scheduler_service_account)
     def sweep() -> Response:
         """Find what was forgotten and do it; delete batches past `INGEST_RETENTION_DAYS`."""
-        return jsonify({"swept": Sweep(dependencies).run()})
+        return send(SweepAnswer(swept=Sweep(dependencies).run()))
 
     return bp
+
+
+def _known_of(batch: Batch) -> dict[str, Any]:
+    return {"request_id": str(batch.request_id), "status": batch.status, "counts": batch.counts()}

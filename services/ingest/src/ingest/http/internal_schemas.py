@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from chassis.auth.api_keys import OWNER_PATTERN
 from chassis.http.fields import PeerRequest, Text
 from chassis.http.requests import parse_id
 from chassis.limited import Limited
+from ingest.dispatch.claim import ClaimedPage
+from ingest.http.public_schemas import Counts
 from ingest.http.upload_schemas import WebUrl
 from ingest.options import ImageOptions
+from ingest.state.batch import BatchStatus, ImageStatus
 from ingest.state.images import Outcome
 
 MAX_ERROR_CHARS: Annotated[
@@ -140,3 +143,105 @@ class OutcomeRequest(PeerRequest):
         """
         values = self.model_dump(exclude={"request_id", "outcome"})
         return Outcome(request_id=parse_id(self.request_id), succeeded=self.outcome == "SUCCEEDED", **values)
+
+
+class Answer(BaseModel):
+    """Base of what internal routes answer; the schemas of workflows/contracts say the same."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ImportAnswer(Answer):
+    """import_response.schema.json."""
+
+    request_id: str
+    status: BatchStatus
+    counts: Counts
+
+
+class StartAnswer(ImportAnswer):
+    """start_response.schema.json."""
+
+    owner: bool
+
+
+class ReleaseAnswer(Answer):
+    """release_response.schema.json."""
+
+    request_id: str
+    status: BatchStatus
+
+
+class ClaimedImageAnswer(Answer):
+    """One image of a claim, with the task that is to be made for it."""
+
+    task_id: str
+    start_at: str
+    payload: dict[str, Any]
+
+
+class ClaimedRowAnswer(Answer):
+    """The images of one row of a claim."""
+
+    row_number: int
+    images: list[ClaimedImageAnswer]
+
+
+class ClaimAnswer(Answer):
+    """claim_response.schema.json."""
+
+    request_id: str
+    rows: list[ClaimedRowAnswer]
+    image_count: int
+    exhausted: bool
+
+    @classmethod
+    def of(cls, page: ClaimedPage) -> Self:
+        """Return a page as the workflow reads it."""
+        rows: dict[int, list[ClaimedImageAnswer]] = {}
+        for image in page.images:
+            rows.setdefault(image.row_number, []).append(ClaimedImageAnswer(**image.to_json()))
+        return cls(
+            request_id=str(page.batch.request_id),
+            rows=[ClaimedRowAnswer(row_number=number, images=images) for number, images in rows.items()],
+            image_count=len(page.images),
+            exhausted=page.exhausted,
+        )
+
+
+class ProgressAnswer(ImportAnswer):
+    """progress_response.schema.json."""
+
+    open: int
+    due: int
+    next_due_s: float | None
+
+
+class FinishAnswer(ImportAnswer):
+    """finish_response.schema.json; what a notification needs."""
+
+    message: str
+    finished_at: str | None
+    generation: int
+    webhook_url: str | None
+    owner: str | None
+
+
+class FailAnswer(FinishAnswer):
+    """fail_response.schema.json."""
+
+    terminal: bool
+
+
+class OutcomeAnswer(Answer):
+    """outcome_response.schema.json."""
+
+    applied: bool
+    image_status: ImageStatus
+    batch_status: BatchStatus
+
+
+class SweepAnswer(Answer):
+    """sweep_response.schema.json."""
+
+    swept: dict[str, int]

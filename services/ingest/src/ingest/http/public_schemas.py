@@ -44,7 +44,7 @@ class ListQuery(PublicRequest):
 
 
 class Answer(BaseModel):
-    """Base of the answers; serialised by hand, described here."""
+    """Base of the answers: the routes build them, and the document of the interface describes them."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -239,7 +239,7 @@ class HostProgress(Answer):
 
 
 class StatusAnswer(BatchAnswer):
-    """A batch with its pace, its hosts (those in trouble first and 100 at most), and a page of its products."""
+    """A batch with its rate, its hosts (those in trouble first and 100 at most), and a page of its products."""
 
     images_per_s: float | None = Field(description="Since the start; null before 20 images ended and after a retry")
     eta_seconds: int | None = Field(description="Until the last image ends; null when unknown")
@@ -282,7 +282,7 @@ class LimitAnswer(Answer):
     """One limit; `use` is the caller's present use of a quota."""
 
     name: str
-    value: float
+    value: int | float
     unit: str
     meaning: str
     setting: str | None

@@ -1,0 +1,132 @@
+"""Builds the answers of the public routes from their models, so that they are what `/openapi.json` says."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from flask import Response, jsonify
+from pydantic import BaseModel
+
+from chassis.limits import Limit
+from chassis.times import rfc3339
+from ingest.batches.rate import progress_percent
+from ingest.batches.status import ProductPage
+from ingest.http.limits import FLAT_LIMITS
+from ingest.http.public_schemas import BatchAnswer, LimitsAnswer, ProcessAnswer, StatusAnswer, UploadAnswer
+from ingest.options import FORMATS
+from ingest.settings import IngestSettings
+from ingest.sheets.corrected import column_titles
+from ingest.sheets.encodings import CODECS
+from ingest.sheets.model import Layout, Sheet
+from ingest.sheets.records import DELIMITERS
+from ingest.state.batch import Batch
+
+
+def send(answer: BaseModel, *, code: int = 200) -> Response:
+    """Return an answer as JSON with an HTTP status."""
+    response = jsonify(answer.model_dump(mode="json"))
+    response.status_code = code
+    return response
+
+
+def upload_answer(settings: IngestSettings, request_id: UUID, sheet: Sheet) -> UploadAnswer:
+    """Return what the sender of a sheet is told."""
+    warnings = sheet.warnings
+    values: dict[str, Any] = {
+        "request_id": str(request_id),
+        # A sheet without images is sealed at once, but for its sender it is as new as any other.
+        "status": "PENDING",
+        "total_images": sheet.facts.images,
+        "invalid_images": sheet.facts.invalid_images,
+        "total_rows": sheet.facts.rows,
+        "invalid_rows": sheet.facts.invalid_rows,
+        "dialect": sheet.dialect.to_json(),
+        "columns": column_titles(sheet),
+        "findings": sheet.findings.to_json(),
+        **sheet.problems.to_json(),
+        "warnings": [warning.to_json() for warning in warnings.listed],
+        "warning_count": warnings.count,
+        "links": _links(settings, request_id),
+    }
+    return UploadAnswer(**values)
+
+
+def batch_answer(settings: IngestSettings, batch: Batch) -> BatchAnswer:
+    """Return a batch as clients see it."""
+    return BatchAnswer(**_batch(settings, batch))
+
+
+def status_answer(settings: IngestSettings, found: ProductPage) -> StatusAnswer:
+    """Return a batch with its hosts and a page of its products."""
+    return StatusAnswer(
+        **_batch(settings, found.batch),
+        **found.rate,
+        **found.hosts,
+        products=found.products,
+        next_page_token=found.next_page_token,
+    )
+
+
+def process_answer(batch: Batch, message: str) -> ProcessAnswer:
+    """Return `{"request_id", "status", "message"}`, the first release's answer of `/process`."""
+    return ProcessAnswer(**process_values(batch, message))
+
+
+def process_values(batch: Batch, message: str) -> dict[str, Any]:
+    """Return the fields of `ProcessAnswer`, for the models that have more."""
+    return {"request_id": str(batch.request_id), "status": batch.status.public, "message": message}
+
+
+def limits_answer(settings: IngestSettings, found: tuple[Limit, ...]) -> LimitsAnswer:
+    """Return every limit, and what a sheet may be."""
+    limits = {limit.name: limit for limit in found}
+    values: dict[str, Any] = {name: limits[name].value for name in FLAT_LIMITS}
+    return LimitsAnswer(
+        **values,
+        sheet_buckets=list(settings.sheet_buckets),
+        encodings=list(CODECS),
+        delimiters=list(DELIMITERS),
+        formats=list(FORMATS),
+        quality={"min": 1, "max": 95, "default": 50},
+        limits=[limit.to_json() for limit in limits.values()],
+    )
+
+
+def _batch(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
+    error = None if batch.error is None else {name: batch.error.get(name) for name in ("step", "error", "at")}
+    return {
+        "request_id": str(batch.request_id),
+        "owner": batch.owner,
+        "status": batch.status.public,
+        "source_name": batch.source_name,
+        "counts": batch.counts(),
+        "total_rows": batch.row_count,
+        "invalid_rows": batch.invalid_rows,
+        "deduplicated": batch.deduplicated,
+        "progress_percent": progress_percent(batch),
+        "generation": batch.generation,
+        "options": dict(batch.options),
+        # Batches of the first release have no layout: it read only one.
+        "dialect": {"layout": Layout.CSV.value}
+        | {key: batch.dialect[key] for key in batch.dialect if key != "written"},
+        "bytes_in": batch.bytes_in,
+        "bytes_out": batch.bytes_out,
+        "error": error,
+        "created_at": rfc3339(batch.created_at),
+        "started_at": rfc3339(batch.started_at),
+        "finished_at": rfc3339(batch.finished_at),
+        "expires_at": rfc3339(batch.deadline_at),
+        "links": _links(settings, batch.request_id),
+    }
+
+
+def _links(settings: IngestSettings, request_id: UUID) -> dict[str, str]:
+    own, reporter = settings.ingest_url.rstrip("/"), settings.reporter_url.rstrip("/")
+    return {
+        "status": f"{own}/status/{request_id}",
+        "cancel": f"{own}/cancel",
+        "retry": f"{own}/retry",
+        "download": f"{reporter}/download_csv?request_id={quote(str(request_id))}",
+    }
