@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import BaseModel
 
 import ingest.http
 from ingest.http import internal_schemas
@@ -19,7 +20,7 @@ from support.ingest_service import Answered, Lab, sheet_of
 
 A, B = "https://a.example/1.jpg", "https://b.example/2.jpg"
 CONTRACTS = Path(__file__).parents[4] / "workflows" / "contracts"
-INTERNAL = {
+INTERNAL: dict[str, type[BaseModel]] = {
     "import": internal_schemas.ImportAnswer,
     "start": internal_schemas.StartAnswer,
     "claim": internal_schemas.ClaimAnswer,

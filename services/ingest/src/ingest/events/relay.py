@@ -1,4 +1,4 @@
-"""Sends the events of the outbox to the reporter: those of a batch's begin here, that of its end by the sweeper.
+"""Sends the events `accepted` and `started` of a batch to the reporter; the event of its end is sent by the sweeper.
 
 An entry is sent when the next of our own callers comes by, else by the sweeper. The reporter records one delivery per
 event and endpoint, however often it is told.

@@ -122,7 +122,7 @@ ENCODING_HELP = "Encoding of the sheet, e.g. windows-1251, gb18030, shift_jis; r
 OUTPUT_ENCODING_HELP = "Encoding of output.csv and failed.csv: utf-8 (unless given), or same as the sheet's"
 
 SheetUri = Annotated[Text, Field(pattern=r"^gs://[^/]+/.+$", max_length=2083)]
-"""The place of a sheet in Cloud Storage."""
+"""The URI of a sheet in Cloud Storage."""
 
 
 class UploadQuery(PublicRequest):
@@ -193,7 +193,7 @@ class ItemBody(PublicRequest):
 
 
 class JsonUpload(PublicRequest):
-    """The JSON body of an upload: items, or the place of a sheet in Cloud Storage."""
+    """The JSON body of an upload: items, or the URI of a sheet in Cloud Storage."""
 
     items: list[ItemBody] | None = Field(None, max_length=MAX_ITEMS, description="The products, instead of a sheet")
     csv_uri: SheetUri | None = Field(None, description="gs://bucket/name of the sheet, instead of items")

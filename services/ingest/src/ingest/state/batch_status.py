@@ -128,7 +128,7 @@ def begin_batch(
         connection: the transaction.
         request_id: the batch.
         execution: the execution that owns the batch from now on; None leaves the owner as it is.
-        callback_url: where this execution waits for news.
+        callback_url: where this execution waits to be called.
         alive: whether this is a sign of life of the owner; the sweeper's claims are none.
     """
     values = {"batch": request_id, "execution": execution, "callback_url": callback_url, "alive": alive}
