@@ -29,14 +29,13 @@ from reporter.state.deliveries import (
     add_deliveries,
     end_waiting_deliveries,
     lease,
-    redeliver,
-    redeliver_since,
     standing,
     take_unhinted,
 )
 from reporter.state.delivery_log import deliveries_of, deliveries_to, find_delivery
 from reporter.state.endpoints import count_endpoints, endpoint_of_delivery, list_endpoints, subscribed_endpoints
 from reporter.state.expired import delete_expired_deliveries, delete_expired_endpoints, delete_expired_reports
+from reporter.state.redeliveries import redeliver, redeliver_since
 from reporter.state.reports import find_report, latest_report
 
 SMALL, LARGE = 1_000, 40_000

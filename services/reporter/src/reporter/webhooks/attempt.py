@@ -21,7 +21,8 @@ from reporter.errors import deliveries_busy, delivery_not_found
 from reporter.failpoints import Failpoint
 from reporter.state.attempts import Attempt, record_delivered, record_given_up, record_try_again
 from reporter.state.deliveries import EndReason, Hint, Lease, Standing, end_without_attempt, lease, standing
-from reporter.state.endpoints import DisabledReason, endpoint_of_delivery, note_failure, note_success
+from reporter.state.endpoint_health import note_failure, note_success
+from reporter.state.endpoints import DisabledReason, endpoint_of_delivery
 from reporter.state.locks import lock_endpoint_of_delivery
 from reporter.state.secrets import SecretSeed, live_secrets
 from reporter.webhooks.retry_policy import Delivered, GivenUp, TryAgain, Verdict, judge

@@ -16,10 +16,11 @@ from chassis.logs import get_logger
 from reporter.clients.task_queue import give_hint, give_hints
 from reporter.dependencies import Dependencies
 from reporter.errors import delivery_not_found, delivery_under_way
-from reporter.state.deliveries import DeliveryState, Hint, redeliver, redeliver_since
+from reporter.state.deliveries import DeliveryState, Hint
 from reporter.state.delivery_log import LoggedDelivery, deliveries_to, find_delivery
 from reporter.state.endpoints import DisabledReason, endpoint_of_delivery
 from reporter.state.locks import lock_endpoint, lock_endpoint_of_delivery
+from reporter.state.redeliveries import redeliver, redeliver_since
 from reporter.webhooks.endpoints import enabled_endpoint, found_endpoint, get_endpoint
 from reporter.webhooks.notify import send_sample
 
