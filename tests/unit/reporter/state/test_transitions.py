@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
@@ -12,6 +12,8 @@ from sqlalchemy import text
 from reporter.settings import ReporterSettings
 from reporter.state.attempts import Attempt, record_delivered, record_given_up, record_try_again
 from reporter.state.deliveries import EndReason, Hint, lease, standing, take_unhinted
+from reporter.state.reports import Report, find_report, record_report
+from reporter.state.secrets import add_secret
 from reporter.webhooks.attempt import LEASE_S
 from reporter.webhooks.secrets import new_seed
 from support.reporter_service import SCHEDULER, Answer, Got, Subscriber, World, notification
@@ -233,3 +235,26 @@ def test_a_worker_that_was_taken_for_lost_records_nothing_any_more(
     assert not recorded
     assert world.deliveries(request_id) == before
     assert [attempt["failure"] for attempt in before[0]["attempts"]] == ["WORKER_LOST"]
+
+
+def test_adding_a_secret_twice_is_adding_it_once(world: World, subscriber: Subscriber) -> None:
+    """The answer to a commit may be lost: the transaction is run again with the same seed."""
+    endpoint_id = UUID(subscribe(world, subscriber.url)["id"])
+    seed = new_seed(["k" * 32])
+    with world.engine.begin() as connection:
+        counts = [add_secret(connection, endpoint_id, seed, overlap_s=60) for _ in range(2)]
+        expiring = connection.execute(text("SELECT count(expire_time) FROM webhook_secrets")).scalar_one()
+
+    assert (counts, expiring) == ([2, 2], 1)
+
+
+def test_a_report_is_found_by_its_very_generation(world: World) -> None:
+    """A link to the first run does not open the second; without a generation the newest is meant."""
+    request_id = uuid4()
+    made = [Report(request_id, n, None, "a.csv", f"o{n}", f"f{n}", f"r{n}", 1, 1) for n in (1, 2)]
+    with world.engine.begin() as connection:
+        recorded = [record_report(connection, report) for report in made]
+        found = [find_report(connection, request_id, generation=n) for n in (1, 2, 3, None)]
+
+    assert recorded == made
+    assert found == [made[0], made[1], None, made[1]]
