@@ -94,3 +94,40 @@ def test_a_row_keeps_at_most_twenty_problems(lab: Lab) -> None:
     cell = " ".join(f"ftp://x/{number}" for number in range(30))
     [product] = lab.status(skipped(lab, f"Product Name,Input Image Urls\nLamp,{cell}\n"))["products"]
     assert len(product["problems"]) == 20
+
+
+SLOTS = f'Product Name,Image 1,Image 2\nLamp,"{A}, lamp.jpg",{A}?2\nDesk,{A}?3,\n'
+
+
+def test_one_bad_link_costs_its_slot(lab: Lab) -> None:
+    """The other links of its row run; the slot has failed before anybody asked for it, and counts."""
+    request_id = skipped(lab, SLOTS)
+    before = lab.status(request_id)
+    claimed = [payload["url"] for payload in lab.claim(request_id, lab.start(request_id))]
+    assert claimed == [A, f"{A}?2", f"{A}?3"]
+    assert before["counts"] == {"total": 4, "pending": 3, "succeeded": 0, "failed": 1}
+    images = [image for product in before["products"] for image in product["images"]]
+    assert [(image["slot"], image["column"], image["code"]) for image in images] == [
+        (0, 1, None),
+        (1, 1, "URL_INVALID"),
+        (2, 2, None),
+        (0, 1, None),
+    ]
+    assert images[1]["input_url"] == "lamp.jpg"
+
+
+def test_a_bad_link_is_not_tried_again(lab: Lab) -> None:
+    """It would fail as before, and no host could be asked for it."""
+    request_id = skipped(lab, SLOTS)
+    lab.finish_all(request_id)
+    assert lab.status(request_id)["status"] == "COMPLETED_WITH_ERRORS"
+    lab.post("/retry", {"request_id": request_id})
+    counts = lab.status(request_id)["counts"]
+    assert (counts["pending"], counts["failed"]) == (0, 1)
+
+
+def test_a_check_tells_bad_links_apart_from_bad_rows(lab: Lab) -> None:
+    """Both are problems; without `on_invalid=skip` either refuses the sheet."""
+    told = lab.upload(SLOTS, on_invalid="skip", validate_only="true").json
+    assert (told["valid"], told["invalid_rows"], told["invalid_images"], told["total_images"]) == (False, 0, 1, 4)
+    assert lab.upload(SLOTS).code == 400

@@ -210,6 +210,17 @@ def test_failed_urls_gather_in_the_first_url_column() -> None:
     assert lines[1] == ["n", "https://shop.test/1.png", ""]
 
 
+def test_failed_urls_stand_in_the_columns_that_they_came_from() -> None:
+    """As the export tells them; of a release that told none see above."""
+    columns = {"serial": None, "name": None, "urls": [1, 3], "output": None, "errors": None}
+    images = [failed_image(0) | {"column": 1}, image(1) | {"column": 1}, failed_image(2) | {"column": 3}]
+    record = row(2, images, cells=["n", "u0,u1", "x", "u2"])
+
+    lines = parsed(written(FailedSheet, [record], header=["name", "a", "other", "b"], columns=columns))
+
+    assert lines[1] == ["n", "https://shop.test/0.png", "x", "https://shop.test/2.png"]
+
+
 def test_result_lines_are_one_json_object_each() -> None:
     """Line breaks in a name do not break the line."""
     text = written(ResultLines, [row(2, [image(0)], product_name="a\nb\u2028c")])

@@ -25,7 +25,7 @@ _BATCH = text("SELECT * FROM batches WHERE request_id = :batch")
 _ROWS = text(
     """
     SELECT rows.row_number, rows.serial, rows.product_name, rows.cells, rows.problems,
-           images.slot, images.input_url, images.status,
+           images.slot, images.input_url, images.sheet_column, images.status,
            images.code, images.detail, images.output_url, images.bytes_in, images.bytes_out, images.width,
            images.height, images.format, images.sha256, images.attempt, images.duration_ms, images.same_as
     FROM rows LEFT JOIN LATERAL (
@@ -131,6 +131,7 @@ def image_json(row: RowMapping) -> dict[str, Any]:
     return {
         "slot": row["slot"],
         "input_url": row["input_url"],
+        "column": row["sheet_column"],
         "status": row["status"],
         "code": row["code"],
         "detail": row["detail"],

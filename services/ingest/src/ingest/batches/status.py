@@ -25,7 +25,7 @@ from ingest.state.batch import Batch, BatchStatus, ImageStatus, batch_from_row, 
 _ROWS = text(
     """
     SELECT page.row_number, page.serial, page.product_name, page.problems,
-           images.id, images.slot, images.input_url, images.status,
+           images.id, images.slot, images.input_url, images.sheet_column, images.status,
            images.code, images.detail, images.output_url, images.bytes_in, images.bytes_out, images.width,
            images.height, images.format, images.sha256, images.attempt, images.duration_ms, images.same_as
     FROM (SELECT row_number, serial, product_name, problems FROM rows

@@ -161,6 +161,9 @@ class ImageAnswer(Answer):
     id: str
     slot: int
     input_url: str
+    column: int | None = Field(
+        description="Index of the column that the link stands in, from 0; null in batches of the release before"
+    )
     status: str
     code: str | None
     detail: str | None

@@ -74,6 +74,7 @@ CREATE TABLE images (
     row_number integer NOT NULL,
     slot integer NOT NULL CHECK (slot >= 0),
     input_url text NOT NULL CHECK (length(input_url) BETWEEN 1 AND 2083),
+    sheet_column integer CHECK (sheet_column >= 0),    -- index of the column that the link stands in
     host text NOT NULL DEFAULT '',
     same_as uuid CHECK (same_as <> id),                -- the first image with this URL and these options
     options jsonb,                                     -- only if they differ from the batch's

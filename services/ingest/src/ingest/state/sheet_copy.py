@@ -31,8 +31,8 @@ _NEEDS_ESCAPE = re.compile(r"[\\\t\n\r\x08\f\v]")
 _json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for each row
 _COPY_ROWS = "COPY rows (batch, row_number, serial, product_name, cells, problems) FROM STDIN"
 _COPY_IMAGES = """
-    COPY images (id, batch, row_number, slot, input_url, host, same_as, attempt_limit, options, status, code, detail,
-                 finished_at)
+    COPY images (id, batch, row_number, slot, input_url, host, same_as, attempt_limit, options, sheet_column, status,
+                 code, detail, finished_at)
     FROM STDIN
 """
 _OPEN = ("PENDING", _NULL, _NULL, _NULL)
@@ -88,7 +88,7 @@ class _Images:
         for slot, url in enumerate(row.urls):
             fault = row.faults.get(slot)
             if fault is not None:
-                yield self._failed(row.number, slot, fault, options)
+                yield self._failed(row, slot, fault, options)
                 continue
             image_id = str(uuid4())
             first = self._first_of.setdefault((url, options), image_id)
@@ -105,27 +105,33 @@ class _Images:
                 same_as,
                 self._attempt_limit,
                 options,
+                _column_of(row, slot),
                 *_OPEN,
             )
 
-    def _failed(self, row_number: int, slot: int, fault: Problem, options: str) -> tuple[str, ...]:
+    def _failed(self, row: SheetRow, slot: int, fault: Problem, options: str) -> tuple[str, ...]:
         """Return an image whose link cannot be used: it has ended before anybody was asked, and has no host."""
         link = (fault.value or "").replace("\x00", "\ufffd")[:MAX_URL_CHARS]
         return (
             str(uuid4()),
             self._batch,
-            str(row_number),
+            str(row.number),
             str(slot),
             _escaped(link) or "?",
             "",
             _NULL,
             self._attempt_limit,
             options,
+            _column_of(row, slot),
             "FAILED",
             fault.code.value,
             _escaped(fault.message),
             "now",
         )
+
+
+def _column_of(row: SheetRow, slot: int) -> str:
+    return str(row.url_columns[slot]) if slot < len(row.url_columns) else _NULL
 
 
 def _escaped(value: str) -> str:

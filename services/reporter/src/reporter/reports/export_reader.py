@@ -72,6 +72,7 @@ class ExportImage:
     detail: str | None
     output_url: str | None
     facts: Mapping[str, Any]
+    column: int | None = None
 
     @property
     def failed(self) -> bool:
@@ -213,6 +214,7 @@ def _row(record: dict[str, Any], *, number: int) -> ExportRow:
                 detail=image["detail"],
                 output_url=image["output_url"],
                 facts=image,
+                column=_index(image.get("column")),
             )
             for image in record["images"]
         )

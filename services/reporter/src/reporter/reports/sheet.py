@@ -85,7 +85,7 @@ class OutputSheet:
 
 
 class FailedSheet:
-    """failed.csv: the same header and only the rows with failed slots, each with only its failed URLs.
+    """failed.csv: the same header and only the rows with failed slots, each with only its failed URLs in their columns.
 
     Uploading it again runs exactly those images. Cells beyond the header are dropped: they held further URLs. A row
     that was left out for its problems stands as it came, to be mended.
@@ -102,13 +102,17 @@ class FailedSheet:
         if row.problems:
             self._csv.writerow(row.cells)
             return
-        failed = [image.input_url for image in _by_slot(row) if image is not None and image.failed]
+        failed = [image for image in _by_slot(row) if image is not None and image.failed]
         if not failed or not self._url_columns:
             return
         cells = [*row.cells, *[""] * (self._width - len(row.cells))][: self._width]
-        for index in self._url_columns:
-            cells[index] = ""
-        cells[self._url_columns[0]] = ",".join(failed)
+        first = self._url_columns[0]
+        of_column: dict[int, list[str]] = {index: [] for index in self._url_columns}
+        for image in failed:
+            own = image.column
+            of_column[first if own is None or own not in of_column else own].append(image.input_url)
+        for index, urls in of_column.items():
+            cells[index] = ",".join(urls)
         self._csv.writerow(cells)
 
 
