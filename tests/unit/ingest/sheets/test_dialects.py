@@ -76,6 +76,13 @@ def test_an_assumed_encoding_shows_a_word_as_it_was_read() -> None:
     assert sheet.warnings.listed[0].value == "Stück"
 
 
+@pytest.mark.parametrize("length", [10, 59, 60, 61, 5000])
+def test_a_letter_behind_a_long_run_of_ascii_is_seen(length: int) -> None:
+    """The sample of words is cut around what is not ASCII, not at the begin of the word."""
+    sheet = read_sheet(f"{HEADER}\n1,{'a' * length}é,\n".encode("cp1252"), LIMITS)
+    assert next(iter(sheet.rows)).name.endswith("é")
+
+
 def test_a_letter_may_lie_across_the_pieces_that_are_decoded() -> None:
     """The check goes through the file in pieces of a MiB; a letter of three bytes at the border is no fault."""
     begin = f"{HEADER}\n1,".encode()

@@ -209,7 +209,7 @@ def _recognised(body: bytes, error: UnicodeDecodeError, warnings: ProblemList) -
             ProblemCode.ENCODING_ASSUMED,
             f"The file is not UTF-8 (line {line}); it was read as {reading.encoding}. If the word shown is wrong, name"
             " the encoding in `encoding`, or save the sheet as CSV UTF-8.",
-            reading.words[0][:_SHOWN_WORD_CHARS],
+            next(iter(reading.words), "")[:_SHOWN_WORD_CHARS],
         )
     )
     return _not_blank(text)

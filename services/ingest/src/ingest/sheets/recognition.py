@@ -27,6 +27,7 @@ _MAX_SAMPLED_WORDS = 300
 """Most different words that are judged."""
 
 _MAX_WORD_BYTES = 60
+_MAX_ASCII = 20
 _SURE = 0.62
 _LIKELY = 0.4  # of the western encoding, in which names from anywhere are written
 _CLEAR = 0.12
@@ -107,6 +108,9 @@ def recognise(body: bytes) -> tuple[Reading | None, tuple[Reading, ...]]:
     if not different:
         return None, ()
     first = different[0]
+    western_one = next((reading for reading in different if reading.encoding == "windows-1252"), None)
+    if western_one is not None and western_one.score >= _SURE and first.score - western_one.score < _CLEAR:
+        return western_one, tuple(different)
     clear = len(different) == 1 or first.score - different[1].score >= _CLEAR
     western = first.encoding == "windows-1252"
     sure = first.score >= _SURE and (clear or western)
@@ -121,14 +125,18 @@ def _sample(body: bytes) -> tuple[bytes, ...]:
     for word in _WORD_WITH_HIGH_BYTES.finditer(body, begin, begin + _MAX_SAMPLED_BYTES):
         if len(found) >= _MAX_SAMPLED_WORDS:
             break
-        if _HIGH.search(word[0], 0, _MAX_WORD_BYTES):
-            found[word[0] if len(word[0]) <= _MAX_WORD_BYTES else _cut(word[0])] = None
+        high = _HIGH.search(word[0])
+        if high is not None:
+            found[_cut(word[0], high.start())] = None
     return tuple(found)
 
 
-def _cut(word: bytes) -> bytes:
-    """Return the begin of a long word, not ending within a character of two bytes as far as can be told."""
-    end = _MAX_WORD_BYTES
+def _cut(word: bytes, high_at: int) -> bytes:
+    """Return a word, or of a long one what stands around its first byte beyond ASCII, not ending within a character of two bytes as far as can be told."""
+    if len(word) <= _MAX_WORD_BYTES:
+        return word
+    word = word[max(0, high_at - _MAX_ASCII) :][: _MAX_WORD_BYTES + 1]
+    end = min(_MAX_WORD_BYTES, len(word))
     while end > 1 and word[end - 1] >= 0x80:
         end -= 1
     high = word[end:_MAX_WORD_BYTES]
