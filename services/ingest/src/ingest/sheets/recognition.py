@@ -29,6 +29,7 @@ _MAX_SAMPLED_WORDS = 300
 _MAX_WORD_BYTES = 60
 _MAX_ASCII = 20
 _SURE = 0.62
+_SURE_OF_WEST = 0.7  # although another encoding reads as well
 _LIKELY = 0.4  # of the western encoding, in which names from anywhere are written
 _CLEAR = 0.12
 _ONLY_SIGNS = 0.95
@@ -109,7 +110,7 @@ def recognise(body: bytes) -> tuple[Reading | None, tuple[Reading, ...]]:
         return None, ()
     first = different[0]
     western_one = next((reading for reading in different if reading.encoding == "windows-1252"), None)
-    if western_one is not None and western_one.score >= _SURE and first.score - western_one.score < _CLEAR:
+    if western_one is not None and western_one.score >= _SURE_OF_WEST and first.score - western_one.score < _CLEAR:
         return western_one, tuple(different)
     clear = len(different) == 1 or first.score - different[1].score >= _CLEAR
     western = first.encoding == "windows-1252"
@@ -132,7 +133,10 @@ def _sample(body: bytes) -> tuple[bytes, ...]:
 
 
 def _cut(word: bytes, high_at: int) -> bytes:
-    """Return a word, or of a long one what stands around its first byte beyond ASCII, not ending within a character of two bytes as far as can be told."""
+    """Return a word, or of a long one what stands around its first byte beyond ASCII.
+
+    It does not end within a character of two bytes, as far as can be told.
+    """
     if len(word) <= _MAX_WORD_BYTES:
         return word
     word = word[max(0, high_at - _MAX_ASCII) :][: _MAX_WORD_BYTES + 1]
