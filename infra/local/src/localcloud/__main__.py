@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _down(options)
             case "check":
                 return _check(options)
+            case "run":
+                return _run(options)
             case _:
                 return asyncio.run(_serve(_platform_config(options), _clock(options)))
     except ConfigError as error:
@@ -76,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how long the name of a deleted queue stays taken; production says up to 3 days (default: %(default)s)",
     )
+    serve.add_argument("--secrets", type=Path, help="values of Secret Manager: YAML or JSON of secret ids and texts")
+    serve.add_argument(
+        "--storage", metavar="URL", help="base URL of a Cloud Storage emulator (default: STORAGE_EMULATOR_HOST)"
+    )
+    serve.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="user environment variable")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     serve.add_argument("--project", default="demo", help="project id (default: %(default)s)")
     serve.add_argument("--location", default="us-central1", help="region (default: %(default)s)")
     serve.add_argument("--workflows-port", type=int, default=8787, help="REST (default: %(default)s)")
@@ -91,6 +99,21 @@ def _parser() -> argparse.ArgumentParser:
         help="name that the ports are reached by, e.g. in a container network; localhost and addresses always are",
     )
     serve.add_argument("--manual-clock", action="store_true", help=_MANUAL_CLOCK_HELP)
+    run = commands.add_parser("run", help="run a workflow once, without a server, and print its result")
+    run.add_argument("file", type=Path, metavar="FILE", help="workflow source (YAML or JSON)")
+    run.add_argument("--data", metavar="JSON", help="argument of the execution")
+    run.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="user environment variable")
+    run.add_argument(
+        "--service",
+        action="append",
+        default=[],
+        metavar="SERVICE=URL",
+        help="local server of a Google service, e.g. storage=http://127.0.0.1:4443; STORAGE_EMULATOR_HOST, "
+        "CLOUD_TASKS_EMULATOR_HOST and WORKFLOWS_EMULATOR_HOST are read, too",
+    )
+    run.add_argument("--trace", action="store_true", help="tell every step on the standard error")
+    run.add_argument("--project", default="demo", help="project id (default: %(default)s)")
+    run.add_argument("--location", default="us-central1", help="region (default: %(default)s)")
     check = commands.add_parser("check", help="say what is known about workflows without running them")
     check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="workflow source (YAML or JSON)")
     check.add_argument(
@@ -126,7 +149,26 @@ def _platform_config(options: argparse.Namespace) -> PlatformConfig:
         queues_file=options.queues,
         queue_tombstone_s=options.queue_tombstone,
         host_names=tuple(options.allow_host),
+        host=options.host,
+        secrets_file=options.secrets,
+        storage_url=_storage_url(options.storage),
+        workflows_environment=_variables(options.env),
     )
+
+
+def _storage_url(given: str | None) -> str:
+    address = given or os.environ.get("STORAGE_EMULATOR_HOST", "")
+    return address if not address or "://" in address else f"http://{address}"
+
+
+def _variables(texts: Sequence[str]) -> dict[str, str]:
+    variables = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise ConfigError(f"--env wants NAME=VALUE, not {text!r}")
+        variables[name] = value
+    return variables
 
 
 def _clock(options: argparse.Namespace) -> Clock:
@@ -213,6 +255,29 @@ def _check(options: argparse.Namespace) -> int:
     from localcloud.check.command import check_files
 
     return check_files(options.files, options.assume, print)
+
+
+def _run(options: argparse.Namespace) -> int:
+    # Here, not above: the interpreter takes a moment to load.
+    from localcloud.run import RunSettings, run_file
+
+    settings = RunSettings(
+        file=options.file,
+        data=options.data,
+        env=tuple(options.env),
+        services=tuple(options.service),
+        project=options.project,
+        location=options.location,
+        traces=options.trace,
+    )
+
+    def tell(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    try:
+        return asyncio.run(run_file(settings, os.environ, print, tell))
+    except KeyboardInterrupt:
+        return 130
 
 
 def _end_event() -> asyncio.Event:
