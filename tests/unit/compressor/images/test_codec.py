@@ -665,3 +665,18 @@ def test_a_large_png_is_compressed_with_little_effort(side: int, flags: bytes) -
 
     start = data.index(b"IDAT") + 4
     assert data[start : start + 2] == flags
+
+
+@pytest.mark.parametrize("before", [b"\n", b"\r\n\r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf \n"])
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_blank_lines_before_a_picture_cost_nothing(before: bytes, name: str) -> None:
+    """Scripts of shops write them; browsers show such a picture."""
+    data = pictures.encoded(pictures.photo(32, 16), name)
+    assert compress(before + data, Options()).data == compress(data, Options()).data
+
+
+def test_blank_lines_before_something_else_do_not_make_it_a_picture() -> None:
+    """It is still told as what it is."""
+    with pytest.raises(CodecError) as caught:
+        compress(b"\n\n<!DOCTYPE html><p>Sign in</p>", Options())
+    assert caught.value.code is OutcomeCode.NOT_AN_IMAGE

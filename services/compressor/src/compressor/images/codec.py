@@ -17,7 +17,7 @@ from compressor.images.decoding import decoded
 from compressor.images.encoding import smallest
 from compressor.images.model import Animated, CodecError, Options, OutcomeCode, OutputFormat, Rendition
 from compressor.images.picture import ANIMATED_FORMATS, KEPT_FORMATS, too_many_pixels
-from compressor.images.sniff import Decodable, NotAnImage, Unsupported, is_cut_off, sniff
+from compressor.images.sniff import Decodable, NotAnImage, Unsupported, is_cut_off, sniff, without_blanks_before
 from compressor.images.source import Source
 
 ENCODER_VERSION = "3"
@@ -52,6 +52,7 @@ def compress(source: bytes, options: Options) -> Rendition:
         CodecError: NOT_AN_IMAGE, UNSUPPORTED_FORMAT, TOO_MANY_PIXELS, IMAGE_TRUNCATED, DECODE_ERROR or ENCODE_ERROR.
         MemoryError: this process is short of memory.
     """
+    source = without_blanks_before(source)
     source_format = _decodable_format(source)
     try:
         read = _READERS.get(source_format)
@@ -89,7 +90,7 @@ def output_format(source: bytes, options: Options) -> OutputFormat | None:
     Raises:
         CodecError: NOT_AN_IMAGE or UNSUPPORTED_FORMAT.
     """
-    source_format = _decodable_format(source)
+    source_format = _decodable_format(without_blanks_before(source))
     may_become_webp = options.animated is Animated.KEEP and source_format in ANIMATED_FORMATS
     if options.output is OutputFormat.AUTO or (options.output is OutputFormat.KEEP and may_become_webp):
         return None

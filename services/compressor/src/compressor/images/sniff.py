@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _HEAD_BYTES = 65536  # some programs put kilobytes of comments before the first element
 _READ_BYTES = 1024
+_BLANK_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,16 @@ def sniff(data: bytes) -> Sniffed:
         if data.startswith(prefix):
             return found
     return _from_structure(data[:64]) or _from_text(data[:_HEAD_BYTES])
+
+
+def without_blanks_before(data: bytes) -> bytes:
+    """Return a picture without the blank lines that a shop's script wrote before it; anything else as it is."""
+    head = data[:_BLANK_BYTES]
+    blanks = len(head) - len(head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n"))
+    if not blanks or isinstance(sniff(data), Decodable):
+        return data
+    picture = data[blanks:]
+    return picture if isinstance(sniff(picture), Decodable) else data
 
 
 def _from_brands(data: bytes) -> Sniffed:
