@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
 from chassis.limited import Limited
 from chassis.settings import NetworkList, PortList, Settings
-from compressor.origin.robots import RobotsPolicy
+
+
+class RobotsPolicy(StrEnum):
+    """What follows from a refusal: nothing, a note with the outcome, or that the image is left alone."""
+
+    IGNORE = "ignore"
+    WARN = "warn"
+    SKIP = "skip"
 
 
 class CompressorSettings(Settings):

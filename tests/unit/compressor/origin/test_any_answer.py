@@ -14,7 +14,7 @@ from chassis.egress.address_policy import parse_networks
 from chassis.egress.client import Egress, EgressPolicy
 from compressor.images.model import FetchError, OutcomeCode
 from compressor.origin.fetch import Fetched, ImageFetcher
-from compressor.origin.robots import RobotsPolicy
+from compressor.settings import RobotsPolicy
 from support import pictures
 from support.compressor_service import RecordingIngest, Service, task
 from support.scripted_origin import ScriptedOrigin, answer, raw

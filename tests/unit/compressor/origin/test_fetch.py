@@ -16,7 +16,8 @@ from chassis.egress.address_policy import parse_networks
 from chassis.egress.client import Egress, EgressPolicy
 from compressor.images.model import FetchError, Note, OutcomeCode
 from compressor.origin.fetch import Fetched, ImageFetcher
-from compressor.origin.robots import RobotsPolicy, refusal
+from compressor.origin.robots import refusal
+from compressor.settings import RobotsPolicy
 from support import pictures
 from support.scripted_origin import (
     Exchange,

@@ -12,7 +12,8 @@ from chassis.egress.client import Egress, EgressError, EgressFault, EgressRespon
 from chassis.logs import get_logger
 from compressor.images.model import FetchError, Note, OutcomeCode
 from compressor.images.sniff import NotAnImage, sniff
-from compressor.origin.robots import RobotsPolicy, refusal
+from compressor.origin.robots import refusal
+from compressor.settings import RobotsPolicy
 
 log = get_logger(__name__)
 

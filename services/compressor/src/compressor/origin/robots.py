@@ -8,7 +8,6 @@ are used by image hosts and have no standard.
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 
 OUR_NAME = "pressroom"
 """By which a header may mean us alone; the product in our User-Agent."""
@@ -16,14 +15,6 @@ OUR_NAME = "pressroom"
 _REFUSING = frozenset({"noimageindex", "noai", "noimageai"})
 _VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 _FOR_ONE = re.compile(r"(?P<name>[^:,\s]+)\s*:\s*(?P<directive>.*)")
-
-
-class RobotsPolicy(StrEnum):
-    """What follows from a refusal: nothing, a note with the outcome, or that the image is left alone."""
-
-    IGNORE = "ignore"
-    WARN = "warn"
-    SKIP = "skip"
 
 
 def refusal(header: str) -> str | None:
