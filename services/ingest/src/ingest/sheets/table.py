@@ -241,6 +241,10 @@ def _explains(cells: Sequence[str], urls: Sequence[int]) -> bool:
     if any(look not in {Look.TEXT, Look.EMPTY} for look in looks):
         return False
     told = [cells[index] for index in urls if index < len(cells) and looks[index] is Look.TEXT]
-    return bool(told) and all(
+    if not told:
+        return False
+    titles = keys_of("name1") | keys_of("name2") | keys_of("serial1")
+    # A second line of titles, such as `Title, Main, Further` below `Product, Pictures, Pictures`.
+    return any(heading_key(cell) in titles for cell in cells) or all(
         speaks_of_pictures(cell) or not _EXPLAINING.isdisjoint(heading_words(cell)) for cell in told
     )
