@@ -256,3 +256,40 @@ def test_the_command_needs_an_owner(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert ended.value.code == 2
     assert "python -m chassis.auth.api_keys" in capsys.readouterr().err
+
+
+def test_a_key_is_over_at_its_very_time() -> None:
+    """Not a moment after it."""
+    (entry,) = parse_api_keys(new_key(owner="a", scopes=["read"], expires_at="2030-01-01T00:00:00Z").line)
+    end = datetime(2030, 1, 1, tzinfo=UTC)
+
+    assert (entry.has_expired(end), entry.has_expired(end - timedelta(microseconds=1))) == (True, False)
+
+
+def test_every_bad_line_is_named_and_blank_lines_end_nothing() -> None:
+    """By its number and the fields that are wrong, never by what it holds."""
+    good = new_key(owner="a", scopes=["read"]).line
+    bad = good.replace('"a"', '"a b"').replace('"read"', '"secret"')
+
+    with pytest.raises(ValueError, match="line") as refused:
+        parse_api_keys(f"{good}\n\n{bad}\nnonsense\n{good}\n")
+
+    assert str(refused.value) == "line 3: bad owner, scopes; line 4: bad JSON; line 5: the same key as in a line before"
+    assert len(parse_api_keys(f"\n{good}\n\n{new_key(owner='b', scopes=['read']).line}")) == 2
+
+
+def test_a_key_of_no_text_is_unknown_and_no_crash() -> None:
+    """Half a surrogate pair has no bytes."""
+    assert find_key(parse_api_keys(new_key(owner="a", scopes=["read"]).line), "prk_\ud800") is None
+
+
+def test_a_line_holds_name_and_end_where_there_are_some() -> None:
+    """And nothing empty."""
+    full = json.loads(new_key(owner="a", scopes=["read"], name="ci", expires_at="2030-01-01T00:00:00Z").line)
+    bare = json.loads(new_key(owner="a", scopes=["read"]).line)
+
+    assert (full["name"], full["expires_at"], set(bare)) == (
+        "ci",
+        "2030-01-01T00:00:00Z",
+        {"owner", "scopes", "sha256"},
+    )
