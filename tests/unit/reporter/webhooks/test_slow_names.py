@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from chassis.egress.lookups import MAX_AT_ONCE
 from support.reporter_service import Subscriber, World
 from support.webhook_subscriptions import reason
 
-MANY = 20
-"""More lookups than one pool has threads."""
+MANY = MAX_AT_ONCE
+"""As many lookups as may be under way at once."""
 
 
 class SlowNames:
@@ -42,7 +43,7 @@ def _names() -> Iterator[SlowNames]:
 
 def test_slow_names_of_deliveries_stop_no_registration(make_world: Callable[..., World], names: SlowNames) -> None:
     """As many hanging lookups as there can be, and an endpoint is still checked and made."""
-    world = make_world(resolve=names, WEBHOOK_CONCURRENCY=str(MANY))
+    world = make_world(resolve=names, WEBHOOK_TIMEOUT_S="0.1")
     for number in range(MANY):
         world.notify(webhook_url=f"http://slow{number}.test/")
     with ThreadPoolExecutor(4) as pool:
