@@ -31,7 +31,8 @@ SLOW_ORIGIN_S = 0.2
 SEED_IMAGES = {0.0: 150, SLOW_ORIGIN_S: 60}
 """How many the seed's way gets: enough to be steady, fewer where each takes long."""
 
-AIMS = {"codec": 0.95, "sandbox": 0.9, "stack": 0.35, "seed_fast_origin": 1.3, "seed_slow_origin": 8.0}
+# The bare loop makes no JPEG tables to measure, which cost a third of the processor time for 5 to 8 % fewer bytes.
+AIMS = {"codec": 0.8, "sandbox": 0.9, "stack": 0.35, "seed_fast_origin": 1.3, "seed_slow_origin": 8.0}
 
 
 def codec_ratio(sources: list[bytes]) -> dict[str, float]:
