@@ -159,7 +159,7 @@ def test_a_bad_sheet_is_answered_with_all_its_problems_and_nothing_is_stored(lab
         "row": 2,
         "column": "Input Image Urls",
         "code": "URL_INVALID",
-        "message": "'ftp://a/' does not begin with http:// or https://.",
+        "message": "The URL does not begin with http:// or https://.",
         "value": "ftp://a/",
     }
     assert stored(lab) == 0
@@ -275,7 +275,7 @@ def test_sql_metacharacters_are_stored_verbatim(lab: Lab) -> None:
 
     row = lab.rows("SELECT * FROM rows")[0]
     assert (row["product_name"], row["cells"][2]) == (nasty, nasty)
-    assert lab.rows("SELECT input_url FROM images") == [{"input_url": "https://a.example/%25s?q=';--"}]
+    assert lab.rows("SELECT input_url FROM images") == [{"input_url": "https://a.example/%s?q=';--"}]
     assert lab.batch_row(request_id)["header"][2] == nasty
 
 
