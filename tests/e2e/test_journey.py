@@ -286,4 +286,4 @@ def test_neighbouring_dialects_come_back_as_rows(shop: Shop, origin: Origin) -> 
     request_id = shop.upload(text.encode("utf-16"))
 
     assert shop.finished(request_id)["status"] == "COMPLETED"
-    assert shop.rows(request_id)[1][1] == "Café"
+    assert shop.rows(request_id, delimiter=";")[1][1] == "Café"

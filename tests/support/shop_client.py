@@ -83,10 +83,10 @@ class Shop:
         assert download.status_code == 200, download.text
         return download.content
 
-    def rows(self, request_id: str) -> list[list[str]]:
-        """Return the downloaded sheet as rows."""
+    def rows(self, request_id: str, *, delimiter: str = ",") -> list[list[str]]:
+        """Return the downloaded sheet as rows; it has the delimiter of the sheet that was uploaded."""
         text = self.sheet(request_id).decode("utf-8-sig")
-        return list(csv.reader(io.StringIO(text, newline="")))
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
 
     def token(self, account: str, audience: str) -> str:
         """Return an identity token of a service account, from its metadata server."""
