@@ -20,6 +20,9 @@ _MANUAL_CLOCK_HELP = (
     "departs from production: time stands still in the emulators until "
     'POST /_local/time {"advance_s": SECONDS} to any of them'
 )
+_CONNECTORS_HELP = (
+    "answers of connectors that are not emulated (YAML): full name to {returns: VALUE} or {raises: VALUE}"
+)
 _DEFAULT_ACCOUNTS = {"workflow": "workflow@{project}.iam.gserviceaccount.com"}
 
 
@@ -83,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         "--storage", metavar="URL", help="base URL of a Cloud Storage emulator (default: STORAGE_EMULATOR_HOST)"
     )
     serve.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="user environment variable")
+    serve.add_argument("--connectors", type=Path, metavar="FILE", help=_CONNECTORS_HELP)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     serve.add_argument("--project", default="demo", help="project id (default: %(default)s)")
     serve.add_argument("--location", default="us-central1", help="region (default: %(default)s)")
@@ -111,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         help="local server of a Google service, e.g. storage=http://127.0.0.1:4443; STORAGE_EMULATOR_HOST, "
         "CLOUD_TASKS_EMULATOR_HOST and WORKFLOWS_EMULATOR_HOST are read, too",
     )
+    run.add_argument("--connectors", type=Path, metavar="FILE", help=_CONNECTORS_HELP)
     run.add_argument("--trace", action="store_true", help="tell every step on the standard error")
     run.add_argument("--project", default="demo", help="project id (default: %(default)s)")
     run.add_argument("--location", default="us-central1", help="region (default: %(default)s)")
@@ -151,6 +156,7 @@ def _platform_config(options: argparse.Namespace) -> PlatformConfig:
         host_names=tuple(options.allow_host),
         host=options.host,
         secrets_file=options.secrets,
+        connectors_file=options.connectors,
         storage_url=_storage_url(options.storage),
         workflows_environment=_variables(options.env),
     )
@@ -269,6 +275,7 @@ def _run(options: argparse.Namespace) -> int:
         project=options.project,
         location=options.location,
         traces=options.trace,
+        connectors=options.connectors,
     )
 
     def tell(text: str) -> None:

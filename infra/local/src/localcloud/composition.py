@@ -19,6 +19,7 @@ from localcloud.scheduler.schedules_file import load_schedules
 from localcloud.scheduler.server import SchedulerServer
 from localcloud.tasks.queues_file import load_queues
 from localcloud.tasks.server import TasksServer, start_tasks_server
+from localcloud.workflows.connectors.mocks import load_mocks
 from localcloud.workflows.server import WorkflowsServer, start_workflows_server
 
 
@@ -153,6 +154,7 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         secrets_file=config.secrets_file,
         folder_clock=machine,
         host_names=config.host_names,
+        mocks=load_mocks(config.connectors_file) if config.connectors_file else None,
     )
     platform.workflows = workflows
     platform.will_stop(workflows.stop)

@@ -35,6 +35,7 @@ class PlatformConfig:
         service_urls: service name to base URL, for schedules.
         url_rewrites: URL prefix of a task to where it is really sent.
         storage_url: base URL of the storage emulator for connectors, or "".
+        connectors_file: answers of connectors that are not emulated, or None.
         host_names: names that the ports are reached by, beside localhost and addresses.
         key_file: where the identity issuer keeps its key over restarts; None makes a fresh one each time.
     """
@@ -63,6 +64,7 @@ class PlatformConfig:
     storage_url: str = ""
     key_file: Path | None = None
     host_names: tuple[str, ...] = ()
+    connectors_file: Path | None = None
 
     def to_json(self) -> str:
         """Return the text that `from_json` reads."""
@@ -102,6 +104,7 @@ class PlatformConfig:
             storage_url=fields.text("storage_url"),
             key_file=_path(fields, "key_file"),
             host_names=tuple(fields.text_list("host_names")),
+            connectors_file=_path(fields, "connectors_file"),
         )
         fields.finish()
         return config

@@ -14,6 +14,7 @@ from pathlib import Path
 from localcloud.core.clock import SystemClock
 from localcloud.core.config_fields import ConfigError
 from localcloud.identity.engine.issuer import AccountTokens, TokenIssuer
+from localcloud.workflows.connectors.mocks import load_mocks
 from localcloud.workflows.connectors.registry import connector_methods
 from localcloud.workflows.engine.http_client import AiohttpCaller
 from localcloud.workflows.errors import WorkflowError, value_error
@@ -50,6 +51,7 @@ class RunSettings:
         project: project id.
         location: region.
         traces: whether every step is told.
+        connectors: file with answers of connectors, or None.
     """
 
     file: Path
@@ -59,6 +61,7 @@ class RunSettings:
     project: str = "demo"
     location: str = "us-central1"
     traces: bool = False
+    connectors: Path | None = None
 
 
 async def run_file(settings: RunSettings, environment: Mapping[str, str], out: Print, err: Print) -> int:
@@ -70,7 +73,7 @@ async def run_file(settings: RunSettings, environment: Mapping[str, str], out: P
     argument = _argument(settings.data)
     try:
         source = settings.file.read_text(encoding="utf-8")
-        connectors = connector_methods()
+        connectors = connector_methods() | (load_mocks(settings.connectors) if settings.connectors else {})
         program = load_program(source, connectors=frozenset(connectors))
     except (OSError, UnicodeDecodeError) as error:
         err(f"{settings.file}: cannot be read: {error}")

@@ -115,3 +115,48 @@ def test_google_service_is_called_at_its_local_server(
         server.stop()
 
     assert (status, faults, capsys.readouterr().out) == (0, [], '"photos"\n')
+
+
+PUBLISH = "googleapis.pubsub.v1.projects.topics.publish"
+PUBLISHING = f"""
+- first:
+    try: {{call: {PUBLISH}, args: {{topic: t}}, result: r}}
+    except: {{as: e, steps: [{{again: {{call: {PUBLISH}, args: {{topic: t}}, result: r}}}}]}}
+- last: {{call: {PUBLISH}, args: {{topic: t}}, result: s}}
+- done: {{return: ['${{r.id}}', '${{s.id}}']}}
+"""
+
+
+def test_connector_that_is_not_emulated_answers_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An answer a call, in their order; the last one stays. Without the file the workflow is refused."""
+    (tmp_path / "w.yaml").write_text(PUBLISHING)
+    (tmp_path / "mocks.yaml").write_text(
+        f"{PUBLISH}: [{{raises: {{code: 503, tags: [HttpError]}}}}, {{returns: {{id: one}}}}, {{returns: {{id: two}}}}]"
+    )
+
+    assert main(["run", str(tmp_path / "w.yaml")]) == 1
+    assert f"localcloud does not emulate '{PUBLISH}'" in capsys.readouterr().err
+    assert main(["run", str(tmp_path / "w.yaml"), "--connectors", str(tmp_path / "mocks.yaml")]) == 0
+    assert capsys.readouterr().out == '["one","two"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[]", "expected a mapping of connectors"),
+        ("a: [", "cannot be read"),
+        ("translate: {returns: 1}", "'translate' is no name of a connector"),
+        (f"{PUBLISH}: 5", "an answer is {returns: VALUE} or {raises: VALUE}, not 5"),
+        (f"{PUBLISH}: {{returns: 1, raises: 2}}", "an answer is"),
+        (f"{PUBLISH}: []", "there is no answer"),
+    ],
+)
+def test_file_of_answers_that_cannot_be_read_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, fault: str
+) -> None:
+    """Status 2, with file, connector and fault."""
+    (tmp_path / "w.yaml").write_text("- a: {return: 1}")
+    (tmp_path / "mocks.yaml").write_text(text)
+
+    assert main(["run", str(tmp_path / "w.yaml"), "--connectors", str(tmp_path / "mocks.yaml")]) == 2
+    assert fault in capsys.readouterr().err

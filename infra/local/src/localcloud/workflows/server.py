@@ -30,7 +30,7 @@ from localcloud.workflows.engine.http_client import AiohttpCaller, Endpoints
 from localcloud.workflows.folder import WorkflowFolder
 from localcloud.workflows.loader import load_program
 from localcloud.workflows.pages.handlers import Pages
-from localcloud.workflows.runtime.host import TokenSource
+from localcloud.workflows.runtime.host import ConnectorMethod, TokenSource
 from localcloud.workflows.runtime.interpreter import run_to_json
 from localcloud.workflows.store import Store
 
@@ -129,6 +129,7 @@ async def start_workflows_server(
     secrets_file: Path | None = None,
     folder_clock: Clock | None = None,
     host_names: Collection[str] = (),
+    mocks: Mapping[str, ConnectorMethod] | None = None,
 ) -> WorkflowsServer:
     """Start the Workflows emulator and deploy `workflows_dir`.
 
@@ -149,6 +150,7 @@ async def start_workflows_server(
         user_env: workflow id to user environment variables, for directory deploys.
         secrets_file: YAML or JSON map of secret id to text, or to a map of version to text.
         folder_clock: paces the look for changed files; `clock` unless given.
+        mocks: connectors by full name, beside those that are emulated and instead of them.
         host_names: names that the REST port is reached by, beside localhost and addresses.
 
     Raises:
@@ -157,7 +159,7 @@ async def start_workflows_server(
     store = Store()
     known_endpoints = dict(endpoints)
     http = AiohttpCaller(known_endpoints, clock)
-    connectors = connector_methods()
+    connectors = connector_methods() | dict(mocks or {})
     # The server is named before it exists: callback URLs need its port, which is known once it listens.
     server: WorkflowsServer
     callbacks = Callbacks(clock, lambda: server.base_url)
