@@ -29,11 +29,30 @@ AnimatedPolicy = Literal["first", "keep"]
 FORMATS: tuple[str, ...] = get_args(OutputFormat)
 """In the order in which they are shown."""
 
-FORMAT_HELP = "Format of the outputs; keep: that of each input; auto: the smallest that will do; jpeg unless given"
+FORMAT_HELP = (
+    "Format of the outputs; keep: that of each input; auto: the smallest that will do; jpeg unless given. PNG, GIF,"
+    " WebP and AVIF may become larger as JPEG; auto is usually smaller then"
+)
 TARGET_HELP = "Bytes that an output should not exceed; quality is lowered to get there"
 METADATA_HELP = "What is left of EXIF: nothing; author and copyright (unless given); or camera and exposure too. No GPS"
 BACKGROUND_HELP = "Colour under transparent pixels of JPEG, #rrggbb; white unless given"
 ANIMATED_HELP = "first: the first frame of an animation (unless given); keep: all of them where the output may be WebP"
+
+GROWING_ENDINGS: dict[str, frozenset[str]] = {
+    "jpeg": frozenset({".png", ".gif", ".webp", ".avif"}),
+    "png": frozenset({".jpg", ".jpeg", ".webp", ".avif"}),
+}
+"""Endings of links whose pictures may become larger in a format: they are of formats that pack such pictures better."""
+
+
+def smaller_format_advice(output: str) -> str | None:
+    """Return which `format` makes smaller files than this one; None when there is none."""
+    auto = "format=auto tries several formats and takes the smallest file, so it is usually smaller"
+    if output == "auto":
+        return None
+    if output == "keep":
+        return f"{auto}."
+    return f"{auto}; format=keep stays in the format of each source, which is often smaller too."
 
 
 def _lower(value: object) -> object:

@@ -17,6 +17,7 @@ from support.ingest_service import Lab, MakeLab
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
 TROUBLE = {"outcome": "FAILED", "code": "HTTP_503", "detail": "busy", "transient": True}
 GONE = {"outcome": "FAILED", "code": "HTTP_404", "detail": "not there"}
+GROWN = {"bytes_in": 1000, "bytes_out": 1300, "detail": "LARGER_THAN_SOURCE"}
 
 
 def image(lab: Lab, image_id: str) -> dict[str, Any]:
@@ -289,7 +290,9 @@ def test_shuffled_duplicate_stale_and_contradicting_reports_leave_exact_counters
             payloads += [found.payload for found in page.images]
             lab.change("UPDATE images SET lease_until = now() WHERE attempt < 3 AND status = 'DISPATCHED'")
     reports = [
-        (payload, kind) for payload in payloads for kind in chance.choices([{}, GONE, TROUBLE], weights=[3, 1, 2], k=3)
+        (payload, kind)
+        for payload in payloads
+        for kind in chance.choices([{}, GROWN, GONE, TROUBLE], weights=[2, 1, 1, 2], k=3)
     ]
     # Every image is sure to get one outcome of its last attempt.
     reports += [(payload, TROUBLE) for payload in payloads if payload["attempt"] == 3]
@@ -310,6 +313,8 @@ def test_shuffled_duplicate_stale_and_contradicting_reports_leave_exact_counters
             OR failed <> (SELECT count(*) FROM images WHERE batch = request_id AND status = 'FAILED')
             OR bytes_in <> (SELECT coalesce(sum(bytes_in), 0) FROM images
                             WHERE batch = request_id AND status = 'SUCCEEDED')
+            OR (larger_images, larger_bytes) <> (SELECT count(*), coalesce(sum(bytes_out - bytes_in), 0) FROM images
+                            WHERE batch = request_id AND status = 'SUCCEEDED' AND bytes_out > bytes_in)
         """
     )
     assert (wrong, sum(sealed)) == ([], 12)

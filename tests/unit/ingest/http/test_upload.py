@@ -56,6 +56,7 @@ def test_an_upload_answers_the_seeds_shape_and_more(lab: Lab) -> None:
             ],
             "other_pictures": [],
         },
+        "may_be_larger": None,
         "problems": [],
         "problem_count": 0,
         "problems_listed": 0,

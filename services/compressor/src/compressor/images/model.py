@@ -148,7 +148,7 @@ class Note(StrEnum):
     TARGET_MISSED = "TARGET_MISSED"
     """larger than `target_bytes` even at the lowest quality that was tried: the smallest that was reached"""
     LARGER_THAN_SOURCE = "LARGER_THAN_SOURCE"
-    """larger than the source; `format` `auto` or `keep` would not be"""
+    """larger than the source; `format` `auto` is usually smaller, `keep` (the source's own format) often"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,8 @@ def _end(
         failed=0 if won else images,
         bytes_in=(outcome.bytes_in or 0) * images if won else 0,
         bytes_out=(outcome.bytes_out or 0) * images if won else 0,
+        larger_images=images if won and outcome.growth else 0,
+        larger_bytes=outcome.growth * images if won else 0,
     )
     return Recorded(True, status, ended.batch, ended.sealed)
 

@@ -15,9 +15,9 @@ from ingest.batches.rate import progress_percent
 from ingest.batches.status import ProductPage
 from ingest.http.limits import FLAT_LIMITS
 from ingest.http.public_schemas import BatchAnswer, LimitsAnswer, ProcessAnswer, StatusAnswer, UploadAnswer
-from ingest.options import FORMATS
+from ingest.options import FORMATS, smaller_format_advice
 from ingest.settings import IngestSettings
-from ingest.sheets.corrected import column_titles
+from ingest.sheets.corrected import column_titles, may_be_larger
 from ingest.sheets.encodings import CODECS
 from ingest.sheets.model import Layout, Sheet
 from ingest.sheets.records import DELIMITERS
@@ -45,6 +45,7 @@ def upload_answer(settings: IngestSettings, request_id: UUID, sheet: Sheet) -> U
         "dialect": sheet.dialect.to_json(),
         "columns": column_titles(sheet),
         "findings": sheet.findings.to_json(),
+        "may_be_larger": may_be_larger(sheet),
         **sheet.problems.to_json(),
         "warnings": [warning.to_json() for warning in warnings.listed],
         "warning_count": warnings.count,
@@ -113,6 +114,7 @@ def _batch(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
         | {key: batch.dialect[key] for key in batch.dialect if key != "written"},
         "bytes_in": batch.bytes_in,
         "bytes_out": batch.bytes_out,
+        "larger_than_source": _larger_than_source(batch),
         "error": error,
         "created_at": rfc3339(batch.created_at),
         "started_at": rfc3339(batch.started_at),
@@ -120,6 +122,11 @@ def _batch(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
         "expires_at": rfc3339(batch.deadline_at),
         "links": _links(settings, batch.request_id),
     }
+
+
+def _larger_than_source(batch: Batch) -> dict[str, Any]:
+    advice = smaller_format_advice(str(batch.options.get("format", "jpeg"))) if batch.larger_images else None
+    return {"images": batch.larger_images, "bytes": batch.larger_bytes, "advice": advice}
 
 
 def _links(settings: IngestSettings, request_id: UUID) -> dict[str, str]:

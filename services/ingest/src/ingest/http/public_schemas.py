@@ -95,6 +95,14 @@ class FindingsAnswer(Answer):
     other_pictures: list[ColumnAnswer] = Field(description="Columns that look like pictures and are not used")
 
 
+class MayBeLarger(Answer):
+    """Images whose links end as those of formats that may become larger in the format that they are to get."""
+
+    images: int
+    endings: dict[str, int] = Field(description="The same by ending, e.g. .png")
+    advice: str = Field(description="Which `format` is usually smaller")
+
+
 class UploadAnswer(Answer):
     """An accepted sheet."""
 
@@ -107,6 +115,7 @@ class UploadAnswer(Answer):
     dialect: DialectAnswer
     columns: dict[str, list[str]] = Field(description="Titles by role or option, as the field `columns` takes them")
     findings: FindingsAnswer
+    may_be_larger: MayBeLarger | None = Field(description="Null when no link says so")
     problems: list[SheetWarning]
     problem_count: int
     problems_listed: int
@@ -147,6 +156,7 @@ class ValidationAnswer(Answer):
     dialect: DialectAnswer
     columns: dict[str, list[str]] = Field(description="Titles by role or option, as the field `columns` takes them")
     findings: FindingsAnswer
+    may_be_larger: MayBeLarger | None = Field(description="Null when no link says so")
     options: ImageOptions
     problems: list[SheetWarning]
     problem_count: int
@@ -201,6 +211,14 @@ class ProductAnswer(Answer):
     images: list[ImageAnswer]
 
 
+class LargerThanSource(Answer):
+    """Images of a batch whose output is larger than its source; each has LARGER_THAN_SOURCE in its `detail`."""
+
+    images: int = Field(description="How many, those with an equal URL counted too")
+    bytes: int = Field(description="By how many bytes together")
+    advice: str | None = Field(description="Which `format` is usually smaller; null when there are none, or it is auto")
+
+
 class BatchAnswer(Answer):
     """A batch without its products."""
 
@@ -218,6 +236,7 @@ class BatchAnswer(Answer):
     dialect: DialectAnswer
     bytes_in: int
     bytes_out: int
+    larger_than_source: LargerThanSource
     error: dict[str, object] | None
     created_at: str
     started_at: str | None

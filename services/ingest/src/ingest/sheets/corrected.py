@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from chassis.limited import Limited
-from ingest.options import ImageOptions
+from ingest.options import ImageOptions, smaller_format_advice
 from ingest.sheets.header import normalise
 from ingest.sheets.model import Sheet, SheetRow
 
@@ -41,11 +41,21 @@ def validation_answer(sheet: Sheet, options: ImageOptions) -> dict[str, Any]:
         "dialect": sheet.dialect.to_json(),
         "columns": column_titles(sheet),
         "findings": sheet.findings.to_json(),
+        "may_be_larger": may_be_larger(sheet),
         "options": options.model_dump(),
         **sheet.problems.to_json(),
         "warnings": [warning.to_json() for warning in sheet.warnings.listed],
         "warning_count": sheet.warnings.count,
     }
+
+
+def may_be_larger(sheet: Sheet) -> dict[str, Any] | None:
+    """Return which images may become larger than their source, as `MayBeLarger` describes it; None for none."""
+    endings = sheet.facts.growing
+    if not endings:
+        return None
+    # Only formats with growing endings come here, and they have one advice.
+    return {"images": sum(endings.values()), "endings": dict(endings), "advice": smaller_format_advice("jpeg")}
 
 
 def corrected_csv(sheet: Sheet) -> Iterator[bytes]:

@@ -12,13 +12,14 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from ingest.options import GROWING_ENDINGS
 from ingest.sheets.columns import Judged, judge_columns
 from ingest.sheets.decoding import decode_sheet
 from ingest.sheets.evidence import LINKS, Look, evidence_of, look_of
 from ingest.sheets.header import ColumnChoice, cut
 from ingest.sheets.items import Item, ItemList
 from ingest.sheets.layout import find_layout, first_records
-from ingest.sheets.links import host_of
+from ingest.sheets.links import ending_of, host_of
 from ingest.sheets.model import (
     Columns,
     Findings,
@@ -300,6 +301,7 @@ class _Count:
         self._urls: set[str] = set()
         self._jobs: set[tuple[str, tuple[tuple[str, object], ...]]] = set()
         self._hosts: Counter[str] = Counter()
+        self._growing: Counter[str] = Counter()
 
     def add(self, row: SheetRow) -> None:
         """Count a row."""
@@ -311,12 +313,17 @@ class _Count:
             return
         # What a row says as the batch does is nothing of its own.
         options = tuple(sorted(item for item in row.options.items() if self._options.get(item[0]) != item[1]))
+        output = str(row.options.get("format", self._options.get("format", "jpeg")))
+        growing = GROWING_ENDINGS.get(output, frozenset())
         for slot, url in enumerate(row.urls):
             if slot in row.faults:
                 continue
             self._urls.add(url)
             self._jobs.add((url, options))
             self._hosts[host_of(url)] += 1
+            ending = ending_of(url)
+            if ending in growing:
+                self._growing[ending] += 1
 
     def facts(self) -> SheetFacts:
         """Return what was counted."""
@@ -328,4 +335,5 @@ class _Count:
             unique_urls=len(self._urls),
             hosts=dict(self._hosts.most_common()),
             invalid_images=self._invalid_images,
+            growing=dict(self._growing.most_common()),
         )

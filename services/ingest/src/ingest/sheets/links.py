@@ -153,6 +153,18 @@ def host_of(url: str) -> str:
     return "" if found is None else _normal_host(found[0])
 
 
+def ending_of(url: str) -> str:
+    """Return the ending of the last name in a URL's path, in lower case and with its dot; empty without one.
+
+    Example:
+        >>> ending_of("https://cdn.example/a/1.PNG?width=2.5"), ending_of("https://cdn.png")
+        ('.png', '')
+    """
+    path = url.partition("#")[0].partition("?")[0].partition("://")[2].partition("/")[2]
+    _, dot, ending = path.rpartition("/")[2].rpartition(".")
+    return f"{dot}{ending}".lower() if dot else ""
+
+
 @lru_cache(maxsize=4096)
 def _normal_host(authority: str) -> str:
     parts = urlsplit(authority)

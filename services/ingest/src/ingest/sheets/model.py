@@ -289,7 +289,8 @@ class Dialect:
 class SheetFacts:
     """What was counted on the way through a sheet; rows with problems count as rows and have no images.
 
-    `invalid_images` are slots whose links cannot be used; they count as images that have failed.
+    `invalid_images` are slots whose links cannot be used; they count as images that have failed. `growing` are slots
+    whose picture may become larger in the format that it is to get, by the ending of the link, e.g. `{".png": 12}`.
     """
 
     rows: int
@@ -299,6 +300,7 @@ class SheetFacts:
     unique_urls: int
     hosts: Mapping[str, int]
     invalid_images: int = 0
+    growing: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

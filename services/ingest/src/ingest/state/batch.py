@@ -69,6 +69,8 @@ class Batch:
     failed: int
     bytes_in: int
     bytes_out: int
+    larger_images: int
+    larger_bytes: int
     execution: str | None
     callback_url: str | None
     failures: int

@@ -61,6 +61,8 @@ _COUNT_ENDED = text(
         failed = failed + :failed,
         bytes_in = bytes_in + :bytes_in,
         bytes_out = bytes_out + :bytes_out,
+        larger_images = larger_images + :larger_images,
+        larger_bytes = larger_bytes + :larger_bytes,
         status = CASE WHEN pending = :succeeded + :failed AND status IN ('PENDING', 'PROCESSING')
                       THEN 'SEALING' ELSE status END,
         sealed_at = CASE WHEN pending = :succeeded + :failed
@@ -152,11 +154,23 @@ def count_ended(
     failed: int = 0,
     bytes_in: int = 0,
     bytes_out: int = 0,
+    larger_images: int = 0,
+    larger_bytes: int = 0,
 ) -> Ended:
     """Move images from `pending` to the other counters; seal the batch when none is left.
 
     PENDING | PROCESSING → SEALING with the last image. Waits for the batch and locks it; the caller may hold the
     images that have ended.
+
+    Args:
+        connection: the transaction.
+        request_id: the batch.
+        succeeded: images that have an output.
+        failed: images that have none.
+        bytes_in: of the sources of those that succeeded.
+        bytes_out: of their outputs.
+        larger_images: those whose output is larger than its source.
+        larger_bytes: by how much, of all of them.
     """
     values = {
         "batch": request_id,
@@ -164,6 +178,8 @@ def count_ended(
         "failed": failed,
         "bytes_in": bytes_in,
         "bytes_out": bytes_out,
+        "larger_images": larger_images,
+        "larger_bytes": larger_bytes,
     }
     batch = batch_from_row(connection.execute(_COUNT_ENDED, values).mappings().one())
     ended = succeeded + failed

@@ -80,6 +80,13 @@ class Outcome:
     sha256: str | None = None
     duration_ms: int | None = None
 
+    @property
+    def growth(self) -> int:
+        """Return by how many bytes the output is larger than its source; 0 when it is not, or a size is unknown."""
+        if self.bytes_in is None or self.bytes_out is None:
+            return 0
+        return max(0, self.bytes_out - self.bytes_in)
+
 
 def dispatch_images(connection: Connection, ids: Sequence[UUID], starts: Sequence[datetime], *, lease_s: float) -> None:
     """Lease images, each with its next attempt and until `lease_s` after its start.

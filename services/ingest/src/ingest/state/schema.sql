@@ -29,6 +29,8 @@ CREATE TABLE batches (
     failed integer NOT NULL DEFAULT 0 CHECK (failed >= 0),            -- cancelled ones too
     bytes_in bigint NOT NULL DEFAULT 0 CHECK (bytes_in >= 0),
     bytes_out bigint NOT NULL DEFAULT 0 CHECK (bytes_out >= 0),
+    larger_images integer NOT NULL DEFAULT 0 CHECK (larger_images >= 0),  -- outputs larger than their source
+    larger_bytes bigint NOT NULL DEFAULT 0 CHECK (larger_bytes >= 0),     -- by so many bytes together
 
     execution text,                                    -- the owner that supervises it
     callback_url text,
