@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -172,17 +173,22 @@ def test_a_child_that_does_not_start_is_our_own_trouble(make_pool: MakePool) -> 
 
 
 def test_a_codec_that_stays_busy_is_503(make_pool: MakePool) -> None:
-    """The second picture waits for the first, and gives up in time; afterwards the codec works again."""
-    pool = make_pool(wait_s=0.05, timeout_s=1.5)
+    """The second picture gives up while the first is still in the codec; afterwards the codec works again."""
+    pool = make_pool(wait_s=0.05, timeout_s=300)
     pool.compress(PHOTO, Options())
-    first = threading.Thread(target=reason_of, args=(pool, PHOTO + b"HANG"))
-    first.start()
-    deadline = time.monotonic() + 10
-    while pool._idle.qsize() and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
+    [busy] = children(pool)
+    with ThreadPoolExecutor(1) as executor:
+        first = executor.submit(reason_of, pool, PHOTO + b"HANG")
+        try:
+            deadline = time.monotonic() + 30
+            while pool._idle.qsize() and time.monotonic() < deadline:
+                threading.Event().wait(0.01)
 
-    assert reason_of(pool, PHOTO) == "CODEC_BUSY"
-    first.join(10)
+            assert reason_of(pool, PHOTO) == "CODEC_BUSY"
+            assert not first.done()
+        finally:
+            busy.kill()  # it would hang until its time limit
+        assert first.result(30) == "OUT_OF_MEMORY"
     assert pool.compress(PHOTO, Options()).width == 64
 
 
