@@ -245,6 +245,17 @@ def test_damage_inside_a_jpeg_is_noted(at: float) -> None:
         assert Note.DAMAGED in compress(source, Options()).notes
 
 
+@pytest.mark.parametrize("marker", [b"\xff\x3a", b"\xff\x02", b"\xff\x9f"])
+def test_a_marker_among_the_restarts_of_a_jpeg_is_noted(marker: bytes) -> None:
+    """A decoder goes on at the next restart without a word; a segment behind the pixels is no damage."""
+    whole = pictures.photo_jpeg(320, 240, quality=85, restart_marker_rows=1)
+    place = len(whole) // 2
+    comment = b"\xff\xfe\x00\x06text"
+
+    assert Note.DAMAGED in compress(whole[:place] + marker + whole[place + 2 :], Options()).notes
+    assert Note.DAMAGED not in compress(whole[:-2] + comment + whole[-2:], Options()).notes
+
+
 # --- colours
 
 

@@ -22,7 +22,8 @@ _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0x
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # in pixels, FF is followed by 0 or a restart's number
 _END = re.compile(rb"\xff\xd9")  # three times as fast as bytes.find, which stops at every FF
-_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+_ANY_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_RESTARTS = range(0xD0, 0xD8)
 _EXIF_HEADER = b"Exif\0\0"
 _ICC_HEADER = b"ICC_PROFILE\0"
 _ADOBE_BYTES = 12
@@ -122,10 +123,21 @@ def _of_one_scan(data: bytes, head: bytes, exif: bytes, scan: Segment, restart_i
 
 
 def _restarts_in_order(data: bytes, start: int, end: int) -> bool:
-    """Return whether the restart markers count from 0 to 7 again and again, as none may be lost."""
-    return all(
-        data[match.start() + 1] == 0xD0 + number % 8 for number, match in enumerate(_RESTART.finditer(data, start, end))
-    )
+    """Return whether the restart markers count from 0 to 7 again and again, with no other marker among them.
+
+    A decoder that meets another marker goes on at the next restart, mostly without an error. Behind the last restart a
+    segment may stand.
+    """
+    number, has_other = 0, False
+    for match in _ANY_MARKER.finditer(data, start, end):
+        marker = data[match.start() + 1]
+        if marker not in _RESTARTS:
+            has_other = True
+        elif has_other or marker != _RESTARTS[number % 8]:
+            return False
+        else:
+            number += 1
+    return True
 
 
 def _of_scans(data: bytes, head: bytes, exif: bytes, frame: Segment, scan: Segment) -> Source:
