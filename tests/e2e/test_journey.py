@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 import requests
 from google.auth.credentials import AnonymousCredentials
@@ -77,6 +78,28 @@ def test_failed_csv_can_be_uploaded_again(shop: Shop, origin: Origin) -> None:
     again = shop.upload(shop.sheet(first, "failed.csv"))
 
     assert shop.finished(again)["counts"] == {"total": 1, "pending": 0, "succeeded": 0, "failed": 1}
+
+
+def test_a_workbook_comes_back_as_a_workbook(shop: Shop, origin: Origin) -> None:
+    """Rows and columns of `output.csv`, in a file that is a sheet of its own when it is uploaded again."""
+    book = openpyxl.Workbook()
+    book.active.append(["Code", "Product Name", "Image Urls"])
+    book.active.append(["007", "Lamp", f"{origin.base_url}/6.jpg"])
+    book.active.append([8, "=1+1", f"{origin.base_url}/missing.jpg"])
+    book.active["B3"].data_type = "s"
+    file = io.BytesIO()
+    book.save(file)
+    request_id = shop.upload(file.getvalue())
+    shop.finished(request_id)
+
+    result = shop.sheet(request_id, "output.xlsx")
+
+    sheet = openpyxl.load_workbook(io.BytesIO(result)).active
+    rows = [["" if value is None else value for value in row] for row in sheet.iter_rows(values_only=True)]
+    assert rows == shop.rows(request_id)
+    assert [row[:2] for row in rows[1:]] == [["007", "Lamp"], ["8", "=1+1"]]
+    again = shop.upload(result)
+    assert shop.finished(again)["counts"] == {"total": 2, "pending": 0, "succeeded": 1, "failed": 1}
 
 
 @pytest.mark.feature("21")

@@ -80,7 +80,7 @@ def test_migrations_may_run_again_and_at_once(postgres: Postgres) -> None:
         cursor.execute("SELECT version_num FROM alembic_version")
         versions = cursor.fetchall()
     connection.close()
-    assert versions == [("0005",)]
+    assert versions == [("0006",)]
 
 
 @pytest.mark.fault("B10")

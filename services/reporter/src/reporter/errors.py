@@ -27,6 +27,8 @@ class Reason(StrEnum):
     """503: ingest's stream broke off or contradicts its own counts; nothing was published"""
     REPORT_NOT_FOUND = "REPORT_NOT_FOUND"
     """404: no such report, not yet, not the caller's, or deleted by retention"""
+    REPORT_HAS_NO_WORKBOOK = "REPORT_HAS_NO_WORKBOOK"
+    """404: no output.xlsx: the sheet did not come as a workbook, or its result passes a limit of Excel"""
     DOWNLOAD_LINK_EXPIRED = "DOWNLOAD_LINK_EXPIRED"
     """403: the link was good once; `/download_csv` gives a new one"""
     DOWNLOAD_LINK_INVALID = "DOWNLOAD_LINK_INVALID"
@@ -78,6 +80,13 @@ def report_not_found(request_id: str | None) -> ApiError:
     if request_id is None:
         return not_found(Reason.REPORT_NOT_FOUND, "No batch has a report yet.")
     return not_found(Reason.REPORT_NOT_FOUND, f"Batch {request_id} has no report (yet).", request_id=request_id)
+
+
+def report_has_no_workbook(request_id: str, left_out: str | None) -> ApiError:
+    """Return a 404: the report has no output.xlsx, for the limit that `left_out` tells or because none was made."""
+    why = left_out or f"The sheet of batch {request_id} did not come as an Excel workbook."
+    message = f"{why} Download output.csv instead."
+    return not_found(Reason.REPORT_HAS_NO_WORKBOOK, message, request_id=request_id)
 
 
 def link_expired() -> ApiError:

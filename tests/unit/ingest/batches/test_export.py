@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 
+import openpyxl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -100,3 +102,23 @@ def test_failed_csv_runs_only_what_failed(lab: Lab) -> None:
     assert read(failed) == [HEADER, ["1", "=Lamp", "red", "https://a.example/3.jpg"]]
     assert [row[:4] for row in read(output)] == read(failed)
     assert read(again) == [HEADER]
+
+
+@pytest.mark.parametrize("layout", ["csv", "workbook"])
+def test_the_export_says_whether_the_sheet_came_as_a_workbook(lab: Lab, layout: str) -> None:
+    """Only then, so that a reporter of the release before reads the lines that it knows."""
+    rows = [HEADER, ["1", "Lamp", "x", "https://a.example/1.jpg"]]
+    body = written(rows)
+    if layout == "workbook":
+        book = openpyxl.Workbook()
+        for row in rows:
+            book.active.append(row)
+        file = io.BytesIO()
+        book.save(file)
+        body = file.getvalue()
+    answer = lab.upload(body)
+    assert answer.code == 202, answer.text
+
+    export = lab.internal("reporter", "GET", f"/internal/batches/{answer.json['request_id']}/export").text
+
+    assert json.loads(export.splitlines()[0]).get("workbook") == (True if layout == "workbook" else None)

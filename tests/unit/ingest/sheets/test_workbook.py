@@ -73,6 +73,15 @@ def test_a_workbook_reads_as_its_sheet() -> None:
     assert sheet.dialect.layout.value == "workbook"
 
 
+def test_characters_that_excel_escapes_are_read() -> None:
+    """`_x000D_` is a line break in a cell of Excel; names of files only look like it."""
+    rows = [HEADER, ["a_x000D_\nb", 1, LINK], ["_x005F_x000D_", 1, LINK], ["photo_x1024_.jpg", 1, LINK]]
+
+    found = [row.cells[0] for row in read(workbook(Data=rows)).rows]
+
+    assert found == ["a\r\nb", "_x000D_", "photo_x1024_.jpg"]
+
+
 def test_the_sheet_with_the_links_is_taken_and_told() -> None:
     """Templates begin with a sheet of instructions."""
     body = workbook(Instructions=[["Fill in the next sheet"]], Data=[HEADER, ["Lamp", 1, LINK]], Empty=[])

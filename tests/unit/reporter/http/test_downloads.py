@@ -218,7 +218,7 @@ def test_a_report_whose_object_is_gone_is_a_404(world: World) -> None:
 
 
 def test_an_unknown_file_is_a_404(world: World) -> None:
-    """A report has three files."""
+    """A report has no other files than its own."""
     url = world.publish()["download_url"].replace("output.csv", "secrets.csv")
 
     assert reason(world.follow(url)) == (404, "REPORT_NOT_FOUND")

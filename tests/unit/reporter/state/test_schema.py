@@ -46,7 +46,7 @@ def test_the_schema_file_is_what_the_migrations_make(postgres: Postgres, reposit
     )
 
     assert made == written
-    assert len(made["columns"]) == 53
+    assert len(made["columns"]) == 55
 
 
 @pytest.mark.parametrize(

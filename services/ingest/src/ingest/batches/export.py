@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from chassis.errors import SharedReason
 from chassis.times import rfc3339
 from ingest.errors import batch_not_found, unavailable
+from ingest.sheets.model import Layout
 from ingest.state.batch import BatchStatus
 
 _FETCH_ROWS = 2000
@@ -109,7 +110,11 @@ def _header(batch: RowMapping) -> dict[str, Any]:
     }
     # Batches of the release before have none: their files are written as that release wrote them.
     written = batch["dialect"].get("written")
-    return header if written is None else header | {"written": written}
+    if written is not None:
+        header["written"] = written
+    if batch["dialect"].get("layout") == Layout.WORKBOOK.value:
+        header["workbook"] = True
+    return header
 
 
 def _row(group: list[RowMapping]) -> dict[str, Any]:

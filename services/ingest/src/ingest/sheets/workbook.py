@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import time
 import zipfile
 import zlib
@@ -46,6 +47,11 @@ _MAX_RATIO = 200
 _SMALL_BYTES = 4 * 1024 * 1024
 _LOOKED_AT_ROWS = 50
 _SHOWN_SHEETS = 5
+_ESCAPED = re.compile("_x(00[01][0-9A-Fa-f]|005[Ff](?=_x[0-9A-Fa-f]{4}_))_")
+"""A control character as Excel writes it, or the `_` before what is none (ST_Xstring of ECMA-376).
+
+No other letter: openpyxl writes names such as `a_x1024_.jpg` as they are.
+"""
 _FAULTS = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
@@ -193,14 +199,15 @@ def _cell(value: Any) -> str:
         return value.date().isoformat() if not (value.hour or value.minute or value.second) else value.isoformat(" ")
     if isinstance(value, date):
         return value.isoformat()
-    return str(value).replace("\x00", "\ufffd")
+    text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), str(value))
+    return text.replace("\x00", "\ufffd")
 
 
 def _tell(chosen: str, others: list[str], warnings: ProblemList) -> None:
     left = f" Not read: {', '.join(name[:30] for name in others[:_SHOWN_SHEETS])}." if others else ""
     message = (
-        f"The sheet '{chosen[:50]}' of the workbook was read.{left} The result is CSV: formats, formulas and other"
-        " sheets are not in it."
+        f"The sheet '{chosen[:50]}' of the workbook was read.{left} The result is CSV, and a new workbook with this one"
+        " sheet: other sheets, formulas and formats are not carried over."
     )
     warnings.add(Problem(None, None, ProblemCode.WORKBOOK_READ, message))
 

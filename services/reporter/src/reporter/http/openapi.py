@@ -44,7 +44,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/reports/{request_id}/{file_name}",
-        "Download output.csv, failed.csv or results.jsonl with the token of a link",
+        "Download output.csv, output.xlsx, failed.csv or results.jsonl with the token of a link",
         {200: "text/csv"},
         query=FileQuery,
         errors=(400, 403, 404, 503),

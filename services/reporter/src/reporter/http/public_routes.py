@@ -48,7 +48,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @open_to_all
     @takes_query
     def download(request_id: UUID, file_name: str) -> Response:
-        """Stream `output.csv`, `failed.csv` or `results.jsonl` to whoever holds a link.
+        """Stream `output.csv`, `output.xlsx`, `failed.csv` or `results.jsonl` to whoever holds a link.
 
         `bom=0` drops the byte order mark, `excel_safe=1` puts an apostrophe before every cell that begins
         like a formula.

@@ -11,7 +11,7 @@ from chassis.clock import Clock
 from chassis.http.fields import PublicRequest
 from chassis.limited import Limited
 from chassis.times import rfc3339
-from reporter.reports.links import CONTENT_TYPES, FAILED_CSV, OUTPUT_CSV, RESULTS_JSONL, make_link
+from reporter.reports.links import CONTENT_TYPES, FAILED_CSV, OUTPUT_CSV, OUTPUT_XLSX, RESULTS_JSONL, make_link
 from reporter.settings import ReporterSettings
 from reporter.state.delivery_log import LoggedAttempt, LoggedDelivery
 from reporter.state.reports import Report
@@ -61,6 +61,12 @@ class DownloadAnswer(Answer):
     download_url: str = Field(description="The sheet with compressed URLs and errors (output.csv)")
     failed_url: str = Field(description="Only the rows with failed images, to be uploaded again (failed.csv)")
     results_url: str = Field(description="Everything known of every image, one JSON object per line (results.jsonl)")
+    xlsx_url: str | None = Field(
+        description="output.csv as an Excel workbook (output.xlsx); null when the sheet did not come as one"
+    )
+    xlsx_left_out: str | None = Field(
+        description="Why there is no output.xlsx although the sheet came as a workbook: the limit that it passes"
+    )
     request_id: str = Field(description="The batch")
     generation: int = Field(description="Run of the batch")
     expires_at: str = Field(description="When the links stop working, RFC 3339")
@@ -135,6 +141,8 @@ def download_answer(settings: ReporterSettings, clock: Clock, report: Report) ->
         download_url=links[OUTPUT_CSV].url,
         failed_url=links[FAILED_CSV].url,
         results_url=links[RESULTS_JSONL].url,
+        xlsx_url=None if report.output_xlsx is None else links[OUTPUT_XLSX].url,
+        xlsx_left_out=report.xlsx_left_out,
         request_id=str(report.request_id),
         generation=report.generation,
         expires_at=expires_at,

@@ -9,9 +9,18 @@ from uuid import UUID
 from chassis.auth.callers import Caller
 from chassis.db.engine import transact
 from reporter.dependencies import Dependencies
-from reporter.errors import link_invalid, report_not_found
+from reporter.errors import link_invalid, report_has_no_workbook, report_not_found
 from reporter.reports.escaping import escaped_csv
-from reporter.reports.links import CONTENT_TYPES, FAILED_CSV, OUTPUT_CSV, RESULTS_JSONL, check_link, saved_name
+from reporter.reports.links import (
+    CONTENT_TYPES,
+    CSV_FILES,
+    FAILED_CSV,
+    OUTPUT_CSV,
+    OUTPUT_XLSX,
+    RESULTS_JSONL,
+    check_link,
+    saved_name,
+)
 from reporter.reports.sheet import BOM
 from reporter.state.reports import Report, find_report, latest_report
 
@@ -59,7 +68,8 @@ def open_file(dependencies: Dependencies, request_id: UUID, file_name: str, aske
     """Open a file of the report that a token belongs to.
 
     Raises:
-        ApiError: 403 DOWNLOAD_LINK_EXPIRED or DOWNLOAD_LINK_INVALID, 404 REPORT_NOT_FOUND, 503 STORAGE_UNAVAILABLE.
+        ApiError: 403 DOWNLOAD_LINK_EXPIRED or DOWNLOAD_LINK_INVALID, 404 REPORT_NOT_FOUND or REPORT_HAS_NO_WORKBOOK,
+            503 STORAGE_UNAVAILABLE.
     """
     if not asked.token:
         raise link_invalid()
@@ -70,7 +80,7 @@ def open_file(dependencies: Dependencies, request_id: UUID, file_name: str, aske
     found = dependencies.objects.open(_object_name(report, file_name))
     if found is None:
         raise report_not_found(str(request_id))
-    is_csv = file_name != RESULTS_JSONL
+    is_csv = file_name in CSV_FILES
     escaped = asked.excel_safe and is_csv
     # Files of the releases before have no metadata: they are UTF-8 with a mark, and have commas.
     codec = found.metadata.get("codec", "utf-8")
@@ -89,6 +99,9 @@ def open_file(dependencies: Dependencies, request_id: UUID, file_name: str, aske
 
 
 def _object_name(report: Report, file_name: str) -> str:
-    return {OUTPUT_CSV: report.output_csv, FAILED_CSV: report.failed_csv, RESULTS_JSONL: report.results_jsonl}[
-        file_name
-    ]
+    if file_name != OUTPUT_XLSX:
+        always = {OUTPUT_CSV: report.output_csv, FAILED_CSV: report.failed_csv, RESULTS_JSONL: report.results_jsonl}
+        return always[file_name]
+    if report.output_xlsx is None:
+        raise report_has_no_workbook(str(report.request_id), report.xlsx_left_out)
+    return report.output_xlsx

@@ -54,6 +54,7 @@ class ExportBatch:
     header: tuple[str, ...]
     columns: Columns
     writing: Writing = Writing()
+    came_as_workbook: bool = False
 
     @property
     def is_frozen(self) -> bool:
@@ -174,6 +175,7 @@ def _batch(record: dict[str, Any]) -> ExportBatch:
             header=header,
             columns=columns,
             writing=_writing(record.get("written")),
+            came_as_workbook=bool(record.get("workbook", False)),
         )
     except (KeyError, TypeError, ValueError, LookupError) as error:
         raise ExportError("the batch line lacks a field or has one of the wrong type") from error

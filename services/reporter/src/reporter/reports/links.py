@@ -1,4 +1,4 @@
-"""Download links: a signed token that opens the three files of one report until it expires, and the files' names.
+"""Download links: a signed token that opens the files of one report until it expires, and the files' names.
 
 The token holds request id and generation; its age is read from its own signed timestamp.
 """
@@ -21,15 +21,19 @@ from reporter.settings import ReporterSettings
 from reporter.state.reports import Report
 
 OUTPUT_CSV = "output.csv"
+OUTPUT_XLSX = "output.xlsx"
 FAILED_CSV = "failed.csv"
 RESULTS_JSONL = "results.jsonl"
 
 CONTENT_TYPES: Mapping[str, str] = {
     OUTPUT_CSV: "text/csv; charset=utf-8",
+    OUTPUT_XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     FAILED_CSV: "text/csv; charset=utf-8",
     RESULTS_JSONL: "application/x-ndjson",
 }
-"""The files of a report and their media types."""
+"""The files of a report and their media types; output.xlsx is only there for a sheet that came as a workbook."""
+
+CSV_FILES = frozenset({OUTPUT_CSV, FAILED_CSV})
 
 _SALT = "reporter.download"
 _MAX_STEM_CHARS = 100

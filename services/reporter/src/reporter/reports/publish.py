@@ -1,4 +1,4 @@
-"""Publishes the report of a batch: reads the sealed rows once, writes three objects, then the row that names them.
+"""Publishes the report of a batch: reads the sealed rows once, writes the objects, then the row that names them.
 
 May be called any number of times, also at once: object names are made of ids, objects are create-only with content
 made of rows that cannot change any more, and the first row wins.
@@ -22,8 +22,9 @@ from reporter.dependencies import Dependencies
 from reporter.errors import batch_not_sealed, export_incomplete
 from reporter.failpoints import Failpoint
 from reporter.reports.export_reader import ExportBatch, ExportError, ExportRow, Writing, read_export
-from reporter.reports.links import CONTENT_TYPES, FAILED_CSV, OUTPUT_CSV, RESULTS_JSONL
+from reporter.reports.links import CONTENT_TYPES, CSV_FILES, FAILED_CSV, OUTPUT_CSV, OUTPUT_XLSX, RESULTS_JSONL
 from reporter.reports.sheet import FailedSheet, OutputSheet, ResultLines
+from reporter.reports.workbook import OutputWorkbook
 from reporter.state.reports import Report, find_report, record_report
 
 log = get_logger(__name__)
@@ -45,11 +46,12 @@ _WRITERS: dict[str, Callable[[TextIO, ExportBatch], _Writer]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """The three files, complete, and what went into them."""
+    """The files, complete, and what went into them; `xlsx_left_out` says why a workbook has no output.xlsx."""
 
     files: dict[str, IO[bytes]]
     row_count: int
     image_count: int
+    xlsx_left_out: str | None
 
 
 def publish_report(dependencies: Dependencies, request_id: UUID) -> Report:
@@ -86,6 +88,8 @@ def publish_report(dependencies: Dependencies, request_id: UUID) -> Report:
         results_jsonl=names[RESULTS_JSONL],
         row_count=written.row_count,
         image_count=written.image_count,
+        output_xlsx=names.get(OUTPUT_XLSX),
+        xlsx_left_out=written.xlsx_left_out,
     )
     log.info(
         "report.published",
@@ -117,18 +121,14 @@ def _store(dependencies: Dependencies, batch: ExportBatch, written: _Written) ->
     names = {name: f"reports/{batch.request_id}/{batch.generation}/{name}" for name in written.files}
     for name, content in written.files.items():
         content_type = CONTENT_TYPES[name]
-        if name != RESULTS_JSONL:
+        if name in CSV_FILES:
             content_type = content_type.replace("utf-8", batch.writing.encoding)
         dependencies.objects.create(
             names[name],
             content,
             size_bytes=_size(content),
             content_type=content_type,
-            metadata={
-                "codec": batch.writing.codec,
-                "delimiter": batch.writing.delimiter,
-                "mark": str(batch.writing.bom),
-            },
+            metadata=_metadata(batch.writing),
         )
         reach(Failpoint.REPORT_OBJECT_STORED)
     return names
@@ -141,17 +141,24 @@ def _metadata(writing: Writing) -> dict[str, str]:
 
 def _write_files(batch: ExportBatch, rows: Iterator[ExportRow], spools: ExitStack) -> _Written:
     files: dict[str, IO[bytes]] = {}
+
+    def new_file(name: str) -> IO[bytes]:
+        files[name] = spools.enter_context(tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 - the stack closes it
+        return files[name]
+
     texts = []
-    writers: list[_Writer] = []
+    writers: list[_Writer | OutputWorkbook] = []
     for name, make in _WRITERS.items():
-        spool = spools.enter_context(tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 - the stack closes it
         # What is made here may have letters that the sheet's encoding lacks; what came in has none.
         own = name != RESULTS_JSONL and batch.writing.codec != "utf-8"
         codec = batch.writing.codec if own else "utf-8"
-        text = io.TextIOWrapper(spool, encoding=codec, errors="replace" if own else "strict", newline="")
-        files[name] = spool
+        text = io.TextIOWrapper(new_file(name), encoding=codec, errors="replace" if own else "strict", newline="")
         texts.append(text)
         writers.append(make(text, batch))
+    workbook = OutputWorkbook(batch) if batch.came_as_workbook else None
+    if workbook is not None:
+        spools.callback(workbook.close)
+        writers.append(workbook)
     row_count = image_count = 0
     try:
         for row in rows:
@@ -165,7 +172,10 @@ def _write_files(batch: ExportBatch, rows: Iterator[ExportRow], spools: ExitStac
         # Detached, because closing the text would close the file that is uploaded next.
         for wrapper in texts:
             wrapper.detach()
-    return _Written(files, row_count, image_count)
+    left_out = None if workbook is None else workbook.left_out
+    if workbook is not None and left_out is None:
+        workbook.save(new_file(OUTPUT_XLSX))
+    return _Written(files, row_count, image_count, left_out)
 
 
 def _size(content: IO[bytes]) -> int:

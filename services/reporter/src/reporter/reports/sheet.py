@@ -1,4 +1,4 @@
-"""The three files of a report, written row by row: output.csv, failed.csv and results.jsonl. Pure.
+"""The text files of a report, written row by row: output.csv, failed.csv and results.jsonl. Pure.
 
 output.csv is the sheet that came in, cell for cell, with two columns more (or filled in place, if the sheet had them):
 the compressed URLs and the errors. Within a cell slots are separated by commas and a slot without a value stays empty
@@ -52,28 +52,26 @@ def _writer(out: TextIO, writing: Writing) -> Any:
     return csv.writer(lines, delimiter=writing.delimiter, lineterminator="\r\n")
 
 
-class OutputSheet:
-    """output.csv: the user's sheet with the compressed URLs and the errors beside it.
+class OutputTable:
+    """The cells of output.csv and output.xlsx: the user's sheet with the compressed URLs and the errors beside it.
 
     A missing column is put where the header ends; should a row be longer than its header, its surplus cells follow.
     """
 
-    def __init__(self, out: TextIO, batch: ExportBatch) -> None:
+    def __init__(self, batch: ExportBatch) -> None:
         self._columns = batch.columns
         self._width = len(batch.header)
-        self._csv = _writer(out, batch.writing)
         added = [
             name
             for name, index in ((OUTPUT_HEADER, batch.columns.output), (ERRORS_HEADER, batch.columns.errors))
             if index is None
         ]
-        self._csv.writerow([*batch.header, *added])
+        self.header = [*batch.header, *added]
 
-    def write(self, row: ExportRow) -> None:
-        """Write one row; a blank line stays blank."""
+    def cells(self, row: ExportRow) -> list[str]:
+        """Return the cells of a row; a blank line has none."""
         if not row.cells and not row.images:
-            self._csv.writerow([])
-            return
+            return []
         cells = [*row.cells, *[""] * (self._width - len(row.cells))]
         added = []
         for index, made in ((self._columns.output, output_cell(row)), (self._columns.errors, errors_cell(row))):
@@ -81,7 +79,20 @@ class OutputSheet:
                 added.append(made)
             else:
                 cells[index] = made
-        self._csv.writerow([*cells[: self._width], *added, *cells[self._width :]])
+        return [*cells[: self._width], *added, *cells[self._width :]]
+
+
+class OutputSheet:
+    """output.csv: the table as CSV."""
+
+    def __init__(self, out: TextIO, batch: ExportBatch) -> None:
+        self._table = OutputTable(batch)
+        self._csv = _writer(out, batch.writing)
+        self._csv.writerow(self._table.header)
+
+    def write(self, row: ExportRow) -> None:
+        """Write one row; a blank line stays blank."""
+        self._csv.writerow(self._table.cells(row))
 
 
 class FailedSheet:

@@ -12,9 +12,10 @@ from chassis.auth.callers import SYSTEM, Caller
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A published report: its three objects exist, have these names, and never change.
+    """A published report: its objects exist, have these names, and never change.
 
     `generation` counts how often the batch was run (a retry of its failed images is a new generation).
+    `output_xlsx` is None unless the sheet came as a workbook; `xlsx_left_out` says why such a one has none.
     """
 
     request_id: UUID
@@ -26,9 +27,14 @@ class Report:
     results_jsonl: str
     row_count: int
     image_count: int
+    output_xlsx: str | None = None
+    xlsx_left_out: str | None = None
 
 
-_COLUMNS = "request_id, generation, owner, source_name, output_csv, failed_csv, results_jsonl, row_count, image_count"
+_COLUMNS = (
+    "request_id, generation, owner, source_name, output_csv, failed_csv, results_jsonl, row_count, image_count,"
+    " output_xlsx, xlsx_left_out"
+)
 _FIND = text(
     f"""
     SELECT {_COLUMNS} FROM reports
@@ -45,9 +51,9 @@ _LATEST_OF_NOBODY = text(_LATEST.format(owned="owner IS NULL"))
 _ADD = text(
     """
     INSERT INTO reports (request_id, generation, owner, source_name, output_csv, failed_csv, results_jsonl, row_count,
-                         image_count, create_time)
+                         image_count, output_xlsx, xlsx_left_out, create_time)
     VALUES (:request_id, :generation, :owner, :source_name, :output_csv, :failed_csv, :results_jsonl, :row_count,
-            :image_count, now())
+            :image_count, :output_xlsx, :xlsx_left_out, now())
     ON CONFLICT (request_id, generation) DO NOTHING
     """
 )

@@ -11,6 +11,8 @@ CREATE TABLE reports (
     row_count integer NOT NULL,
     image_count integer NOT NULL,
     create_time timestamptz NOT NULL,
+    output_xlsx text,                    -- NULL: the sheet did not come as a workbook, or
+    xlsx_left_out text,                  -- why the result of a workbook is none
     PRIMARY KEY (request_id, generation)
 );
 COMMENT ON TABLE reports IS 'One row per published report; the objects it names exist.';
