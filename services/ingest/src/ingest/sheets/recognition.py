@@ -79,6 +79,9 @@ _HIGH = re.compile(rb"[\x80-\xff]")
 # They join words or stand at their ends: no letters, and no sign of a wrong encoding.
 _PIECE = re.compile(r"[^\W\d_ªºµ]+|(?:[^\w\x00-\x7f]|[ªºµ])+")
 _JOINING = frozenset("’'´·-\u00ad\u00a0×®™")
+_ENDING = frozenset("×®™")
+_MODIFIERS = frozenset("ˆ˜¨¸ˇ˘˙˛˝¯")
+"""Accents without a letter: no keyboard writes them alone, other encodings have letters in their place."""
 _OPENING = frozenset("“„«»‹›‘‚¿¡•©…µ°€")
 _QUOTES = frozenset("“”„‘‚’‹›…—–†‡•\u00a0")
 
@@ -173,7 +176,7 @@ def _read(words: tuple[bytes, ...], encoding: str) -> Reading | None:
 def _of_letters(text: str, encoding: str) -> float | None:
     """Return how usual the pairs of a word's letters are in the best language; None when it tells nothing.
 
-    Signs part a word. One between two letters, or before a letter where no sign is written, counts as unknown.
+    Signs part a word. A word with one between two letters, or before a letter where no sign is written, is unknown.
     """
     pieces = _PIECE.findall(text)
     latin = encoding not in _NOT_LATIN
@@ -182,10 +185,11 @@ def _of_letters(text: str, encoding: str) -> float | None:
         if not piece[0].isalpha() or piece[0] in "ªºµ":
             followed = number + 1 < len(pieces)
             within = followed and number > 0 and piece[-1] not in _JOINING
-            before = followed and piece[-1] not in _OPENING and piece[-1] not in _JOINING
+            begins = number == 0 and piece[-1] in _ENDING
+            before = followed and piece[-1] not in _OPENING and (begins or piece[-1] not in _JOINING)
             glued = number == 0 and piece[-1] in _QUOTES and len(pieces) == 2 and pieces[1][0].islower()
-            if within or before or glued:
-                scores.append(_UNKNOWN)
+            if within or before or glued or not _MODIFIERS.isdisjoint(piece):
+                return _UNKNOWN
         elif len(piece) > 1 and not piece.isascii():
             if not latin and _ASCII_LETTER.search(piece):
                 scores.append(_UNKNOWN)  # two scripts in one word
