@@ -31,7 +31,8 @@ SLOW_ORIGIN_S = 0.2
 SEED_IMAGES = {0.0: 150, SLOW_ORIGIN_S: 60}
 """How many the seed's way gets: enough to be steady, fewer where each takes long."""
 
-# The bare loop makes no JPEG tables to measure, which cost a third of the processor time for 5 to 8 % fewer bytes.
+# The bare loop makes no JPEG tables to measure. By processor time (three rounds of 32 photos) the codec reached 0.89 to
+# 0.91 of it with them, for 5 % fewer bytes, and 1.25 to 1.27 without.
 AIMS = {"codec": 0.8, "sandbox": 0.9, "stack": 0.35, "seed_fast_origin": 1.3, "seed_slow_origin": 8.0}
 
 
