@@ -77,7 +77,7 @@ class Lab:
             "DATABASE_URL": str(engine.url),
             "INGEST_URL": INGEST_URL,
             "COMPRESSOR_URL": "http://compressor.test",
-            "REPORTER_URL": "http://reporter.test",
+            "REPORTER_URL": "https://reporter.test",
             "WORKFLOW_ID": "batch",
             "BATCHES_QUEUE": "projects/demo/locations/us-central1/queues/batches",
             "IMAGES_QUEUE": "projects/demo/locations/us-central1/queues/images",

@@ -116,7 +116,7 @@ class FakeReporter:
         if self.down:
             raise unavailable("PEER_UNAVAILABLE", "down")
         self.published.append(request_id)
-        return Report(f"gs://results/{request_id}/output.csv", f"http://reporter.test/reports/{request_id}/output.csv")
+        return Report(f"gs://results/{request_id}/output.csv", f"https://reporter.test/reports/{request_id}/output.csv")
 
     def notify(self, ending: Mapping[str, Any], download_url: str | None) -> None:
         """Remember the notification."""

@@ -27,7 +27,7 @@ from reporter.settings import ReporterSettings
 from reporter.state.deliveries import Hint
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-ROOT_URL = "http://reporter.test"
+ROOT_URL = "https://reporter.test"
 WORKFLOW = "workflow@demo.iam.gserviceaccount.com"
 INGEST = "ingest@demo.iam.gserviceaccount.com"
 TASKS = "tasks@demo.iam.gserviceaccount.com"
@@ -386,6 +386,6 @@ def notification(**changes: Any) -> dict[str, Any]:
         "finished_at": "2026-11-22T10:00:00Z",
         "webhook_url": None,
         "owner": None,
-        "download_url": "http://reporter.test/reports/x/output.csv?token=t",
+        "download_url": "https://reporter.test/reports/x/output.csv?token=t",
         **changes,
     }

@@ -105,7 +105,7 @@ def test_without_workflows_the_sweeper_brings_a_batch_to_its_end(lab: Lab) -> No
     assert [notice["status"] for notice in lab.reporter.notified] == ["PENDING", "PROCESSING", "COMPLETED"]
     notified = lab.reporter.notified[-1]
     assert (notified["status"], notified["message"]) == ("COMPLETED", "Compression done")
-    assert notified["download_url"] == f"http://reporter.test/reports/{request_id}/output.csv"
+    assert notified["download_url"] == f"https://reporter.test/reports/{request_id}/output.csv"
 
 
 def test_the_notification_of_the_sweeper_keeps_its_contract(lab: Lab) -> None:
