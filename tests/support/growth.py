@@ -13,7 +13,7 @@ MAX_GROWTH = 2.6
 MIN_RUN_S = 0.02
 """Shortest run that is compared: below it, the clock and the machine's noise count for too much."""
 
-_MAX_RUNS = 5
+_MAX_RUNS = 9
 _MAX_SIZE = 1 << 20
 
 T = TypeVar("T", str, bytes)

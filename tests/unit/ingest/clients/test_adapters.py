@@ -139,8 +139,8 @@ def create(queue: CloudTasksQueue, task_id: str) -> None:
     queue.create(
         QUEUE,
         task_id,
-        url="http://compressor.test/compress",
-        audience="http://compressor.test",
+        url="https://compressor.test/compress",
+        audience="https://compressor.test",
         body={"x": 1},
         dispatch_deadline_s=120,
     )
@@ -172,12 +172,12 @@ def test_a_task_carries_url_body_and_identity(platform: Platform) -> None:
 
     sent = task.http_request
     assert (sent.url, sent.body, sent.headers["Content-Type"]) == (
-        "http://compressor.test/compress",
+        "https://compressor.test/compress",
         b'{"x": 1}',
         "application/json",
     )
     assert sent.oidc_token.service_account_email == "tasks@demo.iam.gserviceaccount.com"
-    assert (sent.oidc_token.audience, task.dispatch_deadline.seconds) == ("http://compressor.test", 120)
+    assert (sent.oidc_token.audience, task.dispatch_deadline.seconds) == ("https://compressor.test", 120)
 
 
 def test_a_queue_that_is_away_is_unavailable() -> None:
