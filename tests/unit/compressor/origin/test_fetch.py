@@ -213,6 +213,21 @@ def test_a_redirect_to_a_forbidden_listener_is_never_dialled(origin: ScriptedOri
             inner.accept()
 
 
+@pytest.mark.parametrize(
+    ("location", "repaired"),
+    [("/b.jpg?w=1&h=2", False), ("/b.jpg?w=1&amp;h=2", True), ("/my b.jpg", True), ("/caf%C3%A9.jpg", False)],
+)
+def test_a_repaired_redirect_is_told(
+    fetcher: ImageFetcher, origin: ScriptedOrigin, location: str, repaired: bool
+) -> None:
+    """Where the picture was asked for is not what the origin wrote; its owner should know."""
+    for path in ("/b.jpg", "/b.jpg?w=1&h=2", "/my%20b.jpg", "/caf%C3%A9.jpg"):
+        origin.on(path, answer(PICTURE))
+    start = origin.on("/a.jpg", redirect(location))
+
+    assert (Note.REDIRECT_REPAIRED in fetcher.fetch(start).notes) is repaired
+
+
 @pytest.mark.fault("D10")
 def test_the_body_of_an_error_is_not_read(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
     """An endless 404 is a 404 at once, not a body that is too large."""

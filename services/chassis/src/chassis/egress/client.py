@@ -14,7 +14,7 @@ import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urljoin
@@ -65,7 +65,7 @@ class EgressPolicy:
 class EgressResponse:
     """What came back; `body` is decompressed, `truncated` says that it was cut at the limit asked for.
 
-    `headers` are looked up in any case.
+    `headers` are looked up in any case. `redirect_repaired` says that a redirect's `Location` was no link as it stood.
     """
 
     status: int
@@ -73,6 +73,7 @@ class EgressResponse:
     body: bytes
     url: str
     truncated: bool = False
+    redirect_repaired: bool = False
 
 
 @dataclass(slots=True)
@@ -197,6 +198,7 @@ class Egress:
         watchdog.daemon = True
         watchdog.start()
         cookies = CallCookies()
+        repaired = False
         try:
             for _hop in range(self._policy.max_redirects + 1):
                 parsed = self.check_url(url)
@@ -207,9 +209,11 @@ class Egress:
                     if not (follow_redirects and response.status in _REDIRECT_CODES and location):
                         if skip_error_bodies and not 200 <= response.status < 300:
                             return EgressResponse(response.status, response.headers, b"", url)
-                        return self._read(call, response, url, truncate_at)
+                        return replace(self._read(call, response, url, truncate_at), redirect_repaired=repaired)
                     cookies.take(url, response.headers.getlist("Set-Cookie"))
-                    url = urljoin(url, repair_location(location))
+                    target = repair_location(location)
+                    repaired = repaired or target != location
+                    url = urljoin(url, target)
                 finally:
                     response.close()
             raise EgressError(EgressFault.REDIRECT_LIMIT, f"more than {self._policy.max_redirects} redirects")

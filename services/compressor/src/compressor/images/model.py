@@ -125,6 +125,8 @@ class Note(StrEnum):
     """re-encoding would not have made it smaller: the source's own data, metadata removed losslessly"""
     ROBOTS_TAG = "ROBOTS_TAG"
     """the origin's `X-Robots-Tag` says noimageindex, noai or noimageai; taken all the same (`ROBOTS_POLICY=warn`)"""
+    REDIRECT_REPAIRED = "REDIRECT_REPAIRED"
+    """a redirect of the origin was no link as it stood (blanks, `&amp;`, no scheme) and was repaired as a cell's is"""
     FIRST_FRAME = "FIRST_FRAME"
     """an animation or several pages: the first was taken"""
     LARGEST_OF_SEVERAL = "LARGEST_OF_SEVERAL"

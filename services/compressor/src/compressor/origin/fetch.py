@@ -86,12 +86,13 @@ class ImageFetcher:
         )
 
     def _notes(self, response: EgressResponse) -> tuple[Note, ...]:
+        repaired = (Note.REDIRECT_REPAIRED,) if response.redirect_repaired else ()
         refused = refusal(response.headers.get("X-Robots-Tag", ""))
         if refused is None or self._robots is RobotsPolicy.IGNORE:
-            return ()
+            return repaired
         if self._robots is RobotsPolicy.SKIP:
             raise FetchError(OutcomeCode.ROBOTS_FORBIDDEN, f"the origin refuses copies: X-Robots-Tag {refused}")
-        return (Note.ROBOTS_TAG,)
+        return (*repaired, Note.ROBOTS_TAG)
 
     def _get(self, url: str) -> EgressResponse:
         begun = self._clock.monotonic()
