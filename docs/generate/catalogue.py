@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import re
+import string
 import textwrap
 from functools import cache
 from pathlib import Path
@@ -93,7 +93,8 @@ def _rows(sections: tuple[dict[str, Any], ...]) -> list[dict[str, str]]:
 
 
 def _successors(id_: str) -> set[str]:
-    letter, number = re.fullmatch(r"([A-Z]?)(\d+)", id_).groups()  # type: ignore[union-attr]
+    number = id_.lstrip(string.ascii_uppercase)
+    letter = id_.removesuffix(number)
     return {f"{letter}{int(number) + 1}"} | ({f"{chr(ord(letter) + 1)}1"} if letter else set())
 
 

@@ -53,7 +53,7 @@ class Reason(StrEnum):
     """429: as many subscribers are being called as `WEBHOOK_CONCURRENCY` allows; Cloud Tasks comes again"""
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     """503: Cloud Storage did not do what was asked"""
-    QUEUE_UNAVAILABLE = "QUEUE_UNAVAILABLE"
+    TASKS_UNAVAILABLE = "TASKS_UNAVAILABLE"
     """503: Cloud Tasks took no task; never answered, only logged: the sweeper helps"""
 
 

@@ -26,7 +26,6 @@ from reporter.clients.bucket import ReportObjects
 from reporter.clients.receivers import new_egress
 from reporter.clients.task_queue import CloudDeliveryQueue, DeliveryQueue
 from reporter.dependencies import Dependencies
-from reporter.errors import Reason
 from reporter.failpoints import Failpoint
 from reporter.settings import ReporterSettings
 
@@ -40,7 +39,7 @@ def build() -> Flask:
     configure_logs(service="reporter", project=settings.project, revision=settings.revision, level=settings.log_level)
     arm_failpoints("reporter", settings, Failpoint)
     clock = SystemClock()
-    tasks = CloudTasksQueue(new_tasks_client(settings), settings.tasks_service_account, reason=Reason.QUEUE_UNAVAILABLE)
+    tasks = CloudTasksQueue(new_tasks_client(settings), settings.tasks_service_account)
     queue = CloudDeliveryQueue(tasks, queue=settings.webhooks_queue, root_url=settings.reporter_url)
     return create_app(
         assemble(

@@ -58,7 +58,7 @@ def conflict(status: str) -> Exception:
 @pytest.mark.parametrize("error", [ERRORS.AlreadyExists("taken"), conflict("ALREADY_EXISTS")], ids=["gRPC", "REST"])
 def test_a_name_that_exists_is_a_task_that_was_created(error: Exception) -> None:
     """However the transport says it."""
-    queue = CloudTasksQueue(ConflictingClient(error), "tasks@demo.test", reason="QUEUE_UNAVAILABLE")
+    queue = CloudTasksQueue(ConflictingClient(error), "tasks@demo.test")
 
     create(queue)
 
@@ -70,12 +70,12 @@ def test_a_name_that_exists_is_a_task_that_was_created(error: Exception) -> None
 )
 def test_any_other_conflict_is_no_success(error: Exception) -> None:
     """There is no task then, and the caller must know it."""
-    queue = CloudTasksQueue(ConflictingClient(error), "tasks@demo.test", reason="QUEUE_UNAVAILABLE")
+    queue = CloudTasksQueue(ConflictingClient(error), "tasks@demo.test")
 
     with pytest.raises(ApiError) as refused:
         create(queue)
 
-    assert (refused.value.reason, refused.value.http_code) == ("QUEUE_UNAVAILABLE", 503)
+    assert (refused.value.reason, refused.value.http_code) == ("TASKS_UNAVAILABLE", 503)
 
 
 def test_a_task_carries_the_trace_of_its_request() -> None:

@@ -23,7 +23,6 @@ from localcloud.core.clock import SystemClock
 from localcloud.tasks.model import Queue, RateLimits, RetryConfig
 from localcloud.tasks.server import TasksServer, start_tasks_server
 from reporter.clients.task_queue import CloudDeliveryQueue
-from reporter.errors import Reason
 from reporter.settings import ReporterSettings
 from reporter.state.deliveries import Hint
 from support.reporter_service import ISSUER, ROOT_URL, TASKS, Answer, Got, Subscriber, World, loopback, notification
@@ -77,7 +76,7 @@ def served(world: World, port: int) -> Iterator[None]:
 
 
 def delivery_queue(client: Any) -> CloudDeliveryQueue:
-    tasks = CloudTasksQueue(client, TASKS, reason=Reason.QUEUE_UNAVAILABLE)
+    tasks = CloudTasksQueue(client, TASKS)
     return CloudDeliveryQueue(tasks, queue=QUEUE, root_url=ROOT_URL)
 
 
@@ -139,7 +138,7 @@ def test_a_queue_out_of_reach_is_told(environment: dict[str, str], free_port: in
     with pytest.raises(ApiError) as refused:
         queue.put(Hint(uuid4(), attempt=1))
 
-    assert (refused.value.reason, refused.value.http_code) == ("QUEUE_UNAVAILABLE", 503)
+    assert (refused.value.reason, refused.value.http_code) == ("TASKS_UNAVAILABLE", 503)
 
 
 def test_an_event_travels_from_notification_to_subscriber(

@@ -143,7 +143,7 @@ def test_a_long_url_is_an_endpoint_like_any_other(world: World) -> None:
 
 def test_a_queue_that_is_down_does_not_lose_the_event(world: World, subscriber: Subscriber) -> None:
     """The row stands, the answer is 200, and the sweeper hints again once the task is overdue."""
-    world.queue.error = unavailable(Reason.QUEUE_UNAVAILABLE, "down")
+    world.queue.error = unavailable(Reason.TASKS_UNAVAILABLE, "down")
     request_id = world.notify(webhook_url=subscriber.url)
     world.queue.error = None
     world.clock.advance(121)

@@ -325,7 +325,7 @@ def test_a_queue_that_is_down_does_not_lose_a_redelivery(world: World, subscribe
     created = subscribe(world, subscriber.url)
     world.notify()
     world.deliver(world.queue.last[0])
-    world.queue.error = unavailable(Reason.QUEUE_UNAVAILABLE, "down")
+    world.queue.error = unavailable(Reason.TASKS_UNAVAILABLE, "down")
     redeliver(world, log_of(world, created["id"])[0]["id"])
     world.queue.error = None
     world.clock.advance(121)

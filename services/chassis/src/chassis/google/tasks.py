@@ -55,19 +55,21 @@ class TaskQueue(Protocol):
         ...
 
 
+TASKS_UNAVAILABLE = "TASKS_UNAVAILABLE"
+"""The one reason for a task that could not be created, in every service."""
+
+
 class CloudTasksQueue:
     """Google's Cloud Tasks, or an emulator of it.
 
     Args:
         client: `google.cloud.tasks_v2.CloudTasksClient`.
         service_account: email of the account whose token the tasks carry.
-        reason: of the 503 when a task could not be created; the service's own.
     """
 
-    def __init__(self, client: Any, service_account: str, *, reason: str = "TASKS_UNAVAILABLE") -> None:
+    def __init__(self, client: Any, service_account: str) -> None:
         self._client = client
         self._service_account = service_account
-        self._reason = reason
 
     def create(
         self,
@@ -97,14 +99,14 @@ class CloudTasksQueue:
             self._client.create_task(parent=queue, task=task, timeout=_CALL_TIMEOUT_S, retry=None)
         except google.api_core.exceptions.Conflict as error:
             if not exists_already(error):
-                raise unavailable(self._reason, "The task could not be created.") from error
+                raise unavailable(TASKS_UNAVAILABLE, "The task could not be created.") from error
         except (
             google.api_core.exceptions.GoogleAPIError,
             google.auth.exceptions.GoogleAuthError,
             requests.RequestException,
         ) as error:
             # The REST transport lets the errors of requests through as they are.
-            raise unavailable(self._reason, "The task could not be created.") from error
+            raise unavailable(TASKS_UNAVAILABLE, "The task could not be created.") from error
 
 
 def exists_already(error: google.api_core.exceptions.Conflict) -> bool:

@@ -24,7 +24,7 @@ class DeliveryQueue(Protocol):
         """Queue a hint; the same hint twice is queued once.
 
         Raises:
-            ApiError: 503 QUEUE_UNAVAILABLE; the sweeper finds the delivery later.
+            ApiError: 503 TASKS_UNAVAILABLE; the sweeper finds the delivery later.
         """
         ...
 
