@@ -10,14 +10,13 @@ from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 from sqlalchemy import TextClause
 
 import reporter.state
 from localcloud.stack.postgres import Postgres
 from reporter.migrate import upgrade
-from support.catalogue import catalogue_of
+from support.catalogue import catalogue_of, run_statements
 
 SOURCES = Path("services/reporter/src/reporter")
 STATE = ("state", "migrations", "migrate")
@@ -26,19 +25,12 @@ LOCKS = re.compile(r"\b([Ll]ocks?|locked)\b")
 TYPES_OF_OTHERS = {"Connection", "Engine"}
 
 
-def execute(url: str, statements: str) -> None:
-    connection = psycopg2.connect(url)
-    with connection, connection.cursor() as cursor:
-        cursor.execute(statements)
-    connection.close()
-
-
 def test_the_schema_file_is_what_the_migrations_make(postgres: Postgres, repository: Path) -> None:
     """Every column with type and default, every constraint, index and comment is the same in both."""
     for name in ("reporter_by_migrations", "reporter_by_file"):
         postgres.create_database(name)
     upgrade(postgres.url("reporter_by_migrations"))
-    execute(postgres.url("reporter_by_file"), (repository / SOURCES / "state/schema.sql").read_text())
+    run_statements(postgres.url("reporter_by_file"), (repository / SOURCES / "state/schema.sql").read_text())
 
     made, written = (
         catalogue_of(postgres.url(name), version_table="alembic_version")
@@ -65,9 +57,9 @@ def test_the_comparison_sees_any_difference(postgres: Postgres, repository: Path
     schema = (repository / SOURCES / "state/schema.sql").read_text()
     name = f"reporter_changed_{abs(hash(change))}"
     postgres.create_database(name)
-    execute(postgres.url(name), schema)
+    run_statements(postgres.url(name), schema)
     before = catalogue_of(postgres.url(name), version_table="alembic_version")
-    execute(postgres.url(name), change)
+    run_statements(postgres.url(name), change)
 
     assert catalogue_of(postgres.url(name), version_table="alembic_version") != before
 
