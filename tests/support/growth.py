@@ -43,7 +43,6 @@ def growth(make: Callable[[int], T], work: Callable[[T], object], *, size: int) 
 
 def _run_s(data: T, work: Callable[[T], object]) -> float:
     """Return the processor time of a run, without the garbage collector's: that depends on what else is in memory."""
-    gc.collect()
     gc.disable()
     try:
         begun = time.process_time()

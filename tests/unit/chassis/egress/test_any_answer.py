@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -132,3 +134,33 @@ def test_any_redirect_is_a_response_or_a_fault(parrot: Parrot, location: str) ->
     head = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
 
     assert isinstance(outcome(parrot, head.encode()), EgressResponse | EgressError)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5, 6",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999",
+        "HTTP/9.9 x",
+        "HTTP/1.1 302 Found\r\nLocation: http://[::1\r\nContent-Length: 5",
+    ],
+)
+def test_a_call_leaves_no_descriptor_open(parrot: Parrot, head: str) -> None:
+    """Nor does it wait for the garbage collector, while somebody keeps the error."""
+    parrot.answer = f"{head}\r\n\r\nhello".encode()
+    gc.collect()
+    gc.disable()
+    try:
+        before = open_to(parrot.port)
+        kept = outcome(parrot, parrot.answer)
+
+        assert open_to(parrot.port) == before, kept
+    finally:
+        gc.enable()
+
+
+def open_to(port: int) -> int:
+    """Return how many connections to a port this process holds open on its client's side."""
+    connections = psutil.Process().net_connections(kind="tcp")
+    return sum(1 for connection in connections if connection.raddr and connection.raddr.port == port)

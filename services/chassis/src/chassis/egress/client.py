@@ -78,12 +78,13 @@ class EgressResponse:
 
 @dataclass(slots=True)
 class _Call:
-    """One call's deadline and sockets; shared by its connections."""
+    """One call's deadline, sockets and answers; shared by its connections."""
 
     policy: EgressPolicy
     deadline: float
     clock: Clock
     sockets: list[socket.socket] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     expired: bool = False
 
@@ -109,6 +110,10 @@ class _Call:
             for sock in self.sockets:
                 sock.close()
             self.sockets.clear()
+        # urllib3 lets go of an answer whose headers it refuses, and the answer holds its descriptor open.
+        for answer in self.answers:
+            answer.close()
+        self.answers.clear()
 
 
 def _shut_down(sock: socket.socket) -> None:
@@ -363,9 +368,18 @@ def _trusting_context() -> ssl.SSLContext:
     return context
 
 
+def _kept_answer(call: _Call) -> type[Answer]:
+    class KeptAnswer(Answer):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            call.answers.append(self)
+
+    return KeptAnswer
+
+
 def _pinned_http(egress: Egress, call: _Call) -> type[urllib3.connection.HTTPConnection]:
     class PinnedHTTP(urllib3.connection.HTTPConnection):
-        response_class = Answer
+        response_class = _kept_answer(call)
 
         def _new_conn(self) -> socket.socket:
             return egress.dial(call, self._dns_host, self.port)
@@ -375,7 +389,7 @@ def _pinned_http(egress: Egress, call: _Call) -> type[urllib3.connection.HTTPCon
 
 def _pinned_https(egress: Egress, call: _Call) -> type[urllib3.connection.HTTPSConnection]:
     class PinnedHTTPS(urllib3.connection.HTTPSConnection):
-        response_class = Answer
+        response_class = _kept_answer(call)
 
         def _new_conn(self) -> socket.socket:
             return egress.dial(call, self._dns_host, self.port)
