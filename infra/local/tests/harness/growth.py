@@ -61,7 +61,6 @@ def measure_growth(make: Callable[[int], Any], run: Callable[[Any], object], *, 
 
 
 def _seconds(value: Any, run: Callable[[Any], object]) -> float:
-    gc.collect()
     gc.disable()
     begin = time.process_time()
     try:
