@@ -77,7 +77,7 @@ JSON_BODIES: dict[str, Callable[[int], bytes]] = {
 @pytest.mark.parametrize("kind", JSON_BODIES)
 def test_a_json_body_is_read_in_linear_time(kind: str) -> None:
     """Keys that stand twice included: looked for in a list, 30,000 of them took nine seconds."""
-    assert growth(JSON_BODIES[kind], refused(json_object), size=5000) < MAX_GROWTH
+    assert growth(JSON_BODIES[kind], refused(json_object), size=5000, most=10_000) < MAX_GROWTH
 
 
 def test_unknown_fields_are_refused_in_linear_time() -> None:
@@ -86,7 +86,10 @@ def test_unknown_fields_are_refused_in_linear_time() -> None:
     def check(body: str) -> None:
         validate(Order, json.loads(body))
 
-    assert growth(lambda n: json.dumps({f"k{key}": key for key in range(n)}), refused(check), size=2000) < MAX_GROWTH
+    assert (
+        growth(lambda n: json.dumps({f"k{key}": key for key in range(n)}), refused(check), size=2000, most=8000)
+        < MAX_GROWTH
+    )
 
 
 TEXTS: dict[str, tuple[Callable[[int], str], Callable[[str], object]]] = {
