@@ -95,7 +95,7 @@ def test_an_unknown_auth_mode_is_refused() -> None:
 
 
 def test_rows_describe_every_field_in_order_and_hide_secrets() -> None:
-    """The table that READMEs are compared with."""
+    """The rows that docs/settings.md is written from."""
     rows = {row.variable: row for row in settings_rows(Sample)}
 
     assert (rows["NAMES"].default, rows["LIMIT"].default, rows["PEER_URL"].default) == ("a,b", "5", "required")

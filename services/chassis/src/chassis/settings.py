@@ -1,7 +1,7 @@
 """Settings: one frozen pydantic model per service, filled once from a mapping of environment variables.
 
 Each field is a row of a table: environment variable (its alias), type, default or *required*, and help (its
-description). The README tables are tested against these rows. Only `wsgi.py` and command lines hand in `os.environ`.
+description). docs/settings.md is written from these rows. Only `wsgi.py` and command lines hand in `os.environ`.
 """
 
 from __future__ import annotations

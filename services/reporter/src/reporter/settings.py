@@ -1,4 +1,4 @@
-"""What the reporter is told by its environment; the service's README shows the table."""
+"""What the reporter is told by its environment."""
 
 from __future__ import annotations
 
