@@ -6,7 +6,6 @@ import ast
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -24,6 +23,7 @@ from google.cloud import tasks_v2, workflows_v1
 from google.cloud.workflows import executions_v1
 from google.cloud.workflows.executions_v1.services.executions.transports import ExecutionsGrpcTransport
 
+from localcloud.stack.free_ports import is_port_taken
 from localcloud_process import GREETING, PARENT, Served, eventually, gcloud_environment
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
@@ -208,6 +208,4 @@ def test_ctrl_c_ends_it_cleanly(installed: Path, tmp_path: Path) -> None:
     code = server.end()
 
     assert (code, re.findall(r"WARNING|ERROR|Traceback", server.log.read_text())) == (0, [])
-    for port in server.ports.values():
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
+    assert [port for port in server.ports.values() if is_port_taken(port)] == []
