@@ -158,7 +158,7 @@ def environment(database_url: str, certs_url: str, ingest: ScriptedIngest) -> di
         "WEBHOOK_SIGNING_SECRET": SECRET,
         "WEBHOOK_ENDPOINT_KEYS": "not-a-key-but-32-characters-long",
         "EGRESS_ALLOWED_NETWORKS": "127.0.0.0/8",
-        "WEBHOOK_TIMEOUT_S": "0.5",
+        "WEBHOOK_TIMEOUT_S": "5",
     }
 
 

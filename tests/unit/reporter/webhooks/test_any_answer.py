@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -147,8 +147,11 @@ HOSTILE: dict[str, Script] = {
 
 @pytest.mark.fault("H4")
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_answer_is_a_recorded_attempt(world: World, receiver: ScriptedOrigin, name: str) -> None:
+def test_a_hostile_answer_is_a_recorded_attempt(
+    make_world: Callable[..., World], receiver: ScriptedOrigin, name: str
+) -> None:
     """End to end: the task is answered, one attempt is in the log, and the delivery is over or due again."""
+    world = make_world(WEBHOOK_TIMEOUT_S="0.5")
     request_id = world.notify(webhook_url=receiver.on("/hostile", HOSTILE[name]))
 
     standing = world.deliver(world.queue.hints[0])

@@ -178,8 +178,11 @@ def test_a_redirect_is_a_failure_and_not_followed(world: World, subscriber: Subs
 
 
 @pytest.mark.fault("H4")
-def test_a_slow_receiver_is_cut(world: World, subscriber: Subscriber, hold: Callable[[], None]) -> None:
+def test_a_slow_receiver_is_cut(
+    make_world: Callable[..., World], subscriber: Subscriber, hold: Callable[[], None]
+) -> None:
     """One deadline spans the whole call; here half a second."""
+    world = make_world(WEBHOOK_TIMEOUT_S="0.5")
 
     def wait(_got: object) -> Answer:
         hold()
@@ -196,8 +199,11 @@ def test_a_slow_receiver_is_cut(world: World, subscriber: Subscriber, hold: Call
 
 
 @pytest.mark.fault("H4")
-def test_a_dribbling_answer_is_cut(world: World, subscriber: Subscriber, hold: Callable[[], None]) -> None:
+def test_a_dribbling_answer_is_cut(
+    make_world: Callable[..., World], subscriber: Subscriber, hold: Callable[[], None]
+) -> None:
     """Headers in time do not excuse a body that never ends."""
+    world = make_world(WEBHOOK_TIMEOUT_S="0.5")
 
     def dribble() -> Iterator[bytes]:
         yield b"a"
