@@ -260,6 +260,16 @@ def test_execution_that_lost_the_batch_leaves_quietly() -> None:
     assert result["request_id"] == REQUEST_ID
 
 
+def test_start_that_is_refused_as_aborted_is_recorded() -> None:
+    """Before the batch was this execution's own nobody can have taken it over: that is a failure of `start`."""
+    services = Services([], {"start": [refused(409, "ABORTED")]})
+
+    with pytest.raises(ExecutionFailedError):
+        run(services)
+
+    assert dict(services.calls)["fail"]["step"] == "start"
+
+
 def test_outage_of_a_service_is_waited_for() -> None:
     """503 and 500 of our own services are retried with growing waits."""
     outage = [refused(503, "UNAVAILABLE"), refused(500, "INTERNAL"), refused(503, "UNAVAILABLE")]
@@ -268,7 +278,7 @@ def test_outage_of_a_service_is_waited_for() -> None:
     result, clock = run(services)
 
     assert result["status"] == "COMPLETED"
-    assert [wait for wait in clock.requested if wait > 0] == [0.5, 1.0, 2.0]
+    assert [wait for wait in clock.requested if wait > 0] == [1.0, 2.0, 4.0]
 
 
 def test_failure_is_recorded_with_the_steps_name_and_notified() -> None:

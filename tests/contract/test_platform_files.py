@@ -47,7 +47,7 @@ def test_batch_workflow_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert status == 0
     assert f"{BATCH}: ok" in said
     assert "iteration of each_image" in said
-    assert "retry of call_service.call" in said
+    assert "retry of" not in said  # every count of retries is a literal, so its cost is known
 
 
 def test_batch_workflow_fits_its_own_budget_of_steps() -> None:
