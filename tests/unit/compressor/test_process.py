@@ -81,3 +81,13 @@ def test_a_service_with_bad_settings_says_all_that_is_missing(environment: dict[
     assert ended.returncode == 2
     assert b"INGEST_URL" in ended.stderr
     assert b"IMAGES_BUCKET" in ended.stderr
+
+
+def test_a_service_loads_no_client_that_it_does_not_use() -> None:
+    """The clients of Tasks and Workflows take a fifth of the time of a cold start."""
+    program = "import sys, compressor.wsgi; print(*[n for n in sys.modules if n.startswith('google.cloud.')])"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=True)
+
+    loaded = {name.split(".")[2] for name in ended.stdout.decode().split()}
+    assert "storage" in loaded
+    assert not loaded & {"tasks_v2", "tasks", "workflows"}

@@ -13,7 +13,7 @@ from chassis.clock import Clock, SystemClock
 from chassis.egress.address_policy import parse_networks
 from chassis.egress.client import Egress, EgressPolicy
 from chassis.failpoints import arm_failpoints
-from chassis.google.clients import new_storage_client
+from chassis.google.storage_client import new_storage_client
 from chassis.http.caller_guard import CallerGuard
 from chassis.logs import configure_logs
 from chassis.peer_service import InternalService

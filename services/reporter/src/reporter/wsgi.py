@@ -15,7 +15,8 @@ from chassis.auth.oidc import MetadataTokens, TokenSource
 from chassis.clock import Clock, SystemClock
 from chassis.db.engine import new_engine
 from chassis.failpoints import arm_failpoints
-from chassis.google.clients import new_storage_client, new_tasks_client
+from chassis.google.clients import new_tasks_client
+from chassis.google.storage_client import new_storage_client
 from chassis.google.tasks import CloudTasksQueue
 from chassis.http.caller_guard import CallerGuard
 from chassis.logs import configure_logs

@@ -327,9 +327,9 @@ def test_a_failing_storage_is_503_within_its_deadline(
     make_service: Any, origin: ScriptedOrigin, ingest: RecordingIngest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Storage's 503 is retried by the client until its deadline, here half a second, then handed to Cloud Tasks."""
-    from compressor.clients import store
+    from compressor.clients import uploads
 
-    monkeypatch.setattr(store, "_RETRY", store._RETRY.with_timeout(0.5).with_delay(initial=0.1, maximum=0.1))
+    monkeypatch.setattr(uploads, "RETRY", uploads.RETRY.with_timeout(0.5).with_delay(initial=0.1, maximum=0.1))
     with ScriptedOrigin() as failing:
         failing.on("/", answer(b"{}", status=503, headers=[("Content-Type", "application/json")]))
         service = make_service(api_endpoint=failing.url("").rstrip("/"))

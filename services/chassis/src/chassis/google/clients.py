@@ -1,7 +1,7 @@
-"""Google's own client libraries, built once per process; an emulator changes only the endpoint.
+"""The clients of Cloud Tasks and Workflows, built once per process; an emulator changes only the endpoint.
 
-`STORAGE_EMULATOR_HOST` and `GCE_METADATA_HOST` are read by Google's libraries themselves; the other two come from the
-settings. The REST transport is used for Cloud Tasks; the Executions client exists only for gRPC.
+`GCE_METADATA_HOST` is read by Google's libraries themselves, the endpoints come from the settings. The REST transport
+is used for Cloud Tasks; the Executions client exists only for gRPC.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import google.auth
 import grpc
 import requests
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage, tasks_v2  # type: ignore[attr-defined]
+from google.cloud import tasks_v2
 from google.cloud.workflows import executions_v1
 from google.cloud.workflows.executions_v1.services.executions.transports import ExecutionsGrpcTransport
 
@@ -40,11 +40,6 @@ def new_executions_client(settings: Settings) -> Any:
         return executions_v1.ExecutionsClient()
     channel = grpc.insecure_channel(settings.workflows_emulator_host)
     return executions_v1.ExecutionsClient(transport=ExecutionsGrpcTransport(channel=channel))
-
-
-def new_storage_client(settings: Settings) -> Any:
-    """Return a Cloud Storage client; anonymous by itself when STORAGE_EMULATOR_HOST is set."""
-    return storage.Client(project=settings.project)
 
 
 class _AccessToken(requests.auth.AuthBase):

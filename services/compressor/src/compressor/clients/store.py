@@ -10,18 +10,17 @@ from urllib.parse import quote
 import google.api_core.exceptions
 import google.auth.exceptions
 import requests
-from google.cloud.storage.retry import DEFAULT_RETRY
+import urllib3
 
 from chassis.errors import ApiError
 from chassis.logs import get_logger
+from compressor.clients.uploads import CALL_TIMEOUT_S, RETRY, ObjectUploads
 from compressor.errors import storage_refused, storage_unavailable
 from compressor.images.codec import ENCODER_VERSION
 from compressor.images.model import Options, OutputFormat, Rendition
 
 log = get_logger(__name__)
 
-_RETRY = DEFAULT_RETRY.with_timeout(20.0)  # seconds over all tries; the client's own 120 would outlive the task
-_CALL_TIMEOUT_S = (3.05, 10.0)  # connect, read
 _CACHE_CONTROL = "public, max-age=31536000, immutable"
 
 
@@ -66,38 +65,31 @@ class ImageStore:
     def __init__(self, client: Any, *, bucket: str, public_url_base: str) -> None:
         # `bucket()` names it without asking the server.
         self._bucket = client.bucket(bucket)
+        self._uploads = ObjectUploads(client, bucket)
         self._base = f"{public_url_base.rstrip('/')}/{quote(bucket)}"
 
     def create(self, key: ObjectKey, rendition: Rendition) -> StoredImage:
         """Store a rendition under its name, or report the one that lies there already: the first writer wins.
-
-        Up to 8 MiB travel as one multipart request.
 
         Raises:
             ApiError: 503, storage cannot be reached or refuses us.
         """
         name = key.name(rendition.format)
         sha256 = hashlib.sha256(rendition.data).hexdigest()
-        blob = self._bucket.blob(name)
-        blob.cache_control = _CACHE_CONTROL
-        blob.metadata = {
-            "source-sha256": key.source_sha256,
-            "sha256": sha256,
-            "width": str(rendition.width),
-            "height": str(rendition.height),
-            "encoder": ENCODER_VERSION,
-            "detail": rendition.detail,
+        described = {
+            "cacheControl": _CACHE_CONTROL,
+            "metadata": {
+                "source-sha256": key.source_sha256,
+                "sha256": sha256,
+                "width": str(rendition.width),
+                "height": str(rendition.height),
+                "encoder": ENCODER_VERSION,
+                "detail": rendition.detail,
+            },
         }
         try:
-            blob.upload_from_string(
-                rendition.data,
-                content_type=f"image/{rendition.format}",
-                if_generation_match=0,
-                timeout=_CALL_TIMEOUT_S,
-                retry=_RETRY,
-            )
+            self._uploads.create(name, rendition.data, content_type=f"image/{rendition.format}", described=described)
         except google.api_core.exceptions.PreconditionFailed:
-            # Also what a retry meets whose first try was stored but not answered.
             found = self._found(name, rendition.format)
             if found is None:
                 raise storage_unavailable() from None
@@ -126,7 +118,7 @@ class ImageStore:
     def _found(self, name: str, image_format: OutputFormat) -> StoredImage | None:
         blob = self._bucket.blob(name)
         try:
-            blob.reload(timeout=_CALL_TIMEOUT_S, retry=_RETRY)
+            blob.reload(timeout=CALL_TIMEOUT_S, retry=RETRY)
         except google.api_core.exceptions.NotFound:
             return None
         except Exception as error:
@@ -155,7 +147,12 @@ def _storage_error(error: Exception) -> Exception:
         case google.api_core.exceptions.ClientError() if error.code not in {408, 429}:
             log.error("storage.refused", code=int(error.code or 0), error=str(error.message)[:300])
             return storage_refused()
-        case google.api_core.exceptions.GoogleAPIError() | requests.RequestException() | OSError():
+        case (
+            google.api_core.exceptions.GoogleAPIError()
+            | requests.RequestException()
+            | urllib3.exceptions.HTTPError()
+            | OSError()
+        ):
             log.warning("storage.failed", error=type(error).__name__)
             return storage_unavailable()
         case google.auth.exceptions.GoogleAuthError():
