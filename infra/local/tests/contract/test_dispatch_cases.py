@@ -3,12 +3,14 @@
 A case may give the `queue`, its `tasks` (one by default), and what the target answers in turn: a code, or `code`,
 `headers` and `after_s`; 200 when nothing is left to answer. With `run` the first task is run by RunTask, `pause_s`
 keeps the queue paused so long. The clock moves `for_s` seconds by steps of `step_s` (1). Expected are `at`, the second
-of each request, `headers` of each (null: absent), and how many tasks are `left`.
+of each request, `headers` of each (null: absent), the request `lines` if given, and how many tasks are `left`. `HOST`
+and `PORT` in a queue are those of the target.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,11 +38,13 @@ class Target:
         self._answers = list(answers)
         self._began = clock.now()
         self.requests: list[tuple[float, Mapping[str, str]]] = []
+        self.lines: list[str] = []
         self.waiting = 0
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one request, after its time on the clock."""
         self.requests.append((self._clock.now() - self._began, request.headers))
+        self.lines.append(f"{request.method} {request.raw_path} {(await request.read()).decode()}".strip())
         answer = self._answers.pop(0) if self._answers else 200
         if not isinstance(answer, dict):
             answer = {"code": answer}
@@ -81,7 +85,7 @@ async def played(case: Mapping[str, Any]) -> tuple[Target, int]:
     target = Target(clock, case.get("answers", []))
     async with running(clock, target) as (server, url):
         api = CloudTasksApi(store=server.store, dispatcher=server.dispatcher, clock=clock, location="us-central1")
-        api.create_queue(LOCATION, {"name": QUEUE, **case.get("queue", {})})
+        api.create_queue(LOCATION, {"name": QUEUE, **with_address(case.get("queue", {}), url)})
         if "pause_s" in case:
             api.pause_queue(QUEUE)
         created = [api.create_task(QUEUE, {"task": task_body(task, url)}) for task in case.get("tasks", [{}])]
@@ -97,6 +101,13 @@ async def played(case: Mapping[str, Any]) -> tuple[Target, int]:
             await digested(server, target)
         left = len(api.list_tasks(QUEUE, view=None, page_size=0, page_token="")["tasks"])
     return target, left
+
+
+def with_address(queue: Mapping[str, Any], url: str) -> dict[str, Any]:
+    """Return the queue of a case with the target's address in it."""
+    host, _, port = url.removeprefix("http://").removesuffix("/work").partition(":")
+    filled: dict[str, Any] = json.loads(json.dumps(queue).replace("HOST", host).replace("PORT", port))
+    return filled
 
 
 def task_body(task: Mapping[str, Any], url: str) -> dict[str, Any]:
@@ -126,3 +137,4 @@ def test_target_hears_what_the_case_says(case: dict[str, Any]) -> None:
 
     assert ([at for at, _ in target.requests], left) == (case["at"], case["left"])
     assert heard == wanted
+    assert "lines" not in case or target.lines == case["lines"]

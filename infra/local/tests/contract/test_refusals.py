@@ -32,13 +32,6 @@ class Refusal:
 
 
 REQUESTS: dict[str, list[Refusal]] = {
-    "crypto-key": [
-        Refusal("POST", f"v1/{PARENT}/workflows?workflowId=w", "UNIMPLEMENTED", {"cryptoKeyName": "k"}),
-    ],
-    "workflow-tags": [
-        Refusal("POST", f"v1/{PARENT}/workflows?workflowId=w", "UNIMPLEMENTED", {"tags": {"a": "b"}}),
-    ],
-    "partial-responses": [Refusal("GET", f"v1/{WORKFLOW}?fields=name", "UNIMPLEMENTED")],
     "tasks-app-engine": [
         Refusal(
             "POST",
@@ -55,28 +48,7 @@ REQUESTS: dict[str, list[Refusal]] = {
             server="tasks",
         ),
     ],
-    "tasks-queue-fields": [
-        Refusal(
-            "POST",
-            f"v2/{PARENT}/queues",
-            "UNIMPLEMENTED",
-            {"name": QUEUE, "httpTarget": {"httpMethod": "GET"}},
-            server="tasks",
-        ),
-        Refusal(
-            "POST",
-            f"v2/{PARENT}/queues",
-            "UNIMPLEMENTED",
-            {"name": QUEUE, "stackdriverLoggingConfig": {"samplingRatio": 1}},
-            server="tasks",
-        ),
-        Refusal("GET", f"v2/{PARENT}/queues?filter=state=RUNNING", "UNIMPLEMENTED", server="tasks"),
-    ],
-    "tasks-methods": [
-        Refusal("POST", f"v2/{QUEUE}{path}", "UNIMPLEMENTED", {}, server="tasks")
-        for path in ("/tasks/t:buffer", ":getIamPolicy", ":setIamPolicy")
-    ]
-    + [Refusal("GET", f"v2/{PARENT}/{path}", "UNIMPLEMENTED", server="tasks") for path in ("cmekConfig",)],
+    "tasks-cmek": [Refusal("GET", f"v2/{PARENT}/cmekConfig", "UNIMPLEMENTED", server="tasks")],
 }
 """Requests that must be refused, by the id of the line."""
 

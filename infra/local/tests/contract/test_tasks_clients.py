@@ -299,7 +299,7 @@ def test_errors_arrive_as_the_clients_exceptions(client: Any, queue: Any, receiv
     with pytest.raises(exceptions.Conflict):
         client.create_queue(parent=LOCATION, queue=tasks_v2.Queue(name=queue.name))
     with pytest.raises(exceptions.MethodNotImplemented, match="does not emulate"):
-        client.get_iam_policy(request={"resource": queue.name})
+        client.get_cmek_config(name=f"{LOCATION}/cmekConfig")
 
 
 def test_location_is_listed(client: Any) -> None:
@@ -328,9 +328,9 @@ def gcloud(ports: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     }
 
     # Without --location: gcloud learns the region from the emulator.
-    def run(*arguments: Any, fails: Any = False) -> Any:
+    def run(*arguments: Any, fails: Any = False, track: str = "") -> Any:
         done = subprocess.run(
-            [binary, "tasks", *arguments, "--format=json"],
+            [binary, *([track] if track else []), "tasks", *arguments, "--format=json"],
             env=environment,
             capture_output=True,
             text=True,
@@ -378,3 +378,45 @@ def test_gcloud_creates_a_task_in_a_paused_queue_and_runs_it(gcloud: Any, receiv
 def test_gcloud_prints_the_emulators_error(gcloud: Any) -> None:
     """NOT_FOUND is understood."""
     assert "NOT_FOUND" in gcloud("queues", "describe", "none", fails=True)
+
+
+def test_queue_sends_its_tasks_elsewhere(client: Any, receiver: Any) -> None:
+    """Google's client sets the target of a queue, and reads it back."""
+    host, _, port = receiver.url.removeprefix("http://").partition(":")
+    name, path = f"{LOCATION}/queues/{uuid.uuid4().hex}", f"/{uuid.uuid4().hex}"
+    uri = {"scheme": "HTTP", "host": host, "port": int(port), "path_override": {"path": path}}
+    header = {"header": {"key": "X-From", "value": "queue"}}
+    target = tasks_v2.HttpTarget(uri_override=uri, header_overrides=[header])
+
+    queue = client.create_queue(parent=LOCATION, queue=tasks_v2.Queue(name=name, http_target=target))
+    client.create_task(
+        parent=name, task=tasks_v2.Task(http_request=tasks_v2.HttpRequest(url="https://nowhere.example/"))
+    )
+
+    [(headers, _)] = receiver.wait_for(path)
+    assert queue.http_target == target
+    assert headers["X-From"] == "queue"
+
+
+def test_policy_of_a_queue_is_set_and_read(client: Any, queue: Any) -> None:
+    """Through the methods that Google's client has for it."""
+    binding = {"role": "roles/cloudtasks.enqueuer", "members": ["user:a@b.example"]}
+
+    client.set_iam_policy(request={"resource": queue.name, "policy": {"bindings": [binding]}})
+    policy = client.get_iam_policy(request={"resource": queue.name})
+    granted = client.test_iam_permissions(
+        request={"resource": queue.name, "permissions": ["cloudtasks.tasks.create"]}
+    ).permissions
+
+    assert ([b.role for b in policy.bindings], list(granted)) == ([binding["role"]], ["cloudtasks.tasks.create"])
+
+
+def test_gcloud_beta_buffers_a_task(gcloud: Any, receiver: Any) -> None:
+    """The queue gets an address by flags, the task its own."""
+    host, _, port = receiver.url.removeprefix("http://").partition(":")
+    path = f"/{uuid.uuid4().hex}"
+    gcloud("queues", "create", "g3", f"--http-uri-override=scheme:http,host:{host},port:{port},path:{path}")
+
+    gcloud("buffer", "--queue=g3", "--location=us-central1", track="beta")
+
+    receiver.wait_for(path)

@@ -18,11 +18,11 @@ from growth import measure_growth
 from localcloud.check.report import check_source
 from localcloud.core.google_errors import GoogleError
 from localcloud.core.http_status import retry_after_s
+from localcloud.core.list_fields import Field, Labels
 from localcloud.core.rest import json_from_body
 from localcloud.tasks.api.queue_resource import merge_queue, queue_from_json
 from localcloud.tasks.api.routes import find_route
 from localcloud.tasks.api.task_resource import task_from_json
-from localcloud.workflows.api.list_fields import Field, Labels
 from localcloud.workflows.api.lists import Collection, ListQuery, list_page
 from localcloud.workflows.api.pubsub import read_notification
 from localcloud.workflows.api.request_fields import labels

@@ -26,6 +26,12 @@ Json = dict[str, Any]
 """A JSON object."""
 
 
+def camel_case(name: str) -> str:
+    """Return `sourceContents` for `source_contents`; proto3 JSON parsers take both."""
+    head, *tail = name.split("_")
+    return head + "".join(part[:1].upper() + part[1:] for part in tail)
+
+
 def object_from_json(value: Any, *, at: str, allowed: Collection[str]) -> dict[str, Any]:
     """Return `value` if it is a JSON object with no other than the `allowed` keys.
 

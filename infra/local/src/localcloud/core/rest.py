@@ -19,10 +19,12 @@ from localcloud.core.control import PREFIX, Control
 from localcloud.core.faults import ConnectionLostError
 from localcloud.core.google_errors import GoogleError, invalid_argument
 from localcloud.core.json_values import Json
+from localcloud.core.partial_response import parse_selector, selected
 
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
 """Larger bodies are refused. The largest lawful ones are base64 of a task of 1 MB and an escaped source of 128 KB."""
 
+_OK = 200
 _KEEP_ALIVE_S = 75.0
 _STOP_GRACE_S = 1.0
 
@@ -82,7 +84,7 @@ class RestServer:
             body = await _read(request) if request.body_exists else b""
             if request.path.startswith(PREFIX):
                 return json_response(await self._control.answer(request.method, request.path, json_from_body(body)))
-            return await self._answer(request, body)
+            return await self._wanted(request, body)
         except ConnectionLostError:
             return hang_up(request)
         except GoogleError as error:
@@ -92,6 +94,17 @@ class RestServer:
             self._log.exception("request.broke %s %s %s", request_id, request.method, request.path)
             internal = GoogleError("INTERNAL", f"Internal error; the log has it as request {request_id}")
             return json_response(internal.to_json(), internal.http_code)
+
+    async def _wanted(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        """Answer, with the parts only that the system parameter `fields` wants."""
+        selector = request.query.get("fields") or request.query.get("$fields")
+        if not selector:
+            return await self._answer(request, body)
+        tree = parse_selector(selector)
+        answer = await self._answer(request, body)
+        if not isinstance(answer, web.Response) or answer.content_type != "application/json" or answer.status != _OK:
+            return answer
+        return json_response(selected(json.loads(answer.text or "{}"), tree))
 
 
 def json_response(body: Json, status: int = 200) -> web.Response:

@@ -89,22 +89,6 @@ class RetryConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """A queue; `name` is `projects/P/locations/L/queues/Q`."""
-
-    name: str
-    rate_limits: RateLimits = field(default_factory=RateLimits)
-    retry_config: RetryConfig = field(default_factory=RetryConfig)
-    state: QueueState = QueueState.RUNNING
-    purge_time: float | None = None
-
-    @property
-    def queue_id(self) -> str:
-        """Return the last segment of the name."""
-        return self.name.rpartition("/")[2]
-
-
-@dataclass(frozen=True, slots=True)
 class OidcToken:
     """Ask for an OpenID Connect token; an empty `audience` means the task's URL."""
 
@@ -118,6 +102,52 @@ class OAuthToken:
 
     service_account_email: str
     scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class UriOverride:
+    """Parts of the URLs of a queue's tasks; None leaves a part alone, an empty text or port 0 clears it.
+
+    With `only_absent` a part replaces nothing that a task's URL has (the API's mode IF_NOT_EXISTS).
+    """
+
+    scheme: str | None = None
+    host: str | None = None
+    port: int | None = None
+    path: str | None = None
+    query: str | None = None
+    only_absent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTarget:
+    """What a queue sets for the requests of its tasks (the API's `httpTarget`); None leaves it to the task."""
+
+    uri: UriOverride | None = None
+    method: HttpMethod | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    token: OidcToken | OAuthToken | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue; `name` is `projects/P/locations/L/queues/Q`.
+
+    `logged_ratio` is the part of its operations that production would write to Cloud Logging.
+    """
+
+    name: str
+    rate_limits: RateLimits = field(default_factory=RateLimits)
+    retry_config: RetryConfig = field(default_factory=RetryConfig)
+    state: QueueState = QueueState.RUNNING
+    purge_time: float | None = None
+    target: QueueTarget | None = None
+    logged_ratio: float | None = None
+
+    @property
+    def queue_id(self) -> str:
+        """Return the last segment of the name."""
+        return self.name.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)

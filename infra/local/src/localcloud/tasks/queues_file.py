@@ -13,6 +13,7 @@ from typing import Any
 
 from localcloud.core.config_fields import ConfigError, Fields, read_yaml
 from localcloud.core.google_errors import GoogleError
+from localcloud.core.json_values import camel_case
 from localcloud.tasks.api.names import check_queue_name
 from localcloud.tasks.api.queue_resource import queue_from_json
 from localcloud.tasks.model import MAX_BURST_SIZE, Queue
@@ -28,6 +29,7 @@ _RETRY_FIELDS = {
     "max_backoff": "maxBackoff",
     "max_doublings": "maxDoublings",
 }
+_SECTIONS = {"http_target": "httpTarget", "stackdriver_logging_config": "stackdriverLoggingConfig"}
 
 
 def load_queues(path: Path, *, project: str, location: str) -> list[Queue]:
@@ -54,6 +56,9 @@ def _queue(fields: Fields, location_name: str) -> Queue:
         "rateLimits": _renamed(rate_limits, _RATE_FIELDS),
         "retryConfig": _renamed(retry_config, _RETRY_FIELDS),
     }
+    for ours, theirs in _SECTIONS.items():
+        if ours in fields:
+            body[theirs] = _camel_cased(fields.raw(ours))
     fields.finish()
     try:
         check_queue_name(name)
@@ -63,6 +68,16 @@ def _queue(fields: Fields, location_name: str) -> Queue:
     if burst:
         return replace(queue, rate_limits=replace(queue.rate_limits, max_burst_size=burst))
     return queue
+
+
+def _camel_cased(value: Any) -> Any:
+    match value:
+        case dict():
+            return {camel_case(str(name)): _camel_cased(item) for name, item in value.items()}
+        case list():
+            return [_camel_cased(item) for item in value]
+        case _:
+            return value
 
 
 def _renamed(fields: Fields, names: dict[str, str]) -> dict[str, Any]:

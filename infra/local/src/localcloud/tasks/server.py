@@ -16,8 +16,10 @@ from localcloud.core.google_hosts import google_service
 from localcloud.core.rest import RestServer
 from localcloud.core.rpc import bind
 from localcloud.tasks.api.batches import TaskBatches
+from localcloud.tasks.api.buffering import is_buffer_path
 from localcloud.tasks.api.grpc import add_cloud_tasks
 from localcloud.tasks.api.methods import CloudTasksApi
+from localcloud.tasks.api.policies import QueuePolicies
 from localcloud.tasks.api.rest import TasksRest
 from localcloud.tasks.api.routes import ROUTES
 from localcloud.tasks.engine.dispatcher import DISPATCH, Dispatcher
@@ -126,11 +128,12 @@ async def start_tasks_server(
         store.reset()
         _add_queues(queues, store, dispatcher)
 
-    rest = RestServer(TasksRest(api, batches, faults).answer, Control(faults, clock, reset), log, Callers(host_names))
+    callers = Callers(host_names, takes_any_body=is_buffer_path)
+    rest = RestServer(TasksRest(api, batches, store, faults).answer, Control(faults, clock, reset), log, callers)
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     try:
         await rest.start(host, port)
-        add_cloud_tasks(grpc_server, api, batches, faults)
+        add_cloud_tasks(grpc_server, api, batches, QueuePolicies(store), faults)
         bound_grpc_port = bind(grpc_server, host, grpc_port)
         await grpc_server.start()
     except BaseException:

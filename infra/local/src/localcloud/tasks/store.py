@@ -10,10 +10,11 @@ import heapq
 import itertools
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Any
 
 from localcloud.core.clock import Clock
 from localcloud.core.google_errors import already_exists, failed_precondition, not_found
-from localcloud.tasks.model import TOMBSTONE_S, Operation, Queue, Task
+from localcloud.tasks.model import TOMBSTONE_S, Operation, Queue, QueueTarget, Task
 
 MAX_OPERATIONS = 10_000
 """Batch operations that are kept; the oldest go first."""
@@ -55,6 +56,20 @@ class TaskStore:
         self._tombstones: OrderedDict[str, float] = OrderedDict()
         self._queue_tombstones: dict[str, float] = {}
         self._operations: OrderedDict[str, Operation] = OrderedDict()
+        self._policies: dict[str, Mapping[str, Any]] = {}
+
+    def policy(self, queue_name: str) -> Mapping[str, Any] | None:
+        """Return the access policy of a queue, None without one."""
+        return self._policies.get(queue_name)
+
+    def put_policy(self, queue_name: str, policy: Mapping[str, Any]) -> None:
+        """Keep the access policy of a queue until the queue is deleted."""
+        self._policies[queue_name] = policy
+
+    def target_of(self, queue_name: str) -> QueueTarget | None:
+        """Return what a queue sets for the requests of its tasks; None without that, or without the queue."""
+        shelf = self._shelves.get(queue_name)
+        return None if shelf is None else shelf.queue.target
 
     def operation(self, name: str) -> Operation | None:
         """Return a batch operation, or None when it is not known (any more)."""
@@ -118,6 +133,7 @@ class TaskStore:
             raise not_found("Requested entity was not found.")
         self.purge(name)
         del self._shelves[name]
+        self._policies.pop(name, None)
         self._queue_tombstones[name] = self._clock.now() + self._queue_tombstone_s
 
     def purge(self, name: str) -> None:

@@ -41,6 +41,7 @@ class Workflow:
     labels: Mapping[str, str] = field(default_factory=dict)
     call_log_level: CallLogLevel = CallLogLevel.CALL_LOG_LEVEL_UNSPECIFIED
     history_level: HistoryLevel = HistoryLevel.EXECUTION_HISTORY_LEVEL_UNSPECIFIED
+    crypto_key: str = ""
 
     @property
     def current(self) -> Revision:

@@ -67,12 +67,12 @@ TASKS_REQUESTS = {
     "tasks.get": ("GET", f"{QUEUE}/tasks/t"),
     "tasks.delete": ("DELETE", f"{QUEUE}/tasks/t"),
     "tasks.run": ("POST", f"{QUEUE}/tasks/t:run"),
-    "GetIamPolicy": ("POST", f"{QUEUE}:getIamPolicy"),
-    "SetIamPolicy": ("POST", f"{QUEUE}:setIamPolicy"),
-    "TestIamPermissions": ("POST", f"{QUEUE}:testIamPermissions"),
+    "queues.getIamPolicy": ("POST", f"{QUEUE}:getIamPolicy"),
+    "queues.setIamPolicy": ("POST", f"{QUEUE}:setIamPolicy"),
+    "queues.testIamPermissions": ("POST", f"{QUEUE}:testIamPermissions"),
     "tasks.batchCreate": ("POST", f"{QUEUE}/tasks:batchCreate"),
     "tasks.batchDelete": ("POST", f"{QUEUE}/tasks:batchDelete"),
-    "BufferTask": ("POST", f"{QUEUE}/tasks/t:buffer"),
+    "tasks.buffer": ("POST", f"{QUEUE}/tasks/t:buffer"),
     "cmekConfig": ("GET", f"/v2/{LOCATION}/cmekConfig"),
     "operations.get": ("GET", f"/v2/{LOCATION}/operations/o"),
 }
@@ -108,7 +108,7 @@ def registered_rpcs(server: str) -> list[str]:
     faults = FaultPlan(ManualClock(), ["x"])
     no_api: Any = None
     if server == "tasks":
-        add_cloud_tasks(found, no_api, no_api, faults)
+        add_cloud_tasks(found, no_api, no_api, no_api, faults)
     else:
         add_services(found, no_api, no_api, {}, faults)
     return found.paths

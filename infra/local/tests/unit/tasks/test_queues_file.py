@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from localcloud.core.config_fields import ConfigError
-from localcloud.tasks.model import Queue, RateLimits, RetryConfig
+from localcloud.tasks.model import HttpMethod, OidcToken, Queue, QueueTarget, RateLimits, RetryConfig, UriOverride
 from localcloud.tasks.queues_file import load_queues
 
 
@@ -32,6 +32,29 @@ queues:
         Queue(f"{location}/queues/images", RateLimits(100.0, 3, 32), RetryConfig(5, 90.0, 2.0, 60.0, 4)),
         Queue(f"{location}/queues/plain", RateLimits(500.0, 500, 1000), RetryConfig(100, 0.0, 0.1, 3600.0, 16)),
     ]
+
+
+def test_queue_takes_its_target_from_the_file(tmp_path: Path) -> None:
+    """Terraform's blocks `http_target` and `stackdriver_logging_config`."""
+    text = """
+queues:
+  - name: routed
+    http_target:
+      http_method: PUT
+      uri_override: {scheme: HTTP, host: worker, port: 8080, path_override: {path: /work}}
+      header_overrides: [{header: {key: X-From, value: queue}}]
+      oidc_token: {service_account_email: a@b.example, audience: https://worker.example}
+    stackdriver_logging_config: {sampling_ratio: 0.5}
+"""
+    [queue] = _load(tmp_path, text)
+
+    assert queue.target == QueueTarget(
+        uri=UriOverride(scheme="http", host="worker", port=8080, path="/work"),
+        method=HttpMethod.PUT,
+        headers={"X-From": "queue"},
+        token=OidcToken("a@b.example", "https://worker.example"),
+    )
+    assert queue.logged_ratio == 0.5
 
 
 @pytest.mark.parametrize(

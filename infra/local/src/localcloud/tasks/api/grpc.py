@@ -28,6 +28,7 @@ from localcloud.core.json_values import Json
 from localcloud.core.rpc import unary
 from localcloud.tasks.api.batches import TaskBatches
 from localcloud.tasks.api.methods import CloudTasksApi
+from localcloud.tasks.api.policies import QueuePolicies
 from localcloud.tasks.api.routes import RPC_ROUTES
 
 log = logging.getLogger("localcloud.tasks")
@@ -40,7 +41,9 @@ Call = Callable[[Json], Json]
 FaultyCall = Callable[[Json], Awaitable[Json]]
 
 
-def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, batches: TaskBatches, faults: FaultPlan) -> None:
+def add_cloud_tasks(
+    server: grpc.aio.Server, api: CloudTasksApi, batches: TaskBatches, policies: QueuePolicies, faults: FaultPlan
+) -> None:
     """Register the services CloudTasks, Operations and Locations on a gRPC server, with what is ordered for them."""
     queue, task = tasks_v2.Queue, tasks_v2.Task
     empty = empty_pb2.Empty
@@ -105,10 +108,24 @@ def add_cloud_tasks(server: grpc.aio.Server, api: CloudTasksApi, batches: TaskBa
             lambda r: batches.delete(r.get("parent", ""), r),
         ),
     }
+    methods |= {
+        "GetIamPolicy": (
+            iam_policy_pb2.GetIamPolicyRequest,
+            policy_pb2.Policy,
+            lambda r: policies.get(r.get("resource", "")),
+        ),
+        "SetIamPolicy": (
+            iam_policy_pb2.SetIamPolicyRequest,
+            policy_pb2.Policy,
+            lambda r: policies.set(r.get("resource", ""), r),
+        ),
+        "TestIamPermissions": (
+            iam_policy_pb2.TestIamPermissionsRequest,
+            iam_policy_pb2.TestIamPermissionsResponse,
+            lambda r: policies.test(r.get("resource", ""), r),
+        ),
+    }
     refused = {
-        "GetIamPolicy": (iam_policy_pb2.GetIamPolicyRequest, policy_pb2.Policy),
-        "SetIamPolicy": (iam_policy_pb2.SetIamPolicyRequest, policy_pb2.Policy),
-        "TestIamPermissions": (iam_policy_pb2.TestIamPermissionsRequest, iam_policy_pb2.TestIamPermissionsResponse),
         "GetCmekConfig": (GetCmekConfigRequest, CmekConfig),
         "UpdateCmekConfig": (UpdateCmekConfigRequest, CmekConfig),
     }
@@ -150,7 +167,8 @@ def _refusal(api: CloudTasksApi, method: str) -> Call:
 
 def _faulty(call: Call, route: str, faults: FaultPlan) -> FaultyCall:
     def answer(request: Json) -> Awaitable[Json]:
-        name = request.get("name") or request.get("parent") or request.get("queue", {}).get("name", "")
+        named = request.get("name") or request.get("parent") or request.get("resource")
+        name = named or request.get("queue", {}).get("name", "")
         return faults.run(route, name, "grpc", lambda: call(request))
 
     return answer

@@ -12,8 +12,9 @@ from typing import Any
 from localcloud.core.clock import Clock
 from localcloud.core.google_errors import GoogleError, invalid_argument, not_found, unimplemented
 from localcloud.core.json_values import Json
+from localcloud.core.list_filter import parse_filter
 from localcloud.tasks.api.names import check_location_name, check_queue_name, check_task_name
-from localcloud.tasks.api.queue_resource import merge_queue, queue_from_json, queue_to_json
+from localcloud.tasks.api.queue_resource import FILTER_FIELDS, merge_queue, queue_from_json, queue_to_json
 from localcloud.tasks.api.task_resource import task_from_json, task_to_json, view_from_json
 from localcloud.tasks.engine.dispatcher import Dispatcher
 from localcloud.tasks.model import QueueState
@@ -64,11 +65,10 @@ class CloudTasksApi:
         }
 
     def list_queues(self, parent: str, *, filter_text: str, page_size: int, page_token: str) -> Json:
-        """List the queues of a location, ordered by name."""
+        """List the queues of a location that a filter wants, ordered by name."""
         self._check_location(check_location_name(parent))
-        if filter_text:
-            raise unimplemented("localcloud does not emulate the filter of ListQueues.")
-        queues = self._store.queues(parent)
+        is_wanted = parse_filter(filter_text, FILTER_FIELDS)
+        queues = [queue for queue in self._store.queues(parent) if is_wanted(queue)]
         page, token = _page(
             [queue.name for queue in queues], page_size or _MAX_QUEUES_PAGE, _MAX_QUEUES_PAGE, page_token
         )
@@ -136,8 +136,13 @@ class CloudTasksApi:
         if not isinstance(body, dict) or not body.keys() <= {"task", "responseView", "parent"} or "task" not in body:
             raise invalid_argument('The request must be {"task": {...}, "responseView": ...}.')
         view = view_from_json(body.get("responseView"))
-        self._store.queue(parent)
-        task = task_from_json(body["task"], queue_name=parent, serial=self._store.next_serial(), now=self._clock.now())
+        task = task_from_json(
+            body["task"],
+            queue_name=parent,
+            serial=self._store.next_serial(),
+            now=self._clock.now(),
+            queue_target=self._store.queue(parent).target,
+        )
         self._store.add_task(task)
         self._dispatcher.move(parent)
         return task_to_json(task, view)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import enum
 from dataclasses import replace
 from typing import Any
 
 from localcloud.core.google_errors import invalid_argument, unimplemented
 from localcloud.core.json_values import (
+    camel_case,
     duration_from_json,
     integer_from_json,
     number_from_json,
     object_from_json,
 )
+from localcloud.core.list_fields import Choice, Duration, Field, Number, Text, Time
 from localcloud.core.times import duration_to_json, timestamp_to_json
+from localcloud.tasks.api.queue_target import queue_target_from_json, queue_target_to_json
 from localcloud.tasks.model import (
     DEFAULT_CONCURRENT_DISPATCHES,
     MAX_CONCURRENT_DISPATCHES,
@@ -25,11 +28,42 @@ from localcloud.tasks.model import (
     burst_size_from_rate,
 )
 
-_NOT_EMULATED = ("appEngineRoutingOverride", "httpTarget", "stackdriverLoggingConfig")
-_FIELDS = ("name", "rateLimits", "retryConfig", "state", "purgeTime", *_NOT_EMULATED)
+_NOT_EMULATED = ("appEngineRoutingOverride",)
+_SETTINGS = ("rateLimits", "retryConfig", "httpTarget", "stackdriverLoggingConfig")
+_FIELDS = ("name", "state", "purgeTime", *_SETTINGS, *_NOT_EMULATED)
 _RATE_FIELDS = ("maxDispatchesPerSecond", "maxBurstSize", "maxConcurrentDispatches")
 _RETRY_FIELDS = ("maxAttempts", "maxRetryDuration", "minBackoff", "maxBackoff", "maxDoublings")
+_TARGET_FIELDS = ("uriOverride", "httpMethod", "headerOverrides", "oidcToken", "oauthToken")
+_LOGGING_FIELDS = ("samplingRatio",)
+_PARTS = {
+    "rateLimits": _RATE_FIELDS,
+    "retryConfig": _RETRY_FIELDS,
+    "httpTarget": _TARGET_FIELDS,
+    "stackdriverLoggingConfig": _LOGGING_FIELDS,
+}
 _DEFAULT_RETRY = RetryConfig()
+
+
+class _State(enum.IntEnum):
+    RUNNING = 1
+    PAUSED = 2
+    DISABLED = 3
+
+
+FILTER_FIELDS = {
+    "name": Field(lambda queue: queue.name, Text()),
+    "state": Field(lambda queue: _State[queue.state.value], Choice(_State)),
+    "purgeTime": Field(lambda queue: queue.purge_time, Time()),
+    "rateLimits.maxDispatchesPerSecond": Field(lambda queue: queue.rate_limits.max_dispatches_per_second, Number()),
+    "rateLimits.maxBurstSize": Field(lambda queue: queue.rate_limits.max_burst_size, Number()),
+    "rateLimits.maxConcurrentDispatches": Field(lambda queue: queue.rate_limits.max_concurrent_dispatches, Number()),
+    "retryConfig.maxAttempts": Field(lambda queue: queue.retry_config.max_attempts, Number()),
+    "retryConfig.maxRetryDuration": Field(lambda queue: queue.retry_config.max_retry_duration_s, Duration()),
+    "retryConfig.minBackoff": Field(lambda queue: queue.retry_config.min_backoff_s, Duration()),
+    "retryConfig.maxBackoff": Field(lambda queue: queue.retry_config.max_backoff_s, Duration()),
+    "retryConfig.maxDoublings": Field(lambda queue: queue.retry_config.max_doublings, Number()),
+}
+"""What ListQueues can be filtered by."""
 
 
 def queue_from_json(value: Any, *, name: str) -> Queue:
@@ -43,6 +77,8 @@ def queue_from_json(value: Any, *, name: str) -> Queue:
         name=name,
         rate_limits=_rate_limits_from_json(body.get("rateLimits", {})),
         retry_config=retry_config_from_json(body.get("retryConfig", {}), at="queue.retry_config"),
+        target=queue_target_from_json(body["httpTarget"]) if "httpTarget" in body else None,
+        logged_ratio=_ratio_from_json(body["stackdriverLoggingConfig"]) if "stackdriverLoggingConfig" in body else None,
     )
 
 
@@ -55,15 +91,10 @@ def merge_queue(old: Queue, value: Any, mask: str) -> Queue:
         GoogleError: INVALID_ARGUMENT, or UNIMPLEMENTED for a field localcloud does not emulate.
     """
     body = _checked_body(value)
-    if not mask:
-        fresh = queue_from_json(body, name=old.name)
-        return replace(old, rate_limits=fresh.rate_limits, retry_config=fresh.retry_config)
-    old_json = queue_to_json(old)
-    merged: dict[str, Any] = {"rateLimits": old_json["rateLimits"], "retryConfig": old_json["retryConfig"]}
-    for path in mask.split(","):
-        _merge_path(merged, body, _camel_case(path.strip()))
-    fresh = queue_from_json(merged, name=old.name)
-    return replace(old, rate_limits=fresh.rate_limits, retry_config=fresh.retry_config)
+    merged = {name: value for name, value in queue_to_json(old).items() if name in _SETTINGS} if mask else body
+    for path in filter(None, mask.split(",")):
+        _merge_path(merged, body, camel_case(path.strip()))
+    return replace(queue_from_json(merged, name=old.name), state=old.state, purge_time=old.purge_time)
 
 
 def queue_to_json(queue: Queue) -> dict[str, Any]:
@@ -78,6 +109,10 @@ def queue_to_json(queue: Queue) -> dict[str, Any]:
         "retryConfig": retry_config_to_json(queue.retry_config),
         "state": queue.state.value,
     }
+    if queue.target is not None:
+        answer["httpTarget"] = queue_target_to_json(queue.target)
+    if queue.logged_ratio is not None:
+        answer["stackdriverLoggingConfig"] = {"samplingRatio": queue.logged_ratio} if queue.logged_ratio else {}
     if queue.purge_time is not None:
         answer["purgeTime"] = timestamp_to_json(queue.purge_time)
     return answer
@@ -140,6 +175,15 @@ def _checked_body(value: Any) -> dict[str, Any]:
     return body
 
 
+def _ratio_from_json(value: Any) -> float:
+    at = "queue.stackdriver_logging_config"
+    body = object_from_json(value, at=at, allowed=_LOGGING_FIELDS)
+    ratio = number_from_json(body.get("samplingRatio", 0), at=f"{at}.sampling_ratio")
+    if not 0 <= ratio <= 1:
+        raise invalid_argument(f"{at}.sampling_ratio must be between 0 and 1.")
+    return ratio
+
+
 def _rate_limits_from_json(value: Any) -> RateLimits:
     at = "queue.rate_limits"
     body = object_from_json(value, at=at, allowed=_RATE_FIELDS)
@@ -155,21 +199,20 @@ def _rate_limits_from_json(value: Any) -> RateLimits:
 
 
 def _merge_path(merged: dict[str, Any], body: dict[str, Any], path: str) -> None:
-    section, _, field = path.partition(".")
+    section, _, rest = path.partition(".")
+    # A path inside of a part, such as http_target.uri_override.host, takes the part as a whole.
+    field = rest.partition(".")[0]
     if section in _NOT_EMULATED:
         raise unimplemented(f"localcloud does not emulate queue.{section}.")
-    known: Collection[str] = {"rateLimits": _RATE_FIELDS, "retryConfig": _RETRY_FIELDS}.get(section, ())
+    known = _PARTS.get(section, ())
     if not known or (field and field not in known):
         raise invalid_argument(f"update_mask path '{path}' is not a field that can be updated.")
     if not field:
-        merged[section] = body.get(section, {})
+        merged.pop(section, None)
+        if section in body:
+            merged[section] = body[section]
         return
-    merged[section] = {name: value for name, value in merged[section].items() if name != field}
+    merged[section] = {name: value for name, value in merged.get(section, {}).items() if name != field}
     given = object_from_json(body.get(section, {}), at=f"queue.{section}", allowed=known)
     if field in given:
         merged[section][field] = given[field]
-
-
-def _camel_case(path: str) -> str:
-    head, *tail = path.split("_")
-    return head + "".join(word[:1].upper() + word[1:] for word in tail)

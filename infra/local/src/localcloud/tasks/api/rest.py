@@ -19,8 +19,11 @@ from localcloud.core.google_errors import invalid_argument
 from localcloud.core.json_values import Json
 from localcloud.core.rest import json_from_body, json_response
 from localcloud.tasks.api.batches import TaskBatches
+from localcloud.tasks.api.buffering import buffer_task, is_buffer_path
 from localcloud.tasks.api.methods import CloudTasksApi
+from localcloud.tasks.api.policies import QueuePolicies
 from localcloud.tasks.api.routes import APP, Found, find_route
+from localcloud.tasks.store import TaskStore
 
 _INT32 = re.compile(r"-?[0-9]{1,10}")
 _APP_PATH = re.compile(r"/v1/apps/(?P<project>[^/:]+)")
@@ -32,18 +35,25 @@ _BETA = "/v2beta3/"
 class TasksRest:
     """Answers the requests of a `RestServer`."""
 
-    def __init__(self, api: CloudTasksApi, batches: TaskBatches, faults: FaultPlan) -> None:
+    def __init__(self, api: CloudTasksApi, batches: TaskBatches, store: TaskStore, faults: FaultPlan) -> None:
         self._api = api
         self._batches = batches
+        self._store = store
+        self._policies = QueuePolicies(store)
         self._faults = faults
 
     async def answer(self, request: web.BaseRequest, content: bytes) -> web.Response:
         """Answer one request."""
+        if is_buffer_path(path := unquote(request.path)):
+            found = find_route(request.method, path)
+            return json_response(
+                await self._faults.run(found.route, found.name, "rest", lambda: self._buffer(found, request, content))
+            )
         body = json_from_body(content)
         if not isinstance(body, dict):
             raise invalid_argument("Invalid JSON payload received. Expected an object.")
         if request.path.startswith(_BETA):
-            body = _without_beta_fields(body)
+            return json_response(_with_beta_fields(await self._answer(request, _without_beta_fields(body))))
         return json_response(await self._answer(request, body))
 
     async def _answer(self, request: web.BaseRequest, body: Any) -> Json:
@@ -51,6 +61,12 @@ class TasksRest:
             return await self._faults.run(APP, "", "rest", lambda: self._api.get_app(app["project"]))
         found = find_route(request.method, unquote(request.path))
         return await self._faults.run(found.route, found.name, "rest", lambda: self._act(found, request.query, body))
+
+    def _buffer(self, found: Found, request: web.BaseRequest, content: bytes) -> Json:
+        content_type = request.headers.get("Content-Type", "")
+        return buffer_task(
+            self._api, self._store, found.name, method=request.method, content_type=content_type, content=content
+        )
 
     def _act(self, found: Found, query: Mapping[str, str], body: Any) -> Json:
         if found.refused:
@@ -109,6 +125,12 @@ class TasksRest:
                 return self._api.resume_queue(name)
             case "queues.purge":
                 return self._api.purge_queue(name)
+            case "queues.getIamPolicy":
+                return self._policies.get(name)
+            case "queues.setIamPolicy":
+                return self._policies.set(name, body)
+            case "queues.testIamPermissions":
+                return self._policies.test(name, body)
         raise AssertionError(f"route {found.route} has no method")
 
 
@@ -116,6 +138,15 @@ def _without_beta_fields(body: Json) -> Json:
     """Return the body of a v2beta3 request without what gcloud sends for a queue that is like one of v2."""
     like_v2: tuple[tuple[str, Any], ...] = (("appEngineHttpQueue", {}), ("type", "PUSH"))
     return {name: value for name, value in body.items() if (name, value) not in like_v2}
+
+
+def _with_beta_fields(answer: Json) -> Json:
+    """Return an answer of v2 as v2beta3 gives it: with the type of a queue."""
+    if "rateLimits" in answer:
+        return {**answer, "type": "PUSH"}
+    if "queues" in answer:
+        return {**answer, "queues": [_with_beta_fields(queue) for queue in answer["queues"]]}
+    return answer
 
 
 def _parent(collection: str) -> str:

@@ -21,7 +21,7 @@ _PATH = re.compile(
     r"(?P<project>projects/[^/]+)"
     r"(?:/(?P<locations>locations)(?:/(?P<location>[^/:]+)"
     r"(?:/operations/(?P<operation>[^/:]+)|/(?P<queues>queues)(?:/(?P<queue>[^/:]+)"
-    r"(?:/(?P<tasks>tasks)(?:/(?P<task>[^/:]+))?)?)?)?)?)?)"
+    r"(?:/(?P<tasks>tasks)(?:/(?P<task>[^/:]+)|/(?=:buffer))?)?)?)?)?)?)"
     r"(?::(?P<verb>[A-Za-z]+))?"
 )
 _KINDS = ("operation", "task", "tasks", "queue", "queues", "location", "locations")
@@ -37,6 +37,9 @@ _METHODS: Mapping[tuple[str, str, str], str] = {
     ("queue", "POST", "pause"): "queues.pause",
     ("queue", "POST", "resume"): "queues.resume",
     ("queue", "POST", "purge"): "queues.purge",
+    ("queue", "POST", "getIamPolicy"): "queues.getIamPolicy",
+    ("queue", "POST", "setIamPolicy"): "queues.setIamPolicy",
+    ("queue", "POST", "testIamPermissions"): "queues.testIamPermissions",
     ("tasks", "GET", ""): "tasks.list",
     ("tasks", "POST", ""): "tasks.create",
     ("tasks", "POST", "batchCreate"): "tasks.batchCreate",
@@ -48,27 +51,12 @@ _METHODS: Mapping[tuple[str, str, str], str] = {
 }
 """Kind of the deepest resource, HTTP method and custom verb to the id of the API method."""
 
-_REFUSED: Mapping[tuple[str, str], str] = {
-    ("queue", "getIamPolicy"): "GetIamPolicy",
-    ("queue", "setIamPolicy"): "SetIamPolicy",
-    ("queue", "testIamPermissions"): "TestIamPermissions",
-    ("task", "buffer"): "BufferTask",
-}
-"""Kind and custom verb to the name of a method that production has and localcloud has not."""
+BUFFER = "tasks.buffer"
+_BUFFER_VERB = "buffer"
 
-_REFUSED_PATHS = re.compile(
-    r"/v2(?:beta[23])?/projects/[^/]+/locations/[^/]+/"
-    # gcloud sends BufferTask without a task id when it was given none.
-    r"(?:(?P<what>cmekConfig)|queues/[^/]+/tasks/:(?P<verb>buffer))"
-)
+_CMEK_CONFIG = re.compile(r"/v2(?:beta3)?/projects/[^/]+/locations/[^/]+/cmekConfig")
 
-REFUSED_RPCS = (
-    "GetIamPolicy",
-    "SetIamPolicy",
-    "TestIamPermissions",
-    "GetCmekConfig",
-    "UpdateCmekConfig",
-)
+REFUSED_RPCS = ("GetCmekConfig", "UpdateCmekConfig")
 """gRPC methods that production has and localcloud has not."""
 
 RPC_ROUTES: Mapping[str, str] = {
@@ -90,11 +78,14 @@ RPC_ROUTES: Mapping[str, str] = {
     "GetOperation": "operations.get",
     "ListLocations": "locations.list",
     "GetLocation": "locations.get",
+    "GetIamPolicy": "queues.getIamPolicy",
+    "SetIamPolicy": "queues.setIamPolicy",
+    "TestIamPermissions": "queues.testIamPermissions",
     **{name: name for name in REFUSED_RPCS},
 }
 """gRPC method to route; a refused method is its own route."""
 
-ROUTES = frozenset({*_METHODS.values(), *_REFUSED.values(), *REFUSED_RPCS, "cmekConfig", APP, DISPATCH})
+ROUTES = frozenset({*_METHODS.values(), *REFUSED_RPCS, "cmekConfig", BUFFER, APP, DISPATCH})
 """Ids of all routes."""
 
 
@@ -117,17 +108,13 @@ def find_route(method: str, path: str) -> Found:
     if match is None and path.startswith("/v2beta2/"):
         raise unimplemented("localcloud does not emulate v2beta2 of Cloud Tasks (gcloud alpha): use v2 or v2beta3.")
     if match is None:
-        refused = _REFUSED_PATHS.fullmatch(path)
-        if refused is None:
+        if _CMEK_CONFIG.fullmatch(path) is None:
             raise not_found(f"The requested URL {path} was not found on this server.")
-        if refused["verb"]:
-            return Found("BufferTask", path, "BufferTask")
-        return Found(refused["what"].partition("/")[0], path, refused["what"])
+        return Found("cmekConfig", path, "cmekConfig")
     kind = next((kind for kind in _KINDS if match[kind] is not None), "project")
     verb = match["verb"] or ""
-    refused_method = _REFUSED.get((kind, verb))
-    if refused_method is not None:
-        return Found(refused_method, match["name"], refused_method)
+    if verb == _BUFFER_VERB and kind in ("task", "tasks"):
+        return Found(BUFFER, match["name"])
     route = _METHODS.get((kind, method, verb))
     if route is None:
         raise not_found(f"The method {method} of {path} was not found on this server.")

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from localcloud.core.google_errors import invalid_argument, unimplemented
-from localcloud.core.google_hosts import is_loopback
 from localcloud.core.json_values import (
     bytes_from_json,
     duration_from_json,
@@ -20,12 +19,13 @@ from localcloud.core.json_values import (
     timestamp_from_json,
 )
 from localcloud.core.times import duration_to_json, timestamp_to_json
+from localcloud.tasks.api.http_fields import check_headers, check_token_url, token_from_json, token_to_json
 from localcloud.tasks.api.names import check_task_name
 from localcloud.tasks.api.queue_resource import retry_config_from_json, retry_config_to_json
+from localcloud.tasks.engine.overrides import overridden, with_queue_headers
 from localcloud.tasks.model import (
     DEFAULT_DISPATCH_DEADLINE_S,
     MAX_DISPATCH_DEADLINE_S,
-    MAX_HEADERS_BYTES,
     MAX_TASK_BYTES,
     MAX_URL_CHARACTERS,
     METHODS_WITH_BODY,
@@ -35,8 +35,7 @@ from localcloud.tasks.model import (
     Attempt,
     HttpMethod,
     HttpTarget,
-    OAuthToken,
-    OidcToken,
+    QueueTarget,
     Task,
 )
 
@@ -51,7 +50,6 @@ _FIELDS = (
     *_OUTPUT_FIELDS,
 )
 _REQUEST_FIELDS = ("url", "httpMethod", "headers", "body", "oidcToken", "oauthToken")
-_DEFAULT_OAUTH_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -71,8 +69,12 @@ def view_from_json(value: Any) -> View:
     return enum_from_json(value if value is not None else 0, View, at="response_view") or View.BASIC
 
 
-def task_from_json(value: Any, *, queue_name: str, serial: int, now: float) -> Task:
+def task_from_json(
+    value: Any, *, queue_name: str, serial: int, now: float, queue_target: QueueTarget | None = None
+) -> Task:
     """Return the new task of queue `queue_name` that a request body describes, named at random if it has no name.
+
+    The headers of `queue_target` are taken over; the rest of it acts when the task is sent.
 
     Raises:
         GoogleError: INVALID_ARGUMENT, or UNIMPLEMENTED for App Engine targets.
@@ -82,7 +84,8 @@ def task_from_json(value: Any, *, queue_name: str, serial: int, now: float) -> T
         raise unimplemented("localcloud does not emulate App Engine targets; give the task an http_request.")
     if "httpRequest" not in body:
         raise invalid_argument("Task.http_request must be set.")
-    target = _target_from_json(body["httpRequest"])
+    target = with_queue_headers(_target_from_json(body["httpRequest"]), queue_target)
+    check_token_url(overridden(target, queue_target))
     name = _name_from_json(body.get("name", ""), queue_name)
     _check_size(name, target)
     return Task(
@@ -157,11 +160,7 @@ def _target_from_json(value: Any) -> HttpTarget:
     at = "task.http_request"
     body = object_from_json(value, at=at, allowed=_REQUEST_FIELDS)
     url = _url_from_json(body.get("url", ""), f"{at}.url")
-    token = _token_from_json(body, at)
-    if token is not None and not _may_have_token(url):
-        raise invalid_argument(
-            "HttpRequest.url must start with 'https://' for request with HttpRequest.authorization_header"
-        )
+    token = token_from_json(body, at)
     method = enum_from_json(body.get("httpMethod", 0), HttpMethod, at=f"{at}.http_method") or HttpMethod.POST
     payload = bytes_from_json(body.get("body", ""), at=f"{at}.body")
     if payload and method not in METHODS_WITH_BODY:
@@ -189,44 +188,11 @@ def _url_from_json(value: Any, at: str) -> str:
     return url
 
 
-def _may_have_token(url: str) -> bool:
-    """Return whether a request to a URL may carry a token: over https, or to this machine (a departure)."""
-    parts = urlsplit(url)
-    return parts.scheme == "https" or is_loopback(parts.hostname or "")
-
-
 def _headers_from_json(value: Any, at: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise invalid_argument(f"Invalid value at '{at}': expected a JSON object.")
-    headers: dict[str, str] = {}
-    for name, content in value.items():
-        text = text_from_json(content, at=f"{at}[{name}]")
-        if not name or any(mark in name + text for mark in "\r\n\0") or not name.isascii() or " " in name:
-            raise invalid_argument(f"HttpRequest.headers holds an invalid header: {name!r}")
-        headers[name] = text
-    if sum(len(name) + len(text.encode()) for name, text in headers.items()) >= MAX_HEADERS_BYTES:
-        raise invalid_argument("HttpRequest.headers must be smaller than 80KB.")
-    return headers
-
-
-def _token_from_json(body: dict[str, Any], at: str) -> OidcToken | OAuthToken | None:
-    if "oidcToken" in body and "oauthToken" in body:
-        raise invalid_argument("HttpRequest.authorization_header is a oneof: set oidc_token or oauth_token.")
-    if "oidcToken" in body:
-        token = object_from_json(body["oidcToken"], at=f"{at}.oidc_token", allowed=("serviceAccountEmail", "audience"))
-        return OidcToken(_email_from_json(token), text_from_json(token.get("audience", ""), at=f"{at}.audience"))
-    if "oauthToken" in body:
-        token = object_from_json(body["oauthToken"], at=f"{at}.oauth_token", allowed=("serviceAccountEmail", "scope"))
-        scope = text_from_json(token.get("scope", ""), at=f"{at}.scope")
-        return OAuthToken(_email_from_json(token), scope or _DEFAULT_OAUTH_SCOPE)
-    return None
-
-
-def _email_from_json(token: dict[str, Any]) -> str:
-    email = text_from_json(token.get("serviceAccountEmail", ""), at="service_account_email")
-    if "@" not in email:
-        raise invalid_argument(f"The service account email of the token is not valid: {email!r}")
-    return email
+    headers = {name: text_from_json(content, at=f"{at}[{name}]") for name, content in value.items()}
+    return check_headers(headers, "HttpRequest.headers")
 
 
 def _check_size(name: str, target: HttpTarget) -> None:
@@ -239,14 +205,7 @@ def _target_to_json(target: HttpTarget, view: View) -> dict[str, Any]:
     answer: dict[str, Any] = {"url": target.url, "httpMethod": target.method.name, "headers": _shown_headers(target)}
     if view is View.FULL and target.body:
         answer["body"] = base64.b64encode(target.body).decode()
-    match target.token:
-        case OidcToken(email, audience):
-            answer["oidcToken"] = {"serviceAccountEmail": email} | ({"audience": audience} if audience else {})
-        case OAuthToken(email, scope):
-            answer["oauthToken"] = {"serviceAccountEmail": email, "scope": scope}
-        case None:
-            pass
-    return answer
+    return answer | token_to_json(target.token)
 
 
 def _shown_headers(target: HttpTarget) -> dict[str, str]:

@@ -27,6 +27,7 @@ from localcloud.core.http_status import (
 )
 from localcloud.tasks.engine.alarm import Alarm
 from localcloud.tasks.engine.backoff import is_exhausted, retry_delay_s, throttled_delay_s
+from localcloud.tasks.engine.overrides import overridden
 from localcloud.tasks.engine.rate import TokenBucket
 from localcloud.tasks.engine.target_request import RequestFactory
 from localcloud.tasks.model import TASK_RETENTION_S, Attempt, Queue, QueueState, Task
@@ -219,15 +220,16 @@ class Dispatcher:
         return outcome
 
     async def _send(self, task: Task) -> Answered | Unanswered:
+        target = overridden(task.target, self._store.target_of(task.queue_name))
         try:
-            headers = self._requests.headers(task)
+            headers = self._requests.headers(task, target)
         except Exception as error:  # noqa: BLE001 - whatever the injected minter raises fails this attempt only
             return Unanswered(UNKNOWN, f"no token could be minted: {error}")
         try:
             async with self._session.request(
-                task.target.method.name,
-                self._requests.url(task),
-                data=task.target.body or None,
+                target.method.name,
+                self._requests.url(target),
+                data=target.body or None,
                 headers=headers,
                 timeout=_NO_TIMEOUT,
                 skip_auto_headers=("Content-Type", "Accept-Encoding"),

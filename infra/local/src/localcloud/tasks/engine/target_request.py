@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from localcloud.core.clock import Clock
 from localcloud.core.google_hosts import google_service
-from localcloud.tasks.model import USER_AGENT, OAuthToken, OidcToken, Task
+from localcloud.tasks.model import USER_AGENT, HttpTarget, OAuthToken, OidcToken, Task
 
 MintIdToken = Callable[[str, str], str]
 """`(service account email, audience)` to a signed identity token."""
@@ -44,32 +44,32 @@ class RequestFactory:
         self._url_rewrites = sorted(url_rewrites.items(), key=lambda pair: len(pair[0]), reverse=True)
         self._tokens: dict[OidcToken | OAuthToken, tuple[float, str]] = {}
 
-    def url(self, task: Task) -> str:
-        """Return where the task is really sent.
+    def url(self, target: HttpTarget) -> str:
+        """Return where a request is really sent.
 
         Raises:
             ValueError: it would go to a Google API, which must never see a local token.
         """
         for prefix, replacement in self._url_rewrites:
-            if task.target.url.startswith(prefix):
-                return replacement + task.target.url[len(prefix) :]
-        if google_service(task.target.url) is not None:
-            raise ValueError(f"{task.target.url} has no local server, and localcloud sends nothing to Google")
-        return task.target.url
+            if target.url.startswith(prefix):
+                return replacement + target.url[len(prefix) :]
+        if google_service(target.url) is not None:
+            raise ValueError(f"{target.url} has no local server, and localcloud sends nothing to Google")
+        return target.url
 
-    def headers(self, task: Task) -> dict[str, str]:
-        """Return the headers of the next dispatch of `task`: the user's, then those of the service.
+    def headers(self, task: Task, target: HttpTarget) -> dict[str, str]:
+        """Return the headers of the next dispatch of `task` as `target`: the user's, then those of the service.
 
         Source: https://cloud.google.com/tasks/docs/creating-http-target-tasks#handler
         """
         headers = {
             name: value
-            for name, value in task.target.headers.items()
+            for name, value in target.headers.items()
             if (lower := name.lower()) not in _DROPPED_NAMES and not lower.startswith(_DROPPED_PREFIXES)
         }
-        if task.target.token is not None:
+        if target.token is not None:
             headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
-            headers["Authorization"] = f"Bearer {self._token(task.target.token, task.target.url)}"
+            headers["Authorization"] = f"Bearer {self._token(target.token, target.url)}"
         headers["User-Agent"] = USER_AGENT
         headers["X-CloudTasks-QueueName"] = task.queue_name.rpartition("/")[2]
         headers["X-CloudTasks-TaskName"] = task.task_id

@@ -14,8 +14,8 @@ from typing import Any
 from localcloud.core.clock import Clock
 from localcloud.core.google_errors import failed_precondition, not_found
 from localcloud.core.json_values import Json
+from localcloud.core.list_fields import Choice, Duration, Field, Flag, Labels, Number, Texts, Time
 from localcloud.workflows.api import lists, request_fields
-from localcloud.workflows.api.list_fields import Choice, Duration, Field, Flag, Labels, Number, Texts, Time
 from localcloud.workflows.api.lists import ListQuery, list_page
 from localcloud.workflows.api.pubsub import DeliveredMessages, read_notification
 from localcloud.workflows.api.resources import execution_json, present, step_entry_json, to_wire

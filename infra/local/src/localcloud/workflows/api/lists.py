@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from localcloud.core.google_errors import invalid_argument
-from localcloud.workflows.api.list_fields import Field, order_key
-from localcloud.workflows.api.list_filter import parse_filter
-from localcloud.workflows.api.request_fields import camel_case
+from localcloud.core.json_values import camel_case
+from localcloud.core.list_fields import Field, order_key
+from localcloud.core.list_filter import parse_filter
 
 T = TypeVar("T")
 

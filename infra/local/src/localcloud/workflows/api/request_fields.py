@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from localcloud.core.google_errors import invalid_argument, unimplemented
+from localcloud.core.google_errors import invalid_argument
+from localcloud.core.json_values import camel_case
 from localcloud.workflows.enums import CallLogLevel, HistoryLevel, enum_from_json
 from localcloud.workflows.jsontext import JsonDecodeError, decode_json
 
@@ -21,7 +22,11 @@ _LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 _ACCOUNT = re.compile(r"(?:projects/[^/]+/serviceAccounts/)?(?P<email>[^/@\s]+@[^/@\s]+)")
 
+_CRYPTO_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
+
 MAX_LABELS = 64
+MAX_TAGS = 50
+"""On one resource. Source: https://cloud.google.com/resource-manager/docs/limits"""
 MAX_DESCRIPTION_CHARS = 1000
 MAX_USER_ENV_VARS = 20
 MAX_USER_ENV_BYTES = 4096
@@ -47,12 +52,6 @@ def read_body(body: Any, readers: Mapping[str, Reader], output_only: frozenset[s
         elif field not in output_only:
             raise invalid_argument(f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
     return fields
-
-
-def camel_case(name: str) -> str:
-    """Return `sourceContents` for `source_contents`; proto3 JSON parsers take both."""
-    head, *tail = name.split("_")
-    return head + "".join(part[:1].upper() + part[1:] for part in tail)
 
 
 def text(value: Any, field: str) -> str:
@@ -140,10 +139,21 @@ def history_level(value: Any, field: str) -> HistoryLevel:
     return enum_from_json(HistoryLevel, value, field)
 
 
-def unsupported(value: Any, field: str) -> None:
-    """Refuse a field of the real API that localcloud does not emulate, unless it is empty."""
-    if value:
-        raise unimplemented(f"localcloud does not support {field}")
+def crypto_key(value: Any, field: str) -> str:
+    """Accept the name of a key of Cloud KMS; `` is none."""
+    if text(value, field) and not _CRYPTO_KEY.fullmatch(value):
+        raise invalid_argument(
+            f"{field} must be projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY, not {value[:200]!r}"
+        )
+    return str(value)
+
+
+def tags(value: Any, field: str) -> dict[str, str]:
+    """Accept tag bindings: `tagKeys/123` or `PARENT/KEY` to `tagValues/456` or a short name."""
+    pairs = string_map(value, field)
+    if len(pairs) > MAX_TAGS or not all(key and item for key, item in pairs.items()):
+        raise invalid_argument(f"{field} must be at most {MAX_TAGS} pairs of tag keys and tag values")
+    return pairs
 
 
 def string_map(value: Any, field: str) -> dict[str, str]:

@@ -41,6 +41,7 @@ def workflow_json(workflow: Workflow, revision: Revision | None = None) -> Json:
             "callLogLevel": workflow.call_log_level,
             "userEnvVars": dict(shown.user_env),
             "executionHistoryLevel": workflow.history_level,
+            "cryptoKeyName": workflow.crypto_key,
         }
     )
 

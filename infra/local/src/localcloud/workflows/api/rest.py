@@ -8,9 +8,8 @@ from aiohttp import web
 
 from localcloud.core.faults import FaultPlan
 from localcloud.core.google_errors import not_found
-from localcloud.core.json_values import Json
+from localcloud.core.json_values import Json, camel_case
 from localcloud.core.rest import json_from_body, json_response
-from localcloud.workflows.api.request_fields import camel_case
 from localcloud.workflows.api.resources import in_version, to_wire
 from localcloud.workflows.api.routes import Call, Route
 from localcloud.workflows.engine.callbacks import CallbackRequest

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.core.google_errors import invalid_argument, unimplemented
+from localcloud.core.google_errors import invalid_argument
 from localcloud.core.json_values import Json
 from localcloud.workflows.api.executions import ExecutionsApi
 from localcloud.workflows.api.lists import ListQuery
@@ -24,7 +24,9 @@ _LOCATION = f"{_PROJECT}/locations/{{location}}"
 _WORKFLOW = f"{_LOCATION}/workflows/{{workflow}}"
 _EXECUTION = f"{_WORKFLOW}/executions/{{execution}}"
 
-_SYSTEM_PARAMETERS = frozenset({"alt", "$alt", "prettyPrint", "$prettyPrint", "key", "quotaUser", "access_token"})
+_SYSTEM_PARAMETERS = frozenset(
+    {"alt", "$alt", "fields", "$fields", "prettyPrint", "$prettyPrint", "key", "quotaUser", "access_token"}
+)
 _PAGING = frozenset({"pageSize", "pageToken"})
 _INT32 = re.compile(r"[0-9]{1,10}")
 _LISTING = _PAGING | {"filter", "orderBy"}
@@ -106,10 +108,8 @@ class Route:
         """Refuse parameters the method does not have, as Google does.
 
         Raises:
-            GoogleError: INVALID_ARGUMENT, or UNIMPLEMENTED for partial responses.
+            GoogleError: INVALID_ARGUMENT.
         """
-        if "fields" in query or "$fields" in query:
-            raise unimplemented("localcloud does not support partial responses (fields=)")
         if unknown := set(query) - self.parameters - _SYSTEM_PARAMETERS:
             name = min(unknown)
             raise invalid_argument(f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter')

@@ -6,6 +6,7 @@ source, so that a bad one is a failed operation and the old revision stays.
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from collections.abc import Callable, Collection, Mapping
@@ -14,9 +15,9 @@ from typing import Any
 
 from localcloud.core.clock import Clock
 from localcloud.core.google_errors import GoogleError, already_exists, invalid_argument, not_found
-from localcloud.core.json_values import Json
+from localcloud.core.json_values import Json, camel_case
+from localcloud.core.list_fields import Choice, Field, Flag, Labels, Time
 from localcloud.workflows.api import lists, request_fields
-from localcloud.workflows.api.list_fields import Choice, Field, Flag, Labels, Time
 from localcloud.workflows.api.lists import ListQuery, list_page
 from localcloud.workflows.api.resources import operation_json, present, workflow_json
 from localcloud.workflows.engine.executor import Executor
@@ -25,6 +26,8 @@ from localcloud.workflows.model import Operation, Revision, Workflow
 from localcloud.workflows.source.errors import SourceError
 from localcloud.workflows.source.steps import Program
 from localcloud.workflows.store import Store
+
+_LOG = logging.getLogger("localcloud.workflows")
 
 _WORKFLOW_ID = re.compile(r"[A-Za-z](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?")
 
@@ -36,8 +39,8 @@ _WRITABLE: Mapping[str, request_fields.Reader] = {
     "callLogLevel": request_fields.call_log_level,
     "userEnvVars": request_fields.user_env,
     "executionHistoryLevel": request_fields.history_level,
-    "cryptoKeyName": request_fields.unsupported,
-    "tags": request_fields.unsupported,
+    "cryptoKeyName": request_fields.crypto_key,
+    "tags": request_fields.tags,
 }
 _OUTPUT_ONLY = frozenset(
     [
@@ -61,6 +64,7 @@ _EMPTY: Mapping[str, Any] = {
     "callLogLevel": CallLogLevel.CALL_LOG_LEVEL_UNSPECIFIED,
     "userEnvVars": {},
     "executionHistoryLevel": HistoryLevel.EXECUTION_HISTORY_LEVEL_UNSPECIFIED,
+    "cryptoKeyName": "",
 }
 _REVISIONED = frozenset({"serviceAccount", "sourceContents", "userEnvVars"})
 
@@ -178,8 +182,9 @@ class WorkflowsApi:
         """
         workflow = self._store.workflow(name)
         given = request_fields.read_body(body, _WRITABLE, _OUTPUT_ONLY, "Workflow")
-        masked = [request_fields.camel_case(field.strip()) for field in mask.split(",") if field.strip()]
-        if unknown := [field for field in masked if field not in _WRITABLE]:
+        masked = [camel_case(field.strip()) for field in mask.split(",") if field.strip()]
+        if unknown := [field for field in masked if field not in _EMPTY]:
+            # Tags, too: they are immutable.
             raise invalid_argument(f"Invalid update mask: {', '.join(unknown)}")
         # A masked field that the body leaves out is cleared (AIP-134).
         wanted = masked or list(_EMPTY)
@@ -252,7 +257,10 @@ class WorkflowsApi:
             labels=fields.get("labels", base.labels),
             call_log_level=fields.get("callLogLevel", base.call_log_level),
             history_level=fields.get("executionHistoryLevel", base.history_level),
+            crypto_key=fields.get("cryptoKeyName", base.crypto_key),
         )
+        if fields.get("cryptoKeyName") or fields.get("tags"):
+            _LOG.warning("workflow.note %s: localcloud encrypts nothing and binds no tags", name)
         self._store.workflows[name] = workflow
         return self._finished(name, verb, response=workflow_json(workflow))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -202,15 +203,8 @@ def test_queue_beyond_a_limit_is_refused(lab: Any, body: Any) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        ("POST", f"{LOCATION}/queues/q:getIamPolicy", {}),
-        ("POST", f"{LOCATION}/queues/q:setIamPolicy", {}),
-        ("POST", f"{LOCATION}/queues/q:testIamPermissions", {}),
-        ("POST", f"{LOCATION}/queues/q/tasks/t:buffer", {}),
-        ("POST", f"{LOCATION}/queues/q/tasks/:buffer", {}),
         ("GET", f"{LOCATION}/cmekConfig"),
-        ("GET", f"{LOCATION}/queues?filter=state:PAUSED"),
-        ("PATCH", f"{LOCATION}/queues/q", {"httpTarget": {}}),
-        ("PATCH", f"{LOCATION}/queues/q", {"stackdriverLoggingConfig": {"samplingRatio": 1}}),
+        ("PATCH", f"{LOCATION}/queues/q", {"appEngineRoutingOverride": {"service": "s"}}),
         ("POST", f"{LOCATION}/queues/q/tasks", {"task": {"appEngineHttpRequest": {}}}),
     ],
     ids=lambda call: f"{call[0]} {call[1].rpartition('/')[2]} {list(call[2]) if len(call) > 2 else ''}",
@@ -235,7 +229,39 @@ def test_beta_of_the_api_is_like_v2(lab: Any, method: str) -> None:
 
     status, answer = asyncio.run(scenario())
     assert status == 200
-    assert answer["name" if method == "POST" else "queues"]
+    assert (answer if method == "POST" else answer["queues"][0])["type"] == "PUSH"
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("state:PAUSED", ["q"]),
+        ("state=RUNNING", ["slow"]),
+        ("state!=PAUSED AND name:slow", ["slow"]),
+        ("rateLimits.maxDispatchesPerSecond<=2", ["slow"]),
+        ("rate_limits.max_dispatches_per_second > 2", ["q"]),
+        ("retryConfig.minBackoff>=5s OR state:PAUSED", ["q", "slow"]),
+    ],
+)
+def test_queues_are_listed_by_filter(lab: Any, text: str, ids: list[str]) -> None:
+    """The reference's own sample, `state: PAUSED`, and the parts of rates and retries."""
+    slow = {
+        "name": f"{LOCATION}/queues/slow",
+        "rateLimits": {"maxDispatchesPerSecond": 2},
+        "retryConfig": {"minBackoff": "5s"},
+    }
+    _, (_, answer) = _calls(
+        lab, ("POST", f"{LOCATION}/queues", slow), ("GET", f"{LOCATION}/queues?filter={quote(text)}")
+    )
+
+    assert [queue["name"].rpartition("/")[2] for queue in answer["queues"]] == ids
+
+
+def test_filter_of_a_field_that_no_filter_has_is_refused(lab: Any) -> None:
+    """It is not ignored."""
+    [(status, answer)] = _calls(lab, ("GET", f"{LOCATION}/queues?filter=httpTarget:x"))
+
+    assert (status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")
 
 
 def test_older_beta_is_refused_by_its_name(lab: Any) -> None:

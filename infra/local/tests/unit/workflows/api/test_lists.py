@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.core.google_errors import GoogleError
-from localcloud.workflows.api.list_fields import Choice, Duration, Field, Flag, Labels, Number, Texts, Time
+from localcloud.core.list_fields import Choice, Duration, Field, Flag, Labels, Number, Texts, Time
 from localcloud.workflows.api.lists import Collection, ListQuery, list_page
 from localcloud.workflows.enums import ExecutionState
 

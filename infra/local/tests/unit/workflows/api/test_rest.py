@@ -81,7 +81,7 @@ async def test_error_is_an_aip_193_body(emulator: Any) -> None:
         ("GET", "/v2/projects/demo/locations", "NOT_FOUND"),
         ("PUT", WORKFLOW, "NOT_FOUND"),
         ("GET", f"{WORKFLOW}?nonsense=1", "INVALID_ARGUMENT"),
-        ("GET", f"{WORKFLOW}?fields=name", "UNIMPLEMENTED"),
+        ("GET", f"{WORKFLOW}?fields=name,,", "INVALID_ARGUMENT"),
         ("GET", f"{LOCATION}/workflows?pageSize=many", "INVALID_ARGUMENT"),
         ("GET", f"{LOCATION}/workflows?pageSize=%C2%B2", "INVALID_ARGUMENT"),
         ("GET", f"{LOCATION}/workflows?pageSize={'9' * 5000}", "INVALID_ARGUMENT"),
@@ -104,6 +104,16 @@ async def test_request_that_cannot_be_answered_says_why(emulator: Any, verb: str
         body = await response.json()
 
     assert body["error"]["status"] == status
+
+
+async def test_partial_response_has_what_was_asked_for(emulator: Any) -> None:
+    """The system parameter `fields`, on a list."""
+    emulator.deploy()
+
+    async with emulator.rest() as client, client.get(f"{LOCATION}/workflows?fields=workflows/state") as response:
+        body = await response.json()
+
+    assert body == {"workflows": [{"state": "ACTIVE"}]}
 
 
 @pytest.mark.parametrize("data", [b"{", b"\xff", b"[" * 100_000], ids=["open", "bytes", "deep"])

@@ -212,9 +212,9 @@ def test_locations_are_home_and_those_in_use(emulator: Any) -> None:
         ({"serviceAccount": "nobody"}, "INVALID_ARGUMENT"),
         ({"callLogLevel": "LOUD"}, "INVALID_ARGUMENT"),
         ({"callLogLevel": 9}, "INVALID_ARGUMENT"),
-        ({"cryptoKeyName": "projects/p/locations/l/keyRings/r/cryptoKeys/k"}, "UNIMPLEMENTED"),
+        ({"cryptoKeyName": "k"}, "INVALID_ARGUMENT"),
         ({"executionHistoryLevel": "EXECUTION_HISTORY_FULL"}, "INVALID_ARGUMENT"),
-        ({"tags": {"a": "b"}}, "UNIMPLEMENTED"),
+        ({"tags": {"a": ""}}, "INVALID_ARGUMENT"),
     ],
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )
@@ -224,6 +224,28 @@ def test_bad_or_unsupported_field_is_refused(emulator: Any, fields: dict[str, An
         emulator.workflows.create(PARENT, "w", {"sourceContents": "echo", **fields})
 
     assert caught.value.status == status
+
+
+def test_key_is_shown_and_tags_are_not(emulator: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """`tags` is input only; a warning says that neither does anything here."""
+    key = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
+
+    emulator.deploy(cryptoKeyName=key, tags={"tagKeys/1": "tagValues/2"})
+
+    shown = emulator.workflows.get(WORKFLOW)
+    assert (shown["cryptoKeyName"], "tags" in shown) == (key, False)
+    assert "encrypts nothing" in caplog.text
+
+
+def test_key_can_be_cleared_and_tags_cannot_be_changed(emulator: Any) -> None:
+    """`gcloud workflows deploy --clear-kms-key`; tags are immutable."""
+    emulator.deploy(cryptoKeyName="projects/p/locations/l/keyRings/r/cryptoKeys/k")
+
+    emulator.workflows.patch(WORKFLOW, "cryptoKeyName", {})
+
+    assert "cryptoKeyName" not in emulator.workflows.get(WORKFLOW)
+    with pytest.raises(GoogleError, match="tags"):
+        emulator.workflows.patch(WORKFLOW, "tags", {"tags": {"a": "b"}})
 
 
 @pytest.mark.parametrize("level", [1, "LOG_ALL_CALLS", "1"], ids=repr)

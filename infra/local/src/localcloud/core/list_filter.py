@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
 from localcloud.core.google_errors import invalid_argument
-from localcloud.workflows.api.list_fields import Field, Operator, Predicate, comparison
-from localcloud.workflows.api.request_fields import camel_case
+from localcloud.core.json_values import camel_case
+from localcloud.core.list_fields import Field, Operator, Predicate, comparison
 
 MAX_DEPTH = 50
 """How deeply parentheses may nest; AIP-160 gives no bound."""
@@ -33,7 +33,7 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 def parse_filter(text: str, fields: Mapping[str, Field]) -> Predicate:
     """Return the test that a filter asks for; an empty filter wants everything.
 
-    Field names may be written in camelCase or snake_case.
+    Field names may be written in camelCase or snake_case; a field of a message is named `message.field`.
 
     Raises:
         GoogleError: INVALID_ARGUMENT, naming the character and the reason.
@@ -101,11 +101,13 @@ class _Parser:
             self._fail(f"a field is wanted before {name}", start)
         if self._text.startswith("(", self._position):
             self._fail("functions are not supported", start)
+        key = self._key()
         field = self._fields.get(camel_case(name))
+        if (part := self._fields.get(f"{camel_case(name)}.{camel_case(key)}")) is not None:
+            field, key = part, ""
         if field is None:
             known = ", ".join(sorted(self._fields)) or "none"
             self._fail(f"there is no field {name!r}; fields are {known}", start)
-        key = self._key()
         op = cast(Operator, self._read(_OPERATOR, f"an operator is wanted after {name!r}"))
         if self._sees("("):
             self._fail("a value in parentheses is not supported")
