@@ -100,6 +100,10 @@ CASES = {
     "ingest POST /corrected_sheet": Case("own", "/corrected_sheet", _sheet),
     "ingest GET /status": Case("id", "/status?request_id={running}"),
     "ingest GET /status/<request_id>": Case("id", "/status/{running}"),
+    "ingest GET /status/<request_id>/images": Case("id", "/status/{running}/images"),
+    "ingest GET /status/<request_id>/problems": Case("id", "/status/{failed}/problems"),
+    "ingest GET /status/<request_id>/hosts": Case("id", "/status/{running}/hosts"),
+    "ingest GET /whoami": Case("own", "/whoami"),
     "ingest GET /requests": Case("list", "/requests"),
     "ingest POST /cancel": Case("id", "/cancel", _json(request_id="{running}")),
     "ingest POST /retry": Case("id", "/retry", _json(request_id="{failed}")),
@@ -186,6 +190,8 @@ def reporter_settings(database_url: str, certs_url: str) -> ReporterSettings:
             "WEBHOOK_ENDPOINT_KEYS": "not-a-key-but-32-characters-long",
             "EGRESS_ALLOWED_NETWORKS": "127.0.0.0/8",
             "API_KEYS": KEYS,
+            # Each test gives Alice one more.
+            "WEBHOOK_MAX_ENDPOINTS": "1000",
         }
     )
 

@@ -21,10 +21,13 @@ from chassis.http.page_tokens import page_token
 from ingest.batches.cancel import cancel_batch
 from ingest.batches.estimate import estimate
 from ingest.batches.export import export_batch
+from ingest.batches.hosts import read_hosts
+from ingest.batches.images import MAX_SCANNED_IMAGES, ImageFilter, list_images, scope_of
+from ingest.batches.problems import list_problems
 from ingest.batches.quotas import check_backlog, read_use
 from ingest.batches.retry import retry_batch
 from ingest.batches.sheet_errors import limits_from
-from ingest.batches.status import list_batches, read_products
+from ingest.batches.status import list_batches, read_products, read_summary
 from ingest.batches.submit import Submission, submit_upload
 from ingest.dispatch.claim import claim_page
 from ingest.dispatch.next_at_host import dispatch_next
@@ -56,6 +59,9 @@ POLITE = {
 BY_PAGE = (
     "status",
     "status of the last page",
+    "summary",
+    "images of the last page",
+    "hosts",
     "list",
     "quotas",
     "backlog",
@@ -72,6 +78,7 @@ BY_PAGE = (
     "sweep without work",
     "finish",
 )
+SCANS = ("search without a find", "no image of a code", "failed images", "problems")
 WHOLE = ("export", "cancel", "retry", "deadline", "unreachable host", "retention")
 
 Costs = dict[str, dict[int, list[Cost]]]
@@ -104,6 +111,13 @@ def test_work_by_the_page_does_not_grow_with_the_batch(costs: Costs, what: str) 
     small, large = costs[what][SMALL], costs[what][LARGE]
     assert total(large) <= 1.5 * total(small) + 300, told(large)
     assert total(large) <= 5000, told(large)
+
+
+@pytest.mark.parametrize("what", SCANS)
+def test_a_filter_looks_at_a_bounded_number_of_images(costs: Costs, what: str) -> None:
+    """Whatever it finds; what looks only at images that failed, of which there are none, costs nearly nothing."""
+    large, finds_none = costs[what][LARGE], what in {"failed images", "problems"}
+    assert total(large) <= (300 if finds_none else 5 * MAX_SCANNED_IMAGES), told(large)
 
 
 @pytest.mark.parametrize("what", WHOLE)
@@ -149,6 +163,10 @@ def measure(lab: Lab, batch: UUID, size: int, found: Costs) -> None:
     def status(token: str = "") -> Any:
         return read_products(engine, settings, batch, caller=SYSTEM, page_size=100, token=token)
 
+    def images_of(wanted: ImageFilter, row: int = 0) -> Any:
+        token = page_token(scope_of(batch, wanted), (row, 1)) if row else ""
+        return list_images(engine, batch, wanted, caller=SYSTEM, page_size=100, token=token)
+
     def claim() -> Any:
         return claim_page(engine, settings, batch, execution=execution, max_rows=100)
 
@@ -165,6 +183,13 @@ def measure(lab: Lab, batch: UUID, size: int, found: Costs) -> None:
     run("status", status)
     # Rows of the sheet are numbered as in the file: the header is the first line.
     run("status of the last page", partial(status, page_token(str(batch), size // 2 - 100)))
+    run("summary", lambda: read_summary(engine, batch, caller=SYSTEM))
+    run("images of the last page", partial(images_of, ImageFilter(), row=size // 2 - 100))
+    run("search without a find", partial(images_of, ImageFilter(words="nowhere")))
+    run("no image of a code", partial(images_of, ImageFilter(code="HTTP_404")))
+    run("failed images", partial(images_of, ImageFilter(status="FAILED")))
+    run("problems", lambda: list_problems(engine, batch, caller=SYSTEM))
+    run("hosts", lambda: read_hosts(engine, settings, batch, caller=SYSTEM, limit=1000))
     run("list", lambda: list_batches(engine, caller=SYSTEM, status=None, page_size=100, token=""))
     run("quotas", lambda: transact(engine, partial(read_use, owner=None)))
     run("backlog", lambda: transact(engine, partial(check_backlog, settings=settings)))

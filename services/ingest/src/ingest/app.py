@@ -6,6 +6,7 @@ from flask import Flask
 
 from chassis.http.app import new_app
 from ingest.dependencies import Dependencies
+from ingest.http.batch_routes import batch_routes
 from ingest.http.internal_routes import internal_routes
 from ingest.http.limits import MAX_FORM_FIELD_BYTES, MAX_FORM_PARTS, max_body_bytes
 from ingest.http.page_routes import page_routes
@@ -23,6 +24,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     )
     app.config.update(MAX_FORM_MEMORY_SIZE=MAX_FORM_FIELD_BYTES, MAX_FORM_PARTS=MAX_FORM_PARTS)
     app.register_blueprint(public_routes(dependencies))
+    app.register_blueprint(batch_routes(dependencies))
     app.register_blueprint(internal_routes(dependencies))
     app.register_blueprint(page_routes(dependencies.keys))
     return app

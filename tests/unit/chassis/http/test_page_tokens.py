@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import ApiError
-from chassis.http.page_tokens import MAX_PAGE_TOKEN_CHARS, Position, page_token, position_of, row_number_of
+from chassis.http.page_tokens import MAX_PAGE_TOKEN_CHARS, Position, page_token, position_of, row_number_of, slot_of
 
 ID = UUID("6b1f2d3e-0000-4000-8000-000000000001")
 LAST = Position(datetime(2026, 11, 22, 12, 0, 0, 5, tzinfo=UTC), ID)
@@ -28,7 +28,7 @@ def encoded(content: Any) -> str:
 def refused(token: str) -> set[str]:
     """Return the reasons for which both readers refuse a token."""
     reasons = set()
-    for read in (position_of, row_number_of):
+    for read in (position_of, row_number_of, slot_of):
         with pytest.raises(ApiError) as caught:
             read("list", token)
         assert caught.value.http_code == 400
@@ -46,6 +46,7 @@ def test_a_position_comes_back(scope: str, time: datetime, entry: UUID) -> None:
 def test_a_row_number_comes_back(scope: str, number: int) -> None:
     """Any that a row can have."""
     assert row_number_of(scope, page_token(scope, number)) == number
+    assert slot_of(scope, page_token(scope, (number, number - 1))) == (number, number - 1)
 
 
 def test_no_token_is_the_first_page() -> None:
@@ -121,3 +122,5 @@ def test_a_token_of_one_kind_is_none_of_the_other() -> None:
         position_of("list", page_token("list", 5))
     with pytest.raises(ApiError):
         row_number_of("list", page_token("list", Position(LAST.time, uuid4())))
+    with pytest.raises(ApiError):
+        slot_of("list", page_token("list", 7))

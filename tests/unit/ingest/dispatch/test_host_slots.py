@@ -341,6 +341,7 @@ def test_ten_failures_in_a_row_open_the_breaker(make_lab: MakeLab) -> None:
         "images": 20,
         "requests": 20,
         "failures": 10,
+        "savings": {"images": 0, "bytes_in": 0, "bytes_out": 0, "saved_bytes": 0, "saved_percent": None},
         "until": None,
     }
     assert (lab.claim(request_id, execution), lab.claim(other, other_execution)) == ([], [])

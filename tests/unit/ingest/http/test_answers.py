@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 import ingest.http
 from ingest.http import internal_schemas
@@ -68,7 +68,15 @@ CALLS: dict[tuple[str, str], list[Callable[[Lab], Answered]]] = {
     ("GET", "/status/{request_id}"): [
         lambda lab: lab.get(f"/status/{half_failed(lab)}"),
         lambda lab: lab.get(f"/status/{lab.submit(A)}", page_size="1"),
+        lambda lab: lab.get(f"/status/{half_failed(lab)}", view="summary"),
     ],
+    ("GET", "/status/{request_id}/images"): [
+        lambda lab: lab.get(f"/status/{half_failed(lab)}/images"),
+        lambda lab: lab.get(f"/status/{half_failed(lab)}/images", status="FAILED"),
+    ],
+    ("GET", "/status/{request_id}/problems"): [lambda lab: lab.get(f"/status/{half_failed(lab)}/problems")],
+    ("GET", "/status/{request_id}/hosts"): [lambda lab: lab.get(f"/status/{half_failed(lab)}/hosts")],
+    ("GET", "/whoami"): [lambda lab: lab.get("/whoami")],
     ("GET", "/requests"): [
         lambda lab: lab.get("/requests"),
         lambda lab: listed(lab, half_failed(lab)),
@@ -100,9 +108,19 @@ def test_public_answers_are_those_of_the_document(lab: Lab, method: str, path: s
         described = document["paths"][path][method.lower()]["responses"][str(answer.code)]
         schema = described["content"]["application/json"]["schema"] | {"components": document["components"]}
         Draft202012Validator(schema).validate(answer.json)
-        model = OPERATION_OF[method, path].responses[answer.code]
-        assert not isinstance(model, str)
+        models = OPERATION_OF[method, path].responses[answer.code]
+        assert not isinstance(models, str)
+        model = models if not isinstance(models, tuple) else next(m for m in models if is_one(m, answer.json))
         assert model.model_validate(answer.json).model_dump(mode="json") == answer.json
+
+
+def is_one(model: type[BaseModel], value: dict[str, Any]) -> bool:
+    """Return whether a value is what a model says, no more and no less."""
+    try:
+        model.model_validate(value)
+    except ValidationError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("name", INTERNAL)

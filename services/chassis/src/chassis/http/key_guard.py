@@ -80,7 +80,12 @@ class KeyGuard:
                 f"The API key does not have the scope {scope.value}.",
                 metadata={"scope": scope.value},
             )
+        g.api_key = key
         return Caller(key.owner, sees_all=Scope.ADMIN in key.scopes)
+
+    def keys_of(self, owner: str | None) -> tuple[ApiKey, ...]:
+        """Return the entries of an owner; none where there are no keys."""
+        return tuple(key for key in self._keys if key.owner == owner)
 
 
 def open_to_all(view: F) -> F:
@@ -92,6 +97,11 @@ def open_to_all(view: F) -> F:
 def caller() -> Caller:
     """Return who makes the present request; only behind `KeyGuard.needs`."""
     return cast(Caller, g.caller)
+
+
+def used_key() -> ApiKey | None:
+    """Return the entry of the key of the present request; None where there are no keys. Behind `KeyGuard.needs`."""
+    return cast("ApiKey | None", g.get("api_key"))
 
 
 def _given_key() -> str:

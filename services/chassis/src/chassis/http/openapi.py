@@ -54,15 +54,15 @@ class Operation:
     """One public route.
 
     `path` is in OpenAPI form (`/status/{request_id}`); `query` and `body` are the models that parse the request,
-    `other_bodies` are further models by media type, `responses` maps an HTTP code to a model or, for other media types,
-    to the media type's name. `scope` is what an API key needs for it; "" is open to all, "internal" wants the token of
-    a service account.
+    `other_bodies` are further models by media type. `responses` maps an HTTP code to a model (or to those of which it
+    is one) or, for other media types, to the media type's name; "" is an answer without a body. `scope` is what an API
+    key needs for it; "" is open to all, "internal" wants the token of a service account.
     """
 
     method: str
     path: str
     summary: str
-    responses: dict[int, type[BaseModel] | str]
+    responses: Mapping[int, type[BaseModel] | tuple[type[BaseModel], ...] | str]
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     body_media_type: str = "application/json"
@@ -120,12 +120,7 @@ def _operation(spec: APISpec, operation: Operation, known: set[str]) -> dict[str
             },
         }
     for code, answer in operation.responses.items():
-        content = (
-            {answer: {"schema": {"type": "object" if answer == "application/json" else "string"}}}
-            if isinstance(answer, str)
-            else {"application/json": {"schema": _component(spec, answer, known)}}
-        )
-        result["responses"][str(code)] = {"description": "Success", "content": content}
+        result["responses"][str(code)] = _success(spec, answer, known)
     refusals = () if not operation.scope else (401, 403)
     for code in sorted({*operation.errors, *refusals}):
         result["responses"][str(code)] = {
@@ -133,6 +128,20 @@ def _operation(spec: APISpec, operation: Operation, known: set[str]) -> dict[str
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
         }
     return result
+
+
+def _success(
+    spec: APISpec, answer: type[BaseModel] | tuple[type[BaseModel], ...] | str, known: set[str]
+) -> dict[str, Any]:
+    if answer == "":
+        return {"description": "Not changed since the answer whose ETag was sent in If-None-Match"}
+    if isinstance(answer, str):
+        schema: dict[str, Any] = {"type": "object" if answer == "application/json" else "string"}
+        return {"description": "Success", "content": {answer: {"schema": schema}}}
+    models = answer if isinstance(answer, tuple) else (answer,)
+    references = [_component(spec, model, known) for model in models]
+    schema = references[0] if len(references) == 1 else {"anyOf": references}
+    return {"description": "Success", "content": {"application/json": {"schema": schema}}}
 
 
 def _component(spec: APISpec, model: type[BaseModel], known: set[str]) -> dict[str, str]:

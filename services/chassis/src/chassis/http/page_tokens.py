@@ -44,17 +44,25 @@ class Position:
     id: UUID
 
 
-_P = TypeVar("_P", Position, int)
+_P = TypeVar("_P", Position, int, tuple[int, int])
 
 
-def page_token(scope: str, last: Position | int) -> str:
+def page_token(scope: str, last: Position | int | tuple[int, int]) -> str:
     """Return the token of the page after `last`.
 
     Args:
         scope: names the list with its filters, e.g. `requests/PENDING`; a token of another scope is refused.
-        last: the last entry of the page; an int is a row number, for lists that are ordered by it.
+        last: the last entry of the page; an int is a row number, for lists that are ordered by it, and two are a row
+            number and a slot.
     """
-    position = [int(last)] if isinstance(last, int) else [rfc3339(last.time), str(last.id)]
+    position: list[int | str]
+    match last:
+        case int():
+            position = [int(last)]
+        case (row_number, slot):
+            position = [int(row_number), int(slot)]
+        case Position():
+            position = [rfc3339(last.time), str(last.id)]
     content = json.dumps([scope, *position], separators=(",", ":"))
     return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
@@ -88,6 +96,22 @@ def row_number_of(scope: str, token: str) -> int:
             return 0
         case [str(given), int(number)] if given == scope and 0 < number <= _MAX_ROW_NUMBER:
             return _if_ours(scope, token, number)
+    raise _not_ours()
+
+
+def slot_of(scope: str, token: str) -> tuple[int, int]:
+    """Return after which row number and slot the page begins; (0, 0), where no slot is, for the first page.
+
+    Raises:
+        ApiError: 400 PAGE_TOKEN_INVALID.
+    """
+    match _content(token):
+        case []:
+            return 0, 0
+        case [str(given), int(number), int(slot)] if (
+            given == scope and 0 < number <= _MAX_ROW_NUMBER and 0 <= slot <= _MAX_ROW_NUMBER
+        ):
+            return _if_ours(scope, token, (number, slot))
     raise _not_ours()
 
 

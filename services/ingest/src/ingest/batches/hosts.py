@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
+from chassis.auth.callers import Caller
+from chassis.db.engine import transact
 from chassis.limited import Limited
 from chassis.times import rfc3339
+from ingest.batches.savings import savings
 from ingest.settings import IngestSettings
+from ingest.state.batch import load_batch
 from ingest.state.hosts import HostHealth
 
 MAX_LISTED_HOSTS: Annotated[
@@ -19,7 +23,8 @@ MAX_LISTED_HOSTS: Annotated[
 
 _LISTED = text(
     """
-    SELECT b.host, b.images, b.requests, b.failures, coalesce(h.failures, 0) AS in_a_row, h.blocked_until,
+    SELECT b.host, b.images, b.requests, b.failures, b.succeeded, b.bytes_in, b.bytes_out,
+           coalesce(h.failures, 0) AS in_a_row, h.blocked_until,
            coalesce(extract(epoch FROM h.blocked_until - now())::float, 0) AS blocked_s, count(*) OVER () AS hosts
     FROM batch_hosts b LEFT JOIN hosts h USING (host)
     WHERE b.batch = :batch
@@ -30,9 +35,27 @@ _LISTED = text(
 )
 
 
-def list_hosts(connection: Connection, settings: IngestSettings, request_id: UUID) -> dict[str, Any]:
-    """Return `hosts` and `host_count` of a batch; requests and failures are its own, the state is everybody's."""
-    values = {"batch": request_id, "threshold": settings.host_failures, "limit": MAX_LISTED_HOSTS}
+def read_hosts(
+    engine: Engine, settings: IngestSettings, request_id: UUID, *, caller: Caller, limit: int
+) -> dict[str, Any]:
+    """Return `hosts` and `host_count` of a batch, of the hosts at most `limit`, those in trouble first.
+
+    Raises:
+        ApiError: 404 BATCH_NOT_FOUND, also when the caller may not see it.
+    """
+
+    def work(connection: Connection) -> dict[str, Any]:
+        load_batch(connection, request_id, seen_by=caller)
+        return list_hosts(connection, settings, request_id, limit=limit)
+
+    return transact(engine, work)
+
+
+def list_hosts(
+    connection: Connection, settings: IngestSettings, request_id: UUID, *, limit: int = MAX_LISTED_HOSTS
+) -> dict[str, Any]:
+    """Return `hosts` and `host_count` of a batch; what is counted is its own, the state is everybody's."""
+    values = {"batch": request_id, "threshold": settings.host_failures, "limit": limit}
     found = connection.execute(_LISTED, values).mappings().all()
     hosts = []
     for row in found:
@@ -44,6 +67,7 @@ def list_hosts(connection: Connection, settings: IngestSettings, request_id: UUI
                 "images": row["images"],
                 "requests": row["requests"],
                 "failures": row["failures"],
+                "savings": savings(row["succeeded"], row["bytes_in"], row["bytes_out"]),
                 "until": rfc3339(row["blocked_until"]) if row["blocked_s"] > 0 else None,
             }
         )

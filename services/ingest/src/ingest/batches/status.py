@@ -17,6 +17,7 @@ from chassis.limited import Limited
 from ingest.batches.export import image_json
 from ingest.batches.hosts import list_hosts
 from ingest.batches.rate import rate_of
+from ingest.batches.savings import savings
 from ingest.settings import IngestSettings
 from ingest.state.batch import Batch, BatchStatus, ImageStatus, batch_from_row, load_batch
 
@@ -67,6 +68,14 @@ class ProductPage:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchSummary:
+    """A batch with its rate."""
+
+    batch: Batch
+    rate: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class BatchPage:
     """A page of batches, newest first, and the token of the next page."""
 
@@ -102,6 +111,20 @@ def read_products(
         hosts = list_hosts(connection, settings, request_id)
         rate = rate_of(batch, connection.execute(_NOW).scalar_one())
         return ProductPage(batch, hosts, rate, [_product(group) for group in groups], following)
+
+    return transact(engine, work)
+
+
+def read_summary(engine: Engine, request_id: UUID, *, caller: Caller) -> BatchSummary:
+    """Return a batch with its rate; the same work for a batch of any size.
+
+    Raises:
+        ApiError: 404 BATCH_NOT_FOUND, also when the caller may not see it.
+    """
+
+    def work(connection: Connection) -> BatchSummary:
+        batch = load_batch(connection, request_id, seen_by=caller)
+        return BatchSummary(batch, rate_of(batch, connection.execute(_NOW).scalar_one()))
 
     return transact(engine, work)
 
@@ -171,5 +194,12 @@ def _product(group: list[RowMapping]) -> dict[str, Any]:
         "output_images": ",".join(image["output_url"] or "" for image in images),
         "status": "FAILED" if first["problems"] else product_status(image["status"] for image in images),
         "problems": first["problems"] or [],
+        "savings": _savings_of(images),
         "images": images,
     }
+
+
+def _savings_of(images: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    done = [image for image in images if image["status"] == ImageStatus.SUCCEEDED.value]
+    sizes = {side: sum(image[side] or 0 for image in done) for side in ("bytes_in", "bytes_out")}
+    return savings(len(done), **sizes)

@@ -20,7 +20,7 @@ from ingest.failpoints import Failpoint
 from ingest.settings import IngestSettings
 from ingest.state.batch import Batch, BatchStatus, ImageStatus, load_batch
 from ingest.state.batch_status import count_ended
-from ingest.state.hosts import note_answer, note_trouble
+from ingest.state.hosts import count_succeeded, note_answer, note_trouble
 from ingest.state.images import Outcome, end_image, return_image
 from ingest.state.locks import lock_batch, lock_image
 
@@ -31,13 +31,15 @@ log = get_logger(__name__)
 class Recorded:
     """Whether the report changed anything, and what holds now; `sealed` when it ended the batch's last image.
 
-    `free_host` names the host at which images wait for the slot that became free; None when none do.
+    `ended` is how many images it ended. `free_host` names the host at which images wait for the slot that became free;
+    None when none do.
     """
 
     applied: bool
     image_status: ImageStatus
     batch: Batch
     sealed: bool
+    ended: int = 0
     free_host: str | None = None
 
 
@@ -66,7 +68,7 @@ def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, out
             )
         recorded = _decide(connection, settings, image_id, image, outcome)
         if recorded.applied:
-            _note_host(connection, settings, image, outcome)
+            _note_host(connection, settings, image, outcome, ended=recorded.ended)
         reach(Failpoint.OUTCOME_WRITTEN)
         waiting = recorded.applied and image["host_waiting"]
         return replace(recorded, free_host=image["host"] if waiting else None)
@@ -74,7 +76,9 @@ def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, out
     return transact(engine, work)
 
 
-def _note_host(connection: Connection, settings: IngestSettings, image: RowMapping, outcome: Outcome) -> None:
+def _note_host(
+    connection: Connection, settings: IngestSettings, image: RowMapping, outcome: Outcome, *, ended: int
+) -> None:
     if outcome.transient and not outcome.succeeded:
         note_trouble(connection, settings, outcome.request_id, image["host"], retry_after_s=outcome.retry_after_s)
     else:
@@ -84,6 +88,15 @@ def _note_host(connection: Connection, settings: IngestSettings, image: RowMappi
             image["host"],
             succeeded=outcome.succeeded,
             failures_before=image["host_failures"],
+        )
+    if outcome.succeeded:
+        count_succeeded(
+            connection,
+            outcome.request_id,
+            image["host"],
+            images=ended,
+            bytes_in=(outcome.bytes_in or 0) * ended,
+            bytes_out=(outcome.bytes_out or 0) * ended,
         )
 
 
@@ -142,7 +155,7 @@ def _end(
         larger_images=images if won and outcome.growth else 0,
         larger_bytes=outcome.growth * images if won else 0,
     )
-    return Recorded(True, status, ended.batch, ended.sealed)
+    return Recorded(True, status, ended.batch, ended.sealed, ended.images)
 
 
 def retry_delay_s(settings: IngestSettings, attempt: int, retry_after_s: float | None) -> float:

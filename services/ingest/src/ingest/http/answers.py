@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 from pydantic import BaseModel
 
 from chassis.limits import Limit
 from chassis.times import rfc3339
 from ingest.batches.rate import progress_percent
-from ingest.batches.status import ProductPage
+from ingest.batches.savings import savings
+from ingest.batches.status import BatchSummary, ProductPage
 from ingest.http.limits import FLAT_LIMITS
-from ingest.http.public_schemas import BatchAnswer, LimitsAnswer, ProcessAnswer, StatusAnswer, UploadAnswer
+from ingest.http.public_schemas import (
+    BatchAnswer,
+    LimitsAnswer,
+    ProcessAnswer,
+    StatusAnswer,
+    SummaryAnswer,
+    UploadAnswer,
+)
 from ingest.options import FORMATS, smaller_format_advice
 from ingest.settings import IngestSettings
 from ingest.sheets.corrected import column_titles, may_be_larger
@@ -70,6 +79,25 @@ def status_answer(settings: IngestSettings, found: ProductPage) -> StatusAnswer:
     )
 
 
+def summary_answer(settings: IngestSettings, found: BatchSummary) -> SummaryAnswer:
+    """Return a batch with its rate."""
+    return SummaryAnswer(**_batch(settings, found.batch), **found.rate)
+
+
+def send_if_changed(answer: SummaryAnswer) -> Response:
+    """Return a summary with its ETag; 304 when the caller has it already.
+
+    Rate and time left move on by themselves, so they are no part of the tag: it is a weak one. They are news only
+    when an image has ended, and then the tag is another.
+    """
+    response = send(answer)
+    told = answer.model_dump_json(exclude={"images_per_s", "eta_seconds"})
+    response.set_etag(hashlib.sha256(told.encode()).hexdigest()[:32], weak=True)
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.make_conditional(request)
+    return response
+
+
 def process_answer(batch: Batch, message: str) -> ProcessAnswer:
     """Return `{"request_id", "status", "message"}`, the first release's answer of `/process`."""
     return ProcessAnswer(**process_values(batch, message))
@@ -114,6 +142,7 @@ def _batch(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
         | {key: batch.dialect[key] for key in batch.dialect if key != "written"},
         "bytes_in": batch.bytes_in,
         "bytes_out": batch.bytes_out,
+        "savings": savings(batch.succeeded, batch.bytes_in, batch.bytes_out),
         "larger_than_source": _larger_than_source(batch),
         "error": error,
         "created_at": rfc3339(batch.created_at),

@@ -12,7 +12,10 @@ import chassis.http.gunicorn_worker
 import chassis.http.page_tokens
 import chassis.http.requests
 import ingest.batches.hosts
+import ingest.batches.images
+import ingest.batches.problems
 import ingest.batches.status
+import ingest.http.batch_schemas
 import ingest.http.public_schemas
 import ingest.http.upload_request
 import ingest.http.upload_schemas
@@ -65,7 +68,10 @@ _MODULES = (
     chassis.http.page_tokens,
     chassis.http.requests,
     ingest.batches.hosts,
+    ingest.batches.images,
+    ingest.batches.problems,
     ingest.batches.status,
+    ingest.http.batch_schemas,
     ingest.http.public_schemas,
     ingest.http.upload_request,
     ingest.http.upload_schemas,

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from chassis.http.openapi import Operation
+from ingest.http.batch_schemas import (
+    HostsAnswer,
+    HostsQuery,
+    ImagesAnswer,
+    ImagesQuery,
+    ProblemsAnswer,
+    WhoAmIAnswer,
+)
 from ingest.http.public_schemas import (
     BatchReference,
     CancelAnswer,
@@ -14,6 +22,7 @@ from ingest.http.public_schemas import (
     RetryAnswer,
     StatusAnswer,
     StatusQuery,
+    SummaryAnswer,
     UploadAnswer,
     ValidationAnswer,
 )
@@ -50,7 +59,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/status",
         "Read a batch and a page of its products",
-        {200: StatusAnswer},
+        {200: (StatusAnswer, SummaryAnswer), 304: ""},
         StatusQuery,
         errors=(400, 404),
         scope="read",
@@ -59,8 +68,34 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/status/{request_id}",
         "Read a batch and a page of its products",
-        {200: StatusAnswer},
+        {200: (StatusAnswer, SummaryAnswer), 304: ""},
         PageQuery,
+        errors=(400, 404),
+        scope="read",
+    ),
+    Operation(
+        "GET",
+        "/status/{request_id}/images",
+        "List the images of a batch in the order of its sheet, filtered",
+        {200: ImagesAnswer},
+        ImagesQuery,
+        errors=(400, 404),
+        scope="read",
+    ),
+    Operation(
+        "GET",
+        "/status/{request_id}/problems",
+        "Count the images of a batch without an output by code and host",
+        {200: ProblemsAnswer},
+        errors=(400, 404),
+        scope="read",
+    ),
+    Operation(
+        "GET",
+        "/status/{request_id}/hosts",
+        "List the hosts of a batch, those in trouble first",
+        {200: HostsAnswer},
+        HostsQuery,
         errors=(400, 404),
         scope="read",
     ),
@@ -95,6 +130,7 @@ OPERATIONS: tuple[Operation, ...] = (
         scope="internal",
     ),
     Operation("GET", "/limits", "Read every limit, quotas with their use", {200: LimitsAnswer}, scope="read"),
+    Operation("GET", "/whoami", "Say whose key this is and what it may do", {200: WhoAmIAnswer}, scope="read"),
     Operation("GET", "/health", "Say that the process is up", {200: "application/json"}),
     Operation("GET", "/openapi.json", "Read this document", {200: "application/json"}),
     Operation("GET", "/docs", "Read this document as a page", {200: "text/html"}),

@@ -16,11 +16,20 @@ from ingest.batches.cancel import cancel_batch
 from ingest.batches.estimate import estimate
 from ingest.batches.quotas import read_use
 from ingest.batches.retry import retry_batch
-from ingest.batches.status import list_batches, read_products
+from ingest.batches.status import list_batches, read_products, read_summary
 from ingest.batches.submit import Submission, fingerprint, submit_upload
 from ingest.dependencies import Dependencies
 from ingest.failpoints import Failpoint
-from ingest.http.answers import batch_answer, limits_answer, process_values, send, status_answer, upload_answer
+from ingest.http.answers import (
+    batch_answer,
+    limits_answer,
+    process_values,
+    send,
+    send_if_changed,
+    status_answer,
+    summary_answer,
+    upload_answer,
+)
 from ingest.http.limits import limits_of
 from ingest.http.public_schemas import (
     BatchReference,
@@ -94,6 +103,8 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         return response
 
     def status_of(request_id: UUID, page: PageQuery) -> Response:
+        if page.view == "summary":
+            return send_if_changed(summary_answer(settings, read_summary(engine, request_id, caller=caller())))
         found = read_products(
             engine, settings, request_id, caller=caller(), page_size=page.page_size, token=page.page_token
         )
@@ -103,7 +114,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @reads
     @takes_query
     def status_by_query() -> Response:
-        """Show the batch `request_id` and a page of its products."""
+        """Show the batch `request_id` and a page of its products; `view=summary` shows neither, with an ETag."""
         query = parse_query(StatusQuery)
         return status_of(parse_id(query.request_id), query)
 

@@ -23,8 +23,11 @@ class BatchReference(PublicRequest):
 
 
 class PageQuery(PublicRequest):
-    """Which page of a batch's products."""
+    """How much of a batch, and which page of its products."""
 
+    view: Literal["full", "summary"] = Field(
+        "full", description="summary: no products and hosts, with an ETag; for looking again and again"
+    )
     page_size: int = Field(100, ge=1, le=MAX_PAGE_SIZE, description="Most products of the page")
     page_token: PageToken = ""
 
@@ -165,6 +168,16 @@ class ValidationAnswer(Answer):
     warning_count: int
 
 
+class Savings(Answer):
+    """What compression has saved on images that succeeded."""
+
+    images: int = Field(description="How many succeeded, those with an equal URL counted too")
+    bytes_in: int = Field(description="Bytes of their sources")
+    bytes_out: int = Field(description="Bytes of their outputs")
+    saved_bytes: int = Field(description="The difference; below 0 when the outputs are larger")
+    saved_percent: float | None = Field(description="The same in percent of bytes_in; null when nothing is known")
+
+
 class ImageAnswer(Answer):
     """One image in its slot."""
 
@@ -208,6 +221,7 @@ class ProductAnswer(Answer):
     output_images: str
     status: PublicStatus
     problems: list[RowProblem]
+    savings: Savings
     images: list[ImageAnswer]
 
 
@@ -236,6 +250,7 @@ class BatchAnswer(Answer):
     dialect: DialectAnswer
     bytes_in: int
     bytes_out: int
+    savings: Savings
     larger_than_source: LargerThanSource
     error: dict[str, object] | None
     created_at: str
@@ -257,14 +272,19 @@ class HostProgress(Answer):
     images: int
     requests: int
     failures: int
+    savings: Savings = Field(description="Images that ended before migration 0011 are not counted")
     until: str | None
 
 
-class StatusAnswer(BatchAnswer):
-    """A batch with its rate, its hosts (those in trouble first and 100 at most), and a page of its products."""
+class SummaryAnswer(BatchAnswer):
+    """A batch with its rate."""
 
     images_per_s: float | None = Field(description="Since the start; null before 20 images ended and after a retry")
     eta_seconds: int | None = Field(description="Until the last image ends; null when unknown")
+
+
+class StatusAnswer(SummaryAnswer):
+    """A batch with its rate, its hosts (those in trouble first and 100 at most), and a page of its products."""
 
     hosts: list[HostProgress]
     host_count: int

@@ -72,6 +72,13 @@ _TROUBLE = text(
     """
 )
 _COUNT_FAILURE = text("UPDATE batch_hosts SET failures = failures + 1 WHERE batch = :batch AND host = :host")
+_COUNT_SUCCESS = text(
+    """
+    UPDATE batch_hosts SET succeeded = succeeded + :images, bytes_in = bytes_in + :bytes_in,
+                           bytes_out = bytes_out + :bytes_out
+    WHERE batch = :batch AND host = :host
+    """
+)
 _ANSWERED = text("UPDATE hosts SET failures = 0, opened_at = NULL WHERE host = :host AND failures > 0")
 _NOTE_STARTS = text(
     """
@@ -146,6 +153,17 @@ def note_answer(connection: Connection, request_id: UUID, host: str, *, succeede
         connection.execute(_ANSWERED, {"host": host})
     if not succeeded:
         connection.execute(_COUNT_FAILURE, {"batch": request_id, "host": host})
+
+
+def count_succeeded(
+    connection: Connection, request_id: UUID, host: str, *, images: int, bytes_in: int, bytes_out: int
+) -> None:
+    """Count images of a batch that a host gave, with the bytes of their sources and of their outputs together.
+
+    uncounted → counted; the host stays as it is. The caller holds the batch; locks the row of `batch_hosts`.
+    """
+    values = {"batch": request_id, "host": host, "images": images, "bytes_in": bytes_in, "bytes_out": bytes_out}
+    connection.execute(_COUNT_SUCCESS, values)
 
 
 def note_starts(

@@ -110,6 +110,8 @@ CREATE INDEX images_due ON images (host, batch, next_at, row_number, slot)
     WHERE status = 'PENDING' AND same_as IS NULL;
 CREATE INDEX images_leased_of_batch ON images (batch, lease_until) WHERE status = 'DISPATCHED';
 CREATE INDEX images_in_flight ON images (host) WHERE status = 'DISPATCHED';
+-- For the pages of failed images: in the order of rows, however many of the batch succeeded.
+CREATE INDEX images_without_output ON images (batch, row_number, slot) WHERE status IN ('FAILED', 'CANCELLED');
 CREATE INDEX images_duplicates ON images (same_as) WHERE same_as IS NOT NULL;
 
 CREATE TABLE hosts (
@@ -127,6 +129,9 @@ CREATE TABLE batch_hosts (
     images integer NOT NULL CHECK (images >= 0),
     requests bigint NOT NULL DEFAULT 0 CHECK (requests >= 0),
     failures bigint NOT NULL DEFAULT 0 CHECK (failures >= 0),
+    succeeded integer NOT NULL DEFAULT 0 CHECK (succeeded >= 0),
+    bytes_in bigint NOT NULL DEFAULT 0 CHECK (bytes_in >= 0),         -- of those that succeeded
+    bytes_out bigint NOT NULL DEFAULT 0 CHECK (bytes_out >= 0),
     PRIMARY KEY (batch, host)
 );
 CREATE INDEX batch_hosts_by_host ON batch_hosts (host);
