@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -20,10 +21,13 @@ from support import deployment_files as d
 from support.service_apps import app_of, internal_routes, settings_from
 from support.terraform_files import Expression
 
+API_KEY = "prk_0123456789abcdefghijABCDEFGHIJ0123456789abc"
 SECRET_VALUES = {
     "ingest-database-url": f"postgresql://ingest:00ff@/pressroom_ingest?host=/cloudsql/{d.PROJECT}:{d.LOCATION}:pressroom",
     "reporter-database-url": f"postgresql://reporter:00ff@/pressroom_reporter?host=/cloudsql/{d.PROJECT}:{d.LOCATION}:pressroom",
-    "api-keys": "off",
+    "api-keys": '{"owner": "operator", "scopes": ["admin"], "name": "first", "sha256": "'
+    + hashlib.sha256(API_KEY.encode()).hexdigest()
+    + '"}\n',
     "download-signing-secret": "0123456789abcdef" * 4,
     "webhook-endpoint-keys": "0123456789abcdef" * 4,
     "webhook-signing-secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
@@ -260,7 +264,7 @@ def test_accounts_buckets_and_databases_are_those_of_the_local_stack() -> None:
 def test_local_services_and_manifests_set_the_same_variables() -> None:
     """A variable that only one of the two platforms sets is one of the few that must differ."""
     stack = yaml.safe_load((d.ROOT / "infra/local/stack.yaml").read_text(encoding="utf-8"))
-    only_cloud = {"LOG_LEVEL", "AUTH_MODE", "DATABASE_POOL_SIZE"}
+    only_cloud = {"LOG_LEVEL", "AUTH_MODE", "DATABASE_POOL_SIZE", "PUBLIC_WITHOUT_KEYS"}
     only_cloud |= {"INGEST_RETENTION_DAYS", "REPORTER_RETENTION_DAYS"}
     for service in d.SERVICES:
         known = {row.variable for row in settings_rows(SETTINGS[service])}

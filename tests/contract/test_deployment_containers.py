@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from contract.test_deployment import container_environment
+from contract.test_deployment import API_KEY, container_environment
 from localcloud.stack.dockerfile import command_from_dockerfile
 from support import deployment_files as d
 
@@ -173,7 +173,8 @@ def test_request_in_hand_is_finished_after_sigterm(service: str, path: str, answ
     environment = container_environment(service, port) | {"PATH": os.environ["PATH"]}
     body = b'{"no": "sheet and no endpoint"}'
     # Gunicorn says 100 when a thread of a worker has the request.
-    fields = ("Host: x", "Content-Type: application/json", f"Content-Length: {len(body)}", "Expect: 100-continue")
+    fields = ["Host: x", "Content-Type: application/json", f"Content-Length: {len(body)}", "Expect: 100-continue"]
+    fields.append(f"Authorization: Bearer {API_KEY}")
     head = "\r\n".join((f"POST {path} HTTP/1.1", *fields, "", ""))
     with subprocess.Popen(
         [Path(sys.executable).with_name(program), *arguments],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -231,3 +232,14 @@ def test_cloud_build_goes_from_test_to_traffic_in_order() -> None:
         "deploy-services",
         "look",
     ]
+
+
+def test_deployment_waits_for_no_timing_test() -> None:
+    """Cloud Build leaves out what compares processor times, and each such test says that it does."""
+    document = yaml.safe_load((d.ROOT / "cloudbuild.yaml").read_text(encoding="utf-8"))
+    files = [*(d.ROOT / "tests").rglob("test_*.py"), *(d.ROOT / "infra/local/tests").rglob("test_*.py")]
+    sources = {path: path.read_text(encoding="utf-8") for path in files}
+    clocked = {path for path, text in sources.items() if re.search(r"process_time\(|\b(measure_)?growth\(", text)}
+
+    assert """PYTEST_ARGS='-m "not timing"' .ci/run""" in document["steps"][0]["args"][1]
+    assert {path.name for path in clocked - {Path(__file__)} if "mark.timing" not in sources[path]} == set()

@@ -21,7 +21,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from support import deployment_files as d
-from support.terraform_files import Block
+from support.terraform_files import Block, Expression
 
 DATA = d.ROOT / "tests/data"
 META = {"count", "for_each", "depends_on", "provider"}
@@ -93,22 +93,35 @@ def test_terraform_check_finds_what_is_wrong() -> None:
     }
 
 
-def test_provider_versions_are_the_one_that_was_checked() -> None:
-    """All modules pin `~> 6.50`, the version of the extract."""
-    versions = {
-        (folder, path.read_text(encoding="utf-8").count('version = "~> 6.50"'))
-        for folder in [*d.MODULES.iterdir(), d.ENVIRONMENT]
-        for path in [folder / "versions.tf"]
+def test_provider_versions_are_those_that_were_checked() -> None:
+    """All modules take provider google and google-beta from the version of the extract on, and no untried major one."""
+    text = "".join(
+        (folder / "versions.tf").read_text(encoding="utf-8") for folder in [*d.MODULES.iterdir(), d.ENVIRONMENT]
+    )
+
+    assert set(re.findall(r'^\s{6}version = "(.*)"$', text, re.MULTILINE)) == {">= 6.50, < 8.0"}
+    assert data("google_provider_6_50")["version"] == "6.50.0"
+
+
+def test_resources_of_the_beta_provider_say_so() -> None:
+    """What only google-beta has names it, in a module that requires it; nothing else does."""
+    beta = {name for name, schema in data("google_provider_6_50")["resource"].items() if "provider" in schema}
+    named = {
+        (folder, block.labels[0]): block.arguments["provider"]
+        for folder, block in d.terraform()
+        if block.type == "resource" and "provider" in block.arguments
     }
 
-    assert {count for _, count in versions} == {1}
-    assert data("google_provider_6_50")["version"] == "6.50.0"
+    assert set(named.values()) == {Expression("google-beta")}
+    assert {kind for _, kind in named} == beta
+    for folder, _ in named:
+        assert "hashicorp/google-beta" in (d.MODULES / folder / "versions.tf").read_text(encoding="utf-8")
 
 
 def test_modules_are_given_exactly_their_variables() -> None:
     """Every argument of a module call is a variable of the module, and what has no default is given."""
     calls = {
-        block.labels[0]: set(block.arguments) - {"source", "depends_on"}
+        block.labels[0]: set(block.arguments) - {"source", "depends_on", "count", "providers"}
         for _, block in d.terraform()
         if block.type == "module"
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from docs.generate.settings import SETTINGS
 from sqlalchemy import make_url
 
+from chassis.auth.api_keys import Scope, find_key, parse_api_keys
 from support import deployment_files as d
 from support.service_apps import settings_from
 
@@ -71,6 +73,19 @@ def test_every_secret_gets_a_value(project: Project) -> None:
     assert done.returncode == 0, done.stderr
     assert set(project.values()) == set(d.local("secrets", "readers"))
     assert [value for value in project.values().values() if value in done.stdout + done.stderr] == []
+
+
+@pytest.mark.threat("T14")
+def test_first_api_key_is_shown_once_and_opens_everything(project: Project) -> None:
+    """The key that is printed is the one whose hash is stored; the next run prints none."""
+    first, again = project.new_secrets(), project.new_secrets()
+    shown = re.findall(r"prk_[A-Za-z0-9_-]{43}", first.stdout + first.stderr)
+    keys = parse_api_keys(project.values()["api-keys"])
+
+    assert len(shown) == 1
+    assert [key.allows(Scope.ADMIN) for key in keys] == [True]
+    assert find_key(keys, shown[0]) == keys[0]
+    assert "prk_" not in again.stdout + again.stderr
 
 
 @pytest.mark.parametrize("service", ["ingest", "reporter"])

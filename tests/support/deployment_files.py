@@ -96,6 +96,9 @@ def manifest_values() -> dict[str, str]:
             f"tostring(var.settings.{name})": str(default("example", name))
             for name in ("ingest_min_instances", "rows_retention_days")
         },
+        **{
+            f"tostring(var.settings.{name})": str(default("example", name)).lower() for name in ("public_without_keys",)
+        },
     }
     known |= {f'local.urls["{name}"]': url(name) for name in SERVICES}
     known |= {f'var.emails["{name}"]': account(name) for name in local("accounts", "accounts")}

@@ -26,6 +26,8 @@ from chassis.times import parse_rfc3339
 from chassis.tracing import begin_trace
 from support.growth import MAX_GROWTH, growth
 
+pytestmark = pytest.mark.timing
+
 KEYS = parse_api_keys("\n".join(new_key(owner=f"shop{n}", scopes=["read"]).line for n in range(50)))
 VERIFIER = TokenVerifier(
     audience="https://a.test", certs_url="http://127.0.0.1:9", mode="platform", clock=SystemClock()

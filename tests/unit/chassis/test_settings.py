@@ -7,7 +7,8 @@ from typing import Self
 import pytest
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
-from chassis.settings import CommaList, Settings, SettingsError, exit_with_faults, settings_rows
+from chassis.auth.api_keys import new_key
+from chassis.settings import CommaList, PublicSettings, Settings, SettingsError, exit_with_faults, settings_rows
 
 
 class Sample(Settings):
@@ -87,6 +88,25 @@ def test_a_foreign_issuer_is_refused_on_cloud_run() -> None:
     """In production only Google's certificates count; a look-alike prefix is not Google's."""
     for url in ("http://127.0.0.1:8090/certs", "https://www.googleapis.com.evil.example/certs"):
         assert faults(GIVEN | {"K_SERVICE": "ingest", "AUTH_CERTS_URL": url})[0].startswith("AUTH_CERTS_URL")
+
+
+@pytest.mark.threat("T11")
+@pytest.mark.parametrize("keys", ["", "off"])
+def test_public_routes_without_keys_are_refused_on_cloud_run(keys: str) -> None:
+    """Nobody opens a service to the world by forgetting something; who wants it open says so."""
+    open_to_world = GIVEN | {"K_SERVICE": "ingest", "API_KEYS": keys}
+
+    with pytest.raises(SettingsError, match="API_KEYS"):
+        PublicSettings.from_environ(open_to_world)
+    assert PublicSettings.from_environ(open_to_world | {"PUBLIC_WITHOUT_KEYS": "true"}).keys_of_callers == ()
+    assert PublicSettings.from_environ(GIVEN | {"API_KEYS": keys}).keys_of_callers == ()
+
+
+def test_public_routes_with_keys_start_on_cloud_run() -> None:
+    """One key is enough."""
+    line = new_key(owner="operator", scopes=["admin"]).line
+
+    assert PublicSettings.from_environ(GIVEN | {"K_SERVICE": "ingest", "API_KEYS": line}).keys_of_callers
 
 
 def test_an_unknown_auth_mode_is_refused() -> None:

@@ -28,6 +28,8 @@ from support import pictures
 from support.growth import MAX_GROWTH, growth
 from support.pictures import png_chunk
 
+pytestmark = pytest.mark.timing
+
 JPEG = pictures.encoded(odd.halves(), "JPEG")
 PROGRESSIVE = pictures.encoded(odd.halves(), "JPEG", progressive=True)
 SCAN = JPEG.rindex(b"\xff\xda") + 14

@@ -32,6 +32,8 @@ from localcloud.workflows.limits import MAX_SOURCE_BYTES
 from localcloud.workflows.loader import load_program
 from localcloud.workflows.source.errors import SourceError
 
+pytestmark = pytest.mark.timing
+
 MAX_BODY = 4 * 1024 * 1024
 MAX_HEADER = 8190
 """What aiohttp takes, as a server and as a client."""

@@ -6,8 +6,9 @@ data "google_project" "this" {
 }
 
 module "apis" {
-  source  = "../../modules/apis"
-  project = var.project
+  source      = "../../modules/apis"
+  project     = var.project
+  scan_images = var.scan_images
 }
 
 module "accounts" {
@@ -86,6 +87,7 @@ module "services" {
   settings = {
     log_level            = var.log_level
     webhook_url          = var.webhook_url
+    public_without_keys  = var.public_without_keys
     ingest_min_instances = var.ingest_min_instances
     rows_retention_days  = var.rows_retention_days
     secret_versions      = merge({ for id in module.secrets.ids : id => "1" }, var.secret_versions)
@@ -135,6 +137,22 @@ module "monitoring" {
   alert_email              = var.alert_email
   database_instance        = module.database.instance
   database_max_connections = module.database.max_connections
+
+  depends_on = [module.apis]
+}
+
+module "budget" {
+  source                = "../../modules/budget"
+  count                 = var.billing_account == "" ? 0 : 1
+  project               = var.project
+  project_number        = data.google_project.this.number
+  billing_account       = var.billing_account
+  monthly_amount        = var.monthly_budget
+  notification_channels = module.monitoring.notification_channels
+
+  providers = {
+    google = google.budgets
+  }
 
   depends_on = [module.apis]
 }

@@ -14,6 +14,23 @@ variable "alert_email" {
   type        = string
 }
 
+variable "billing_account" {
+  description = "Id of the billing account (000000-000000-000000), for the budget; empty when somebody else watches what the project costs."
+  type        = string
+}
+
+variable "monthly_budget" {
+  description = "What a month may cost, in whole units of the billing account's currency; operators are told at 50, 90 and 100 % of it."
+  type        = number
+  default     = 150
+}
+
+variable "scan_images" {
+  description = "Whether images are scanned for known vulnerabilities when they are pushed: 0.26 USD each, three a deployment."
+  type        = bool
+  default     = true
+}
+
 variable "public_images" {
   description = "Whether anybody may read a compressed image by its URL: what shops want. Safe by default: false."
   type        = bool
@@ -93,6 +110,12 @@ variable "webhook_url" {
   description = "Told of every batch, besides the batch's own URL; empty for none."
   type        = string
   default     = ""
+}
+
+variable "public_without_keys" {
+  description = "Whether the public routes may be open to everybody; otherwise ingest and reporter refuse to start without API keys."
+  type        = bool
+  default     = false
 }
 
 variable "ingest_min_instances" {

@@ -35,6 +35,7 @@ output "manifest_values" {
 
     log_level            = var.settings.log_level
     webhook_url          = var.settings.webhook_url
+    public_without_keys  = tostring(var.settings.public_without_keys)
     ingest_min_instances = tostring(var.settings.ingest_min_instances)
     rows_retention_days  = tostring(var.settings.rows_retention_days)
 

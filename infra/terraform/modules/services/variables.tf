@@ -33,6 +33,7 @@ variable "settings" {
   type = object({
     log_level            = string
     webhook_url          = string
+    public_without_keys  = bool
     ingest_min_instances = number
     rows_retention_days  = number
     secret_versions      = map(string)

@@ -127,17 +127,22 @@ class Settings(BaseModel):
         """Refuse combinations that would be unsafe.
 
         Raises:
-            SettingsError: a foreign issuer on Cloud Run, or unchecked tokens elsewhere.
+            SettingsError: what `faults_on_cloud_run` names, or unchecked tokens elsewhere.
         """
-        faults = []
-        if self.cloud_run_service and not self.auth_certs_url.startswith("https://www.googleapis.com/"):
-            faults.append("AUTH_CERTS_URL: on Cloud Run only Google's certificates are accepted")
+        faults = self.faults_on_cloud_run() if self.cloud_run_service else []
         if self.auth_mode == "platform" and not self.cloud_run_service:
             faults.append("AUTH_MODE: platform is only safe behind Cloud Run IAM (K_SERVICE is not set)")
-        if self.cloud_run_service and self.failpoints:
-            faults.append("FAILPOINTS: on Cloud Run the service dies at no failpoint")
         if faults:
             raise SettingsError(faults)
+
+    def faults_on_cloud_run(self) -> list[str]:
+        """Name what would be unsafe on Cloud Run."""
+        faults = []
+        if not self.auth_certs_url.startswith("https://www.googleapis.com/"):
+            faults.append("AUTH_CERTS_URL: on Cloud Run only Google's certificates are accepted")
+        if self.failpoints:
+            faults.append("FAILPOINTS: on Cloud Run the service dies at no failpoint")
+        return faults
 
 
 class PublicSettings(Settings):
@@ -146,7 +151,12 @@ class PublicSettings(Settings):
     api_keys: SecretStr = Field(
         SecretStr(""),
         alias="API_KEYS",
-        description="API keys of public routes, as `python -m chassis.auth.api_keys` makes them; empty or off: open",
+        description="API keys of public routes, as `python -m chassis.auth.api_keys` makes them; empty or off: none",
+    )
+    public_without_keys: bool = Field(
+        False,
+        alias="PUBLIC_WITHOUT_KEYS",
+        description="true: public routes may be open to everybody on Cloud Run too; otherwise API_KEYS must have a key",
     )
 
     @field_validator("api_keys")
@@ -154,6 +164,12 @@ class PublicSettings(Settings):
     def _check_api_keys(cls, value: SecretStr) -> SecretStr:
         parse_api_keys(value.get_secret_value())
         return value
+
+    def faults_on_cloud_run(self) -> list[str]:
+        """Name what would be unsafe on Cloud Run: also doors that are open because nobody made a key."""
+        without_keys = not self.keys_of_callers and not self.public_without_keys
+        own = ["API_KEYS: on Cloud Run public routes need keys, unless PUBLIC_WITHOUT_KEYS is true"]
+        return super().faults_on_cloud_run() + (own if without_keys else [])
 
     @property
     def keys_of_callers(self) -> tuple[ApiKey, ...]:

@@ -1,4 +1,4 @@
-"""Migrations wait for nobody for long, change everything or nothing, and may be run again."""
+"""Migrations wait for nobody for long, each changes everything or nothing, and they may be run again."""
 
 from __future__ import annotations
 

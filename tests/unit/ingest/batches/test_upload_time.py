@@ -8,6 +8,8 @@ import pytest
 
 from support.ingest_service import Lab, sheet_of
 
+pytestmark = pytest.mark.timing
+
 ROWS = 10_000
 BOUND_S = 2.0
 

@@ -13,6 +13,8 @@ from ingest.sheets.links import read_links
 from ingest.sheets.model import ProblemList, SheetError
 from support.growth import MAX_GROWTH, growth
 
+pytestmark = pytest.mark.timing
+
 LINK = "https://a.example/1"
 CELLS: dict[str, Callable[[int], str]] = {
     "commas between letters": lambda n: "a" + "," * n + "a",

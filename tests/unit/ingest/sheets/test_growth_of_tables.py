@@ -16,6 +16,8 @@ from ingest.sheets.model import OnInvalid, SheetError, SheetLimits
 from ingest.sheets.titles import kind_of_title
 from support.growth import MAX_GROWTH, growth
 
+pytestmark = pytest.mark.timing
+
 LIMITS = SheetLimits(max_bytes=64 * 2**20, max_rows=10**6, max_images=10**6, max_urls_per_cell=10**6, max_columns=10**6)
 LINK = "https://a.example/1.jpg"
 NAMED = "Name,Image\n"

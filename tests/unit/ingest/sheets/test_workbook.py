@@ -92,6 +92,7 @@ def test_the_sheet_with_the_links_is_taken_and_told() -> None:
     assert "Instructions" in told.message
 
 
+@pytest.mark.timing
 def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
     """The directory of the ZIP file says how large its parts are."""
     body = workbook(Data=[HEADER, ["Lamp", 1, LINK]])

@@ -45,7 +45,10 @@ class Migrations:
 def upgrade(
     migrations: Migrations, database_url: str, *, revision: str = "head", table_wait_s: float = TABLE_WAIT_S
 ) -> None:
-    """Apply every migration that is missing, up to a revision, in one transaction.
+    """Apply every migration that is missing, up to a revision, each in a transaction of its own.
+
+    A migration commits before the next begins, so that one may also work outside of a transaction
+    (`chassis.db.tables_in_use`); one that fails changes nothing, and the next run begins with it.
 
     Args:
         migrations: those of the service.
@@ -54,8 +57,8 @@ def upgrade(
         table_wait_s: seconds to wait for a table that is in use.
 
     Raises:
-        sqlalchemy.exc.OperationalError: the database cannot be reached, or a lock was not to be had in time; nothing
-            was changed.
+        sqlalchemy.exc.OperationalError: the database cannot be reached, or a lock was not to be had in time; that
+            migration and those after it are still missing.
     """
     # Not the service's engine: its time-outs would end a long migration. Only waiting is bounded here.
     engine = create_engine(
@@ -66,12 +69,14 @@ def upgrade(
     config = Config()
     config.set_main_option("script_location", str(migrations.folder).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    # The lock lives on a connection of its own: released when this process ends, however it ends.
-    with engine.connect() as holder:
+    # The lock lives on a connection of its own, without a transaction that others would wait for: released when this
+    # process ends, however it ends.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as holder:
         holder.execute(text(f"SET lock_timeout = {int(RIVAL_WAIT_S * 1000)}"))
         holder.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrations.lock_key})
-        with engine.begin() as connection:
-            connection.execute(text(f"SET LOCAL lock_timeout = {int(table_wait_s * 1000)}"))
+        with engine.connect() as connection:
+            connection.execute(text(f"SET lock_timeout = {int(table_wait_s * 1000)}"))
+            connection.commit()
             config.attributes.update(connection=connection, version_table=migrations.version_table)
             command.upgrade(config, revision)
 
@@ -79,7 +84,11 @@ def upgrade(
 def run_migrations() -> None:
     """Run what alembic chose on the connection that `upgrade` hands over: all that a service's `env.py` does."""
     attributes = context.config.attributes
-    context.configure(connection=attributes["connection"], version_table=attributes["version_table"])
+    context.configure(
+        connection=attributes["connection"],
+        version_table=attributes["version_table"],
+        transaction_per_migration=True,
+    )
     with context.begin_transaction():
         context.run_migrations()
 

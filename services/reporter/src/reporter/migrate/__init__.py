@@ -16,7 +16,7 @@ MIGRATIONS = Migrations(
 
 
 def upgrade(database_url: str, *, revision: str = "head") -> None:
-    """Apply every migration that is missing, up to a revision, in one transaction.
+    """Apply every migration that is missing, up to a revision, each in a transaction of its own.
 
     Raises:
         sqlalchemy.exc.OperationalError: the database cannot be reached, or a lock was not to be had in time.
