@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from chassis.clock import SystemClock
+from chassis.deadlines import Deadlines
 from chassis.http.answer_pace import ANSWER_PIECE_BYTES, TimedAnswers
 
 INGEST = Path(__file__).parents[4] / "services" / "ingest" / "Dockerfile"
@@ -134,7 +135,7 @@ def test_an_answer_is_closed_and_its_watch_ends_when_the_client_goes() -> None:
 
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        timed = TimedAnswers(lambda _environ, _start: Answer(), SystemClock(), piece_s=0.1)
+        timed = TimedAnswers(lambda _environ, _start: Answer(), Deadlines(SystemClock(), name="t"), piece_s=0.1)
         answer = iter(timed({"gunicorn.socket": ours}, None))
         first = next(answer)
         answer.close()  # type: ignore[attr-defined]
@@ -149,7 +150,7 @@ def test_pieces_are_the_answer() -> None:
     parts = [b"", b"a" * (2 * ANSWER_PIECE_BYTES + 7), b"b"]
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        timed = TimedAnswers(lambda _environ, _start: iter(parts), SystemClock())
+        timed = TimedAnswers(lambda _environ, _start: iter(parts), Deadlines(SystemClock(), name="t"))
         pieces = list(timed({"gunicorn.socket": ours}, None))
 
     assert (b"".join(pieces), max(map(len, pieces))) == (b"".join(parts), ANSWER_PIECE_BYTES)

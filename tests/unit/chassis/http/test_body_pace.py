@@ -16,6 +16,7 @@ import pytest
 from werkzeug.exceptions import RequestTimeout
 
 from chassis.clock import SystemClock
+from chassis.deadlines import Deadlines
 from chassis.http.body_pace import BodyPace, TimedBody
 
 INGEST = Path(__file__).parents[4] / "services" / "ingest" / "Dockerfile"
@@ -120,11 +121,11 @@ def test_a_connection_is_left_alone_after_a_body_in_time() -> None:
     """The watch ends with the body: the next request on the connection can still be read when its time is over."""
     client, server = socket.socketpair()
     with client, server:
-        body = TimedBody(io.BytesIO(b"hello"), server, BodyPace(timeout_s=0.2), SystemClock())
+        body = TimedBody(
+            io.BytesIO(b"hello"), server, BodyPace(timeout_s=0.2), SystemClock(), Deadlines(SystemClock(), name="t")
+        )
         assert body.read() == b"hello"
-        for thread in threading.enumerate():
-            if thread.name == "body-watcher":
-                thread.join(10)
+        threading.Event().wait(0.4)
         client.send(b"next")
         assert server.recv(10) == b"next"
 
@@ -142,6 +143,8 @@ def test_a_client_below_the_pace_is_cut_off_long_before_the_end_of_time() -> Non
     client, server = socket.socketpair()
     with client, server, server.makefile("rb") as stream:
         client.send(b"x")
-        body = TimedBody(stream, server, BodyPace(timeout_s=600, grace_s=0.2), SystemClock())
+        body = TimedBody(
+            stream, server, BodyPace(timeout_s=600, grace_s=0.2), SystemClock(), Deadlines(SystemClock(), name="t")
+        )
         with pytest.raises(RequestTimeout):
             body.read(100)

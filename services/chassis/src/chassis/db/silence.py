@@ -185,20 +185,29 @@ def watched_connections(watch: SilenceWatch) -> dict[str, Any]:
             with watch.call(self.connection):
                 super().copy_expert(*args, **kwargs)
 
-        # Of a cursor with a name these three ask the server.
+        # Only of a cursor with a name these ask the server.
         def fetchone(self) -> Any:
+            if self.name is None:
+                return super().fetchone()
             with watch.call(self.connection):
                 return super().fetchone()
 
         def fetchmany(self, *args: Any, **kwargs: Any) -> Any:
+            if self.name is None:
+                return super().fetchmany(*args, **kwargs)
             with watch.call(self.connection):
                 return super().fetchmany(*args, **kwargs)
 
         def fetchall(self) -> Any:
+            if self.name is None:
+                return super().fetchall()
             with watch.call(self.connection):
                 return super().fetchall()
 
         def close(self) -> None:
+            if self.name is None:
+                super().close()
+                return
             with watch.call(self.connection):
                 super().close()
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urljoin
 
@@ -25,6 +25,7 @@ from urllib3.util import Url, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
 from chassis.clock import Clock
+from chassis.deadlines import Deadlines
 from chassis.egress.address_policy import Network, is_public, parse_address
 from chassis.egress.answers import Answer
 from chassis.egress.cookies import CallCookies
@@ -41,6 +42,7 @@ _REDIRECT_CODES = frozenset({301, 302, 303, 307, 308})
 _METADATA_NAMES = ("metadata", "metadata.google.internal", "metadata.goog")
 _FORBIDDEN_SUFFIXES = (".localhost", ".internal", ".local", ".metadata.goog")
 _CHUNK_BYTES = 65536
+_MAX_CHUNK_BYTES = 1 << 20
 _MAX_URL_CHARS = 2083
 _MAX_CONTENT_ENCODINGS = 2  # each may multiply a body by a thousand
 
@@ -97,6 +99,11 @@ class _Call:
             for sock in self.sockets:
                 _shut_down(sock)
 
+    def answer(self, *args: Any, **kwargs: Any) -> Answer:
+        answer = Answer(*args, **kwargs)
+        self.answers.append(answer)
+        return answer
+
     def watch(self, sock: socket.socket) -> None:
         # A duplicate, because TLS takes the original's descriptor over.
         twin = sock.dup()
@@ -139,6 +146,7 @@ class Egress:
         self._user_agent = user_agent
         self._clock = clock
         self._lookups = NameLookups(resolve)
+        self._deadlines = Deadlines(clock, name="egress-deadlines")
 
     def check_url(self, url: str) -> Url:
         """Return the parsed URL if its form may be dialled; addresses are checked when dialling.
@@ -199,9 +207,7 @@ class Egress:
             EgressError: the call was refused or failed.
         """
         call = _Call(self._policy, self._clock.monotonic() + self._policy.total_timeout_s, self._clock)
-        watchdog = threading.Timer(self._policy.total_timeout_s, call.expire)
-        watchdog.daemon = True
-        watchdog.start()
+        deadline = self._deadlines.begin(self._policy.total_timeout_s, call.expire)
         cookies = CallCookies()
         repaired = False
         try:
@@ -229,7 +235,7 @@ class Egress:
             log.exception("egress.unexpected", error=type(error).__name__)
             raise _fault_from(error, call) from error
         finally:
-            watchdog.cancel()
+            self._deadlines.end(deadline)
             call.close()
 
     def _one_hop(
@@ -261,10 +267,10 @@ class Egress:
         host = parsed.host or ""
         if parsed.scheme == "https":
             secure = urllib3.HTTPSConnectionPool(host, parsed.port or 443, ssl_context=_trusting_context())
-            secure.ConnectionCls = _pinned_https(self, call)
+            secure.ConnectionCls = partial(_PinnedHTTPS, self, call)  # type: ignore[assignment]
             return secure
         plain = urllib3.HTTPConnectionPool(host, parsed.port or 80)
-        plain.ConnectionCls = _pinned_http(self, call)
+        plain.ConnectionCls = partial(_PinnedHTTP, self, call)  # type: ignore[assignment]
         return plain
 
     def _read(
@@ -277,15 +283,17 @@ class Egress:
         encodings = response.headers.get("Content-Encoding", "").count(",") + 1
         if encodings > _MAX_CONTENT_ENCODINGS:
             raise EgressError(EgressFault.TOO_LARGE, f"{encodings} encodings, the limit is {_MAX_CONTENT_ENCODINGS}")
-        body, truncated = bytearray(), False
+        pieces: list[bytes] = []
+        size, truncated = 0, False
         try:
-            for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
-                body += chunk
-                if len(body) > limit:
+            for piece in _pieces(response, limit):
+                pieces.append(piece)
+                size += len(piece)
+                if size > limit:
                     if truncate_at is None:
                         raise EgressError(EgressFault.TOO_LARGE, f"more than {limit} bytes")
                     truncated = True
-                    del body[limit:]
+                    pieces[-1] = piece[: len(piece) - (size - limit)]
                     break
         except EgressError:
             raise
@@ -293,7 +301,7 @@ class Egress:
             raise _fault_from(error, call) from error
         if call.expired:
             raise EgressError(EgressFault.TIMEOUT, f"not finished after {self._policy.total_timeout_s:g} s")
-        return EgressResponse(response.status, response.headers, bytes(body), url, truncated)
+        return EgressResponse(response.status, response.headers, b"".join(pieces), url, truncated)
 
     def dial(self, call: _Call, host: str, port: int) -> socket.socket:
         """Resolve once, check every address, connect to one of those checked.
@@ -329,6 +337,17 @@ class Egress:
         if not checked:
             raise EgressError(EgressFault.DNS_FAILED, "the host name has no address")
         return checked
+
+
+def _pieces(response: urllib3.BaseHTTPResponse, limit: int) -> Iterator[bytes]:
+    """Yield the body, decompressed; what is neither packed nor chunked comes in one piece if it has at most `limit`."""
+    if "Content-Encoding" in response.headers or "Transfer-Encoding" in response.headers:
+        yield from response.stream(_CHUNK_BYTES, decode_content=True)
+        return
+    declared = response.length_remaining
+    at_once = _MAX_CHUNK_BYTES if declared is None else min(declared, limit) + 1
+    while piece := response.read(at_once, decode_content=False):
+        yield piece
 
 
 def _fault_from(error: Exception, call: _Call) -> EgressError:
@@ -368,30 +387,27 @@ def _trusting_context() -> ssl.SSLContext:
     return context
 
 
-def _kept_answer(call: _Call) -> type[Answer]:
-    class KeptAnswer(Answer):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            call.answers.append(self)
+class _PinnedHTTP(urllib3.connection.HTTPConnection):
+    """A connection of one call, to an address that was checked for it."""
 
-    return KeptAnswer
+    def __init__(self, egress: Egress, call: _Call, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._egress = egress
+        self._call = call
+        self.response_class = call.answer  # type: ignore[assignment]
 
-
-def _pinned_http(egress: Egress, call: _Call) -> type[urllib3.connection.HTTPConnection]:
-    class PinnedHTTP(urllib3.connection.HTTPConnection):
-        response_class = _kept_answer(call)
-
-        def _new_conn(self) -> socket.socket:
-            return egress.dial(call, self._dns_host, self.port)
-
-    return PinnedHTTP
+    def _new_conn(self) -> socket.socket:
+        return self._egress.dial(self._call, self._dns_host, self.port)
 
 
-def _pinned_https(egress: Egress, call: _Call) -> type[urllib3.connection.HTTPSConnection]:
-    class PinnedHTTPS(urllib3.connection.HTTPSConnection):
-        response_class = _kept_answer(call)
+class _PinnedHTTPS(urllib3.connection.HTTPSConnection):
+    """The same within TLS."""
 
-        def _new_conn(self) -> socket.socket:
-            return egress.dial(call, self._dns_host, self.port)
+    def __init__(self, egress: Egress, call: _Call, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._egress = egress
+        self._call = call
+        self.response_class = call.answer  # type: ignore[assignment]
 
-    return PinnedHTTPS
+    def _new_conn(self) -> socket.socket:
+        return self._egress.dial(self._call, self._dns_host, self.port)

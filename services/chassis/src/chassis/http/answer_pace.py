@@ -8,12 +8,12 @@ piece does not count.
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any
 
-from chassis.clock import Clock
+from chassis.deadlines import Deadlines
 from chassis.limited import Limited
 
 ANSWER_PIECE_BYTES = 64 * 1024
@@ -27,74 +27,43 @@ ANSWER_PIECE_S: Annotated[
     ),
 ] = 10
 
-_LOOK_EVERY_S = 0.5
-
-
-class WriteWatch:
-    """Shuts down the connections whose present piece has been waiting for too long; one thread for all of them.
-
-    Args:
-        piece_s: seconds that a piece has.
-        clock: measures them.
-    """
-
-    def __init__(self, piece_s: float, clock: Clock) -> None:
-        self._piece_s = piece_s
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._waiting: dict[int, tuple[float, socket.socket]] = {}
-        self._thread: threading.Thread | None = None
-
-    def begin(self, sock: socket.socket) -> None:
-        """Begin to wait for a client to take a piece."""
-        with self._lock:
-            self._waiting[id(sock)] = (self._clock.monotonic(), sock)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="answer-watcher", daemon=True)
-                self._thread.start()
-
-    def end(self, sock: socket.socket) -> None:
-        """End it: the piece was taken, or the client has gone."""
-        with self._lock:
-            self._waiting.pop(id(sock), None)
-
-    def _watch(self) -> None:
-        pause = threading.Event()
-        while True:
-            pause.wait(_LOOK_EVERY_S)
-            begun_before = self._clock.monotonic() - self._piece_s
-            with self._lock:
-                for key, (begun, sock) in list(self._waiting.items()):
-                    if begun < begun_before:
-                        del self._waiting[key]
-                        with suppress(OSError):  # the client has gone: nothing left to cut
-                            sock.shutdown(socket.SHUT_RDWR)
-
 
 class _Pieces:
     """An answer in pieces; between two of them the server waits for its client."""
 
-    def __init__(self, answer: Iterable[bytes], sock: socket.socket, watch: WriteWatch) -> None:
+    def __init__(self, answer: Iterable[bytes], sock: socket.socket, deadlines: Deadlines, piece_s: float) -> None:
         self._answer = answer
         self._pieces = _in_pieces(answer)
-        self._sock = sock
-        self._watch = watch
+        self._cut_off = partial(_cut_off, sock)
+        self._deadlines = deadlines
+        self._piece_s = piece_s
+        self._deadline: int | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        self._watch.end(self._sock)
+        self._end_deadline()
         piece = next(self._pieces)
-        self._watch.begin(self._sock)
+        self._deadline = self._deadlines.begin(self._piece_s, self._cut_off)
         return piece
 
     def close(self) -> None:
         """End the answer, whole or not."""
-        self._watch.end(self._sock)
+        self._end_deadline()
         close = getattr(self._answer, "close", None)
         if close is not None:
             close()
+
+    def _end_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadlines.end(self._deadline)
+            self._deadline = None
+
+
+def _cut_off(sock: socket.socket) -> None:
+    with suppress(OSError):  # the client has gone: nothing left to cut
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _in_pieces(answer: Iterable[bytes]) -> Iterator[bytes]:
@@ -110,12 +79,13 @@ def _in_pieces(answer: Iterable[bytes]) -> Iterator[bytes]:
 class TimedAnswers:
     """WSGI middleware that times the answers of a gunicorn server; other servers do not say what their socket is."""
 
-    def __init__(self, wsgi_app: Any, clock: Clock, *, piece_s: float = ANSWER_PIECE_S) -> None:
+    def __init__(self, wsgi_app: Any, deadlines: Deadlines, *, piece_s: float = ANSWER_PIECE_S) -> None:
         self._wsgi_app = wsgi_app
-        self._watch = WriteWatch(piece_s, clock)
+        self._deadlines = deadlines
+        self._piece_s = piece_s
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Serve one request."""
         answer: Iterable[bytes] = self._wsgi_app(environ, start_response)
         sock = environ.get("gunicorn.socket")
-        return answer if sock is None else _Pieces(answer, sock, self._watch)
+        return answer if sock is None else _Pieces(answer, sock, self._deadlines, self._piece_s)

@@ -13,6 +13,7 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from chassis.clock import Clock
+from chassis.deadlines import Deadlines
 from chassis.errors import ApiError, SharedReason, Status
 from chassis.http.answer_pace import ANSWER_PIECE_S, TimedAnswers
 from chassis.http.body_pace import (
@@ -64,8 +65,9 @@ def new_app(
     """
     app = Flask(name, static_folder=None)
     app.request_class = ClosingRequest
-    timed_bodies = TimedBodies(app.wsgi_app, BodyPace(timeout_s=body_timeout_s), clock)
-    app.wsgi_app = TimedAnswers(timed_bodies, clock, piece_s=answer_piece_s)  # type: ignore[method-assign]
+    deadlines = Deadlines(clock, name="body-deadlines")
+    timed_bodies = TimedBodies(app.wsgi_app, BodyPace(timeout_s=body_timeout_s), clock, deadlines)
+    app.wsgi_app = TimedAnswers(timed_bodies, deadlines, piece_s=answer_piece_s)  # type: ignore[method-assign]
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     # Flask would answer OPTIONS itself, past the guard of every route, with the methods that it has.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False

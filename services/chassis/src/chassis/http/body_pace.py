@@ -9,7 +9,6 @@ here: gunicorn reads them before it calls the application.
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from flask import Request
 from werkzeug.exceptions import RequestTimeout
 
 from chassis.clock import Clock
+from chassis.deadlines import Deadlines
 from chassis.limited import Limited
 from chassis.settings import BODY_TIMEOUT_S
 
@@ -57,26 +57,28 @@ class BodyPace:
 class TimedBody:
     """A `wsgi.input` that ends with 408 when the client is slower than its pace.
 
-    A read that waits for the client cannot be interrupted, so a watcher shuts the receiving half of the socket; the
-    answer still goes out on the other half.
+    A read that waits for the client cannot be interrupted, so the receiving half of the socket is shut down; the answer
+    still goes out on the other half.
 
     Args:
         body: gunicorn's body.
         sock: the connection it comes from.
         pace: how slow it may be.
         clock: its monotonic time is the one that counts.
+        deadlines: look at the pace.
     """
 
-    def __init__(self, body: IO[bytes], sock: socket.socket, pace: BodyPace, clock: Clock) -> None:
+    def __init__(
+        self, body: IO[bytes], sock: socket.socket, pace: BodyPace, clock: Clock, deadlines: Deadlines
+    ) -> None:
         self._body = body
         self._sock = sock
         self._pace = pace
         self._clock = clock
+        self._deadlines = deadlines
         self._received = 0
         self._begun = 0.0
-        self._watcher: threading.Thread | None = None
-        self._ended = threading.Event()
-        self._lock = threading.Lock()
+        self._deadline: int | None = None
         self._expired = False
 
     def read(self, size: int | None = -1) -> bytes:
@@ -108,19 +110,18 @@ class TimedBody:
         return iter(self.readline, b"")
 
     def stop(self) -> None:
-        """End the watch; what is not read by now is not waited for."""
-        with self._lock:
-            self._ended.set()
+        """End the watch; what is not read by now is not waited for. The connection may serve another request."""
+        if self._deadline is not None:
+            self._deadlines.end(self._deadline)
 
     def _timed(self, read: Callable[[], bytes]) -> bytes:
-        if self._watcher is None:
+        if self._deadline is None:
             self._begun = self._clock.monotonic()
-            self._watcher = threading.Thread(target=self._watch, name="body-watcher", daemon=True)
-            self._watcher.start()
+            self._deadline = self._deadlines.begin(self._left_s(), self._look)
         try:
             piece = read()
         except Exception:
-            # The watcher's cut looks like a client that went away; whose doing it was decides the answer.
+            # The cut looks like a client that went away; whose doing it was decides the answer.
             if not self._expired:
                 raise
             piece = b""
@@ -129,17 +130,14 @@ class TimedBody:
         self._received += len(piece)
         return piece
 
-    def _watch(self) -> None:
-        left = self._left_s()
-        while left > 0 and not self._ended.wait(left):
-            left = self._left_s()
-        with self._lock:
-            # The connection may serve another request once the watch has ended.
-            if self._ended.is_set():
-                return
-            self._expired = True
-            with suppress(OSError):  # the client has gone: nothing left to cut
-                self._sock.shutdown(socket.SHUT_RD)
+    def _look(self) -> float | None:
+        left_s = self._left_s()
+        if left_s > 0:
+            return left_s
+        self._expired = True
+        with suppress(OSError):  # the client has gone: nothing left to cut
+            self._sock.shutdown(socket.SHUT_RD)
+        return None
 
     def _left_s(self) -> float:
         return self._begun + self._pace.allowed_s(self._received) - self._clock.monotonic()
@@ -148,10 +146,11 @@ class TimedBody:
 class TimedBodies:
     """WSGI middleware that times the bodies of a gunicorn server; other servers do not say what their socket is."""
 
-    def __init__(self, wsgi_app: Any, pace: BodyPace, clock: Clock) -> None:
+    def __init__(self, wsgi_app: Any, pace: BodyPace, clock: Clock, deadlines: Deadlines) -> None:
         self._wsgi_app = wsgi_app
         self._pace = pace
         self._clock = clock
+        self._deadlines = deadlines
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Serve one request."""
@@ -159,7 +158,8 @@ class TimedBodies:
         if sock is None:
             served: Iterable[bytes] = self._wsgi_app(environ, start_response)
             return served
-        body = environ["wsgi.input"] = TimedBody(environ["wsgi.input"], sock, self._pace, self._clock)
+        body = TimedBody(environ["wsgi.input"], sock, self._pace, self._clock, self._deadlines)
+        environ["wsgi.input"] = body
         try:
             # Our routes read what they need before they answer.
             served = self._wsgi_app(environ, start_response)

@@ -8,12 +8,14 @@ byte each would hold eight threads for ever. Named in each Dockerfile:
 from __future__ import annotations
 
 import socket
-import threading
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from chassis.clock import SystemClock
+from chassis.deadlines import Deadlines
 from chassis.limited import Limited
 
 HEAD_TIMEOUT_S: Annotated[
@@ -22,22 +24,23 @@ HEAD_TIMEOUT_S: Annotated[
 """As long as a body has before its pace counts."""
 
 
+_deadlines = Deadlines(SystemClock(), name="head-deadlines")
+
+
 class TimedHeads(ThreadWorker):  # type: ignore[misc]
     """A worker with threads that closes a connection whose next request is not begun in time."""
 
     def handle(self, conn: Any) -> Any:
         """Serve one request of a connection, in a thread of its own."""
-        watch = conn.head_watch = threading.Timer(HEAD_TIMEOUT_S, _stop_reading, [conn.sock])
-        watch.daemon = True
-        watch.start()
+        conn.head_deadline = _deadlines.begin(HEAD_TIMEOUT_S, partial(_stop_reading, conn.sock))
         try:
             return super().handle(conn)
         finally:
-            watch.cancel()
+            _deadlines.end(conn.head_deadline)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Run the application; the head is here, and the body has limits of its own."""
-        conn.head_watch.cancel()
+        _deadlines.end(conn.head_deadline)
         return super().handle_request(req, conn)
 
 
