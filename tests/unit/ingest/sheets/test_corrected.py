@@ -8,7 +8,7 @@ import io
 import pytest
 from jsonschema import Draft202012Validator
 
-from support.ingest_service import Lab, MakeLab
+from support.ingest_service import Lab, MakeLab, sheet_of
 from support.json_answers import json_of
 from unit.ingest.sheets.dialect_corpus import SAVED, WRITTEN, Dialect
 
@@ -16,6 +16,8 @@ A, B = "https://a.example/1.jpg", "https://b.example/2.jpg"
 HEADER = "S. No.,Product Name,Input Image Urls"
 GOOD = f'{HEADER}\n1,Lamp,"{A}, {B}"\n2,Chair,{A}\n3,Desk,\n'
 BAD = f"{HEADER}\n1,Lamp,{A}\n2,Chair,ftp://x/y\n3,Desk,{A},red\n4\n"
+COUNTS = ("total_rows", "invalid_rows", "total_images", "invalid_images")
+COUNTS = ("total_rows", "invalid_rows", "total_images", "invalid_images")
 TABLES = ("batches", "rows", "images", "outbox", "idempotency_keys")
 
 
@@ -84,14 +86,77 @@ def test_a_check_has_the_documented_shape(lab: Lab) -> None:
 
 
 @pytest.mark.feature("8")
-def test_a_check_answers_the_errors_of_the_real_call(lab: Lab) -> None:
-    """Word for word, request id apart."""
-    checked, real = lab.upload(BAD, validate_only="1"), lab.upload(BAD)
+@pytest.mark.parametrize("sheet", ["bad rows", "no links", "no table"])
+def test_a_check_tells_the_problems_of_the_real_call(lab: Lab, sheet: str) -> None:
+    """Word for word, with status 200: that a sheet is bad is what was asked."""
+    content = {"bad rows": BAD, "no links": "Name,Price\nLamp,3\n", "no table": " "}[sheet]
+
+    checked, real = lab.upload(content, validate_only="1"), lab.upload(content)
+
+    [told] = [detail for detail in real.json["error"]["details"] if "SheetProblems" in detail["@type"]]
+    assert (checked.code, real.code, checked.json["valid"]) == (200, 400, False)
+    for name in ("problems", "problem_count", "problems_listed"):
+        assert checked.json[name] == told[name]
+
+
+def test_a_check_may_answer_a_bad_sheet_as_the_release_before_did(lab: Lab) -> None:
+    """With the very error of the real call, request id apart."""
+    checked, real = lab.upload(BAD, validate_only="1", invalid_is_error="1"), lab.upload(BAD)
     for answer in (checked, real):
         answer.json["error"]["details"] = [
             detail for detail in answer.json["error"]["details"] if "RequestInfo" not in detail["@type"]
         ]
     assert (checked.code, checked.json) == (real.code, real.json)
+
+
+def test_a_check_counts_the_good_rows_of_a_bad_sheet(lab: Lab) -> None:
+    """What an upload that skips the bad ones would make."""
+    checked = lab.upload(BAD, validate_only="true").json
+    skipping = lab.upload(BAD, validate_only="true", on_invalid="skip").json
+
+    assert checked == skipping
+    made = lab.upload(BAD, on_invalid="skip").json
+    assert {name: checked[name] for name in COUNTS} == {name: made[name] for name in COUNTS}
+    assert checked["invalid_rows"] > 0
+
+
+def test_a_check_shows_the_first_rows_with_each_link_by_itself(lab: Lab) -> None:
+    """Twenty of them; a link that cannot be used has its code, a long cell is cut."""
+    cells = [f"{A}~{B}", f"{A} https://u:p@a.example/3.jpg", *[A] * 30]
+    sheet = sheet_of(*cells).replace("Product 3,", "x" * 400 + ",")
+
+    preview = lab.upload(sheet, validate_only="true").json["preview"]
+
+    first, second, third = preview["rows"][:3]
+    assert preview["titles"] == ["S. No.", "Product Name", "Input Image Urls"]
+    assert [row["row"] for row in preview["rows"]] == list(range(2, 22))
+    assert (first["serial_number"], first["product_name"], first["cells"][2]) == ("1", "Product 1", f"{A}~{B}")
+    assert [(link["slot"], link["url"], link["column"], link["code"]) for link in first["links"]] == [
+        (0, A, "Input Image Urls", None),
+        (1, B, "Input Image Urls", None),
+    ]
+    assert [warning["code"] for warning in first["warnings"]] == ["LINKS_SPLIT"]
+    assert [link["code"] for link in second["links"]] == [None, "URL_FORBIDDEN"]
+    assert len(third["cells"][1]) == 301
+
+
+def test_a_sheet_whose_columns_cannot_be_told_shows_its_cells(lab: Lab) -> None:
+    """So that a person can say which column it is; what is not known is null."""
+    told = lab.upload("Name;Price\nLamp;3\n", validate_only="true").json
+
+    assert [problem["code"] for problem in told["problems"]] == ["MISSING_COLUMN"]
+    assert told["preview"]["titles"] == ["Name", "Price"]
+    assert [(row["row"], row["cells"], row["links"]) for row in told["preview"]["rows"]] == [(2, ["Lamp", "3"], [])]
+    assert told["dialect"]["delimiter"] == ";"
+    assert (told["total_rows"], told["estimate"], told["findings"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(("faults", "end"), [(1, "."), (2, " (and 1 more problem)"), (3, " (and 2 more problems)")])
+def test_an_error_counts_the_other_problems_in_words(lab: Lab, faults: int, end: str) -> None:
+    """One problem, two problems."""
+    answer = lab.upload(sheet_of(*["https://u:p@a.example/1.jpg"] * faults))
+
+    assert answer.json["error"]["message"].endswith(end)
 
 
 @pytest.mark.feature("8")

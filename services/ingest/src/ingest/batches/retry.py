@@ -15,7 +15,7 @@ from ingest.errors import Reason, failed_precondition
 from ingest.settings import IngestSettings
 from ingest.state.batch import Batch
 from ingest.state.batch_status import reopen_batch
-from ingest.state.images import reopen_images
+from ingest.state.images import ALL_IMAGES, ChosenImages, reopen_images
 from ingest.state.locks import lock_batch
 from ingest.state.outbox import OutboxKind, add_entry
 
@@ -31,10 +31,18 @@ class Retried:
     outbox_id: int | None
 
 
-def retry_batch(engine: Engine, settings: IngestSettings, request_id: UUID, *, caller: Caller = SYSTEM) -> Retried:
+def retry_batch(
+    engine: Engine,
+    settings: IngestSettings,
+    request_id: UUID,
+    *,
+    chosen: ChosenImages = ALL_IMAGES,
+    caller: Caller = SYSTEM,
+) -> Retried:
     """Bring the failed and cancelled images of a finished batch back, with a new budget; outputs stay as they are.
 
-    A batch that FAILED in supervision although all its images are fine is only reported again.
+    Those that are not chosen stay as they are too. A batch that FAILED in supervision although all its images are fine
+    is only reported again.
 
     Raises:
         ApiError: 404 BATCH_NOT_FOUND, 400 BATCH_NOT_FINISHED, 400 NOTHING_TO_RETRY, 429 QUOTA_EXCEEDED.
@@ -53,7 +61,13 @@ def retry_batch(engine: Engine, settings: IngestSettings, request_id: UUID, *, c
             raise failed_precondition(
                 Reason.NOTHING_TO_RETRY, f"Batch {request_id} has no failed images.", request_id=str(request_id)
             )
-        reopened = reopen_images(connection, request_id, attempts=settings.max_attempts)
+        reopened = reopen_images(connection, request_id, attempts=settings.max_attempts, chosen=chosen)
+        if reopened == 0 and chosen != ALL_IMAGES:
+            raise failed_precondition(
+                Reason.NOTHING_TO_RETRY,
+                f"Batch {request_id} has no failed image with these codes, hosts and ids.",
+                request_id=str(request_id),
+            )
         batch = reopen_batch(connection, request_id, reopened=reopened, deadline_s=settings.batch_deadline_s)
         outbox_id = add_entry(connection, OutboxKind.START, request_id, generation=batch.generation)
         confirm_quotas(connection, settings, batch.owner, Use(1, reopened, 0))

@@ -26,7 +26,8 @@ def sheet_invalid(error: SheetError) -> ApiError:
     problems = error.problems
     first = problems.listed[0]
     where = "" if first.row is None else f"Row {first.row}: "
-    more = "" if problems.count == 1 else f" (and {problems.count - 1} more problems)"
+    others = problems.count - 1
+    more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
     return ApiError(
         Status.INVALID_ARGUMENT,
         Reason.SHEET_INVALID,

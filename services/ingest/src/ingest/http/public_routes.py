@@ -38,12 +38,13 @@ from ingest.http.public_schemas import (
     ListQuery,
     PageQuery,
     RetryAnswer,
+    RetryBody,
     StatusQuery,
     ValidationAnswer,
 )
-from ingest.http.upload_request import idempotency_key, parse_upload, read_upload
-from ingest.sheets.corrected import corrected_csv, validation_answer
-from ingest.sheets.model import OnInvalid
+from ingest.http.upload_request import Upload, idempotency_key, look_into_upload, parse_upload, read_upload
+from ingest.sheets.corrected import corrected_csv, refusal_answer, validation_answer
+from ingest.sheets.model import OnInvalid, SheetError
 from ingest.state.idempotency import IdempotencyKey
 from ingest.supervision.start import relay_start_now
 
@@ -60,15 +61,15 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     def upload() -> Response:
         """Take a sheet or items; 202 with `request_id`.
 
-        `Idempotency-Key` makes a repeat harmless; `validate_only` stores nothing.
+        `Idempotency-Key` makes a repeat harmless; `validate_only` stores nothing and answers what
+        is in the sheet and wrong with it.
         """
         key = idempotency_key()
         sent = parse_upload(settings, dependencies.storage)
         dependencies.webhook_targets.check(sent.webhook_url)
-        sheet = read_upload(sent, settings)
         if sent.validate_only:
-            found = estimate(engine, settings, sheet.facts, caller=caller())
-            return send(ValidationAnswer(**validation_answer(sheet, sent.options), estimate=found))
+            return send(check(sent))
+        sheet = read_upload(sent, settings)
         request_id = uuid4()
         accepted = submit_upload(
             engine,
@@ -89,6 +90,17 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         if accepted.replayed:
             response.headers["Idempotent-Replayed"] = "true"
         return response
+
+    def check(sent: Upload) -> ValidationAnswer:
+        if sent.invalid_is_error:
+            read_upload(sent, settings)
+        try:
+            # Bad rows are what is asked about: the good ones are counted too.
+            sheet = look_into_upload(sent, settings, replace(sent.asked, on_invalid=OnInvalid.SKIP))
+        except SheetError as error:
+            return ValidationAnswer(**refusal_answer(error, sent.options), estimate=None)
+        found = estimate(engine, settings, sheet.facts, caller=caller())
+        return ValidationAnswer(**validation_answer(sheet, sent.options), estimate=found)
 
     @bp.post("/corrected_sheet")
     @writes
@@ -157,9 +169,9 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/retry")
     @writes
     def retry() -> Response:
-        """Try the failed and cancelled images of a finished batch again."""
-        request_id = parse_id(parse_json(BatchReference).request_id)
-        retried = retry_batch(engine, settings, request_id, caller=caller())
+        """Try the failed and cancelled images of a finished batch again; `codes`, `hosts`, `image_ids` choose some."""
+        body = parse_json(RetryBody)
+        retried = retry_batch(engine, settings, parse_id(body.request_id), chosen=body.chosen(), caller=caller())
         relay_start_now(engine, dependencies.tasks, settings, retried.outbox_id)
         batch = retried.batch
         values = process_values(batch, f"{retried.reopened} images are tried again")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,8 +11,17 @@ from chassis.http.fields import PublicRequest, Text
 from chassis.http.page_tokens import PageToken
 from chassis.limited import Limited
 from ingest.options import ImageOptions
+from ingest.state.images import ChosenImages
 
 MAX_PAGE_SIZE: Annotated[int, Limited("entries", "400 `FIELD_INVALID`", "Largest page_size")] = 1000
+
+MAX_CHOSEN: Annotated[
+    int,
+    Limited("entries", "400 `FIELD_INVALID`", "Codes, hosts or image ids of a retry, each", name="max_chosen"),
+] = 1000
+
+_T = TypeVar("_T")
+_Chosen = Annotated[tuple[_T, ...] | None, Field(min_length=1, max_length=MAX_CHOSEN)]
 
 PublicStatus = Literal["PENDING", "PROCESSING", "COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED"]
 
@@ -20,6 +30,18 @@ class BatchReference(PublicRequest):
     """`{"request_id": "..."}`."""
 
     request_id: Text = Field(description="The id that the upload answered")
+
+
+class RetryBody(BatchReference):
+    """Which images of a batch are tried again: those that fit each list that is given; without a list all."""
+
+    codes: _Chosen[Text] = Field(None, description="Outcomes, e.g. HTTP_5XX")
+    hosts: _Chosen[Text] = Field(None, description="Hosts that images come from")
+    image_ids: _Chosen[UUID] = Field(None, description="Ids of images, as the status tells them")
+
+    def chosen(self) -> ChosenImages:
+        """Return the images."""
+        return ChosenImages(self.codes, self.hosts, self.image_ids)
 
 
 class PageQuery(PublicRequest):
@@ -143,22 +165,53 @@ class EstimateAnswer(Answer):
     learned: bool
 
 
-class ValidationAnswer(Answer):
-    """What an upload of this sheet would make; nothing was stored."""
+class PreviewLink(Answer):
+    """One link of a row, as it was split and repaired."""
 
-    valid: bool
-    total_rows: int
-    invalid_rows: int
-    total_images: int
-    invalid_images: int = Field(description="Slots whose link cannot be used; each would fail from the start")
-    unique_images: int
-    unique_urls: int
+    slot: int
+    url: str
+    column: str | None = Field(description="Title of the column that it stands in")
+    code: str | None = Field(description="Why it cannot be used; null when it can")
+
+
+class PreviewRow(Answer):
+    """One row as it was understood."""
+
+    row: int = Field(description="Number of the row in the sheet, as a spreadsheet counts")
+    serial_number: str
+    product_name: str
+    cells: list[str] = Field(description="As they came; long ones are cut")
+    links: list[PreviewLink] = Field(description="None when the row, or the sheet, cannot be worked on")
+    problems: list[SheetWarning]
+    warnings: list[SheetWarning]
+
+
+class PreviewAnswer(Answer):
+    """The first rows of a sheet: 20 at most."""
+
+    titles: list[str] = Field(description="Empty when no table was found")
+    rows: list[PreviewRow]
+
+
+class ValidationAnswer(Answer):
+    """What an upload of this sheet would make; nothing was stored.
+
+    Counts are of what `on_invalid=skip` would work on. They are null when the sheet cannot be worked on at all.
+    """
+
+    valid: bool = Field(description="Whether there are no problems; with problems an upload needs `on_invalid=skip`")
+    total_rows: int | None
+    invalid_rows: int | None
+    total_images: int | None
+    invalid_images: int | None = Field(description="Slots whose link cannot be used; each would fail from the start")
+    unique_images: int | None
+    unique_urls: int | None
     hosts: list[HostAnswer]
-    host_count: int
-    estimate: EstimateAnswer
-    dialect: DialectAnswer
+    host_count: int | None
+    estimate: EstimateAnswer | None
+    dialect: DialectAnswer | None
     columns: dict[str, list[str]] = Field(description="Titles by role or option, as the field `columns` takes them")
-    findings: FindingsAnswer
+    findings: FindingsAnswer | None
     may_be_larger: MayBeLarger | None = Field(description="Null when no link says so")
     options: ImageOptions
     problems: list[SheetWarning]
@@ -166,6 +219,7 @@ class ValidationAnswer(Answer):
     problems_listed: int
     warnings: list[SheetWarning]
     warning_count: int
+    preview: PreviewAnswer
 
 
 class Savings(Answer):

@@ -64,6 +64,7 @@ class Upload:
     validate_only: bool
     fields: dict[str, str]
     same_encoding: bool = False
+    invalid_is_error: bool = False
 
     @property
     def webhook_url(self) -> str | None:
@@ -117,13 +118,20 @@ def read_upload(upload: Upload, settings: IngestSettings, asked: SheetRequest | 
     Raises:
         ApiError: 400 SHEET_INVALID with every problem.
     """
-    limits, asked = limits_from(settings), asked or upload.asked
     try:
-        sheet = (
-            read_sheet(upload.body, limits, asked) if upload.items is None else read_items(upload.items, limits, asked)
-        )
+        return look_into_upload(upload, settings, asked)
     except SheetError as error:
         raise sheet_invalid(error) from error
+
+
+def look_into_upload(upload: Upload, settings: IngestSettings, asked: SheetRequest | None = None) -> Sheet:
+    """Return the sheet of an upload.
+
+    Raises:
+        SheetError: with every problem.
+    """
+    limits, asked = limits_from(settings), asked or upload.asked
+    sheet = read_sheet(upload.body, limits, asked) if upload.items is None else read_items(upload.items, limits, asked)
     if upload.webhook is not None and upload.webhook.repairs:
         message = repairs_told(dict.fromkeys(upload.webhook.repairs, 1))
         sheet.warnings.add(Problem(None, "webhook_url", ProblemCode.LINK_REPAIRED, message, upload.webhook.url))
@@ -170,6 +178,7 @@ def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         validate_only=bool(form.validate_only),
         fields=fields,
         same_encoding=form.output_encoding == "same",
+        invalid_is_error=bool(form.invalid_is_error),
     )
 
 
@@ -205,6 +214,7 @@ def _from_json(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         validate_only=sent.validate_only or bool(asked_by_query.validate_only),
         fields=fields,
         same_encoding=sent.output_encoding == "same",
+        invalid_is_error=bool(asked_by_query.invalid_is_error),
     )
 
 

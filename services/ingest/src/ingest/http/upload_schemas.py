@@ -135,6 +135,13 @@ class UploadQuery(PublicRequest):
         None, description="reject: one bad row refuses the sheet; skip: work on the good rows"
     )
 
+    invalid_is_error: Annotated[bool | None, BeforeValidator(_none_if_empty)] = Field(
+        None,
+        description="With validate_only: answer a bad sheet 400 SHEET_INVALID as the release before did; goes with the"
+        " next release",
+        json_schema_extra={"deprecated": True},
+    )
+
 
 class UploadForm(UploadQuery):
     """The form fields beside the sheet."""
@@ -259,6 +266,7 @@ class UploadDocument(BaseModel):
     columns: str | None = Field(None, description='JSON such as {"urls": "Picture links", "format": null}')
     validate_only: bool | None = Field(None, description="Check everything, store nothing")
     on_invalid: OnInvalid | None = Field(None, description="reject (unless given) or skip bad rows")
+    invalid_is_error: bool | None = Field(None, json_schema_extra={"deprecated": True})
 
 
 class JsonUploadDocument(BaseModel):

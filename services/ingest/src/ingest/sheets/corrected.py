@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from chassis.limited import Limited
 from ingest.options import ImageOptions, smaller_format_advice
 from ingest.sheets.header import normalise
-from ingest.sheets.model import Sheet, SheetRow
+from ingest.sheets.model import Sheet, SheetError, SheetRow
+from ingest.sheets.preview import preview_of, preview_of_seen
 
 PROBLEMS_TITLE = "Problems"
 """The title of the column that the corrected sheet has more than the sheet."""
@@ -25,7 +26,10 @@ _CHUNK_CHARS = 64 * 1024
 
 
 def validation_answer(sheet: Sheet, options: ImageOptions) -> dict[str, Any]:
-    """Return what an upload of this sheet would make, as `ValidationAnswer` describes it."""
+    """Return what an upload of this sheet would make, as `ValidationAnswer` describes it.
+
+    Counts are of the good rows: what an upload with `on_invalid=skip` would work on.
+    """
     facts = sheet.facts
     hosts = [{"host": host, "images": images} for host, images in list(facts.hosts.items())[:MAX_HOSTS]]
     return {
@@ -46,6 +50,34 @@ def validation_answer(sheet: Sheet, options: ImageOptions) -> dict[str, Any]:
         **sheet.problems.to_json(),
         "warnings": [warning.to_json() for warning in sheet.warnings.listed],
         "warning_count": sheet.warnings.count,
+        "preview": preview_of(sheet),
+    }
+
+
+def refusal_answer(error: SheetError, options: ImageOptions) -> dict[str, Any]:
+    """Return the same of a sheet that cannot be worked on at all: what is not known is None."""
+    unknown = (
+        "total_rows",
+        "invalid_rows",
+        "total_images",
+        "invalid_images",
+        "unique_images",
+        "unique_urls",
+        "host_count",
+        "findings",
+        "may_be_larger",
+    )
+    return {
+        "valid": False,
+        **dict.fromkeys(unknown),
+        "hosts": [],
+        "dialect": None if error.seen is None else error.seen.dialect.to_json(),
+        "columns": {},
+        "options": options.model_dump(),
+        **error.problems.to_json(),
+        "warnings": [],
+        "warning_count": 0,
+        "preview": preview_of_seen(error.seen),
     }
 
 

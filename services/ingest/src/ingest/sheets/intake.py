@@ -28,6 +28,7 @@ from ingest.sheets.model import (
     Problem,
     ProblemCode,
     ProblemList,
+    SeenTable,
     Sheet,
     SheetError,
     SheetFacts,
@@ -40,6 +41,9 @@ from ingest.sheets.records import Record, RecordSource, unpacked
 from ingest.sheets.rows import RowReader, nul_problems
 from ingest.sheets.table import Table, TableRows, explanations, locate
 from ingest.sheets.workbook import is_workbook, read_workbook
+
+PREVIEW_ROWS = 20
+"""Rows that a check of a sheet shows."""
 
 _LEAST_SAMPLED_ROWS = 40
 _MOST_SAMPLED_ROWS = 400
@@ -175,7 +179,7 @@ def _survey(source: RecordSource, limits: SheetLimits, asked: SheetRequest, warn
     if broken.count or (problems.count and asked.on_invalid is OnInvalid.REJECT):
         for problem in broken.listed:
             problems.add(problem)
-        raise SheetError(problems)
+        raise SheetError(problems, _seen(source, found.table, _sample(source, found.table)))
     if replaced is not None:
         warnings.add(replaced)
     for warning in unused.warnings():
@@ -212,7 +216,7 @@ def _understand(source: RecordSource, limits: SheetLimits, asked: SheetRequest, 
     evidence = evidence_of(len(header), (record.cells for record in sample))
     judged = judge_columns(header, evidence, asked.columns, problems, table.number, platform)
     if judged is None or problems.count:
-        raise SheetError(problems)
+        raise SheetError(problems, _seen(source, table, sample))
     above = sum(record.number < table.number for record in first)
     if above:
         message = f"The header is row {table.number}; {above} filled rows above it are no part of the table."
@@ -239,6 +243,11 @@ def _sample(source: RecordSource, table: Table) -> list[Record]:
         if room < 0:
             break
     return sample
+
+
+def _seen(source: RecordSource, table: Table, sample: Sequence[Record]) -> SeenTable:
+    rows = tuple((record.number, tuple(record.cells)) for record in sample[:PREVIEW_ROWS])
+    return SeenTable(source.dialect, table.header, rows)
 
 
 class _UnusedPictures:

@@ -332,12 +332,22 @@ class SheetLimits:
     max_columns: int
 
 
-class SheetError(Exception):
-    """The sheet has faults; `problems` lists them all."""
+@dataclass(frozen=True, slots=True)
+class SeenTable:
+    """What was seen of the table of a sheet that cannot be worked on: its titles and first rows, with their numbers."""
 
-    def __init__(self, problems: ProblemList) -> None:
+    dialect: Dialect
+    header: tuple[str, ...]
+    rows: tuple[tuple[int, tuple[str, ...]], ...]
+
+
+class SheetError(Exception):
+    """The sheet has faults; `problems` lists them all, `seen` is None when no table was found."""
+
+    def __init__(self, problems: ProblemList, seen: SeenTable | None = None) -> None:
         super().__init__(f"{problems.count} problems")
         self.problems = problems
+        self.seen = seen
 
 
 def refuse(code: ProblemCode, message: str, *, row: int | None = None, value: str | None = None) -> SheetError:

@@ -7,7 +7,7 @@ outcome (deadline, cancellation, lost workers, dead hosts) is in `state.expiry`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -50,14 +50,36 @@ _SEPARATE = text(
     """
 )
 # A link that cannot be used has no host that could be asked, neither now nor later.
-_REOPEN = text(
-    """
+_REOPEN = """
     UPDATE images SET status = 'PENDING', code = NULL, detail = NULL, finished_at = NULL, next_at = now(),
                       attempt_limit = attempt + :attempts
     WHERE batch = :batch AND status IN ('FAILED', 'CANCELLED')
-      AND NOT (host = '' AND attempt = 0 AND code LIKE 'URL!_%' ESCAPE '!')
-    """
+      AND NOT (host = '' AND attempt = 0 AND code LIKE 'URL!_%' ESCAPE '!') {of_some}
+"""
+_REOPEN_ALL = text(_REOPEN.format(of_some=""))
+# An image and those with its URL and options are one download: they are tried again together.
+_REOPEN_SOME = text(
+    _REOPEN.format(
+        of_some="""AND coalesce(same_as, id) IN (
+          SELECT coalesce(same_as, id) FROM images
+          WHERE batch = :batch AND status IN ('FAILED', 'CANCELLED')
+            AND (CAST(:codes AS text[]) IS NULL OR coalesce(code, status) = ANY(CAST(:codes AS text[])))
+            AND (CAST(:hosts AS text[]) IS NULL OR host = ANY(CAST(:hosts AS text[])))
+            AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(CAST(:ids AS uuid[]))))"""
+    )
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenImages:
+    """Which images are tried again: those that fit each list that is not None."""
+
+    codes: tuple[str, ...] | None = None
+    hosts: tuple[str, ...] | None = None
+    ids: tuple[UUID, ...] | None = None
+
+
+ALL_IMAGES = ChosenImages()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +193,14 @@ def end_image(
     return connection.execute(_END, values).rowcount
 
 
-def reopen_images(connection: Connection, request_id: UUID, *, attempts: int) -> int:
-    """Open the images of a batch that have no output, with a new budget of attempts; return how many.
+def reopen_images(connection: Connection, request_id: UUID, *, attempts: int, chosen: ChosenImages) -> int:
+    """Open the chosen images of a batch that have no output, with a new budget of attempts; return how many.
 
     FAILED | CANCELLED → PENDING. The caller holds the batch, which has ended; locks the images.
     """
     connection.execute(_SEPARATE, {"batch": request_id})
-    return connection.execute(_REOPEN, {"batch": request_id, "attempts": attempts}).rowcount
+    values = {"batch": request_id, "attempts": attempts}
+    if chosen == ALL_IMAGES:
+        return connection.execute(_REOPEN_ALL, values).rowcount
+    given = {name: None if found is None else list(found) for name, found in asdict(chosen).items()}
+    return connection.execute(_REOPEN_SOME, {**values, **given}).rowcount
