@@ -125,7 +125,9 @@ def test_a_check_shows_the_first_rows_with_each_link_by_itself(lab: Lab) -> None
     cells = [f"{A}~{B}", f"{A} https://u:p@a.example/3.jpg", *[A] * 30]
     sheet = sheet_of(*cells).replace("Product 3,", "x" * 400 + ",")
 
-    preview = lab.upload(sheet, validate_only="true").json["preview"]
+    answer = lab.upload(sheet, validate_only="true")
+    assert answer.code == 200, answer.text
+    preview = answer.json["preview"]
 
     first, second, third = preview["rows"][:3]
     assert preview["titles"] == ["S. No.", "Product Name", "Input Image Urls"]

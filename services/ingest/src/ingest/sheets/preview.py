@@ -63,6 +63,6 @@ def _link(row: SheetRow, slot: int, url: str, header: Sequence[str]) -> dict[str
 
 def _shown(cells: Sequence[str]) -> list[str]:
     return [
-        (cell if len(cell) <= _SHOWN_CELL_CHARS else cell[:MAX_SHOWN_CELL_CHARS] + "…").replace("\x00", "\\0")
+        (cell if len(cell) <= _SHOWN_CELL_CHARS else cell[:_SHOWN_CELL_CHARS] + "…").replace("\x00", "\\0")
         for cell in cells
     ]

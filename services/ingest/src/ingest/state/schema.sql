@@ -129,9 +129,9 @@ CREATE TABLE batch_hosts (
     images integer NOT NULL CHECK (images >= 0),
     requests bigint NOT NULL DEFAULT 0 CHECK (requests >= 0),
     failures bigint NOT NULL DEFAULT 0 CHECK (failures >= 0),
-    succeeded integer NOT NULL DEFAULT 0 CHECK (succeeded >= 0),
-    bytes_in bigint NOT NULL DEFAULT 0 CHECK (bytes_in >= 0),         -- of those that succeeded
-    bytes_out bigint NOT NULL DEFAULT 0 CHECK (bytes_out >= 0),
+    succeeded integer NOT NULL DEFAULT 0,
+    bytes_in bigint NOT NULL DEFAULT 0,                -- of those that succeeded
+    bytes_out bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (batch, host)
 );
 CREATE INDEX batch_hosts_by_host ON batch_hosts (host);

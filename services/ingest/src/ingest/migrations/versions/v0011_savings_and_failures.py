@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from chassis.db.tables_in_use import create_index
+
 revision = "0011"
 down_revision = "0010"
 branch_labels = None
@@ -15,14 +17,12 @@ def upgrade() -> None:
     op.execute(
         """
         ALTER TABLE batch_hosts
-            ADD COLUMN succeeded integer NOT NULL DEFAULT 0 CHECK (succeeded >= 0),
-            ADD COLUMN bytes_in bigint NOT NULL DEFAULT 0 CHECK (bytes_in >= 0),
-            ADD COLUMN bytes_out bigint NOT NULL DEFAULT 0 CHECK (bytes_out >= 0)
+            ADD COLUMN succeeded integer NOT NULL DEFAULT 0,
+            ADD COLUMN bytes_in bigint NOT NULL DEFAULT 0,
+            ADD COLUMN bytes_out bigint NOT NULL DEFAULT 0
         """
     )
-    op.execute(
-        "CREATE INDEX images_without_output ON images (batch, row_number, slot) WHERE status IN ('FAILED', 'CANCELLED')"
-    )
+    create_index("images_without_output", "ON images (batch, row_number, slot) WHERE status IN ('FAILED', 'CANCELLED')")
 
 
 def downgrade() -> None:
