@@ -23,14 +23,12 @@ class Month:
     Args:
         images: images compressed.
         batches: sheets they come in.
-        images_per_row: images of a product.
         views_per_image: how often each stored image is downloaded from the bucket.
         highly_available: whether the database has a standby.
     """
 
     images: int
     batches: int
-    images_per_row: float = 3.0
     views_per_image: float = 0.0
     highly_available: bool = False
 
@@ -61,17 +59,14 @@ def quantities(month: Month, u: Mapping[str, float]) -> list[tuple[str, str, flo
     if month.images and not month.batches:
         message = "images come in batches: at least one is needed"
         raise ValueError(message)
-    rows = month.images / month.images_per_row
-    pages = math.ceil(rows / u["rows_per_page"])
+    pages = month.batches * math.ceil(month.images / max(1, month.batches) / u["images_per_page"])
     busy_s = month.images / u["images_per_second"]
     polls = month.batches * u["waits_per_batch"] + busy_s / u["seconds_between_polls"]
     sweep_s = u["sweeps_per_month"] * u["sweep_seconds"]
     reporter_s = month.batches * u["reporter_seconds_per_batch"]
     gib = 1024 * 1024
     internal = (
-        month.images * u["steps_per_image"]
-        + rows * u["steps_per_row"]
-        + pages * u["steps_per_page"]
+        pages * (u["steps_per_page"] + u["steps_per_group"])
         + month.batches * u["steps_per_batch"]
         + polls * u["steps_per_poll"]
     )
@@ -152,11 +147,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What Pressroom costs a month, by part, in US dollars.")
     parser.add_argument("--images", type=int, default=100_000, help="images a month")
     parser.add_argument("--batches", type=int, default=100, help="sheets a month")
-    parser.add_argument("--images-per-row", type=float, default=3.0, help="images of a product")
     parser.add_argument("--views", type=float, default=0.0, help="downloads of each image straight from the bucket")
     parser.add_argument("--highly-available", action="store_true", help="with a standby of the database")
     given = parser.parse_args()
-    month = Month(given.images, given.batches, given.images_per_row, given.views, given.highly_available)
+    month = Month(given.images, given.batches, given.views, given.highly_available)
     print(table([Month(0, 0, highly_available=given.highly_available), month]))  # noqa: T201 - a command line's answer
     return 0
 

@@ -6,7 +6,8 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import Mapping
+import uuid
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from localcloud.workflows.connectors.registry import connector_methods
+from localcloud.workflows.errors import WorkflowError, http_error
 from localcloud.workflows.loader import load_program
 from localcloud.workflows.runtime.failure import ExecutionFailedError
 from localcloud.workflows.runtime.host import Host, HttpRequest, HttpResponse
@@ -29,7 +31,10 @@ QUEUE = "projects/demo/locations/us-central1/queues/images"
 TASK_CREATE = "googleapis.cloudtasks.v2.projects.locations.queues.tasks.create"
 EXECUTION_CREATE = "googleapis.workflowexecutions.v1.projects.locations.workflows.executions.create"
 
+TASKS_API = "https://cloudtasks.googleapis.com/v2/"
+
 Page = list[dict[str, Any]]
+"""The groups of a claim."""
 
 PROGRAM = load_program(SOURCE.read_text(encoding="utf-8"), connectors=connector_methods())
 
@@ -39,41 +44,77 @@ def counts(total: int, pending: int) -> dict[str, int]:
     return {"total": total, "pending": pending, "succeeded": total - pending, "failed": 0}
 
 
-def image(number: int, url: str = "https://cdn.example/a.jpg") -> dict[str, Any]:
-    """Return one image of a claimed page."""
+def task_request(number: int, url: str = "https://cdn.example/a.jpg") -> dict[str, Any]:
+    """Return the request of one task of a claimed page."""
     image_id = f"00000000-0000-4000-8000-{number:012}"
     payload: dict[str, Any] = {"request_id": REQUEST_ID, "image_id": image_id, "attempt": 1, "url": url}
     payload["options"] = {"quality": 50, "format": "jpeg"}
-    return {"task_id": f"t{number}", "start_at": "2026-11-22T10:42:00Z", "payload": payload}
+    http_request = {
+        "url": "https://compressor.example/compress",
+        "httpMethod": "POST",
+        "headers": {"Content-Type": "application/json"},
+        "body": base64.b64encode(json.dumps(payload).encode()).decode(),
+        "oidcToken": {"serviceAccountEmail": "tasks@demo.example", "audience": "https://compressor.example"},
+    }
+    task = {"name": f"{QUEUE}/tasks/t{number}", "scheduleTime": "2026-11-22T10:42:00Z", "dispatchDeadline": "120s"}
+    return {"parent": QUEUE, "task": {**task, "httpRequest": http_request}}
+
+
+def group(*numbers: int, url: str = "https://cdn.example/a.jpg") -> dict[str, Any]:
+    """Return a group of a claimed page."""
+    return {
+        "request_id": str(uuid.uuid5(uuid.NAMESPACE_OID, str(numbers))),
+        "leases": [f"00000000-0000-4000-8000-{number:012}/1" for number in numbers],
+        "requests": [task_request(number, url) for number in numbers],
+    }
+
+
+def pages_of(images: int, per_page: int = 90, per_group: int = 100) -> list[Page]:
+    """Return full pages as ingest makes them of so many images."""
+    numbers = [range(start, min(start + per_page, images)) for start in range(0, images, per_page)]
+    return [[group(*page[i : i + per_group]) for i in range(0, len(page), per_group)] for page in numbers]
 
 
 class Services:
-    """Ingest and reporter as scripts: `pages` are claimed one after the other, then everything is done.
+    """Ingest, reporter and Cloud Tasks' batch methods as scripts: pages are claimed one after the other, then all ends.
 
     `answers` overrides a route, named by the end of its path, with responses that are used up in order.
     """
 
-    def __init__(
-        self, pages: list[list[dict[str, Any]]], answers: Mapping[str, list[HttpResponse]] | None = None
-    ) -> None:
+    def __init__(self, pages: list[Page], answers: Mapping[str, list[HttpResponse]] | None = None) -> None:
         self.pages = list(pages)
-        self.total = sum(len(row["images"]) for page in pages for row in page)
+        self.total = sum(len(group["requests"]) for page in pages for group in page)
         self.answers = {key: list(value) for key, value in (answers or {}).items()}
         self.calls: list[tuple[str, Any]] = []
+        self.batches: list[dict[str, Any]] = []
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Answer one request of the workflow."""
         await asyncio.sleep(0)
         route = request.url.split("?", 1)[0].rsplit("/", 1)[1]
-        assert request.headers["Authorization"].startswith("Bearer oidc:https://")
+        if request.url.startswith(TASKS_API):
+            assert request.headers["Authorization"].startswith("Bearer access:")
+            route = "look" if "/operations/" in request.url else "create"
+        else:
+            assert request.headers["Authorization"].startswith("Bearer oidc:https://")
         self.calls.append((route, json.loads(request.body) if request.body else None))
         if self.answers.get(route):
             return self.answers[route].pop(0)
         return ok(getattr(self, f"_{route}")())
 
     def routes(self) -> list[str]:
-        """Return the routes called, in order."""
-        return [route for route, _ in self.calls]
+        """Return the routes of our services that were called, in order."""
+        return [route for route, _ in self.calls if route not in {"create", "look"}]
+
+    def _create(self) -> dict[str, Any]:
+        self.batches.append(self.calls[-1][1])
+        return {"name": f"projects/demo/locations/us-central1/operations/{len(self.batches)}"}
+
+    def _look(self) -> dict[str, Any]:
+        return operation()
+
+    def _give_back(self) -> dict[str, Any]:
+        return {"images": 1, "refusal": None}
 
     def _imports(self) -> dict[str, Any]:
         return {"request_id": REQUEST_ID, "status": "PENDING", "counts": counts(self.total, self.total)}
@@ -87,11 +128,11 @@ class Services:
         }
 
     def _claim(self) -> dict[str, Any]:
-        rows = self.pages.pop(0) if self.pages else []
+        groups = self.pages.pop(0) if self.pages else []
         return {
             "request_id": REQUEST_ID,
-            "rows": rows,
-            "image_count": sum(len(row["images"]) for row in rows),
+            "groups": groups,
+            "image_count": sum(len(group["requests"]) for group in groups),
             "exhausted": not self.pages,
         }
 
@@ -136,6 +177,15 @@ def ending(status: str, total: int) -> dict[str, Any]:
     }
 
 
+def operation(failed: Mapping[str, int] | None = None, *, done: bool = True) -> dict[str, Any]:
+    """Return an operation of `tasks:batchCreate`; `failed` are the codes of tasks that were not created, by index."""
+    metadata: dict[str, Any] = {"state": "PARTIALLY_SUCCEEDED" if failed else "SUCCEEDED"}
+    if failed:
+        metadata["failedRequests"] = {index: {"code": code, "message": "no"} for index, code in failed.items()}
+    name = "projects/demo/locations/us-central1/operations/1"
+    return {"name": name, "done": done, "metadata": metadata} | ({"response": {}} if done else {})
+
+
 def ok(body: Any) -> HttpResponse:
     """Return a JSON answer."""
     return HttpResponse(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
@@ -150,13 +200,19 @@ def refused(code: int, status: str) -> HttpResponse:
 class Cloud:
     """Remembers what the connectors were asked to create."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, refusal: WorkflowError | None = None, exist: Collection[str] = ()) -> None:
         self.tasks: list[dict[str, Any]] = []
         self.executions: list[dict[str, Any]] = []
+        self.refusal = refusal
+        self.exist = exist
 
     async def create_task(self, _host: Host, args: Mapping[str, Any]) -> Any:
-        """Keep a task."""
+        """Keep a task, unless it is refused or exists."""
         await asyncio.sleep(0)
+        if self.refusal is not None:
+            raise self.refusal
+        if args["body"]["task"]["name"].rpartition("/")[2] in self.exist:
+            raise http_error(409, {}, {})
         self.tasks.append(args["body"]["task"])
         return args["body"]["task"]
 
@@ -166,7 +222,9 @@ class Cloud:
         return {"name": "successor"}
 
 
-def run(services: Services, cloud: Cloud | None = None, argument: Any = None) -> tuple[Any, LeapingClock]:
+def run(
+    services: Services, cloud: Cloud | None = None, argument: Any = None, create_tasks_by: str = "batchCreate"
+) -> tuple[Any, LeapingClock]:
     """Run the workflow; return its result, its steps and the clock."""
     cloud = cloud or Cloud()
     clock = LeapingClock()
@@ -175,10 +233,9 @@ def run(services: Services, cloud: Cloud | None = None, argument: Any = None) ->
         http=services,
         env={
             "INGEST_URL": "https://ingest.example",
-            "COMPRESSOR_URL": "https://compressor.example",
             "REPORTER_URL": "https://reporter.example",
             "IMAGES_QUEUE": QUEUE,
-            "TASKS_SERVICE_ACCOUNT": "tasks@demo.example",
+            "CREATE_TASKS_BY": create_tasks_by,
             "GOOGLE_CLOUD_PROJECT_ID": "demo",
             "GOOGLE_CLOUD_LOCATION": "us-central1",
             "GOOGLE_CLOUD_WORKFLOW_ID": "batch",
@@ -193,7 +250,7 @@ def run(services: Services, cloud: Cloud | None = None, argument: Any = None) ->
 @pytest.mark.fault("H16")
 def test_batch_goes_from_start_to_notification() -> None:
     """The calls come in the order of the design, and the result matches its contract."""
-    services = Services([[{"row_number": 1, "images": [image(1), image(2)]}]])
+    services = Services([[group(1, 2)]])
 
     result, _ = run(services)
 
@@ -217,7 +274,7 @@ def test_batch_goes_from_start_to_notification() -> None:
 )
 def test_workflow_sends_what_the_contract_says(route: str, contract: str) -> None:
     """Every body that the workflow sends has the form of its contract."""
-    services = Services([[{"row_number": 1, "images": [image(1)]}]])
+    services = Services([[group(1)]])
 
     argument = {"csv_uri": "gs://sheets/a.csv"}
     assert_matches("batch_argument", argument)
@@ -226,16 +283,90 @@ def test_workflow_sends_what_the_contract_says(route: str, contract: str) -> Non
     assert_matches(contract, dict(services.calls)[route])
 
 
-def test_task_carries_the_payload_to_the_compressor() -> None:
-    """A task is named by ingest, targets /compress and holds the claimed payload as it was."""
-    cloud = Cloud()
-    run(Services([[{"row_number": 1, "images": [image(7)]}]]), cloud)
+def created(services: Services, cloud: Cloud) -> list[dict[str, Any]]:
+    """Return the tasks that were created, in either way."""
+    return [*cloud.tasks, *(request["task"] for batch in services.batches for request in batch["requests"])]
 
-    task = cloud.tasks[0]
-    assert task["name"] == f"{QUEUE}/tasks/t7"
-    assert task["httpRequest"]["url"] == "https://compressor.example/compress"
-    assert task["httpRequest"]["oidcToken"]["audience"] == "https://compressor.example"
-    assert json.loads(base64.b64decode(task["httpRequest"]["body"])) == image(7)["payload"]
+
+@pytest.mark.parametrize("way", ["batchCreate", "create"])
+def test_tasks_are_created_as_ingest_made_them(way: str) -> None:
+    """Each once, unchanged: the workflow knows neither their names nor what is in them."""
+    services, cloud = Services([[group(1, 2), group(3)], [group(4)]]), Cloud()
+
+    run(services, cloud, create_tasks_by=way)
+
+    tasks = sorted(created(services, cloud), key=lambda task: str(task["name"]))
+    assert tasks == [task_request(number)["task"] for number in (1, 2, 3, 4)]
+    assert len(services.batches) == (3 if way == "batchCreate" else 0)
+
+
+@pytest.mark.fault("A9")
+def test_a_lost_answer_is_asked_for_by_the_same_name() -> None:
+    """So that Cloud Tasks answers the operation that there is instead of creating tasks again."""
+    services = Services([[group(1, 2)]], {"create": [refused(503, "UNAVAILABLE"), refused(500, "INTERNAL")]})
+
+    run(services)
+
+    names = {body["requestId"] for route, body in services.calls if route == "create"}
+    assert names == {group(1, 2)["request_id"]}
+    assert services.routes().count("give_back") == 0
+    assert len(services.batches) == 1
+
+
+@pytest.mark.fault("A23")
+def test_tasks_that_were_not_created_are_given_back_at_once() -> None:
+    """Those that the operation names, and the batch goes on."""
+    looks = [ok(operation(done=False)), ok(operation({"1": 8}))]
+    services = Services([[group(1, 2, 3)]], {"look": looks})
+
+    result, clock = run(services)
+
+    assert result["status"] == "COMPLETED"
+    body = dict(services.calls)["give_back"]
+    assert_matches("give_back_request", body)
+    assert body["leases"] == group(1, 2, 3)["leases"]
+    assert body["failures"] == {"1": {"code": 8, "message": "no"}}
+    assert [wait for wait in clock.requested if wait > 0] == [1.0]
+
+
+@pytest.mark.fault("A23")
+@pytest.mark.parametrize("way", ["batchCreate", "create"])
+def test_a_group_that_cannot_be_created_is_given_back_whole(way: str) -> None:
+    """And the execution fails with the reason, for ingest to decide."""
+    services = Services([[group(1, 2)]], {"create": [refused(403, "PERMISSION_DENIED")]})
+    cloud = Cloud(refusal=http_error(403, {}, {}))
+
+    with pytest.raises(ExecutionFailedError):
+        run(services, cloud, create_tasks_by=way)
+
+    bodies = dict(services.calls)
+    assert_matches("give_back_request", bodies["give_back"])
+    assert (bodies["give_back"]["leases"], bodies["give_back"]["failures"]) == (group(1, 2)["leases"], None)
+    assert bodies["fail"]["step"] == "dispatch"
+    assert bodies["fail"]["error"]["code"] == 403
+
+
+def test_a_refusal_that_lasts_fails_the_execution() -> None:
+    """Ingest says which of the failures asking again will not change."""
+    looks = [ok(operation({"0": 3}))]
+    answer = [ok({"images": 1, "refusal": "HttpRequest.url is required"})]
+    services = Services([[group(1)]], {"look": looks, "give_back": answer})
+
+    with pytest.raises(ExecutionFailedError, match=r"HttpRequest\.url is required"):
+        run(services)
+
+    assert dict(services.calls)["fail"]["step"] == "dispatch"
+
+
+@pytest.mark.fault("A10")
+def test_a_task_that_exists_is_no_failure() -> None:
+    """409 for one of them, created one by one, and the others are created."""
+    services, cloud = Services([[group(1, 2)]]), Cloud(exist={"t1"})
+
+    result, _ = run(services, cloud, create_tasks_by="create")
+
+    assert result["status"] == "COMPLETED"
+    assert [task["name"].rpartition("/")[2] for task in cloud.tasks] == ["t2"]
 
 
 @pytest.mark.fault("A12")
@@ -309,7 +440,7 @@ def test_images_that_come_due_again_are_claimed_again() -> None:
     """A poll that shows due images leads back to a claim; waits follow the time ingest names."""
     waiting = {"request_id": REQUEST_ID, "status": "PROCESSING", "counts": counts(1, 1), "open": 1}
     services = Services(
-        [[{"row_number": 1, "images": [image(1)]}]],
+        [[group(1)]],
         {"progress": [ok({**waiting, "due": 0, "next_due_s": 9.5}), ok({**waiting, "due": 1, "next_due_s": None})]},
     )
 
@@ -328,25 +459,26 @@ def test_images_that_come_due_again_are_claimed_again() -> None:
     ]
 
 
-def test_steps_stay_below_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("way", "extra_per_page"), [("batchCreate", 0), ("create", 5 * 90)])
+def test_steps_stay_below_the_estimate(monkeypatch: pytest.MonkeyPatch, way: str, extra_per_page: int) -> None:
     """A run needs no more steps than `steps_used` adds for its pages and polls, so the hand-over comes in time."""
-    page = [{"row_number": row, "images": [image(row * 3 + n) for n in range(3)]} for row in range(60)]
-    begin_and_end, per_page, per_poll = 60, 16 + 3 * 60 + 9 * 180, 16
+    pages = pages_of(900)
+    begin_and_end, per_page, per_poll = 60, 18 + 16 + extra_per_page, 16
     monkeypatch.setattr("localcloud.workflows.runtime.run.MAX_STEPS", begin_and_end + 10 * per_page + per_poll)
 
-    result, _ = run(Services([page] * 10))
+    result, _ = run(Services(pages), create_tasks_by=way)
 
     assert result["status"] == "COMPLETED"
 
 
-def test_full_pages_fit_the_memory_of_an_execution() -> None:
-    """Two pages of 64 KiB with the longest URLs run under the 512 KB limit."""
+@pytest.mark.parametrize("way", ["batchCreate", "create"])
+def test_full_pages_fit_the_memory_of_an_execution(way: str) -> None:
+    """Pages of 96 KiB with the longest URLs, or many short ones, run under the 512 KB limit."""
     url = "https://cdn.example/" + "a" * 2000
-    page: list[dict[str, Any]] = [{"row_number": row, "images": [image(row, url)]} for row in range(1, 29)]
-    small = [{"row_number": row, "images": [image(row)]} for row in range(1, 101)]
-    assert 60_000 < len(json.dumps(page)) <= 65_536
+    long, small = [group(*range(28), url=url)], pages_of(125, per_page=125)[0]
+    assert [len(json.dumps(page)) // 1024 for page in (long, small)] == [94, 94]
 
-    result, _ = run(Services([page, small, page]))
+    result, _ = run(Services([long, small, long]), create_tasks_by=way)
 
     assert result["status"] == "COMPLETED"
 
@@ -354,17 +486,16 @@ def test_full_pages_fit_the_memory_of_an_execution() -> None:
 def test_execution_hands_over_before_its_steps_run_out() -> None:
     """At 80,000 counted steps the execution gives the batch up and starts its successor with the same argument."""
     cloud = Cloud()
-    page = [{"row_number": row, "images": [image(row)]} for row in range(1, 101)]
-    services = Services([page] * 80, {})
+    services = Services([[group(*range(100))]] * 160)
 
-    result, _ = run(services, cloud)
+    result, _ = run(services, cloud, create_tasks_by="create")
 
     assert services.routes()[-1] == "release"
     assert result["status"] == "PROCESSING"
     assert cloud.executions[0]["parent"] == WORKFLOW
     assert json.loads(cloud.executions[0]["body"]["argument"]) == {"request_id": REQUEST_ID}
     assert_matches("release_request", dict(services.calls)["release"])
-    assert len(cloud.tasks) < 8000
+    assert len(cloud.tasks) < 16_000
 
 
 def test_environment_is_documented_and_given_locally() -> None:

@@ -10,6 +10,9 @@ from types import ModuleType
 import pytest
 from docs.generate.cost import script
 
+from contract.test_batch_yaml import pages_of, task_request
+from ingest.dispatch.claim import MAX_PAGE_BYTES
+from ingest.dispatch.groups import MAX_GROUP
 from support import deployment_files as d
 from support.workflow_steps import count_steps
 
@@ -49,26 +52,41 @@ def test_every_usage_says_how_it_is_known(cost: ModuleType) -> None:
 
 def test_steps_are_those_that_the_workflow_takes(cost: ModuleType) -> None:
     """The steps of usage.json are counted by running batch.yaml, not guessed."""
-    one, two = (count_steps(rows=100, images_per_row=n).internal for n in (1, 2))
-    half, double = (count_steps(rows=rows, images_per_row=1).internal for rows in (50, 200))
-    per_image = (two - one) / 100
-    per_row = (one - half) / 50 - per_image
+    page = int(cost.usage_values()["images_per_page"])
+    one, two, group = (
+        count_steps(images=images, images_per_page=page, images_per_group=per_group).internal
+        for images, per_group in ((page, page), (2 * page, page), (page, page // 2 + 1))
+    )
     measured = {
-        "steps_per_image": per_image,
-        "steps_per_row": per_row,
-        "steps_per_page": double - one - 100 * (per_row + per_image),
-        "steps_per_batch": one - 100 * (per_row + per_image),
+        "steps_per_group": group - one,
+        "steps_per_page": two - one - (group - one),
+        "steps_per_batch": one - (group - one),
     }
 
     assert {name: cost.usage_values()[name] for name in measured} == measured
 
 
+def test_workflow_needs_half_a_step_for_an_image(cost: ModuleType) -> None:
+    """Full pages, all that a claim and its calls cost included."""
+    u = cost.usage_values()
+    groups = -(-u["images_per_page"] // MAX_GROUP)
+
+    assert (u["steps_per_page"] + groups * u["steps_per_group"]) / u["images_per_page"] <= 0.5
+
+
+def test_pages_hold_so_many_images(cost: ModuleType) -> None:
+    """Links of ordinary length in the stack's own names: what fits into a page of JSON."""
+    request = len(json.dumps(task_request(1, "https://shop.example/media/catalog/product/a/b/ab-12345-front.jpg")))
+
+    assert cost.usage_values()["images_per_page"] == pytest.approx(MAX_PAGE_BYTES / (request + 130), rel=0.15)
+
+
 def test_workflow_counts_its_own_steps_from_above() -> None:
     """`steps_used` in batch.yaml hands over in time: what it adds up is not below what really happens."""
-    for rows, images in ((1, 1), (100, 1), (100, 5), (250, 3)):
-        pages = -(-rows // 100)
-        stated = 20 + pages * 16 + 3 * rows + 9 * rows * images + 16
-        assert stated >= count_steps(rows=rows, images_per_row=images).entries - 40, (rows, images)
+    for images in (1, 90, 500, 1000):
+        pages = pages_of(images)
+        stated = 20 + len(pages) * 18 + 16 * sum(len(page) for page in pages) + 16
+        assert stated >= count_steps(images=images).entries - 40, images
 
 
 def test_machine_sizes_are_those_of_manifests_and_terraform(cost: ModuleType) -> None:

@@ -32,7 +32,8 @@ ALICE, BOB, CAROL, ROOT = (
 @pytest.fixture(name="keyed_stack", scope="module")
 def _keyed_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     keys = "\n".join(key.line for key in (ALICE, BOB, CAROL, ROOT))
-    with running_stack(tmp_path_factory.mktemp("keyed"), API_KEYS=keys) as stack:
+    # The batches of this module run in the other way that `CREATE_TASKS_BY` allows.
+    with running_stack(tmp_path_factory.mktemp("keyed"), API_KEYS=keys, CREATE_TASKS_BY="create") as stack:
         yield stack
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import socket
 import uuid
 from collections.abc import Mapping
@@ -186,7 +188,7 @@ class Lab:
         """Claim a page and return the payloads."""
         page = self.batch_call(request_id, "claim", execution=execution, max_rows=max_rows)
         assert page.code == 200, page.text
-        return [image["payload"] for row in page.json["rows"] for image in row["images"]]
+        return [image["payload"] for image in claimed_of(page.json)]
 
     def progress(self, request_id: str, execution: str) -> dict[str, Any]:
         """Read the progress."""
@@ -252,6 +254,19 @@ class MakeLab(Protocol):
         ...
 
 
+def claimed_of(page: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the images of a claimed page: `task_id`, `start_at` and the `payload` that the compressor gets."""
+    tasks = [request["task"] for group in page["groups"] for request in group["requests"]]
+    return [
+        {
+            "task_id": task["name"].rpartition("/")[2],
+            "start_at": task["scheduleTime"],
+            "payload": json.loads(base64.b64decode(task["httpRequest"]["body"])),
+        }
+        for task in tasks
+    ]
+
+
 def sheet_of(*cells: str) -> str:
     """Return a sheet with the seed's columns and one row per cell of URLs."""
     lines = [f'{number},Product {number},"{cell}"' for number, cell in enumerate(cells, 1)]
@@ -284,6 +299,7 @@ def outcome_of(payload: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 _CONTRACTS = {
     "start": ("start_request", "start_response"),
     "claim": ("claim_request", "claim_response"),
+    "give_back": ("give_back_request", "give_back_response"),
     "finish": ("finish_request", "finish_response"),
     "fail": ("fail_request", "fail_response"),
     "release": ("release_request", "release_response"),

@@ -97,14 +97,13 @@ module "services" {
 }
 
 module "workflow" {
-  source                = "../../modules/workflow"
-  project               = var.project
-  location              = var.location
-  service_account       = module.accounts.ids["workflow"]
-  urls                  = module.services.urls
-  images_queue          = module.queues.names["images"]
-  tasks_service_account = module.accounts.emails["tasks"]
-  deletion_protection   = var.deletion_protection
+  source              = "../../modules/workflow"
+  project             = var.project
+  location            = var.location
+  service_account     = module.accounts.ids["workflow"]
+  urls                = module.services.urls
+  images_queue        = module.queues.names["images"]
+  deletion_protection = var.deletion_protection
 
   depends_on = [module.apis]
 }

@@ -45,6 +45,21 @@ resource "google_project_iam_member" "this" {
   member  = google_service_account.this[each.value.account].member
 }
 
+# The workflow reads how a batch of tasks went. Of the predefined roles only those that may also change queues have this
+# permission (https://cloud.google.com/iam/docs/roles-permissions/cloudtasks); operations have no smaller scope.
+resource "google_project_iam_custom_role" "task_operations" {
+  project     = var.project
+  role_id     = "pressroomTaskOperations"
+  title       = "Pressroom: read operations of Cloud Tasks"
+  permissions = ["cloudtasks.operations.get"]
+}
+
+resource "google_project_iam_member" "task_operations" {
+  project = var.project
+  role    = google_project_iam_custom_role.task_operations.name
+  member  = google_service_account.this["workflow"].member
+}
+
 # Whoever creates a task with the token of the account `tasks` must be allowed to act as that account.
 resource "google_service_account_iam_member" "acts_as_tasks" {
   for_each = toset(["ingest", "reporter", "workflow"])

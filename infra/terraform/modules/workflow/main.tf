@@ -11,10 +11,9 @@ resource "google_workflows_workflow" "batch" {
   deletion_protection     = var.deletion_protection
 
   user_env_vars = {
-    INGEST_URL            = var.urls["ingest"]
-    COMPRESSOR_URL        = var.urls["compressor"]
-    REPORTER_URL          = var.urls["reporter"]
-    IMAGES_QUEUE          = var.images_queue
-    TASKS_SERVICE_ACCOUNT = var.tasks_service_account
+    INGEST_URL      = var.urls["ingest"]
+    REPORTER_URL    = var.urls["reporter"]
+    IMAGES_QUEUE    = var.images_queue
+    CREATE_TASKS_BY = var.create_tasks_by
   }
 }

@@ -23,9 +23,15 @@ variable "images_queue" {
   type        = string
 }
 
-variable "tasks_service_account" {
-  description = "Email of the account that Cloud Tasks calls the compressor as."
+variable "create_tasks_by" {
+  description = "How tasks are created: batchCreate (up to 50 by one call), or create (one by one) should that method fail."
   type        = string
+  default     = "batchCreate"
+
+  validation {
+    condition     = contains(["batchCreate", "create"], var.create_tasks_by)
+    error_message = "One of batchCreate and create."
+  }
 }
 
 variable "deletion_protection" {

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from ingest.dispatch.claim import MAX_PAGE_BYTES, claim_page
-from support.ingest_service import Lab, MakeLab
+from support.ingest_service import Lab, MakeLab, claimed_of
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
 
@@ -21,16 +21,16 @@ def started(lab: Lab, *cells: str) -> tuple[str, str]:
     return request_id, lab.start(request_id)
 
 
-def test_a_claim_hands_out_rows_with_the_payloads_of_their_images(lab: Lab) -> None:
+def test_a_claim_hands_out_the_payloads_of_images(lab: Lab) -> None:
     """In the order of the sheet, with the options of the batch."""
     request_id = lab.upload(f'Product Name,Input Image Urls\nx,"{A} {B}"\ny,{A}?2\n', quality="70").json["request_id"]
     execution = lab.start(request_id)
 
     page = lab.batch_call(request_id, "claim", execution=execution, max_rows=100).json
 
-    assert [row["row_number"] for row in page["rows"]] == [2, 3]
-    assert [image["payload"]["url"] for image in page["rows"][0]["images"]] == [A, B]
-    assert page["rows"][1]["images"][0]["payload"]["options"]["quality"] == 70
+    payloads = [image["payload"] for image in claimed_of(page)]
+    assert [payload["url"] for payload in payloads] == [A, B, f"{A}?2"]
+    assert payloads[2]["options"]["quality"] == 70
     assert (page["image_count"], page["exhausted"]) == (3, True)
 
 
@@ -98,10 +98,10 @@ def test_a_page_ends_at_the_rows_asked_for(lab: Lab) -> None:
     assert [page["exhausted"] for page in pages] == [False, False, True]
 
 
-def test_a_page_ends_at_64_kib_of_json(lab: Lab) -> None:
+def test_a_page_ends_at_its_limit_of_json(lab: Lab) -> None:
     """Long URLs, even of characters that JSON makes six times longer, never fill an execution's memory."""
     url = "https://a.example/" + "ü" * 2000
-    request_id, execution = started(lab, *[f"{url}?{n}" for n in range(20)])
+    request_id, execution = started(lab, *[f"{url}?{n}" for n in range(40)])
 
     headers = {"Authorization": lab.token("workflow")}
     sizes = []
@@ -111,7 +111,7 @@ def test_a_page_ends_at_64_kib_of_json(lab: Lab) -> None:
         sizes.append((len(response.data), json.loads(response.data)["image_count"]))
 
     assert max(size for size, _ in sizes) <= MAX_PAGE_BYTES
-    assert sum(count for _, count in sizes) == 20
+    assert sum(count for _, count in sizes) == 40
 
 
 def test_no_more_than_the_window_is_in_flight(make_lab: MakeLab) -> None:
@@ -120,7 +120,7 @@ def test_no_more_than_the_window_is_in_flight(make_lab: MakeLab) -> None:
     request_id, execution = started(lab, *[f"{A}?{n}" for n in range(10)])
     first = lab.batch_call(request_id, "claim", execution=execution, max_rows=100).json
     full = lab.progress(request_id, execution)
-    payload = first["rows"][0]["images"][0]["payload"]
+    payload = claimed_of(first)[0]["payload"]
 
     lab.report(payload)
     roomy = lab.progress(request_id, execution)

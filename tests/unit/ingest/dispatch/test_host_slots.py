@@ -16,7 +16,7 @@ from chassis.settings import SettingsError
 from ingest.dispatch.claim import claim_page
 from ingest.settings import HostLimits
 from ingest.sheets.links import host_of
-from support.ingest_service import Lab, MakeLab
+from support.ingest_service import Lab, MakeLab, claimed_of
 
 A, B = "https://a.example", "https://b.example"
 TROUBLE = {"outcome": "FAILED", "code": "HTTP_5XX", "detail": "HTTP 503", "transient": True}
@@ -62,7 +62,7 @@ def test_a_host_gets_no_more_than_its_places(make_lab: MakeLab) -> None:
 
     page = lab.batch_call(request_id, "claim", execution=execution, max_rows=100).json
 
-    claimed = [host_of(image["payload"]["url"]) for row in page["rows"] for image in row["images"]]
+    claimed = [host_of(image["payload"]["url"]) for image in claimed_of(page)]
     assert Counter(claimed) == {"a.example": 4, "b.example": 4}
     assert page["exhausted"] is True
     progress = lab.progress(request_id, execution)
@@ -238,7 +238,7 @@ def test_ten_thousand_images_of_a_dead_host_keep_nobody_waiting(make_lab: MakeLa
 
 def start_times(page: dict[str, Any]) -> list[datetime]:
     """Return when the images of a claimed page may start."""
-    return [datetime.fromisoformat(image["start_at"]) for row in page["rows"] for image in row["images"]]
+    return [datetime.fromisoformat(image["start_at"]) for image in claimed_of(page)]
 
 
 @pytest.mark.threat("T9")
@@ -252,7 +252,7 @@ def test_starts_at_a_host_are_spread_over_all_batches(make_lab: MakeLab) -> None
     third, execution = started(lab, *urls(A, 1))
     assert lab.claim(third, execution) == []
 
-    lab.report(pages[0]["rows"][0]["images"][0]["payload"])
+    lab.report(claimed_of(pages[0])[0]["payload"])
 
     [last] = [task["start_at"] for task in lab.tasks.tasks.values() if task["start_at"]]
     starts = [*start_times(pages[0]), *start_times(pages[1]), last]

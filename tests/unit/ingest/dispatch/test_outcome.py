@@ -12,7 +12,7 @@ import pytest
 from ingest.dispatch.claim import claim_page
 from ingest.dispatch.outcome import record_outcome, retry_delay_s
 from ingest.http.internal_schemas import OutcomeRequest
-from support.ingest_service import Lab, MakeLab
+from support.ingest_service import Lab, MakeLab, claimed_of
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
 TROUBLE = {"outcome": "FAILED", "code": "HTTP_503", "detail": "busy", "transient": True}
@@ -102,7 +102,7 @@ def test_a_later_attempt_has_a_higher_number_and_another_task(lab: Lab) -> None:
 
     page = lab.batch_call(request_id, "claim", execution=execution, max_rows=100).json
 
-    again = page["rows"][0]["images"][0]
+    [again] = claimed_of(page)
     assert (payload["attempt"], again["payload"]["attempt"]) == (1, 2)
     assert again["task_id"] not in {"", payload["image_id"]}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.ingest_service import Lab
+from support.ingest_service import Lab, claimed_of
 
 A = "https://a.example/1.jpg"
 TROUBLE = {"outcome": "FAILED", "code": "TIMEOUT", "transient": True}
@@ -21,7 +21,7 @@ def test_an_image_has_another_name_for_every_attempt_and_run(lab: Lab) -> None:
 
     def claim(execution: str) -> dict[str, Any]:
         page = lab.batch_call(request_id, "claim", execution=execution, max_rows=100).json
-        [image] = page["rows"][0]["images"]
+        [image] = claimed_of(page)
         names.append(image["task_id"])
         payload: dict[str, Any] = image["payload"]
         return payload

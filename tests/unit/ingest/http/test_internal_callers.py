@@ -18,6 +18,7 @@ EXPECTED = {
     "/internal/batches/<request_id>/progress": "workflow",
     "/internal/batches/<request_id>/finish": "workflow",
     "/internal/batches/<request_id>/fail": "workflow",
+    "/internal/batches/<request_id>/give_back": "workflow",
     "/internal/batches/<request_id>/release": "workflow",
     "/internal/batches/<request_id>/export": "reporter",
     "/internal/images/<image_id>/outcome": "compressor",

@@ -35,11 +35,12 @@ MAX_PAGE_BYTES: Annotated[
         "A page of claimed images, for the memory of an execution",
         internal=True,
     ),
-] = 64 * 1024
+] = 96 * 1024
 """Most JSON of one page: an execution of Cloud Workflows has 512 KB for all its variables."""
 
-_ENVELOPE_BYTES = 512
-_CANDIDATES = 400  # more than fit into a page: the smallest image takes some 350 bytes
+_ENVELOPE_BYTES = 1024
+_SEPARATOR_BYTES = 10  # of an entry in each of two lists, and a longer time
+_CANDIDATES = 150  # more than fit into a page: the smallest image takes some 800 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def claim_page(
         request_id: the batch.
         execution: the caller, who must own the batch; None is the sweeper, which needs no ownership because leases
             and attempt numbers fence every claim by themselves.
-        max_rows: most rows of the page; it also ends at 64 KiB of JSON.
+        max_rows: most rows of the page; it also ends at `MAX_PAGE_BYTES` of JSON.
 
     Raises:
         ApiError: 404 BATCH_NOT_FOUND, 409 NOT_OWNER.
@@ -111,29 +112,26 @@ def _take(
     found = lock_due_of_batch(
         connection, batch.request_id, {host: slot.free for host, slot in slots.items()}, limit=limit
     )
-    started = start_images(connection, settings, slots, _fitting(batch, found, max_rows))
+    started = start_images(connection, settings, slots, _fitting(settings, batch, found, max_rows))
     taken = tuple(claimed_image(image, batch.request_id, batch.options) for image in started)
     # Rows that others hold were skipped; they are on their way to a new state and will be due or done later.
     whole = len(taken) == len(found) and len(slots) == len(hosts)
     return taken, whole and (len(found) < limit or limit == left)
 
 
-def _fitting(batch: Batch, found: Sequence[RowMapping], max_rows: int) -> list[RowMapping]:
+def _fitting(settings: IngestSettings, batch: Batch, found: Sequence[RowMapping], max_rows: int) -> list[RowMapping]:
     """Return the first images whose JSON and rows fit into a page."""
     fitting: list[RowMapping] = []
     rows: set[int] = set()
     size_bytes = _ENVELOPE_BYTES
     for row in found:
         image = claimed_image(Started(row, batch.created_at), batch.request_id, batch.options)
-        image_bytes = len(json.dumps(image.to_json()))
-        if image.row_number not in rows:
-            image_bytes += len('{"row_number": , "images": []}, ') + len(str(image.row_number))
-        full = size_bytes + image_bytes > MAX_PAGE_BYTES or len(rows | {image.row_number}) > max_rows
+        size_bytes += len(json.dumps(image.task_request(settings))) + len(image.lease) + _SEPARATOR_BYTES
+        full = size_bytes > MAX_PAGE_BYTES or len(rows | {image.row_number}) > max_rows
         if full and fitting:
             break
         fitting.append(row)
         rows.add(image.row_number)
-        size_bytes += image_bytes
     return fitting
 
 

@@ -1,8 +1,10 @@
-"""The task of one attempt: its name and what the compressor is sent."""
+"""The task of one attempt: its name, what the compressor is sent, and the request that creates it."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +16,8 @@ from chassis.times import rfc3339
 from ingest.dispatch.host_slots import Started
 from ingest.settings import IngestSettings
 
-_COMPRESSION_DEADLINE_S = 120
+COMPRESSION_DEADLINE_S = 120
+"""Seconds that the compressor has for a task; its time-out in Cloud Run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +29,34 @@ class ClaimedImage:
     start_at: datetime
     payload: dict[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the form of an image in workflows/contracts/claim_response.schema.json."""
-        return {"task_id": self.task_id, "start_at": rfc3339(self.start_at), "payload": self.payload}
+    @property
+    def lease(self) -> str:
+        """Return which attempt of which image is leased, as `image/attempt`."""
+        return f"{self.payload['image_id']}/{self.payload['attempt']}"
+
+    def task_request(self, settings: IngestSettings) -> dict[str, Any]:
+        """Return the JSON of `CreateTaskRequest` for this image.
+
+        Source: https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues.tasks/create
+        """
+        return {
+            "parent": settings.images_queue,
+            "task": {
+                "name": f"{settings.images_queue}/tasks/{self.task_id}",
+                "scheduleTime": rfc3339(self.start_at),
+                "dispatchDeadline": f"{COMPRESSION_DEADLINE_S}s",
+                "httpRequest": {
+                    "url": _compress_url(settings),
+                    "httpMethod": "POST",
+                    "headers": {"Content-Type": "application/json"},
+                    "body": base64.b64encode(json.dumps(self.payload).encode()).decode(),
+                    "oidcToken": {
+                        "serviceAccountEmail": settings.tasks_service_account,
+                        "audience": settings.compressor_url,
+                    },
+                },
+            },
+        }
 
 
 def task_id(request_id: UUID, image_id: UUID, attempt: int) -> str:
@@ -59,9 +87,13 @@ def create_compression(tasks: TaskQueue, settings: IngestSettings, image: Claime
     tasks.create(
         settings.images_queue,
         image.task_id,
-        url=f"{settings.compressor_url.rstrip('/')}/compress",
+        url=_compress_url(settings),
         audience=settings.compressor_url,
         body=image.payload,
-        dispatch_deadline_s=_COMPRESSION_DEADLINE_S,
+        dispatch_deadline_s=COMPRESSION_DEADLINE_S,
         start_at=image.start_at,
     )
+
+
+def _compress_url(settings: IngestSettings) -> str:
+    return f"{settings.compressor_url.rstrip('/')}/compress"

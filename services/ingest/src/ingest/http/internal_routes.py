@@ -15,6 +15,7 @@ from ingest.batches.export import export_batch
 from ingest.batches.import_sheet import import_sheet
 from ingest.dependencies import Dependencies
 from ingest.dispatch.claim import claim_page
+from ingest.dispatch.groups import give_back
 from ingest.dispatch.next_at_host import dispatch_next
 from ingest.dispatch.outcome import record_outcome
 from ingest.dispatch.progress import read_progress
@@ -29,6 +30,8 @@ from ingest.http.internal_schemas import (
     FailRequest,
     FinishAnswer,
     FinishRequest,
+    GiveBackAnswer,
+    GiveBackRequest,
     ImportAnswer,
     ImportRequest,
     OutcomeAnswer,
@@ -102,11 +105,25 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/internal/batches/<request_id>/claim")
     @workflow_only
     def claim(request_id: str) -> Response:
-        """Lease a page of due images: at most `max_rows` rows and 64 KiB."""
+        """Lease a page of due images, at most `max_rows` rows, with the requests that create their tasks."""
         body = parse_json(ClaimRequest)
         page = claim_page(engine, settings, parse_id(request_id), execution=body.execution, max_rows=body.max_rows)
         reach(Failpoint.PAGE_CLAIMED)
-        return send(ClaimAnswer.of(page))
+        return send(ClaimAnswer.of(page, settings))
+
+    @bp.post("/internal/batches/<request_id>/give_back")
+    @workflow_only
+    def give_back_leases(request_id: str) -> Response:
+        """Let images wait again whose tasks could not be created."""
+        body = parse_json(GiveBackRequest)
+        given = give_back(
+            engine,
+            parse_id(request_id),
+            execution=body.execution,
+            leases=body.to_leases(),
+            failures=body.to_failures(),
+        )
+        return send(GiveBackAnswer(images=given.images, refusal=given.refusal))
 
     @bp.get("/internal/batches/<request_id>/progress")
     @workflow_only

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Annotated, Any, Literal, Self
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -12,9 +13,11 @@ from chassis.http.fields import PeerRequest, Text
 from chassis.http.requests import parse_id
 from chassis.limited import Limited
 from ingest.dispatch.claim import ClaimedPage
+from ingest.dispatch.groups import task_groups
 from ingest.http.public_schemas import Counts
 from ingest.http.upload_schemas import WebUrl
 from ingest.options import ImageOptions
+from ingest.settings import IngestSettings
 from ingest.state.batch import BatchStatus, ImageStatus
 from ingest.state.images import Outcome
 
@@ -28,6 +31,7 @@ MAX_ERROR_CHARS: Annotated[
         internal=True,
     ),
 ] = 4000
+_LEASE_PATTERN = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/[1-9][0-9]{0,8}$"
 _EXECUTION_PATTERN = r"^projects/[^/\s]+/locations/[^/\s]+/workflows/[^/\s]+/executions/[^/\s]+$"
 
 ExecutionName = Annotated[Text, Field(pattern=_EXECUTION_PATTERN, max_length=500)]
@@ -71,6 +75,33 @@ class ClaimRequest(PeerRequest):
 
     execution: ExecutionName
     max_rows: int = Field(ge=1, le=100)
+
+
+class TaskFailure(PeerRequest):
+    """`google.rpc.Status`, of which the details are not read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    code: int
+    message: Text = Field("", max_length=100_000)
+
+
+class GiveBackRequest(PeerRequest):
+    """give_back_request.schema.json."""
+
+    execution: ExecutionName
+    leases: list[Annotated[Text, Field(pattern=_LEASE_PATTERN)]] = Field(min_length=1, max_length=100)
+    failures: dict[Annotated[Text, Field(pattern=r"^[0-9]{1,3}$")], TaskFailure] | None
+
+    def to_leases(self) -> list[tuple[UUID, int]]:
+        """Return image and attempt of each lease."""
+        return [(UUID(image), int(attempt)) for image, _, attempt in (lease.partition("/") for lease in self.leases)]
+
+    def to_failures(self) -> dict[int, tuple[int, str]] | None:
+        """Return code and text by index; None when no task was created."""
+        if self.failures is None:
+            return None
+        return {int(index): (failure.code, failure.message) for index, failure in self.failures.items()}
 
 
 class ProgressQuery(PeerRequest):
@@ -172,41 +203,38 @@ class ReleaseAnswer(Answer):
     status: BatchStatus
 
 
-class ClaimedImageAnswer(Answer):
-    """One image of a claim, with the task that is to be made for it."""
+class TaskGroupAnswer(Answer):
+    """Tasks that one call creates: its name, what is leased, and the requests in the form of Cloud Tasks."""
 
-    task_id: str
-    start_at: str
-    payload: dict[str, Any]
-
-
-class ClaimedRowAnswer(Answer):
-    """The images of one row of a claim."""
-
-    row_number: int
-    images: list[ClaimedImageAnswer]
+    request_id: str
+    leases: list[str]
+    requests: list[dict[str, Any]]
 
 
 class ClaimAnswer(Answer):
     """claim_response.schema.json."""
 
     request_id: str
-    rows: list[ClaimedRowAnswer]
+    groups: list[TaskGroupAnswer]
     image_count: int
     exhausted: bool
 
     @classmethod
-    def of(cls, page: ClaimedPage) -> Self:
+    def of(cls, page: ClaimedPage, settings: IngestSettings) -> Self:
         """Return a page as the workflow reads it."""
-        rows: dict[int, list[ClaimedImageAnswer]] = {}
-        for image in page.images:
-            rows.setdefault(image.row_number, []).append(ClaimedImageAnswer(**image.to_json()))
         return cls(
             request_id=str(page.batch.request_id),
-            rows=[ClaimedRowAnswer(row_number=number, images=images) for number, images in rows.items()],
+            groups=[TaskGroupAnswer(**group.to_json(settings)) for group in task_groups(page.images)],
             image_count=len(page.images),
             exhausted=page.exhausted,
         )
+
+
+class GiveBackAnswer(Answer):
+    """give_back_response.schema.json."""
+
+    images: int
+    refusal: str | None
 
 
 class ProgressAnswer(ImportAnswer):
