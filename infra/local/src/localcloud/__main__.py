@@ -13,6 +13,7 @@ from pathlib import Path
 
 from localcloud.core.clock import Clock, ManualClock, SystemClock
 from localcloud.core.config_fields import ConfigError
+from localcloud.core.service_addresses import service_addresses
 from localcloud.platform_config import PlatformConfig
 
 _DOWN_WITHIN_S = 60.0
@@ -21,7 +22,12 @@ _MANUAL_CLOCK_HELP = (
     'POST /_local/time {"advance_s": SECONDS} to any of them'
 )
 _CONNECTORS_HELP = (
-    "answers of connectors that are not emulated (YAML): full name to {returns: VALUE} or {raises: VALUE}"
+    "answers of calls that are not emulated (YAML): connector or 'http.VERB URL' to {returns: VALUE} or {raises: VALUE}"
+)
+_UNEMULATED_HELP = "deploy calls of connectors that nothing answers; they fail when they are made"
+_SERVICE_HELP = (
+    "local server of a Google service, e.g. pubsub=http://127.0.0.1:8085; PUBSUB_EMULATOR_HOST, "
+    "FIRESTORE_EMULATOR_HOST, BIGQUERY_EMULATOR_HOST and STORAGE_EMULATOR_HOST are read, too"
 )
 _DEFAULT_ACCOUNTS = {"workflow": "workflow@{project}.iam.gserviceaccount.com"}
 
@@ -87,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="user environment variable")
     serve.add_argument("--connectors", type=Path, metavar="FILE", help=_CONNECTORS_HELP)
+    serve.add_argument("--service", action="append", default=[], metavar="SERVICE=URL", help=_SERVICE_HELP)
+    serve.add_argument("--allow-unemulated", action="store_true", help=_UNEMULATED_HELP)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     serve.add_argument("--project", default="demo", help="project id (default: %(default)s)")
     serve.add_argument("--location", default="us-central1", help="region (default: %(default)s)")
@@ -112,10 +120,10 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="SERVICE=URL",
-        help="local server of a Google service, e.g. storage=http://127.0.0.1:4443; STORAGE_EMULATOR_HOST, "
-        "CLOUD_TASKS_EMULATOR_HOST and WORKFLOWS_EMULATOR_HOST are read, too",
+        help=f"{_SERVICE_HELP}, and CLOUD_TASKS_EMULATOR_HOST and WORKFLOWS_EMULATOR_HOST",
     )
     run.add_argument("--connectors", type=Path, metavar="FILE", help=_CONNECTORS_HELP)
+    run.add_argument("--allow-unemulated", action="store_true", help=_UNEMULATED_HELP)
     run.add_argument("--trace", action="store_true", help="tell every step on the standard error")
     run.add_argument("--project", default="demo", help="project id (default: %(default)s)")
     run.add_argument("--location", default="us-central1", help="region (default: %(default)s)")
@@ -157,14 +165,16 @@ def _platform_config(options: argparse.Namespace) -> PlatformConfig:
         host=options.host,
         secrets_file=options.secrets,
         connectors_file=options.connectors,
-        storage_url=_storage_url(options.storage),
+        google_services=service_addresses(_services(options), os.environ),
+        allows_unemulated=options.allow_unemulated,
         workflows_environment=_variables(options.env),
     )
 
 
-def _storage_url(given: str | None) -> str:
-    address = given or os.environ.get("STORAGE_EMULATOR_HOST", "")
-    return address if not address or "://" in address else f"http://{address}"
+def _services(options: argparse.Namespace) -> list[str]:
+    if options.storage is None:
+        return list(options.service)
+    return [*options.service, f"storage={options.storage if '://' in options.storage else f'http://{options.storage}'}"]
 
 
 def _variables(texts: Sequence[str]) -> dict[str, str]:
@@ -276,6 +286,7 @@ def _run(options: argparse.Namespace) -> int:
         location=options.location,
         traces=options.trace,
         connectors=options.connectors,
+        allows_unemulated=options.allow_unemulated,
     )
 
     def tell(text: str) -> None:

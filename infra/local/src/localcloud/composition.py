@@ -19,7 +19,7 @@ from localcloud.scheduler.schedules_file import load_schedules
 from localcloud.scheduler.server import SchedulerServer
 from localcloud.tasks.queues_file import load_queues
 from localcloud.tasks.server import TasksServer, start_tasks_server
-from localcloud.workflows.connectors.mocks import load_mocks
+from localcloud.workflows.connectors.mocks import Mocks, load_mocks
 from localcloud.workflows.server import WorkflowsServer, start_workflows_server
 
 
@@ -51,6 +51,8 @@ class Platform:
         self.tasks: TasksServer | None = None
         self.workflows: WorkflowsServer | None = None
         self.scheduler: SchedulerServer | None = None
+        self.mocks = Mocks()
+        """Calls of executions whose answers are given; more may be added."""
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
     def will_stop(self, stop: Callable[[], Awaitable[None]]) -> None:
@@ -71,6 +73,8 @@ async def start_platform(config: PlatformConfig, clock: Clock) -> Platform:
         OSError: a port is taken. What was started is stopped again.
     """
     platform = Platform()
+    if config.connectors_file is not None:
+        platform.mocks = load_mocks(config.connectors_file)
     try:
         await _start_parts(platform, config, clock)
     except BaseException:
@@ -137,7 +141,8 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         await scheduler.start(config.scheduler_port)
         platform.scheduler = scheduler
         platform.will_stop(scheduler.stop)
-    endpoints = {"cloudtasks": tasks.base_url} | ({"storage": config.storage_url} if config.storage_url else {})
+    storage = {"storage": config.storage_url} if config.storage_url else {}
+    endpoints = {"cloudtasks": tasks.base_url} | storage | dict(config.google_services)
     workflows = await start_workflows_server(
         host=config.host,
         port=config.workflows_port,
@@ -154,7 +159,8 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         secrets_file=config.secrets_file,
         folder_clock=machine,
         host_names=config.host_names,
-        mocks=load_mocks(config.connectors_file) if config.connectors_file else None,
+        mocks=platform.mocks,
+        allows_unemulated=config.allows_unemulated,
     )
     platform.workflows = workflows
     platform.will_stop(workflows.stop)

@@ -35,7 +35,9 @@ class PlatformConfig:
         service_urls: service name to base URL, for schedules.
         url_rewrites: URL prefix of a task to where it is really sent.
         storage_url: base URL of the storage emulator for connectors, or "".
-        connectors_file: answers of connectors that are not emulated, or None.
+        google_services: Google service to the base URL of its local server, for connectors.
+        connectors_file: mocks of calls, or None.
+        allows_unemulated: connectors without an address deploy, and fail when they are called.
         host_names: names that the ports are reached by, beside localhost and addresses.
         key_file: where the identity issuer keeps its key over restarts; None makes a fresh one each time.
     """
@@ -65,6 +67,8 @@ class PlatformConfig:
     key_file: Path | None = None
     host_names: tuple[str, ...] = ()
     connectors_file: Path | None = None
+    google_services: Mapping[str, str] = field(default_factory=dict)
+    allows_unemulated: bool = False
 
     def to_json(self) -> str:
         """Return the text that `from_json` reads."""
@@ -105,6 +109,8 @@ class PlatformConfig:
             key_file=_path(fields, "key_file"),
             host_names=tuple(fields.text_list("host_names")),
             connectors_file=_path(fields, "connectors_file"),
+            google_services=fields.text_mapping("google_services"),
+            allows_unemulated=fields.flag("allows_unemulated", False),
         )
         fields.finish()
         return config

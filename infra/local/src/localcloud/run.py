@@ -13,9 +13,10 @@ from pathlib import Path
 
 from localcloud.core.clock import SystemClock
 from localcloud.core.config_fields import ConfigError
+from localcloud.core.service_addresses import OWN_VARIABLES, VARIABLES, service_addresses
 from localcloud.identity.engine.issuer import AccountTokens, TokenIssuer
-from localcloud.workflows.connectors.mocks import load_mocks
-from localcloud.workflows.connectors.registry import connector_methods
+from localcloud.workflows.connectors.mocks import MockedHttp, Mocks, load_mocks
+from localcloud.workflows.connectors.registry import Connectors
 from localcloud.workflows.engine.http_client import AiohttpCaller
 from localcloud.workflows.errors import WorkflowError, value_error
 from localcloud.workflows.jsontext import JsonDecodeError, decode_json, encode_json_leniently
@@ -27,13 +28,6 @@ from localcloud.workflows.source.errors import SourceError
 from localcloud.workflows.values import Value
 
 Print = Callable[[str], None]
-
-_ENDPOINTS = {
-    "STORAGE_EMULATOR_HOST": ("storage",),
-    "CLOUD_TASKS_EMULATOR_HOST": ("cloudtasks",),
-    "WORKFLOWS_EMULATOR_HOST": ("workflows", "workflowexecutions", "secretmanager"),
-}
-"""Environment variable to the Google services that it names the local server of."""
 
 _ACCOUNT = "workflow@{}.iam.gserviceaccount.com"
 _PROJECT_NUMBER = "123456789012"
@@ -51,7 +45,8 @@ class RunSettings:
         project: project id.
         location: region.
         traces: whether every step is told.
-        connectors: file with answers of connectors, or None.
+        connectors: file with mocks, or None.
+        allows_unemulated: calls without an address deploy, and fail when they are made.
     """
 
     file: Path
@@ -62,6 +57,7 @@ class RunSettings:
     location: str = "us-central1"
     traces: bool = False
     connectors: Path | None = None
+    allows_unemulated: bool = False
 
 
 async def run_file(settings: RunSettings, environment: Mapping[str, str], out: Print, err: Print) -> int:
@@ -71,22 +67,26 @@ async def run_file(settings: RunSettings, environment: Mapping[str, str], out: P
         ConfigError: an option cannot be read.
     """
     argument = _argument(settings.data)
+    addresses = service_addresses(settings.services, environment, {**VARIABLES, **OWN_VARIABLES})
+    mocks = load_mocks(settings.connectors) if settings.connectors else Mocks()
+    connectors = Connectors(addresses, mocks, allows_unemulated=settings.allows_unemulated)
     try:
         source = settings.file.read_text(encoding="utf-8")
-        connectors = connector_methods() | (load_mocks(settings.connectors) if settings.connectors else {})
-        program = load_program(source, connectors=frozenset(connectors))
+        program = load_program(source, connectors=connectors)
     except (OSError, UnicodeDecodeError) as error:
         err(f"{settings.file}: cannot be read: {error}")
         return 1
     except SourceError as error:
         err(f"{settings.file}: {error.rendered}")
         return 1
+    for note in connectors.notes(program.connectors):
+        err(f"{settings.file}: note: {note}")
     clock = SystemClock()
-    http = AiohttpCaller(_endpoints(settings, environment), clock)
+    http = AiohttpCaller(addresses, clock)
     account = _ACCOUNT.format(settings.project)
     host = Host(
         clock=clock,
-        http=http,
+        http=MockedHttp(http, mocks),
         tokens=AccountTokens(TokenIssuer(clock), account),
         callbacks=_NoCallbacks(),
         log=_Log(err),
@@ -120,15 +120,6 @@ def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
             raise ConfigError(f"{option} wants NAME=VALUE, not {text!r}")
         pairs[name] = value
     return pairs
-
-
-def _endpoints(settings: RunSettings, environment: Mapping[str, str]) -> dict[str, str]:
-    found = {}
-    for variable, services in _ENDPOINTS.items():
-        if address := environment.get(variable):
-            url = address if "://" in address else f"http://{address}"
-            found.update(dict.fromkeys(services, url.rstrip("/")))
-    return found | _pairs("--service", settings.services)
 
 
 def _variables(settings: RunSettings, account: str) -> dict[str, str]:

@@ -68,7 +68,7 @@ def test_refused_source_is_told_with_its_caret(tmp_path: Path, capsys: pytest.Ca
     [
         (["--data", "{"], "--data is not JSON"),
         (["--env", "WORD"], "--env wants NAME=VALUE"),
-        (["--service", "storage"], "--service wants NAME=VALUE"),
+        (["--service", "storage"], "--service wants SERVICE=URL"),
     ],
 )
 def test_option_that_cannot_be_read_is_wrong_usage(
@@ -140,12 +140,40 @@ def test_connector_that_is_not_emulated_answers_from_a_file(tmp_path: Path, caps
     assert capsys.readouterr().out == '["one","two"]\n'
 
 
+def test_connector_without_an_answer_may_deploy_and_fail_at_its_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--allow-unemulated`, with a note."""
+    (tmp_path / "w.yaml").write_text(PUBLISHING)
+
+    assert main(["run", str(tmp_path / "w.yaml"), "--allow-unemulated"]) == 1
+    said = capsys.readouterr().err
+    assert f"note: '{PUBLISH}' is not emulated: the call will fail" in said
+    assert '"tags":["NotEmulatedError"]' in said
+
+
+def test_request_answers_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By verb and URL, with `*`; `raises` with a code is an answer of the server."""
+    (tmp_path / "w.yaml").write_text(
+        "- a: {call: http.post, args: {url: 'https://dataform.googleapis.com/v1beta1/p:run'}, result: r}\n"
+        "- b:\n    try: {call: http.get, args: {url: 'https://api.example/x'}}\n"
+        "    except: {as: e, steps: [{c: {return: ['${r.body.name}', '${e.code}']}}]}"
+    )
+    (tmp_path / "mocks.yaml").write_text(
+        "http.post https://dataform.googleapis.com/*: {returns: {name: one}}\n"
+        "http.* https://api.example/*: {raises: {code: 418}}\n"
+    )
+
+    assert main(["run", str(tmp_path / "w.yaml"), "--connectors", str(tmp_path / "mocks.yaml")]) == 0
+    assert capsys.readouterr().out == '["one",418]\n'
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
         ("[]", "expected a mapping of connectors"),
         ("a: [", "cannot be read"),
-        ("translate: {returns: 1}", "'translate' is no name of a connector"),
+        ("translate: {returns: 1}", "'translate' is no call"),
         (f"{PUBLISH}: 5", "an answer is {returns: VALUE} or {raises: VALUE}, not 5"),
         (f"{PUBLISH}: {{returns: 1, raises: 2}}", "an answer is"),
         (f"{PUBLISH}: []", "there is no answer"),

@@ -9,7 +9,7 @@ from localcloud.check.approximations import Approximation, approximations
 from localcloud.check.parallel_memory import ParallelMemory, parallel_memory
 from localcloud.check.shape import Shape, shape
 from localcloud.check.step_costs import Repetition, StepCosts, step_costs
-from localcloud.workflows.connectors.registry import connector_methods
+from localcloud.workflows.connectors.registry import EveryConnector
 from localcloud.workflows.limits import MAX_MEMORY_BYTES, MAX_SOURCE_BYTES, MAX_STEPS
 from localcloud.workflows.loader import load_program
 from localcloud.workflows.source.errors import SourceError
@@ -52,7 +52,7 @@ class Checked:
 def check_source(source: str, assumed: Mapping[str, int] | None = None) -> Refused | Checked:
     """Check one source; `assumed` gives bytes of variables that have no bound of their own."""
     try:
-        program = load_program(source, connectors=frozenset(connector_methods()))
+        program = load_program(source, connectors=EveryConnector())
     except SourceError as error:
         return Refused(error.rendered)
     return Checked(

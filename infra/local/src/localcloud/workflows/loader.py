@@ -53,7 +53,7 @@ def load_program(source: str, *, connectors: Collection[str] = ()) -> Program:
         routine = Routine(name, routine_source.parameters, build_block(routine_source.steps, context))
         check_routine(routine, context)
         routines[name] = routine
-    return Program(routines)
+    return Program(routines, frozenset(linker.used))
 
 
 def _routine_sources(root: DocumentNode, context: BuildContext) -> dict[str, _RoutineSource]:

@@ -23,14 +23,15 @@ from localcloud.workflows.api.rest import WorkflowsRest
 from localcloud.workflows.api.routes import is_callback_path, routes
 from localcloud.workflows.api.secrets import SecretsApi
 from localcloud.workflows.api.workflows import WorkflowsApi
-from localcloud.workflows.connectors.registry import connector_methods
+from localcloud.workflows.connectors.mocks import MockedHttp, Mocks
+from localcloud.workflows.connectors.registry import Connectors
 from localcloud.workflows.engine.callbacks import Callbacks
 from localcloud.workflows.engine.executor import Executor
 from localcloud.workflows.engine.http_client import AiohttpCaller, Endpoints
 from localcloud.workflows.folder import WorkflowFolder
 from localcloud.workflows.loader import load_program
 from localcloud.workflows.pages.handlers import Pages
-from localcloud.workflows.runtime.host import ConnectorMethod, TokenSource
+from localcloud.workflows.runtime.host import TokenSource
 from localcloud.workflows.runtime.interpreter import run_to_json
 from localcloud.workflows.store import Store
 
@@ -129,7 +130,8 @@ async def start_workflows_server(
     secrets_file: Path | None = None,
     folder_clock: Clock | None = None,
     host_names: Collection[str] = (),
-    mocks: Mapping[str, ConnectorMethod] | None = None,
+    mocks: Mocks | None = None,
+    allows_unemulated: bool = False,
 ) -> WorkflowsServer:
     """Start the Workflows emulator and deploy `workflows_dir`.
 
@@ -150,7 +152,8 @@ async def start_workflows_server(
         user_env: workflow id to user environment variables, for directory deploys.
         secrets_file: YAML or JSON map of secret id to text, or to a map of version to text.
         folder_clock: paces the look for changed files; `clock` unless given.
-        mocks: connectors by full name, beside those that are emulated and instead of them.
+        mocks: calls whose answers are given; may grow later.
+        allows_unemulated: connectors without an address deploy, and fail when they are called.
         host_names: names that the REST port is reached by, beside localhost and addresses.
 
     Raises:
@@ -159,7 +162,9 @@ async def start_workflows_server(
     store = Store()
     known_endpoints = dict(endpoints)
     http = AiohttpCaller(known_endpoints, clock)
-    connectors = connector_methods() | dict(mocks or {})
+    mocks = mocks or Mocks()
+    own = frozenset(OWN_SERVICES) - known_endpoints.keys()
+    connectors = Connectors(known_endpoints, mocks, allows_unemulated=allows_unemulated, own=own)
     # The server is named before it exists: callback URLs need its port, which is known once it listens.
     server: WorkflowsServer
     callbacks = Callbacks(clock, lambda: server.base_url)
@@ -167,7 +172,7 @@ async def start_workflows_server(
         store=store,
         clock=clock,
         callbacks=callbacks,
-        http=http,
+        http=MockedHttp(http, mocks),
         token_source=token_source,
         connectors=connectors,
         project_number=project_number,
@@ -178,7 +183,7 @@ async def start_workflows_server(
         clock=clock,
         executor=executor,
         load=load_program,
-        connectors=frozenset(connectors),
+        connectors=connectors,
         default_account=service_account,
         home=(project, location),
     )

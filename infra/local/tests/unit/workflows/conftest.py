@@ -22,6 +22,7 @@ from localcloud.workflows.api.rest import WorkflowsRest
 from localcloud.workflows.api.routes import is_callback_path, routes
 from localcloud.workflows.api.secrets import SecretsApi
 from localcloud.workflows.api.workflows import WorkflowsApi
+from localcloud.workflows.connectors.registry import Connectors
 from localcloud.workflows.engine.callbacks import Callbacks
 from localcloud.workflows.engine.executor import Executor
 from localcloud.workflows.engine.http_client import AiohttpCaller
@@ -80,7 +81,7 @@ class Emulator:
             clock=self.clock,
             executor=self.executor,
             load=self._load,
-            connectors=(),
+            connectors=Connectors(()),
             default_account=ACCOUNT,
             home=("demo", "us-central1"),
         )

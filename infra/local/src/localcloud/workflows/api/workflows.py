@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from localcloud.core.list_fields import Choice, Field, Flag, Labels, Time
 from localcloud.workflows.api import lists, request_fields
 from localcloud.workflows.api.lists import ListQuery, list_page
 from localcloud.workflows.api.resources import operation_json, present, workflow_json
+from localcloud.workflows.connectors.registry import Connectors
 from localcloud.workflows.engine.executor import Executor
 from localcloud.workflows.enums import CallLogLevel, HistoryLevel, WorkflowState
 from localcloud.workflows.model import Operation, Revision, Workflow
@@ -115,7 +116,7 @@ class WorkflowsApi:
         clock: Clock,
         executor: Executor,
         load: Callable[..., Program],
-        connectors: Collection[str],
+        connectors: Connectors,
         default_account: str,
         home: tuple[str, str],
     ) -> None:
@@ -126,7 +127,7 @@ class WorkflowsApi:
             clock: source of timestamps.
             executor: cancels the executions of a deleted workflow.
             load: parses and checks a source.
-            connectors: full names of the connector methods there are.
+            connectors: the connector methods there are.
             default_account: email that workflows run as unless they name one.
             home: project and location that `locations` lists besides those in use.
         """
@@ -259,6 +260,9 @@ class WorkflowsApi:
             history_level=fields.get("executionHistoryLevel", base.history_level),
             crypto_key=fields.get("cryptoKeyName", base.crypto_key),
         )
+        if revision is not None:
+            for note in self._connectors.notes(revision.program.connectors):
+                _LOG.warning("workflow.note %s: %s", name, note)
         if fields.get("cryptoKeyName") or fields.get("tags"):
             _LOG.warning("workflow.note %s: localcloud encrypts nothing and binds no tags", name)
         self._store.workflows[name] = workflow

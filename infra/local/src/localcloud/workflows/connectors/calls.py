@@ -1,7 +1,7 @@
 """Makes a connector's API calls: authorization, retries, the limit of the whole call, and polling.
 
 Source: https://cloud.google.com/workflows/docs/connectors and .../reference/syntax/retrying. Where the pages are
-silent: an Operation's `response` is taken for the result, and the time limit covers retries and polls.
+silent, the time limit covers retries and polls.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, ApiMethod, ApiRequest, Waiting, request_for
+from localcloud.workflows.connectors.methods import ApiRequest
 from localcloud.workflows.errors import (
     WorkflowError,
     auth_error,
@@ -25,7 +25,6 @@ from localcloud.workflows.errors import (
 from localcloud.workflows.http_bodies import value_from_body
 from localcloud.workflows.limits import MAX_HTTP_RESPONSE_BYTES
 from localcloud.workflows.runtime.host import (
-    ConnectorMethod,
     Host,
     HttpConnectionBroken,
     HttpConnectionFailed,
@@ -46,8 +45,6 @@ _RETRIED_OF_GET = frozenset({429, 502, 503, 504, "ConnectionError", "ConnectionF
 """What `http.default_retry` retries."""
 _RETRIED_OF_OTHERS = frozenset({429, 503, "ConnectionFailedError"})
 """What `http.default_retry_non_idempotent` retries."""
-
-_LIVE_EXECUTIONS = frozenset({"ACTIVE", "QUEUED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,30 +139,6 @@ class ApiCall:
         return body
 
 
-def connector(method: ApiMethod) -> ConnectorMethod:
-    """Return the callable that the interpreter is given for a method."""
-
-    async def call(host: Host, arguments: Mapping[str, Value]) -> Value:
-        params = connector_params(arguments.get(CONNECTOR_PARAMS))
-        return await perform(ApiCall(host, params), method, arguments)
-
-    return call
-
-
-async def perform(call: ApiCall, method: ApiMethod, arguments: Mapping[str, Value]) -> Value:
-    """Send the request of `method` and wait for what it started."""
-    answer = await call.send(request_for(method, arguments))
-    if call.params.skip_polling:
-        return answer
-    match method.waiting:
-        case Waiting.NOT:
-            return answer
-        case Waiting.OPERATION:
-            return await _await_operation(call, method, answer)
-        case Waiting.EXECUTION:
-            return await _await_execution(call, method, answer)
-
-
 def connector_params(value: Value) -> ConnectorParams:
     """Read the argument `connector_params`.
 
@@ -194,44 +167,6 @@ def connector_params(value: Value) -> ConnectorParams:
         skip_polling=skip_polling,
         scopes=_scopes(value.get("scopes")),
     )
-
-
-def operation_error(message: str, operation: Value, error: Value = None) -> WorkflowError:
-    """Return the error of a long-running operation that ended unsuccessfully."""
-    value = {"message": message, "operation": operation, "tags": ["OperationError"]}
-    if error is not None:
-        value["error"] = error
-    return WorkflowError(value)
-
-
-async def _await_operation(call: ApiCall, method: ApiMethod, answer: Value) -> Value:
-    if not isinstance(answer, dict) or not isinstance(answer.get("name"), str):
-        raise response_type_error("not an operation")
-    operation = await call.poll(
-        f"{_service_root(method)}/{answer['name']}", answer, is_done=lambda value: value.get("done") is True
-    )
-    if "error" in operation:
-        text = operation["error"].get("message", "") if isinstance(operation["error"], dict) else ""
-        raise operation_error(f"Operation failed: {text}", operation, operation["error"])
-    return operation.get("response")
-
-
-async def _await_execution(call: ApiCall, method: ApiMethod, answer: Value) -> Value:
-    if not isinstance(answer, dict) or not isinstance(answer.get("name"), str):
-        raise response_type_error("not an execution")
-    execution = await call.poll(
-        f"{_service_root(method)}/{answer['name']}",
-        answer,
-        is_done=lambda value: value.get("state") not in _LIVE_EXECUTIONS,
-    )
-    if execution.get("state") != "SUCCEEDED":
-        raise operation_error("Execution failed or cancelled.", execution)
-    return execution
-
-
-def _service_root(method: ApiMethod) -> str:
-    """Return `https://workflows.googleapis.com/v1`."""
-    return "/".join(method.url.split("/")[:4])
 
 
 def _causes(error: WorkflowError) -> set[object]:

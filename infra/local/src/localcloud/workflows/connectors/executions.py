@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from localcloud.workflows.connectors.calls import ApiCall, connector, connector_params, perform
+from localcloud.workflows.connectors.calls import ApiCall, connector_params
 from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, ApiMethod, BodyKind, Waiting
+from localcloud.workflows.connectors.waiting import connector, perform
 from localcloud.workflows.errors import response_type_error, type_error, value_error
 from localcloud.workflows.jsontext import JsonDecodeError, JsonEncodeError, decode_json, encode_json
 from localcloud.workflows.runtime.host import ConnectorMethod, Host

@@ -26,7 +26,9 @@ class Waiting(Enum):
 
     NOT = "the answer is the result"
     OPERATION = "a google.longrunning.Operation to be polled; its response is the result"
+    STATUS = "an operation with an address and a status, to be polled; it is the result"
     EXECUTION = "a workflow execution to be polled; it is the result"
+    JOB = "a job to be polled; it is the result"
 
 
 class BodyKind(Enum):
@@ -48,6 +50,7 @@ class ApiMethod:
         query: names of query parameters that a call may give.
         body: what `body` may be.
         waiting: how the result is obtained.
+        ignored: arguments that are taken and not sent.
     """
 
     name: str
@@ -56,6 +59,7 @@ class ApiMethod:
     query: tuple[str, ...] = ()
     body: BodyKind = BodyKind.NONE
     waiting: Waiting = Waiting.NOT
+    ignored: tuple[str, ...] = ()
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -79,8 +83,8 @@ def request_for(method: ApiMethod, arguments: Mapping[str, Value]) -> ApiRequest
     Raises:
         WorkflowError: TypeError for a missing, unknown or ill-typed argument; ValueError for a body without JSON form.
     """
-    arguments = _with_query(method, arguments)
-    known = {*method.variables, *method.query, CONNECTOR_PARAMS}
+    arguments = _flat(method, _with_query(method, arguments))
+    known = {*method.variables, *method.query, *method.ignored, CONNECTOR_PARAMS}
     if method.body is not BodyKind.NONE:
         known.add("body")
     if unknown := sorted(set(arguments) - known):
@@ -115,6 +119,18 @@ def _with_query(method: ApiMethod, arguments: Mapping[str, Value]) -> Mapping[st
     if twice := sorted(set(query) & set(arguments)):
         raise type_error(f"{method.name}: argument {twice[0]!r} is also in 'query'")
     return {**{name: value for name, value in arguments.items() if name != "query"}, **query}
+
+
+def _flat(method: ApiMethod, arguments: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Return the arguments with `mask: {fieldPaths: [...]}` as the query parameter `mask.fieldPaths`, as a sample does."""
+    flat: dict[str, Value] = {}
+    for name, value in arguments.items():
+        parts = {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {}
+        if parts and name not in method.query and parts.keys() <= set(method.query):
+            flat.update(parts)
+        else:
+            flat[name] = value
+    return flat
 
 
 def _path_text(method: ApiMethod, name: str, arguments: Mapping[str, Value], *, is_reserved: bool) -> str:

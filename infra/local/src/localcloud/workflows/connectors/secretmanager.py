@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 
-from localcloud.workflows.connectors.calls import ApiCall, connector, connector_params, perform
+from localcloud.workflows.connectors.calls import ApiCall, connector_params
 from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, ApiMethod
+from localcloud.workflows.connectors.waiting import connector, perform
 from localcloud.workflows.errors import response_type_error, type_error, value_error
 from localcloud.workflows.runtime.host import ConnectorMethod, Host
 from localcloud.workflows.values import Value

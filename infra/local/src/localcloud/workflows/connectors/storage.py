@@ -10,8 +10,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-from localcloud.workflows.connectors.calls import ApiCall, connector, connector_params, perform
+from localcloud.workflows.connectors.calls import ApiCall, connector_params
 from localcloud.workflows.connectors.methods import CONNECTOR_PARAMS, ApiMethod, ApiRequest, BodyKind, request_for
+from localcloud.workflows.connectors.waiting import connector, perform
 from localcloud.workflows.errors import http_error, type_error, value_error
 from localcloud.workflows.runtime.host import ConnectorMethod, Host
 from localcloud.workflows.values import Value

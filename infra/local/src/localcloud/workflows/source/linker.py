@@ -6,7 +6,7 @@ Does not know about: YAML; it is told names and argument counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.workflows.expr.evaluator import FunctionLink, RoutineLink
@@ -51,6 +51,8 @@ class ProgramLinker:
     library: Library
     routines: Mapping[str, tuple[RoutineParameter, ...]]
     connectors: Collection[str]
+    used: set[str] = field(default_factory=set)
+    """Full names of the connectors that were linked."""
 
     def link(self, call: Call) -> FunctionLink | RoutineLink:
         """Link a call inside an expression, whose arguments are positional.
@@ -82,9 +84,10 @@ class ProgramLinker:
         if name in self.library.functions:
             return FunctionCallee(self.library.functions[name])
         if name in self.connectors:
+            self.used.add(name)
             return ConnectorCallee(name, ())
         if name.startswith(_CONNECTOR_PREFIXES):
-            raise LinkError(f"localcloud does not emulate '{name}'")
+            raise LinkError(f"localcloud does not emulate '{name}'{_ways_out(name)}")
         raise LinkError(f"symbol '{name}' is neither a function nor a sub-workflow name")
 
     def parameters(self, callee: FunctionCallee | RoutineCallee) -> tuple[Parameter, ...]:
@@ -120,6 +123,13 @@ def _connector_link(name: str, count: int) -> RoutineLink:
         return scope.call_connector(name, dict(zip(names, arguments, strict=False)))
 
     return RoutineLink(invoke)
+
+
+def _ways_out(name: str) -> str:
+    if not name.startswith("googleapis."):
+        return ""
+    service = name.split(".")[1]
+    return f", or it has no address: --service {service}=URL, --connectors FILE or --allow-unemulated"
 
 
 def missing_defaults(name: str, parameters: tuple[Parameter, ...], count: int) -> tuple[Value, ...]:

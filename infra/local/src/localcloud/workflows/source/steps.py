@@ -288,9 +288,10 @@ class Routine:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A checked workflow: its routines by name, `main` among them."""
+    """A checked workflow: its routines by name, `main` among them, and the connectors that it names."""
 
     routines: Mapping[str, Routine]
+    connectors: frozenset[str] = frozenset()
 
     @property
     def main(self) -> Routine:
