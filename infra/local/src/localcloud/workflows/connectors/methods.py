@@ -122,7 +122,7 @@ def _with_query(method: ApiMethod, arguments: Mapping[str, Value]) -> Mapping[st
 
 
 def _flat(method: ApiMethod, arguments: Mapping[str, Value]) -> Mapping[str, Value]:
-    """Return the arguments with `mask: {fieldPaths: [...]}` as the query parameter `mask.fieldPaths`, as a sample does."""
+    """Return the arguments with `mask: {fieldPaths: [...]}` as the query parameter `mask.fieldPaths`, as samples do."""
     flat: dict[str, Value] = {}
     for name, value in arguments.items():
         parts = {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {}
