@@ -6,79 +6,35 @@ Source of the message format: https://www.postgresql.org/docs/current/protocol-m
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
 from collections.abc import Coroutine
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from support.tcp_proxy import TcpProxy
 
 
-class PostgresProxy:
+class PostgresProxy(TcpProxy):
     """A running proxy; a context manager.
 
     `lose_commits` is how many of the next COMMITs reach the server while their answer does not come back: the client
-    sees its connection break and cannot know. `stalled` holds back everything that the server says.
-
-    Args:
-        port: where PostgreSQL listens on loopback.
+    sees its connection break and cannot know.
     """
 
     def __init__(self, port: int) -> None:
-        self._target = port
-        self.port = 0
+        super().__init__(port)
         self.lose_commits = 0
         self.lost = 0
-        self.stalled = False
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._server: asyncio.Server | None = None
 
     def url(self, database: str) -> str:
         """Return the URL of a database through the proxy."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def cut(self) -> None:
-        """Break every connection."""
-        self._run(self._cut())
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._run(self._start())
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._run(self._stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-    async def _start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        await self._cut()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _cut(self) -> None:
-        for writer in list(self._writers):
-            writer.transport.abort()
-
-    async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
-        mine = {to_client, to_server}
-        self._writers |= mine
+    def _ways(
+        self,
+        client: asyncio.StreamReader,
+        to_client: asyncio.StreamWriter,
+        server: asyncio.StreamReader,
+        to_server: asyncio.StreamWriter,
+    ) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
         is_lost = asyncio.Event()
 
         async def forth() -> None:
@@ -96,17 +52,8 @@ class PostgresProxy:
                     # The server has answered, so the commit is done; nobody will hear of it.
                     self.lost += 1
                     return
-                while self.stalled:  # noqa: ASYNC110 - set by the test, which lives in another thread
-                    await asyncio.sleep(0.02)
+                await self._while("stalled")
                 to_client.write(data)
                 await to_client.drain()
 
-        ways = [asyncio.create_task(forth()), asyncio.create_task(back())]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-        for writer in mine:
-            writer.transport.abort()
-        self._writers -= mine
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            await asyncio.gather(*ways)
+        return forth(), back()

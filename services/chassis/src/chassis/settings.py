@@ -88,6 +88,9 @@ class Settings(BaseModel):
     workflows_emulator_host: str = Field(
         "", alias="WORKFLOWS_EMULATOR_HOST", description="host:port (gRPC) of a Workflows emulator; empty: Google's"
     )
+    storage_emulator_host: str = Field(
+        "", alias="STORAGE_EMULATOR_HOST", description="URL of a Cloud Storage emulator; empty: Google's"
+    )
 
     body_timeout_s: Annotated[float, Limited("seconds", "408 `BODY_TIMEOUT`, the connection is closed")] = Field(
         BODY_TIMEOUT_S,

@@ -76,6 +76,7 @@ def silence_then(proxy: PostgresProxy, work: Callable[[Connection], Any]) -> Cal
     return silenced
 
 
+@pytest.mark.fault("B14")
 @pytest.mark.parametrize("work", [select, copy, stream])
 def test_a_silence_amid_a_transaction_is_503(
     engine: Engine, proxy: PostgresProxy, work: Callable[[Connection], Any]
@@ -86,6 +87,7 @@ def test_a_silence_amid_a_transaction_is_503(
     proxy.stalled = False
 
 
+@pytest.mark.fault("B14")
 def test_a_silence_at_the_commit_is_503(engine: Engine, proxy: PostgresProxy) -> None:
     """Whether it was done nobody knows; the caller comes again."""
     assert seconds_until_refused(engine, silence_then(proxy, lambda _connection: None)) < GENEROUS_S
@@ -93,6 +95,7 @@ def test_a_silence_at_the_commit_is_503(engine: Engine, proxy: PostgresProxy) ->
     proxy.stalled = False
 
 
+@pytest.mark.fault("B14")
 def test_a_silence_is_found_by_kept_connections_and_by_new_ones(engine: Engine, proxy: PostgresProxy) -> None:
     """The first request may wait, those right after it do not; when the database speaks again, all is well."""
     transact(engine, select)

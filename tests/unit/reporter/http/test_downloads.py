@@ -233,7 +233,7 @@ def test_storage_that_is_down_is_a_503() -> None:
 
     with loopback(refuse) as url:
         client = gcs.Client(project="demo", credentials=AnonymousCredentials(), client_options={"api_endpoint": url})
-        objects = ReportObjects(client.bucket("b"), retry_for_s=0.05)
+        objects = ReportObjects(client.bucket("b"), write_retried_for_s=0.05)
         with pytest.raises(ApiError) as reading:
             objects.open("name")
         with pytest.raises(ApiError) as writing:

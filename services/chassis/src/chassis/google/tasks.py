@@ -18,10 +18,8 @@ from google.cloud import tasks_v2
 from google.protobuf import duration_pb2
 
 from chassis.errors import unavailable
+from chassis.google.silence import CALL_S
 from chassis.tracing import trace_headers
-
-_CALL_TIMEOUT_S = 4.0
-"""Seconds that Cloud Tasks has to answer; less than the 5 s within which our own callers hear 503."""
 
 
 class TaskQueue(Protocol):
@@ -96,7 +94,7 @@ class CloudTasksQueue:
             ),
         )
         try:
-            self._client.create_task(parent=queue, task=task, timeout=_CALL_TIMEOUT_S, retry=None)
+            self._client.create_task(parent=queue, task=task, timeout=CALL_S, retry=None)
         except google.api_core.exceptions.Conflict as error:
             if not exists_already(error):
                 raise unavailable(TASKS_UNAVAILABLE, "The task could not be created.") from error

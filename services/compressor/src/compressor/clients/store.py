@@ -9,12 +9,11 @@ from urllib.parse import quote
 
 import google.api_core.exceptions
 import google.auth.exceptions
-import requests
-import urllib3
 
 from chassis.errors import ApiError
+from chassis.google.storage_client import STORAGE_FAILURES
 from chassis.logs import get_logger
-from compressor.clients.uploads import CALL_TIMEOUT_S, RETRY, ObjectUploads
+from compressor.clients.uploads import RETRY, ObjectUploads
 from compressor.errors import storage_refused, storage_unavailable
 from compressor.images.codec import ENCODER_VERSION
 from compressor.images.model import Options, OutputFormat, Rendition
@@ -118,7 +117,7 @@ class ImageStore:
     def _found(self, name: str, image_format: OutputFormat) -> StoredImage | None:
         blob = self._bucket.blob(name)
         try:
-            blob.reload(timeout=CALL_TIMEOUT_S, retry=RETRY)
+            blob.reload(retry=RETRY)
         except google.api_core.exceptions.NotFound:
             return None
         except Exception as error:
@@ -147,16 +146,11 @@ def _storage_error(error: Exception) -> Exception:
         case google.api_core.exceptions.ClientError() if error.code not in {408, 429}:
             log.error("storage.refused", code=int(error.code or 0), error=str(error.message)[:300])
             return storage_refused()
-        case (
-            google.api_core.exceptions.GoogleAPIError()
-            | requests.RequestException()
-            | urllib3.exceptions.HTTPError()
-            | OSError()
-        ):
-            log.warning("storage.failed", error=type(error).__name__)
-            return storage_unavailable()
         case google.auth.exceptions.GoogleAuthError():
             log.error("storage.refused", code=0, error=type(error).__name__)
             return storage_refused()
+        case _ if isinstance(error, STORAGE_FAILURES):
+            log.warning("storage.failed", error=type(error).__name__)
+            return storage_unavailable()
         case _:
             return error

@@ -14,22 +14,17 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-import certifi
 import google.api_core.exceptions
 import google_crc32c
-import urllib3
-from google.cloud.storage.retry import DEFAULT_RETRY
 
 from chassis.auth.oidc import SingleTry
+from chassis.google.silence import SilenceBounds, in_pieces
+from chassis.google.storage_client import retried
 
-RETRY = DEFAULT_RETRY.with_timeout(20.0)
-"""Over all tries, in seconds; the client's own 120 would outlive the task."""
-
-CALL_TIMEOUT_S = (3.05, 10.0)
-"""To connect, and to wait for the next byte."""
+RETRY = retried(for_s=20.0)
+"""The picture would have to be made again; the client's own 120 s would outlive the task."""
 
 _TOKEN_TIMEOUT_S = 3.0
-_CONNECTIONS = 16  # kept; more are made when more threads upload at once
 _REASON_CHARS = 300
 
 
@@ -44,11 +39,7 @@ class ObjectUploads:
     def __init__(self, client: Any, bucket: str) -> None:
         self._credentials = client._credentials  # noqa: SLF001 - there is no other way to ask for them
         self._token_request = SingleTry(_TOKEN_TIMEOUT_S)
-        self._pool = urllib3.PoolManager(
-            maxsize=_CONNECTIONS,
-            timeout=urllib3.Timeout(*CALL_TIMEOUT_S),
-            ca_certs=certifi.where(),
-        )
+        self._pools = SilenceBounds().new_pools()
         # `ifGenerationMatch=0`: only where there is no object. `fields`: we need nothing of what would be answered.
         query = "uploadType=multipart&ifGenerationMatch=0&fields=generation"
         self._url = f"{client.api_endpoint}/upload/storage/v1/b/{quote(bucket, safe='')}/o?{query}"
@@ -85,9 +76,11 @@ class ObjectUploads:
         self._send_until_answered(body, boundary)
 
     def _send(self, body: bytes, boundary: str) -> None:
-        headers = {"Content-Type": f'multipart/related; boundary="{boundary}"'}
+        headers = {"Content-Type": f'multipart/related; boundary="{boundary}"', "Content-Length": str(len(body))}
         self._credentials.before_request(self._token_request, "POST", self._url, headers)
-        answer = self._pool.request("POST", self._url, body=body, headers=headers, retries=False, redirect=False)
+        answer = self._pools.request(
+            "POST", self._url, body=in_pieces(body), headers=headers, retries=False, redirect=False
+        )
         if not 200 <= answer.status < 300:
             reason = answer.data[:_REASON_CHARS].decode("utf-8", "replace")
             raise google.api_core.exceptions.from_http_status(answer.status, reason)  # type: ignore[no-untyped-call]

@@ -9,12 +9,11 @@ from uuid import UUID
 import google.api_core.exceptions
 from google.cloud.workflows import executions_v1
 
+from chassis.google.silence import CALL_S
 from chassis.logs import get_logger
 from ingest.errors import Reason, unavailable
 
 log = get_logger(__name__)
-
-_CALL_TIMEOUT_S = 10.0
 
 
 class Executions(Protocol):
@@ -60,7 +59,7 @@ class WorkflowExecutions:
         execution = executions_v1.Execution(argument=json.dumps({"request_id": str(request_id)}))
         try:
             created = self._client.create_execution(
-                parent=self._workflow, execution=execution, timeout=_CALL_TIMEOUT_S, retry=None
+                parent=self._workflow, execution=execution, timeout=CALL_S, retry=None
             )
         except google.api_core.exceptions.GoogleAPIError as error:
             log.warning("execution.refused", batch=str(request_id), error=type(error).__name__)
@@ -76,7 +75,7 @@ class WorkflowExecutions:
             ApiError: 503 EXECUTIONS_UNAVAILABLE.
         """
         try:
-            found = self._client.get_execution(name=execution, timeout=_CALL_TIMEOUT_S, retry=None)
+            found = self._client.get_execution(name=execution, timeout=CALL_S, retry=None)
         except google.api_core.exceptions.NotFound:
             return False
         except google.api_core.exceptions.GoogleAPIError as error:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import google.api_core.exceptions
-import google.auth.exceptions
-import requests
 
+from chassis.google.storage_client import STORAGE_FAILURES, retried
 from chassis.limits import over_limit_facts
 from ingest.errors import ApiError, Reason, Status, not_found, unavailable
 
-_TIMEOUT_S = 60.0
+_RETRY = retried(for_s=1.5)
 
 
 class SheetStorage(Protocol):
@@ -45,7 +44,7 @@ class CloudSheetStorage:
         bucket, _, name = uri.removeprefix("gs://").partition("/")
         blob = self._client.bucket(bucket).blob(name)
         try:
-            blob.reload(timeout=_TIMEOUT_S)
+            blob.reload(retry=_RETRY)
             if blob.size is not None and blob.size > max_bytes:
                 raise ApiError(
                     Status.INVALID_ARGUMENT,
@@ -61,16 +60,12 @@ class CloudSheetStorage:
             # The generation that was measured is the one that is read. `raw_download` keeps a gzip-encoded object from
             # growing behind the measured size; it is then refused as a gzip file.
             content: bytes = blob.download_as_bytes(
-                raw_download=True, if_generation_match=blob.generation, timeout=_TIMEOUT_S
+                raw_download=True, if_generation_match=blob.generation, retry=_RETRY
             )
         except (google.api_core.exceptions.NotFound, google.api_core.exceptions.PreconditionFailed) as error:
             raise not_found(Reason.SHEET_NOT_FOUND, f"There is no object {uri}.", uri=uri) from error
         except google.api_core.exceptions.Forbidden as error:
             raise not_found(Reason.SHEET_NOT_FOUND, f"Ingest may not read {uri}.", uri=uri) from error
-        except (
-            google.api_core.exceptions.GoogleAPIError,
-            google.auth.exceptions.GoogleAuthError,
-            requests.RequestException,
-        ) as error:
+        except STORAGE_FAILURES as error:
             raise unavailable(Reason.STORAGE_UNAVAILABLE, "Cloud Storage did not deliver the sheet.") from error
         return content

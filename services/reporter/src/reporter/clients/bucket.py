@@ -6,24 +6,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
-import requests
-from google.api_core.exceptions import GoogleAPIError, NotFound, PreconditionFailed
-from google.auth.exceptions import GoogleAuthError
-from google.cloud.storage.exceptions import DataCorruption
-from google.cloud.storage.retry import DEFAULT_RETRY
+from google.api_core.exceptions import NotFound, PreconditionFailed
 
+from chassis.google.storage_client import STORAGE_FAILURES, retried
 from chassis.logs import get_logger
 from reporter.errors import storage_unavailable
 
 log = get_logger(__name__)
 
-_CALL_TIMEOUT_S = 30.0
-RETRY_FOR_S = 20.0
-"""How long the client library retries one call; its own default of 120 s is longer than callers wait."""
+WRITE_RETRIED_FOR_S = 20.0
+"""Seconds for which a failing write is tried again: the report would have to be made again."""
+
+READ_RETRIED_FOR_S = 1.5
+"""Seconds for which a failing read is tried again: a client waits for it."""
 
 _PIECE_BYTES = 1024 * 1024
 _UPLOAD_PIECE_BYTES = 8 * 1024 * 1024  # the library's own 100 MB would be held in memory
-_FAILURES = (GoogleAPIError, GoogleAuthError, DataCorruption, requests.RequestException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +39,13 @@ class ReportObjects:
 
     Args:
         bucket: a `google.cloud.storage.Bucket`.
-        retry_for_s: seconds for which a failing call is retried.
+        write_retried_for_s: seconds for which a failing write is tried again.
     """
 
-    def __init__(self, bucket: Any, *, retry_for_s: float = RETRY_FOR_S) -> None:
+    def __init__(self, bucket: Any, *, write_retried_for_s: float = WRITE_RETRIED_FOR_S) -> None:
         self._bucket = bucket
-        self._retry = DEFAULT_RETRY.with_timeout(retry_for_s)
+        self._write_retry = retried(for_s=write_retried_for_s)
+        self._read_retry = retried(for_s=READ_RETRIED_FOR_S)
 
     def uri(self, name: str) -> str:
         """Return `gs://BUCKET/NAME`."""
@@ -76,12 +75,11 @@ class ReportObjects:
                 size=size_bytes,
                 content_type=content_type,
                 if_generation_match=0,
-                timeout=_CALL_TIMEOUT_S,
-                retry=self._retry,
+                retry=self._write_retry,
             )
         except PreconditionFailed:
             log.info("report_object.found", object=name)
-        except _FAILURES as error:
+        except STORAGE_FAILURES as error:
             log.warning("report_object.refused", object=name, error=type(error).__name__)
             raise storage_unavailable() from error
 
@@ -92,14 +90,14 @@ class ReportObjects:
             ApiError: 503 STORAGE_UNAVAILABLE.
         """
         try:
-            blob = self._bucket.get_blob(name, timeout=_CALL_TIMEOUT_S, retry=self._retry)
+            blob = self._bucket.get_blob(name, retry=self._read_retry)
         except NotFound:
             return None
-        except _FAILURES as error:
+        except STORAGE_FAILURES as error:
             raise storage_unavailable() from error
         if blob is None:
             return None
-        size_bytes, retry = int(blob.size), self._retry
+        size_bytes, retry = int(blob.size), self._read_retry
 
         def pieces_from(start: int) -> Iterator[bytes]:
             return _pieces(blob, start=start, size_bytes=max(0, size_bytes - start), retry=retry)
@@ -110,7 +108,7 @@ class ReportObjects:
 def _pieces(blob: Any, *, start: int, size_bytes: int, retry: Any) -> Iterator[bytes]:
     if size_bytes == 0:
         return
-    with blob.open("rb", chunk_size=_PIECE_BYTES, timeout=_CALL_TIMEOUT_S, retry=retry) as reader:
+    with blob.open("rb", chunk_size=_PIECE_BYTES, retry=retry) as reader:
         reader.seek(start)
         while piece := reader.read(_PIECE_BYTES):
             yield piece
