@@ -237,6 +237,13 @@ def test_what_is_open_to_all_is_known() -> None:
         "ingest /health",
         "ingest /openapi.json",
         "ingest /docs",
+        "ingest /",
+        # The console's ways in, what its pages are made of, and its page for what is not there.
+        "ingest /console/",
+        "ingest /console/<path:_rest>",
+        "ingest /console/login",
+        "ingest /console/logout",
+        "ingest /console/static/<name>",
         "compressor /health",
         "reporter /health",
         "reporter /openapi.json",

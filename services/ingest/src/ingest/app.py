@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from chassis.http.app import new_app
+from ingest.console.blueprint import console_routes
 from ingest.dependencies import Dependencies
 from ingest.http.batch_routes import batch_routes
 from ingest.http.internal_routes import internal_routes
@@ -26,5 +27,6 @@ def create_app(dependencies: Dependencies) -> Flask:
     app.register_blueprint(public_routes(dependencies))
     app.register_blueprint(batch_routes(dependencies))
     app.register_blueprint(internal_routes(dependencies))
-    app.register_blueprint(page_routes(dependencies.keys))
+    app.register_blueprint(page_routes())
+    app.register_blueprint(console_routes(dependencies))
     return app

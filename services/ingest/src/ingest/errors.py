@@ -39,6 +39,8 @@ class Reason(StrEnum):
     """400: no image of the batch failed"""
     NOT_OWNER = "NOT_OWNER"
     """409: the execution does not own the batch (ABORTED)"""
+    OTHER_ORIGIN = "OTHER_ORIGIN"
+    """403: console: a form that no page of ours has sent"""
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     """429: the owner has as many batches or images as it may; limit, value and use are named"""
     SHEET_INVALID = "SHEET_INVALID"

@@ -71,6 +71,11 @@ class IngestSettings(PublicSettings):
     reporter_service_account: str = Field(
         alias="REPORTER_SERVICE_ACCOUNT", min_length=1, description="Email of the reporter's account"
     )
+    sample_sheet_url: str = Field(
+        "",
+        alias="INGEST_SAMPLE_SHEET_URL",
+        description="URL of a sheet that the console offers to try; empty: none. Read by ingest itself, so an own one",
+    )
     sheet_buckets: CommaList = Field(
         (),
         alias="INGEST_SHEET_BUCKETS",

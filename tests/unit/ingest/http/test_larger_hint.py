@@ -62,10 +62,3 @@ def test_a_row_that_sets_its_own_format_counts_by_that(lab: Lab) -> None:
     found = hint(lab, sheet)
     assert found is not None
     assert found["images"] == 2
-
-
-def test_the_upload_page_says_what_is_found_and_what_is_smaller(lab: Lab) -> None:
-    """The picture columns of any export, not three titles; and that PNG may grow as JPEG."""
-    page = lab.get("/").text
-    assert "export of any shop" in page
-    assert "may become larger as JPEG" in page

@@ -135,5 +135,5 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", "/health", "Say that the process is up", {200: "application/json"}),
     Operation("GET", "/openapi.json", "Read this document", {200: "application/json"}),
     Operation("GET", "/docs", "Read this document as a page", {200: "text/html"}),
-    Operation("GET", "/", "Upload form", {200: "text/html"}, scope="read"),
+    Operation("GET", "/", "Say where things are; browsers are led to the console", {200: "application/json"}),
 )

@@ -1,16 +1,14 @@
-"""Pages for people: the upload form, the interface as a document and as a page. No foreign assets, no scripts."""
+"""The root, and the interface as a document and as a page. Pages for people are in the console."""
 
 from __future__ import annotations
 
 from functools import cache
 from html import escape
-from importlib.resources import files
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, redirect, request
 
-from chassis.auth.api_keys import Scope
-from chassis.http.key_guard import KeyGuard, open_to_all
+from chassis.http.key_guard import open_to_all
 from chassis.http.openapi import openapi_document
 from chassis.http.requests import takes_query
 from ingest.http.openapi import OPERATIONS, VERSION
@@ -19,18 +17,19 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; ba
 _DESCRIPTION = "A CSV of image links goes in, images are compressed, the CSV comes back with the new links."
 
 
-def page_routes(keys: KeyGuard) -> Blueprint:
-    """Return the blueprint of the pages."""
+def page_routes() -> Blueprint:
+    """Return the blueprint of the root and the interface."""
     bp = Blueprint("pages", __name__)
-    form = files("ingest.http").joinpath("pages/upload.html").read_text(encoding="utf-8")
     operations = _operations_page()
 
     @bp.get("/")
-    @keys.needs(Scope.READ)
+    @open_to_all
     @takes_query  # links to a page carry marks of where they were found
-    def home() -> Response:
-        """Show a small upload form."""
-        return _page(form)
+    def home() -> Any:
+        """Lead browsers to the console, and tell programs where things are."""
+        if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+            return redirect("/console/", code=303)
+        return {"service": "ingest", "console": "/console/", "docs": "/docs", "openapi": "/openapi.json"}
 
     @bp.get("/docs")
     @open_to_all

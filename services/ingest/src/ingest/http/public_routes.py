@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from flask import Blueprint, Response, jsonify
 
 from chassis.auth.api_keys import Scope
 from chassis.db.engine import transact
-from chassis.failpoints import reach
 from chassis.http.key_guard import caller
 from chassis.http.requests import parse_id, parse_json, parse_query, takes_query
 from ingest.batches.cancel import cancel_batch
@@ -17,9 +16,8 @@ from ingest.batches.estimate import estimate
 from ingest.batches.quotas import read_use
 from ingest.batches.retry import retry_batch
 from ingest.batches.status import list_batches, read_products, read_summary
-from ingest.batches.submit import Submission, fingerprint, submit_upload
 from ingest.dependencies import Dependencies
-from ingest.failpoints import Failpoint
+from ingest.http.accept_upload import accept_upload
 from ingest.http.answers import (
     batch_answer,
     limits_answer,
@@ -28,7 +26,6 @@ from ingest.http.answers import (
     send_if_changed,
     status_answer,
     summary_answer,
-    upload_answer,
 )
 from ingest.http.limits import limits_of
 from ingest.http.public_schemas import (
@@ -45,7 +42,6 @@ from ingest.http.public_schemas import (
 from ingest.http.upload_request import Upload, idempotency_key, look_into_upload, parse_upload, read_upload
 from ingest.sheets.corrected import corrected_csv, refusal_answer, validation_answer
 from ingest.sheets.model import OnInvalid, SheetError
-from ingest.state.idempotency import IdempotencyKey
 from ingest.supervision.start import relay_start_now
 
 
@@ -70,19 +66,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         if sent.validate_only:
             return send(check(sent))
         sheet = read_upload(sent, settings)
-        request_id = uuid4()
-        accepted = submit_upload(
-            engine,
-            settings,
-            Submission(
-                sheet, sent.body, sent.source_name, sent.options, sent.webhook_url, caller().owner, sent.same_encoding
-            ),
-            request_id=request_id,
-            response=upload_answer(settings, request_id, sheet).model_dump(mode="json"),
-            key=None if key is None else IdempotencyKey(key, fingerprint(sent.body, sent.fields)),
-        )
-        reach(Failpoint.UPLOAD_COMMITTED)
-        relay_start_now(engine, dependencies.tasks, settings, accepted.outbox_id)
+        accepted = accept_upload(dependencies, sent, sheet, owner=caller().owner, key=key)
         # As it is stored: a repeat is answered what the first one was, also by the release before.
         response = jsonify(accepted.response)
         response.status_code = 202

@@ -66,13 +66,14 @@ _LAYOUT_WARNINGS = {
 class SheetRequest:
     """What the sender says about a sheet: which column is which, what becomes of bad rows, the options of the batch.
 
-    `encoding` is one of `CODECS`, or None where it is to be recognised.
+    `encoding` is one of `CODECS`, and `delimiter` of `DELIMITERS`, or None where it is to be recognised.
     """
 
     columns: ColumnChoice = field(default_factory=dict)
     on_invalid: OnInvalid = OnInvalid.REJECT
     options: Mapping[str, object] = field(default_factory=dict)
     encoding: str | None = None
+    delimiter: str | None = None
 
 
 def read_sheet(body: bytes, limits: SheetLimits, asked: SheetRequest | None = None) -> Sheet:
@@ -88,10 +89,7 @@ def read_sheet(body: bytes, limits: SheetLimits, asked: SheetRequest | None = No
         )
     asked = asked or SheetRequest()
     warnings = ProblemList()
-    if is_workbook(body):
-        source = read_workbook(body, limits, warnings)
-    else:
-        source = find_layout(decode_sheet(body, warnings, asked.encoding), asked.columns)
+    source = source_of(body, limits, asked, warnings)
     told = _LAYOUT_WARNINGS.get(source.dialect.layout)
     if told is not None:
         warnings.add(Problem(1, None, told[0], told[1]))
@@ -108,6 +106,17 @@ def read_sheet(body: bytes, limits: SheetLimits, asked: SheetRequest | None = No
             if again.problems.listed[0].code is ProblemCode.CSV_SYNTAX:
                 raise error from again
             raise
+
+
+def source_of(body: bytes, limits: SheetLimits, asked: SheetRequest, warnings: ProblemList) -> RecordSource:
+    """Return the records of a file: of a workbook's first table, or of a text by its encoding and layout.
+
+    Raises:
+        SheetError: the file is none of both, or cannot be decoded.
+    """
+    if is_workbook(body):
+        return read_workbook(body, limits, warnings)
+    return find_layout(decode_sheet(body, warnings, asked.encoding), asked.columns, asked.delimiter)
 
 
 def read_items(items: Sequence[Item], limits: SheetLimits, asked: SheetRequest | None = None) -> Sheet:

@@ -29,8 +29,8 @@ _LINE_ENDS = ("\r\n", "\n", "\r")
 _SEPARATOR_LINE = re.compile(r'^"?sep=([,;\t|])"?\r?\n?$', re.IGNORECASE)
 
 
-def find_layout(text: SheetText, chosen: ColumnChoice) -> SheetFile:
-    """Return how a text is to be taken apart.
+def find_layout(text: SheetText, chosen: ColumnChoice, delimiter: str | None = None) -> SheetFile:
+    """Return how a text is to be taken apart; a delimiter that is given is not doubted.
 
     A delimiter that parts the header and some row into cells beats one that parts nothing. Then the better table wins
     (see `locate`), then the delimiter under which more rows have as many cells as the header, then the one with more
@@ -39,7 +39,9 @@ def find_layout(text: SheetText, chosen: ColumnChoice) -> SheetFile:
     with text.open() as stream:
         # Only the first of these can be the line; a longer one is read in part and is none.
         stated = _SEPARATOR_LINE.match(stream.readline(16))
-    if stated is not None:
+    if delimiter is not None:
+        best = delimiter
+    elif stated is not None:
         best = stated[1]
     else:
         scores = {delimiter: _score(text, delimiter, chosen) for delimiter in DELIMITERS}

@@ -1,0 +1,38 @@
+"""Takes an upload in and starts its batch: the same for the JSON route and for the console."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from chassis.failpoints import reach
+from ingest.batches.submit import Accepted, Submission, fingerprint, submit_upload
+from ingest.dependencies import Dependencies
+from ingest.failpoints import Failpoint
+from ingest.http.answers import upload_answer
+from ingest.http.upload_request import Upload
+from ingest.sheets.model import Sheet
+from ingest.state.idempotency import IdempotencyKey
+from ingest.supervision.start import relay_start_now
+
+
+def accept_upload(
+    dependencies: Dependencies, sent: Upload, sheet: Sheet, *, owner: str | None, key: str | None
+) -> Accepted:
+    """Store a sheet that was read and relay its start; with a `key` a repeat is answered as the first one was.
+
+    Raises:
+        ApiError: what `submit_upload` raises.
+    """
+    engine, settings = dependencies.engine, dependencies.settings
+    request_id = uuid4()
+    accepted = submit_upload(
+        engine,
+        settings,
+        Submission(sheet, sent.body, sent.source_name, sent.options, sent.webhook_url, owner, sent.same_encoding),
+        request_id=request_id,
+        response=upload_answer(settings, request_id, sheet).model_dump(mode="json"),
+        key=None if key is None else IdempotencyKey(key, fingerprint(sent.body, sent.fields)),
+    )
+    reach(Failpoint.UPLOAD_COMMITTED)
+    relay_start_now(engine, dependencies.tasks, settings, accepted.outbox_id)
+    return accepted

@@ -1,0 +1,159 @@
+"""The list of batches, and the pages of one."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import pytest
+
+from support.console_browser import Browser
+from support.console_site import HOSTILE_NAME, Story, play
+from support.ingest_service import Lab, sheet_of
+
+DONE = Story("done.csv", 3, failed=0.4)
+
+
+def test_browsers_are_led_to_the_console_and_programs_are_not(lab: Lab) -> None:
+    browser = lab.client().get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    program = lab.client().get("/", headers={"Accept": "*/*"})
+
+    assert (browser.status_code, browser.location) == (303, "/console/")
+    assert program.get_json()["console"] == "/console/"
+
+
+def test_an_empty_list_says_how_to_begin(lab: Lab) -> None:
+    page = Browser(lab).get("/console/batches").text
+
+    assert "No batch yet" in page
+    assert "curl -F file=@sheet.csv http://ingest.test/upload" in page
+    assert "sample.csv" in page
+
+
+def test_the_filter_is_in_the_url(lab: Lab) -> None:
+    play(lab, DONE)
+    lab.submit("https://a.test/1.jpg")
+    browser = Browser(lab)
+
+    assert "done.csv" in browser.get("/console/batches").text
+    assert "done.csv" not in browser.get("/console/batches?status=PENDING").text
+    assert "done.csv" in browser.get("/console/batches?status=COMPLETED_WITH_ERRORS").text
+
+
+def test_more_batches_than_a_page_are_behind_a_link(lab: Lab) -> None:
+    for _ in range(51):
+        lab.submit("https://a.test/1.jpg")
+    browser = Browser(lab)
+
+    first = browser.get("/console/batches").text
+    (older,) = re.findall(r'href="(/console/batches\?page_token=[^"]+)"', first)
+    second = browser.get(older).text
+
+    assert first.count("products.csv") == 50
+    assert second.count("products.csv") == 1
+
+
+@pytest.mark.parametrize("tab", ["images", "hosts", "options", "downloads"])
+def test_each_tab_has_a_link(lab: Lab, tab: str) -> None:
+    request_id = play(lab, DONE)
+
+    answer = Browser(lab).get(f"/console/batches/{request_id}?tab={tab}")
+
+    assert answer.status_code == 200
+    assert f'?tab={tab}" aria-current="page"' in answer.text or tab == "images"
+
+
+def test_the_text_of_a_sheet_stays_text(lab: Lab) -> None:
+    request_id = play(lab, DONE)
+
+    page = Browser(lab).get(f"/console/batches/{request_id}").text
+
+    assert HOSTILE_NAME not in page
+    assert "&lt;script&gt;document.title=" in page
+
+
+def test_a_piece_of_a_page_is_sent_when_it_has_changed(lab: Lab) -> None:
+    request_id = play(lab, DONE)
+    browser, path = Browser(lab), f"/console/batches/{request_id}/live"
+
+    first = browser.get(path)
+    again = browser.get(path, **{"If-None-Match": first.headers["ETag"]})
+
+    assert first.headers["X-Console-Final"] == "1"
+    assert again.status_code == 304
+    assert again.text == ""
+
+
+def test_cancel_asks_once_and_says_what_is_kept(lab: Lab) -> None:
+    request_id = lab.submit("https://a.test/1.jpg")
+    browser = Browser(lab)
+
+    asked = browser.get(f"/console/batches/{request_id}/cancel").text
+    done = browser.post(f"/console/batches/{request_id}/cancel")
+
+    assert "Kept:" in asked
+    assert done.location == f"/console/batches/{request_id}?done=cancelled"
+    assert "being cancelled" in browser.get(done.location).text
+
+
+def test_retry_brings_failed_images_back(lab: Lab) -> None:
+    request_id = play(lab, Story("broken.csv", 1, failed=1.0))
+    browser = Browser(lab)
+
+    answer = browser.post(f"/console/batches/{request_id}/retry")
+
+    assert "tried again" in browser.get(str(answer.location)).text
+    assert lab.status(request_id)["counts"]["pending"] == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "reason"),
+    [
+        (f"/console/batches/{uuid.UUID(int=1)}", 404, "BATCH_NOT_FOUND"),
+        ("/console/nothing", 404, "ROUTE_NOT_FOUND"),
+        ("/console/batches/no-id", 404, "ROUTE_NOT_FOUND"),
+        ("/console/static/secret.txt", 404, "ROUTE_NOT_FOUND"),
+        ("/console/batches?status=GONE", 400, "FIELD_INVALID"),
+        ("/console/batches?page_token=x", 400, "PAGE_TOKEN_INVALID"),
+        ("/console/batches?nothing=1", 400, "FIELD_INVALID"),
+    ],
+)
+def test_an_error_is_a_page_with_its_reason_and_the_id_of_the_request(
+    lab: Lab, path: str, code: int, reason: str
+) -> None:
+    answer = Browser(lab).get(path, **{"X-Request-Id": "walk-7"})
+
+    assert answer.status_code == code
+    assert f"{code} {reason}" in answer.text
+    assert "walk-7" in answer.text
+    assert answer.mimetype == "text/html"
+
+
+def test_a_retry_that_is_refused_is_a_page_too(lab: Lab) -> None:
+    request_id = lab.upload(sheet_of("https://a.test/1.jpg")).json["request_id"]
+
+    answer = Browser(lab).post(f"/console/batches/{request_id}/retry")
+
+    assert answer.status_code == 400
+    assert "BATCH_NOT_FINISHED" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/console/batches", "/console/login", "/console/nothing"])
+def test_every_page_has_a_policy_that_lets_nothing_foreign_in(lab: Lab, path: str) -> None:
+    policy = Browser(lab).get(path).headers.get("Content-Security-Policy", "")
+
+    if path != "/console/login":  # without keys it leads on
+        assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+        assert "unsafe" not in policy
+
+
+def test_static_files_may_be_cached_because_their_urls_change_with_them(lab: Lab) -> None:
+    browser = Browser(lab)
+    page = browser.get("/console/batches").text
+
+    (url,) = re.findall(r'<script src="([^"]+)"', page)
+    answer = browser.get(url)
+
+    assert re.search(r"\?v=[0-9a-f]{12}$", url)
+    assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert len(answer.text.splitlines()) < 400
