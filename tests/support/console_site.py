@@ -124,7 +124,8 @@ def _move_back(lab: Lab, request_id: str, story: Story) -> None:
     # As if it had happened then: what the pages show of it are times and rates.
     lab.change(
         """
-        UPDATE batches SET created_at = now() - make_interval(secs => :ago), deadline_at = deadline_at - make_interval(secs => :ago),
+        UPDATE batches SET created_at = now() - make_interval(secs => :ago),
+          deadline_at = deadline_at - make_interval(secs => :ago),
           started_at = CASE WHEN started_at IS NOT NULL THEN now() - make_interval(secs => :ago - 3) END,
           sealed_at = CASE WHEN sealed_at IS NOT NULL THEN now() - make_interval(secs => :ago - :took + 5) END,
           finished_at = CASE WHEN finished_at IS NOT NULL THEN now() - make_interval(secs => :ago - :took) END

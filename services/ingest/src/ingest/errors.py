@@ -43,6 +43,8 @@ class Reason(StrEnum):
     """403: console: a form that no page of ours has sent"""
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     """429: the owner has as many batches or images as it may; limit, value and use are named"""
+    REPORT_FILE_NOT_FOUND = "REPORT_FILE_NOT_FOUND"
+    """404: console: the report has no such file, or is not written yet"""
     SHEET_INVALID = "SHEET_INVALID"
     """400: the sheet has problems; the detail `SheetProblems` lists up to 1000 of them"""
     SHEET_NOT_FOUND = "SHEET_NOT_FOUND"

@@ -53,7 +53,7 @@ def test_more_batches_than_a_page_are_behind_a_link(lab: Lab) -> None:
     assert second.count("products.csv") == 1
 
 
-@pytest.mark.parametrize("tab", ["images", "hosts", "options", "downloads"])
+@pytest.mark.parametrize("tab", ["images", "problems", "hosts", "options", "downloads"])
 def test_each_tab_has_a_link(lab: Lab, tab: str) -> None:
     request_id = play(lab, DONE)
 
@@ -157,3 +157,49 @@ def test_static_files_may_be_cached_because_their_urls_change_with_them(lab: Lab
     assert re.search(r"\?v=[0-9a-f]{12}$", url)
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert len(answer.text.splitlines()) < 400
+
+
+def test_images_are_filtered_over_the_whole_batch(lab: Lab) -> None:
+    request_id = play(lab, Story("many.csv", 60, failed=0.2))
+    failed = lab.status(request_id)["counts"]["failed"]
+    browser, page = Browser(lab), f"/console/batches/{request_id}"
+
+    all_of_them = browser.get(page).text
+    filtered = browser.get(f"{page}?status=FAILED").text
+    nothing = browser.get(f"{page}?q=no-such-text").text
+
+    assert all_of_them.count('class="what"') == 50
+    assert "Load more" in all_of_them
+    assert filtered.count('class="what"') == failed
+    assert "Nothing fits this filter" in nothing
+
+
+def test_problems_are_counted_by_code_and_host(lab: Lab) -> None:
+    request_id = play(lab, Story("many.csv", 30, failed=0.5))
+
+    page = Browser(lab).get(f"/console/batches/{request_id}?tab=problems").text
+
+    assert "HTTP_4XX" in page
+    assert f"/console/batches/{request_id}?status=FAILED&amp;code=HTTP_4XX&amp;host=cdn.northwind.example" in page
+
+
+def test_a_download_leads_to_a_link_that_is_made_now(lab: Lab) -> None:
+    request_id = play(lab, DONE)
+    browser, page = Browser(lab), f"/console/batches/{request_id}/download"
+
+    answer = browser.get(f"{page}/failed.csv")
+
+    link = str(answer.location)
+    assert answer.status_code == 303
+    assert link.startswith("https://reporter.test/")
+    assert "/failed.csv" in link
+    assert browser.get(f"{page}/output.xlsx").status_code == 404
+
+
+def test_there_is_no_download_before_the_end(lab: Lab) -> None:
+    request_id = lab.submit("https://a.test/1.jpg")
+
+    answer = Browser(lab).get(f"/console/batches/{request_id}/download/output.csv")
+
+    assert answer.status_code == 404
+    assert "REPORT_FILE_NOT_FOUND" in answer.text

@@ -17,12 +17,13 @@ BY_ID = {
     "GET /console/batches/<uuid:request_id>",
     "GET /console/batches/<uuid:request_id>/live",
     "GET /console/batches/<uuid:request_id>/cancel",
+    "GET /console/batches/<uuid:request_id>/download/<name>",
     "POST /console/batches/<uuid:request_id>/cancel",
     "POST /console/batches/<uuid:request_id>/retry",
 }
 """They name a thing: somebody else's is answered as one that does not exist."""
 
-OWN = {"GET /console/batches", "GET /console/batches/live"}
+OWN = {"GET /console/batches", "GET /console/batches/live", "GET /console/new", "POST /console/new"}
 """They show or make what is the visitor's alone."""
 
 
@@ -55,9 +56,8 @@ def test_another_owners_batch_is_an_unknown_batch(make_lab: MakeLab, route: str)
 
     answers = []
     for request_id in (hers, nobodys):
-        url = path.replace("<uuid:request_id>", request_id)
-        ask = bob.get if method == "GET" else bob.post
-        answer = ask(url, **({"X-Request-Id": "walk"} if method == "GET" else {}))
+        url = path.replace("<uuid:request_id>", request_id).replace("<name>", "output.csv")
+        answer = bob.get(url) if method == "GET" else bob.post(url)
         answers.append((answer.status_code, "BATCH_NOT_FOUND" in answer.text))
 
     assert answers == [(404, True), (404, True)]

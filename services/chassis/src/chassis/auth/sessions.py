@@ -11,14 +11,11 @@ import hmac
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated
 
 from chassis.auth.api_keys import ApiKey
-from chassis.limited import Limited
 
-SESSION_S: Annotated[
-    int, Limited("seconds", "the console asks for the key again", "How long a sign-in to the console lasts")
-] = 12 * 3600
+SESSION_S = 12 * 3600
+"""Seconds for which a sign-in lasts."""
 
 _SESSION = re.compile(r"(?P<key>[0-9a-f]{32})\.(?P<ends>[0-9]{1,12})\.(?P<signature>[0-9a-f]{64})")
 

@@ -29,7 +29,7 @@ from ingest.sheets.intake import SheetRequest
 from ingest.sheets.model import OnInvalid
 from ingest.sheets.records import DELIMITERS
 
-MAX_HELD_BYTES = 300_000
+HELD_BYTES = 300_000
 """Largest sheet that a page carries along; in Base64 it stays below the limit of a form's field."""
 
 ROLES = ("urls", "name", "serial")
@@ -97,7 +97,7 @@ class Given:
     def held(self) -> str:
         """Return the sheet as the page carries it along, in Base64; nothing when it is too large for that."""
         body = self.upload.body
-        return base64.b64encode(body).decode() if len(body) <= MAX_HELD_BYTES else ""
+        return base64.b64encode(body).decode() if len(body) <= HELD_BYTES else ""
 
 
 def read_form() -> BatchForm:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
 from flask import Blueprint, Response
@@ -13,21 +14,27 @@ from chassis.http.fields import PublicRequest
 from chassis.http.page_tokens import PageToken
 from chassis.http.requests import parse_query, takes_query
 from ingest.batches.cancel import cancel_batch
+from ingest.batches.hosts import MAX_LISTED_HOSTS, read_hosts
+from ingest.batches.images import MAX_SCANNED_IMAGES, ImageFilter, list_images
+from ingest.batches.problems import list_problems
 from ingest.batches.retry import retry_batch
-from ingest.batches.status import list_batches, read_products, read_summary
+from ingest.batches.status import list_batches, read_summary
 from ingest.console.answers import fragment, page, seen
 from ingest.console.batch_view import BatchView
 from ingest.console.visitors import VisitorGuard, current_visitor
 from ingest.dependencies import Dependencies
+from ingest.errors import Reason, not_found
+from ingest.http.batch_schemas import ImagesQuery
 from ingest.http.public_schemas import PublicStatus
 from ingest.supervision.start import relay_start_now
 
 _PAGE_BATCHES = 50
-_PAGE_PRODUCTS = 50
+_PAGE_IMAGES = 50
 _STATES = ("PENDING", "PROCESSING", "COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED")
 _HOST_WORDS = {"CLOSED": "fine", "WAITING": "waiting", "OPEN": "paused", "HALF_OPEN": "trying again"}
 _TABS = (
     ("images", "Images"),
+    ("problems", "Problems"),
     ("hosts", "Hosts"),
     ("options", "Options"),
     ("downloads", "Downloads"),
@@ -39,10 +46,14 @@ class _ListQuery(PublicRequest):
     page_token: PageToken = ""
 
 
-class _BatchQuery(PublicRequest):
-    tab: Literal["images", "hosts", "options", "downloads"] = "images"
-    page_token: PageToken = ""
+class _BatchQuery(ImagesQuery):
+    tab: Literal["images", "problems", "hosts", "options", "downloads"] = "images"
     done: str = ""
+
+    @property
+    def filter(self) -> ImageFilter:
+        """Return which images are wanted."""
+        return ImageFilter(self.status, self.code, self.host, self.q)
 
 
 def batch_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) -> None:
@@ -75,6 +86,30 @@ def batch_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) 
     def view_of(request_id: UUID) -> BatchView:
         return BatchView(read_summary(engine, request_id, caller=current_visitor().caller).batch, clock.now())
 
+    def tab_of(view: BatchView, query: _BatchQuery) -> dict[str, Any]:
+        request_id, caller = view.batch.request_id, current_visitor().caller
+        match query.tab:
+            case "images":
+                found = list_images(
+                    engine, request_id, query.filter, caller=caller, page_size=_PAGE_IMAGES, token=query.page_token
+                )
+                return {
+                    "images": found.images,
+                    "wanted": query,
+                    "filtered": query.filter != ImageFilter(),
+                    "scanned": MAX_SCANNED_IMAGES,
+                    "next_url": _next_images(request_id, query, found.next_page_token),
+                }
+            case "problems":
+                return list_problems(engine, request_id, caller=caller)
+            case "hosts":
+                found_hosts = read_hosts(engine, settings, request_id, caller=caller, limit=MAX_LISTED_HOSTS)
+                return {**found_hosts, "host_words": _HOST_WORDS}
+            case "options":
+                return {"curl": _curl(settings.ingest_url, view)}
+            case _:
+                return {"files": _files(view)}
+
     @bp.get("/batches")
     @reads
     @takes_query
@@ -95,28 +130,15 @@ def batch_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) 
     @takes_query
     def batch(request_id: UUID) -> Response:
         """Show a batch and one of its tabs."""
-        query, caller = parse_query(_BatchQuery), current_visitor().caller
+        query = parse_query(_BatchQuery)
         view = view_of(request_id)
-        values: dict[str, object] = {}
-        if query.tab in {"images", "hosts"}:
-            size = _PAGE_PRODUCTS if query.tab == "images" else 1
-            found = read_products(engine, settings, request_id, caller=caller, page_size=size, token=query.page_token)
-            following = found.next_page_token
-            values = {
-                "products": found.products,
-                **found.hosts,
-                "next_url": f"/console/batches/{request_id}?page_token={following}" if following else "",
-            }
         return page(
             "batch.html",
             here="batches",
             view=view,
             tab=query.tab,
             tabs=_TABS,
-            host_words=_HOST_WORDS,
-            curl=_curl(settings.ingest_url, view),
-            files=_files(view),
-            **values,
+            **tab_of(view, query),
         )
 
     @bp.get("/batches/<uuid:request_id>/live")
@@ -131,6 +153,19 @@ def batch_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) 
     def ask_cancel(request_id: UUID) -> Response:
         """Ask once, and say what is kept."""
         return page("cancel.html", here="batches", view=view_of(request_id))
+
+    @bp.get("/batches/<uuid:request_id>/download/<name>")
+    @reads
+    def download(request_id: UUID, name: str) -> Response:
+        """Lead to a file of the report; the link is made now and expires."""
+        view = view_of(request_id)
+        if view.batch.report_uri is None or name not in {known for known, _ in _files(view)}:
+            raise not_found(
+                Reason.REPORT_FILE_NOT_FOUND, f"The report of this batch has no file {name}, or is not written."
+            )
+        # The reports are there, so this is only asked for the link. Its token is good for each file of them.
+        link = urlsplit(dependencies.reporter.publish(request_id).download_url)
+        return seen(urlunsplit(link._replace(path=f"{link.path.rpartition('/')[0]}/{name}")))
 
     @bp.post("/batches/<uuid:request_id>/cancel")
     @writes
@@ -148,6 +183,14 @@ def batch_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) 
         retried = retry_batch(engine, settings, request_id, caller=current_visitor().caller)
         relay_start_now(engine, dependencies.tasks, settings, retried.outbox_id)
         return seen(f"/console/batches/{request_id}", done="retried")
+
+
+def _next_images(request_id: UUID, query: _BatchQuery, token: str) -> str:
+    """Return the URL of the next page of images with the same filter, or nothing after the last one."""
+    if not token:
+        return ""
+    given = {"status": query.status, "code": query.code, "host": query.host, "q": query.q, "page_token": token}
+    return f"/console/batches/{request_id}?" + urlencode({name: value for name, value in given.items() if value})
 
 
 def _curl(ingest_url: str, view: BatchView) -> str:

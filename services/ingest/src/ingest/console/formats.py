@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
@@ -71,6 +72,11 @@ def path(url: str) -> str:
     return "/" + url.partition("://")[2].partition("/")[2]
 
 
+def query(values: Mapping[str, str]) -> str:
+    """Return a query string of the values that are not empty."""
+    return urlencode({name: value for name, value in values.items() if value})
+
+
 def words(code: str) -> str:
     """Return `COMPLETED_WITH_ERRORS` as `Completed with errors`."""
     return code.replace("_", " ").capitalize()
@@ -85,6 +91,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "utc": utc,
     "host": host,
     "path": path,
+    "query": query,
     "words": words,
 }
 """What templates know these by."""

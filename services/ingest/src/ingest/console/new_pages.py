@@ -56,7 +56,9 @@ def new_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) ->
             "view": view,
             "problem": problem,
             # The script's browser still has the file; only what it does not have is sent along.
-            "held": "" if given is None or (FRAGMENT_HEADER in request.headers and request.files.get("file")) else given.held,
+            "held": ""
+            if given is None or (FRAGMENT_HEADER in request.headers and request.files.get("file"))
+            else given.held,
             "script": FRAGMENT_HEADER in request.headers,
             "shown": "" if columns is None else columns_text(list(columns.urls), columns.name, columns.serial),
             "key": form.key or uuid4().hex,
@@ -96,7 +98,9 @@ def new_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) ->
 
     def _form_like(request_id: UUID) -> BatchForm:
         batch = read_summary(engine, request_id, caller=current_visitor().caller).batch
-        return BatchForm(**{name: batch.options.get(name) for name in ImageOptions.model_fields}, webhook_url=batch.webhook_url)
+        return BatchForm(
+            **{name: batch.options.get(name) for name in ImageOptions.model_fields}, webhook_url=batch.webhook_url
+        )
 
     @bp.post("/new")
     @writes

@@ -18,7 +18,9 @@ class Preset:
 
 
 PRESETS: tuple[Preset, ...] = (
-    Preset("catalogue", "Catalogue", "JPEG at quality 50, as large as it is. What Pressroom does unless told otherwise."),
+    Preset(
+        "catalogue", "Catalogue", "JPEG at quality 50, as large as it is. What Pressroom does unless told otherwise."
+    ),
     Preset(
         "web",
         "Web, balanced",

@@ -123,7 +123,9 @@ def view_of_faults(problems: ProblemList, look: FirstLook | None) -> SheetView:
     return SheetView(
         dialect=None if look is None else look.dialect,
         columns=Columns() if look is None else Columns(titles=[title for title in look.header if title]),
-        rows=[] if look is None else [PreviewRow(number, "", " · ".join(filter(None, cells))[:300], ()) for number, cells in look.rows],
+        rows=[]
+        if look is None
+        else [PreviewRow(number, "", " · ".join(filter(None, cells))[:300], ()) for number, cells in look.rows],
         problems=grouped(problems.listed),
         problem_count=problems.count,
         warnings=(),

@@ -6,7 +6,6 @@ import sys
 from typing import Annotated
 
 import chassis.auth.api_keys
-import chassis.auth.sessions
 import chassis.http.answer_pace
 import chassis.http.body_pace
 import chassis.http.gunicorn_worker
@@ -63,7 +62,6 @@ FLAT_LIMITS = (
 
 _MODULES = (
     chassis.auth.api_keys,
-    chassis.auth.sessions,
     chassis.http.answer_pace,
     chassis.http.body_pace,
     chassis.http.gunicorn_worker,

@@ -37,7 +37,7 @@ from ingest.sheets.model import (
     refuse,
 )
 from ingest.sheets.platforms import Platform, find_platform
-from ingest.sheets.records import Record, RecordSource, unpacked
+from ingest.sheets.records import Record, RecordSource, SheetFile, unpacked
 from ingest.sheets.rows import RowReader, nul_problems
 from ingest.sheets.table import Table, TableRows, explanations, locate
 from ingest.sheets.workbook import is_workbook, read_workbook
@@ -108,7 +108,7 @@ def read_sheet(body: bytes, limits: SheetLimits, asked: SheetRequest | None = No
             raise
 
 
-def source_of(body: bytes, limits: SheetLimits, asked: SheetRequest, warnings: ProblemList) -> RecordSource:
+def source_of(body: bytes, limits: SheetLimits, asked: SheetRequest, warnings: ProblemList) -> SheetFile:
     """Return the records of a file: of a workbook's first table, or of a text by its encoding and layout.
 
     Raises:
