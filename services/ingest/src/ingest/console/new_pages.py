@@ -19,14 +19,13 @@ from ingest.console import batch_form
 from ingest.console.answers import page, seen
 from ingest.console.batch_form import BatchForm, Given, columns_text, read_form, read_given
 from ingest.console.presets import PRESETS
-from ingest.console.sheet_view import PREVIEW_ROWS, SheetView, view_of_faults, view_of_sheet
+from ingest.console.sheet_view import SheetView, view_of_faults, view_of_sheet
 from ingest.console.visitors import FRAGMENT_HEADER, VisitorGuard, current_visitor
 from ingest.dependencies import Dependencies
 from ingest.http.accept_upload import accept_upload
 from ingest.http.upload_request import read_upload
 from ingest.options import FORMATS, ImageOptions
 from ingest.sheets.corrected import corrected_csv
-from ingest.sheets.first_look import first_look
 from ingest.sheets.intake import SheetRequest, read_sheet
 from ingest.sheets.model import OnInvalid, Sheet, SheetError
 
@@ -78,7 +77,7 @@ def new_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) ->
         try:
             sheet = read_sheet(upload.body, limits, asked)
         except SheetError as error:
-            return view_of_faults(error.problems, first_look(upload.body, limits, asked, rows=PREVIEW_ROWS))
+            return view_of_faults(error)
         return view_of_sheet(sheet, estimate(engine, settings, sheet.facts, caller=current_visitor().caller))
 
     def start(given: Given, sheet: Sheet) -> Response:
@@ -118,7 +117,7 @@ def new_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) ->
             if form.do in {"start", "skip"} and (view.can_start or (form.do == "skip" and view.can_skip)):
                 return start(given, read_upload(given.upload, settings))
         except SheetError as error:
-            view = view_of_faults(error.problems, None)
+            view = view_of_faults(error)
         except ApiError as error:
             return show(form, code=error.http_code, given=given, view=view, problem=error)
         return show(form, code=400 if form.do != "check" else 200, given=given, view=view)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
-from ingest.sheets.first_look import FirstLook
-from ingest.sheets.model import Dialect, Problem, ProblemList, Sheet
+from ingest.sheets.model import Dialect, Problem, Sheet, SheetError
+from ingest.sheets.preview import preview_of, preview_of_seen
 
-PREVIEW_ROWS = 20
 _SHOWN_OF_A_CODE = 50
 
 
@@ -21,25 +19,6 @@ class Group:
     code: str
     count: int
     problems: Sequence[Problem]
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A link of a row, and why it cannot be used."""
-
-    url: str
-    fault: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PreviewRow:
-    """A row of the preview; `says` is what is wrong with it as a whole."""
-
-    number: int | None
-    serial: str
-    name: str
-    links: Sequence[Link]
-    says: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +39,7 @@ class SheetView:
 
     dialect: Dialect | None
     columns: Columns
-    rows: Sequence[PreviewRow]
+    rows: Sequence[dict[str, Any]]
     problems: Sequence[Group]
     problem_count: int
     warnings: Sequence[Group]
@@ -108,7 +87,7 @@ def view_of_sheet(sheet: Sheet, estimate: dict[str, Any] | None) -> SheetView:
             | {other.title: other.reason for other in sheet.findings.other_pictures},
             others=[other.title for other in sheet.findings.other_pictures],
         ),
-        rows=[_preview(row) for row in islice(sheet.rows, PREVIEW_ROWS)],
+        rows=preview_of(sheet)["rows"],
         problems=grouped(sheet.problems.listed),
         problem_count=sheet.problems.count,
         warnings=grouped(sheet.warnings.listed),
@@ -118,16 +97,15 @@ def view_of_sheet(sheet: Sheet, estimate: dict[str, Any] | None) -> SheetView:
     )
 
 
-def view_of_faults(problems: ProblemList, look: FirstLook | None) -> SheetView:
+def view_of_faults(error: SheetError) -> SheetView:
     """Return what there is to say of a sheet that cannot be worked on as it is."""
+    seen = error.seen
     return SheetView(
-        dialect=None if look is None else look.dialect,
-        columns=Columns() if look is None else Columns(titles=[title for title in look.header if title]),
-        rows=[]
-        if look is None
-        else [PreviewRow(number, "", " · ".join(filter(None, cells))[:300], ()) for number, cells in look.rows],
-        problems=grouped(problems.listed),
-        problem_count=problems.count,
+        dialect=None if seen is None else seen.dialect,
+        columns=Columns() if seen is None else Columns(titles=[title for title in seen.header if title]),
+        rows=preview_of_seen(seen)["rows"],
+        problems=grouped(error.problems.listed),
+        problem_count=error.problems.count,
         warnings=(),
         warning_count=0,
     )
@@ -140,8 +118,3 @@ def grouped(problems: Iterable[Problem]) -> list[Group]:
         found.setdefault(problem.code.value, []).append(problem)
     ordered = sorted(found.items(), key=lambda item: -len(item[1]))
     return [Group(code, len(listed), listed[:_SHOWN_OF_A_CODE]) for code, listed in ordered]
-
-
-def _preview(row: Any) -> PreviewRow:
-    links = [Link(url, row.faults[slot].message if slot in row.faults else "") for slot, url in enumerate(row.urls)]
-    return PreviewRow(row.number, row.serial, row.name, links, [problem.message for problem in row.problems])

@@ -37,7 +37,7 @@ from ingest.sheets.model import (
     refuse,
 )
 from ingest.sheets.platforms import Platform, find_platform
-from ingest.sheets.records import Record, RecordSource, SheetFile, unpacked
+from ingest.sheets.records import Record, RecordSource, unpacked
 from ingest.sheets.rows import RowReader, nul_problems
 from ingest.sheets.table import Table, TableRows, explanations, locate
 from ingest.sheets.workbook import is_workbook, read_workbook
@@ -89,7 +89,10 @@ def read_sheet(body: bytes, limits: SheetLimits, asked: SheetRequest | None = No
         )
     asked = asked or SheetRequest()
     warnings = ProblemList()
-    source = source_of(body, limits, asked, warnings)
+    if is_workbook(body):
+        source = read_workbook(body, limits, warnings)
+    else:
+        source = find_layout(decode_sheet(body, warnings, asked.encoding), asked.columns, asked.delimiter)
     told = _LAYOUT_WARNINGS.get(source.dialect.layout)
     if told is not None:
         warnings.add(Problem(1, None, told[0], told[1]))
@@ -106,17 +109,6 @@ def read_sheet(body: bytes, limits: SheetLimits, asked: SheetRequest | None = No
             if again.problems.listed[0].code is ProblemCode.CSV_SYNTAX:
                 raise error from again
             raise
-
-
-def source_of(body: bytes, limits: SheetLimits, asked: SheetRequest, warnings: ProblemList) -> SheetFile:
-    """Return the records of a file: of a workbook's first table, or of a text by its encoding and layout.
-
-    Raises:
-        SheetError: the file is none of both, or cannot be decoded.
-    """
-    if is_workbook(body):
-        return read_workbook(body, limits, warnings)
-    return find_layout(decode_sheet(body, warnings, asked.encoding), asked.columns, asked.delimiter)
 
 
 def read_items(items: Sequence[Item], limits: SheetLimits, asked: SheetRequest | None = None) -> Sheet:
