@@ -292,6 +292,18 @@ def test_a_list_shows_only_what_the_caller_may_see(shops: Shops, route: str) -> 
     assert shown["alice"] == shown["root"] != set()
 
 
+@pytest.mark.feature("47")
+@pytest.mark.threat("T10")
+def test_the_list_of_all_deliveries_shows_only_what_the_caller_may_see(shops: Shops) -> None:
+    """The route has two forms; the one by batch is walked above."""
+    shown = {}
+    for name, key in (("alice", ALICE), ("bob", BOB), ("root", ROOT)):
+        answer = shops.apps["reporter"].test_client().get("/deliveries", headers={"X-API-Key": key.key})
+        shown[name] = shops.ids["delivery"] in answer.text
+
+    assert shown == {"alice": True, "bob": False, "root": True}
+
+
 @pytest.mark.feature("46")
 @pytest.mark.fault("I9")
 @pytest.mark.parametrize("route", [route for route, case in CASES.items() if case.kind != "open"])

@@ -98,7 +98,7 @@ def test_every_event_obeys_its_contract(world: World, subscriber: Subscriber, ch
         "/download_csv?request_id=x",
         "/nowhere",
         "/internal/sweep",
-        "/deliveries",
+        "/deliveries?request_id=x",
     ],
 )
 def test_errors_obey_their_contract(world: World, check: Check, path: str) -> None:

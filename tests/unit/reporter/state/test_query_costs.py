@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from chassis.auth.callers import Caller
+from chassis.auth.callers import SYSTEM, Caller
 from chassis.db.engine import new_engine
 from chassis.http.page_tokens import Position
 from localcloud.stack.postgres import Postgres
@@ -32,7 +32,7 @@ from reporter.state.deliveries import (
     standing,
     take_unhinted,
 )
-from reporter.state.delivery_log import deliveries_of, deliveries_to, find_delivery
+from reporter.state.delivery_log import deliveries_of, deliveries_to, find_delivery, newest_deliveries
 from reporter.state.endpoints import count_endpoints, endpoint_of_delivery, list_endpoints, subscribed_endpoints
 from reporter.state.expired import delete_expired_deliveries, delete_expired_endpoints, delete_expired_reports
 from reporter.state.redeliveries import redeliver, redeliver_since
@@ -104,6 +104,9 @@ STATEMENTS: dict[str, Work] = {
     "number of endpoints": lambda c: count_endpoints(c, owner="rare"),
     "endpoint of a delivery": lambda c: endpoint_of_delivery(c, DELIVERY),
     "deliveries of a batch": lambda c: deliveries_of(c, REPORT, caller=RARE),
+    "newest deliveries of an owner with few": lambda c: newest_deliveries(c, caller=RARE, before=None, limit=20),
+    "newest deliveries without an owner": lambda c: newest_deliveries(c, caller=NOBODY, before=None, limit=20),
+    "newest deliveries of everybody": lambda c: newest_deliveries(c, caller=SYSTEM, before=None, limit=20),
     "one delivery": lambda c: find_delivery(c, DELIVERY, caller=RARE),
     "state of a delivery": lambda c: standing(c, DELIVERY),
     "deliveries to an endpoint": lambda c: _first_page_then_second(c, None),

@@ -38,7 +38,7 @@ def test_the_schema_file_is_what_the_migrations_make(postgres: Postgres, reposit
     )
 
     assert made == written
-    assert len(made["columns"]) == 55
+    assert len(made["columns"]) == 56
 
 
 @pytest.mark.parametrize(

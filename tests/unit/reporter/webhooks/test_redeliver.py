@@ -349,3 +349,21 @@ def test_a_redelivery_needs_a_time_with_a_zone(
     violations = answer.get_json()["error"]["details"][2]["fieldViolations"]
     assert reason(answer) == (400, "FIELD_INVALID")
     assert [violation["field"] for violation in violations] == ["since"]
+
+
+def test_all_deliveries_are_listed_newest_first_page_by_page(world: World, subscriber: Subscriber) -> None:
+    """Those of every batch, with attempts, each once; the pages are not for the list of one batch."""
+    subscribe(world, subscriber.url)
+    batches = [world.notify() for _ in range(3)]
+    made = [delivery["id"] for batch in batches for delivery in world.deliveries(batch)]
+
+    first = world.client.get("/deliveries?page_size=2").get_json()
+    rest = world.client.get("/deliveries", query_string={"page_token": first["next_page_token"]}).get_json()
+
+    listed = [delivery["id"] for delivery in first["deliveries"] + rest["deliveries"]]
+    assert (first["request_id"], len(first["deliveries"]), rest["next_page_token"]) == (None, 2, "")
+    assert sorted(listed) == sorted(made)
+    times = [delivery["created_at"] for delivery in first["deliveries"] + rest["deliveries"]]
+    assert times == sorted(times, reverse=True)
+    mixed = world.client.get(f"/deliveries?request_id={batches[0]}&page_size=2")
+    assert reason(mixed) == (400, "FIELD_INVALID")

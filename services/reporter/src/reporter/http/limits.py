@@ -14,6 +14,7 @@ import chassis.http.requests
 import reporter.clients.receivers
 import reporter.http.public_schemas
 import reporter.http.webhook_schemas
+import reporter.reports.page
 import reporter.reports.workbook
 import reporter.settings
 import reporter.webhooks.endpoints
@@ -34,6 +35,7 @@ _MODULES = (
     reporter.clients.receivers,
     reporter.http.public_schemas,
     reporter.http.webhook_schemas,
+    reporter.reports.page,
     reporter.reports.workbook,
     reporter.settings,
     reporter.webhooks.endpoints,

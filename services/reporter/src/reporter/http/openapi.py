@@ -44,7 +44,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/reports/{request_id}/{file_name}",
-        "Download output.csv, output.xlsx, failed.csv or results.jsonl with the token of a link",
+        "Download output.csv, output.xlsx, failed.csv, results.jsonl or report.html with the token of a link",
         {200: "text/csv"},
         query=FileQuery,
         errors=(400, 403, 404, 503),
@@ -53,7 +53,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/deliveries",
-        "List the webhook deliveries of a batch and their attempts",
+        "List the webhook deliveries of a batch, or of all, and their attempts",
         {200: DeliveriesAnswer},
         query=DeliveriesQuery,
         errors=(400, 503),

@@ -25,9 +25,12 @@ from reporter.http.public_schemas import (
     download_answer,
 )
 from reporter.reports.download import Asked, open_file, report_for
-from reporter.reports.links import content_disposition
+from reporter.reports.links import REPORT_HTML, content_disposition
 from reporter.state.delivery_log import deliveries_of
 from reporter.webhooks.endpoints import count_own_endpoints
+from reporter.webhooks.redeliver import read_all_deliveries
+
+_PAGE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def public_routes(dependencies: Dependencies) -> Blueprint:
@@ -48,7 +51,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @open_to_all
     @takes_query
     def download(request_id: UUID, file_name: str) -> Response:
-        """Stream `output.csv`, `output.xlsx`, `failed.csv` or `results.jsonl` to whoever holds a link.
+        """Stream `output.csv`, `output.xlsx`, `failed.csv`, `results.jsonl` or `report.html` to whoever holds a link.
 
         `bom=0` drops the byte order mark, `excel_safe=1` puts an apostrophe before every cell that begins
         like a formula.
@@ -59,7 +62,10 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         response = Response(opened.pieces, content_type=opened.content_type)
         if opened.size_bytes is not None:
             response.content_length = opened.size_bytes
-        response.headers["Content-Disposition"] = content_disposition(opened.saved_name)
+        is_page = file_name == REPORT_HTML
+        response.headers["Content-Disposition"] = content_disposition(opened.saved_name, shown=is_page)
+        if is_page:
+            response.headers["Content-Security-Policy"] = _PAGE_POLICY
         response.headers["Cache-Control"] = "private, no-store"
         return response
 
@@ -67,11 +73,18 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @reads
     @takes_query
     def list_deliveries() -> dict[str, Any]:
-        """List the webhook deliveries of `request_id` with their attempts; of a URL only the host."""
-        request_id, by = parse_id(parse_query(DeliveriesQuery).request_id), caller()
+        """List the webhook deliveries of `request_id`, or of all batches newest first; of a URL only the host."""
+        query, by = parse_query(DeliveriesQuery), caller()
+        if query.request_id is None:
+            page = read_all_deliveries(dependencies, by, page_size=query.page_size, token=query.page_token)
+            shown = [delivery_body(delivery) for delivery in page.deliveries]
+            return DeliveriesAnswer(
+                request_id=None, deliveries=shown, next_page_token=page.next_page_token
+            ).model_dump()
+        request_id = parse_id(query.request_id)
         found = transact(dependencies.engine, lambda c: deliveries_of(c, request_id, caller=by))
         shown = [delivery_body(delivery) for delivery in found]
-        return DeliveriesAnswer(request_id=str(request_id), deliveries=shown).model_dump()
+        return DeliveriesAnswer(request_id=str(request_id), deliveries=shown, next_page_token="").model_dump()
 
     @bp.get("/limits")
     @reads

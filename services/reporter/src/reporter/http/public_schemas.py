@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from chassis.clock import Clock
 from chassis.http.fields import PublicRequest
+from chassis.http.page_tokens import PageToken
 from chassis.limited import Limited
 from chassis.times import rfc3339
-from reporter.reports.links import CONTENT_TYPES, FAILED_CSV, OUTPUT_CSV, OUTPUT_XLSX, RESULTS_JSONL, make_link
+from reporter.reports.links import (
+    CONTENT_TYPES,
+    FAILED_CSV,
+    OUTPUT_CSV,
+    OUTPUT_XLSX,
+    REPORT_HTML,
+    RESULTS_JSONL,
+    make_link,
+)
 from reporter.settings import ReporterSettings
 from reporter.state.delivery_log import LoggedAttempt, LoggedDelivery
 from reporter.state.reports import Report
@@ -19,6 +28,9 @@ from reporter.state.reports import Report
 MAX_TOKEN_CHARS: Annotated[
     int, Limited("characters", "400 `FIELD_INVALID`", "Longest token of a download link", name="max_token_characters")
 ] = 2000
+
+
+MAX_PAGE_SIZE: Annotated[int, Limited("entries", "400 `FIELD_INVALID`", "Largest page_size")] = 100
 
 
 class DownloadQuery(PublicRequest):
@@ -41,7 +53,15 @@ class FileQuery(PublicRequest):
 class DeliveriesQuery(PublicRequest):
     """Query of GET /deliveries."""
 
-    request_id: str = Field(description="The batch")
+    request_id: str | None = Field(None, description="The batch; without it: those of all batches, by the page")
+    page_size: int = Field(100, ge=1, le=MAX_PAGE_SIZE, description="Most deliveries of a page")
+    page_token: PageToken = ""
+
+    @model_validator(mode="after")
+    def _pages_are_of_all(self) -> Self:
+        if self.request_id is not None and self.model_fields_set & {"page_size", "page_token"}:
+            raise ValueError("page_size and page_token are for a list without request_id")
+        return self
 
 
 class Answer(BaseModel):
@@ -66,6 +86,9 @@ class DownloadAnswer(Answer):
     )
     xlsx_left_out: str | None = Field(
         description="Why there is no output.xlsx although the sheet came as a workbook: the limit that it passes"
+    )
+    report_url: str | None = Field(
+        description="The batch on one page for people (report.html); null in reports of the releases before"
     )
     request_id: str = Field(description="The batch")
     generation: int = Field(description="Run of the batch")
@@ -129,8 +152,11 @@ class LimitsAnswer(Answer):
 class DeliveriesAnswer(Answer):
     """Answer of GET /deliveries."""
 
-    request_id: str = Field(description="The batch")
-    deliveries: list[DeliveryBody] = Field(description="Oldest first; empty when nobody was told")
+    request_id: str | None = Field(description="The batch; null in a list of all")
+    deliveries: list[DeliveryBody] = Field(
+        description="Of a batch oldest first, of all newest first; empty when nobody was told"
+    )
+    next_page_token: str = Field(description="Of a list of all; empty after the last page")
 
 
 def download_answer(settings: ReporterSettings, clock: Clock, report: Report) -> DownloadAnswer:
@@ -143,6 +169,7 @@ def download_answer(settings: ReporterSettings, clock: Clock, report: Report) ->
         results_url=links[RESULTS_JSONL].url,
         xlsx_url=None if report.output_xlsx is None else links[OUTPUT_XLSX].url,
         xlsx_left_out=report.xlsx_left_out,
+        report_url=None if report.report_html is None else links[REPORT_HTML].url,
         request_id=str(report.request_id),
         generation=report.generation,
         expires_at=expires_at,

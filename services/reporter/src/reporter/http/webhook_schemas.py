@@ -11,7 +11,7 @@ from chassis.http.fields import PublicRequest
 from chassis.http.page_tokens import PageToken
 from chassis.limited import Limited
 from chassis.times import Rfc3339Time, rfc3339
-from reporter.http.public_schemas import Answer, DeliveryBody, former
+from reporter.http.public_schemas import MAX_PAGE_SIZE, Answer, DeliveryBody, former
 from reporter.settings import MAX_SECRET_OVERLAP_S
 from reporter.state.endpoints import Endpoint, EndpointChange
 from reporter.webhooks.endpoints import Subscription
@@ -26,7 +26,6 @@ MAX_DESCRIPTION_CHARS: Annotated[
 MAX_URL_CHARS: Annotated[
     int, Limited("characters", "400 `FIELD_INVALID`", "Longest URL of an endpoint", name="max_url_characters")
 ] = 2083
-MAX_PAGE_SIZE: Annotated[int, Limited("entries", "400 `FIELD_INVALID`", "Largest page_size")] = 100
 
 EventType = Literal[
     "batch.accepted",

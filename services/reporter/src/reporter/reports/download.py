@@ -17,6 +17,7 @@ from reporter.reports.links import (
     FAILED_CSV,
     OUTPUT_CSV,
     OUTPUT_XLSX,
+    REPORT_HTML,
     RESULTS_JSONL,
     check_link,
     saved_name,
@@ -99,9 +100,16 @@ def open_file(dependencies: Dependencies, request_id: UUID, file_name: str, aske
 
 
 def _object_name(report: Report, file_name: str) -> str:
-    if file_name != OUTPUT_XLSX:
-        always = {OUTPUT_CSV: report.output_csv, FAILED_CSV: report.failed_csv, RESULTS_JSONL: report.results_jsonl}
-        return always[file_name]
-    if report.output_xlsx is None:
+    names = {
+        OUTPUT_CSV: report.output_csv,
+        FAILED_CSV: report.failed_csv,
+        RESULTS_JSONL: report.results_jsonl,
+        REPORT_HTML: report.report_html,
+        OUTPUT_XLSX: report.output_xlsx,
+    }
+    name = names[file_name]
+    if name is None and file_name == OUTPUT_XLSX:
         raise report_has_no_workbook(str(report.request_id), report.xlsx_left_out)
-    return report.output_xlsx
+    if name is None:
+        raise report_not_found(str(report.request_id))
+    return name

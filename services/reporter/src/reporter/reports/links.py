@@ -24,12 +24,14 @@ OUTPUT_CSV = "output.csv"
 OUTPUT_XLSX = "output.xlsx"
 FAILED_CSV = "failed.csv"
 RESULTS_JSONL = "results.jsonl"
+REPORT_HTML = "report.html"
 
 CONTENT_TYPES: Mapping[str, str] = {
     OUTPUT_CSV: "text/csv; charset=utf-8",
     OUTPUT_XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     FAILED_CSV: "text/csv; charset=utf-8",
     RESULTS_JSONL: "application/x-ndjson",
+    REPORT_HTML: "text/html; charset=utf-8",
 }
 """The files of a report and their media types; output.xlsx is only there for a sheet that came as a workbook."""
 
@@ -104,10 +106,11 @@ def saved_name(source_name: str, file_name: str) -> str:
     return f"{stem}-{file_name}" if stem else file_name
 
 
-def content_disposition(name: str) -> str:
-    """Return the header that saves a file under `name`, in any script.
+def content_disposition(name: str, *, shown: bool = False) -> str:
+    """Return the header that saves a file under `name`, in any script; `shown` lets a browser show it instead.
 
     Source: https://www.rfc-editor.org/rfc/rfc6266 with the `filename*` form of RFC 5987.
     """
     plain = "".join(char if char.isascii() and char.isprintable() and char not in '"\\%' else "_" for char in name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    kind = "inline" if shown else "attachment"
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -22,7 +22,16 @@ from reporter.dependencies import Dependencies
 from reporter.errors import batch_not_sealed, export_incomplete
 from reporter.failpoints import Failpoint
 from reporter.reports.export_reader import ExportBatch, ExportError, ExportRow, Writing, read_export
-from reporter.reports.links import CONTENT_TYPES, CSV_FILES, FAILED_CSV, OUTPUT_CSV, OUTPUT_XLSX, RESULTS_JSONL
+from reporter.reports.links import (
+    CONTENT_TYPES,
+    CSV_FILES,
+    FAILED_CSV,
+    OUTPUT_CSV,
+    OUTPUT_XLSX,
+    REPORT_HTML,
+    RESULTS_JSONL,
+)
+from reporter.reports.page import ReportPage
 from reporter.reports.sheet import FailedSheet, OutputSheet, ResultLines
 from reporter.reports.workbook import OutputWorkbook
 from reporter.state.reports import Report, find_report, record_report
@@ -90,6 +99,7 @@ def publish_report(dependencies: Dependencies, request_id: UUID) -> Report:
         image_count=written.image_count,
         output_xlsx=names.get(OUTPUT_XLSX),
         xlsx_left_out=written.xlsx_left_out,
+        report_html=names[REPORT_HTML],
     )
     log.info(
         "report.published",
@@ -147,7 +157,8 @@ def _write_files(batch: ExportBatch, rows: Iterator[ExportRow], spools: ExitStac
         return files[name]
 
     texts = []
-    writers: list[_Writer | OutputWorkbook] = []
+    page = ReportPage(batch)
+    writers: list[_Writer | OutputWorkbook | ReportPage] = [page]
     for name, make in _WRITERS.items():
         # What is made here may have letters that the sheet's encoding lacks; what came in has none.
         own = name != RESULTS_JSONL and batch.writing.codec != "utf-8"
@@ -172,6 +183,7 @@ def _write_files(batch: ExportBatch, rows: Iterator[ExportRow], spools: ExitStac
         # Detached, because closing the text would close the file that is uploaded next.
         for wrapper in texts:
             wrapper.detach()
+    page.save(new_file(REPORT_HTML))
     left_out = None if workbook is None else workbook.left_out
     if workbook is not None and left_out is None:
         workbook.save(new_file(OUTPUT_XLSX))

@@ -66,6 +66,15 @@ _TO_ENDPOINT = f"""
 """
 _ALL_TO_ENDPOINT = text(_TO_ENDPOINT.format(of_state=""))
 _SOME_TO_ENDPOINT = text(_TO_ENDPOINT.format(of_state="AND state = :state"))
+# One for callers who see everything and one for an owner, so that each is served in order by an index of its own.
+_NEWEST = f"""
+    SELECT {_COLUMNS} FROM deliveries
+    WHERE {{whose}}
+      AND (CAST(:before_time AS timestamptz) IS NULL OR (create_time, id) < (:before_time, CAST(:before_id AS uuid)))
+    ORDER BY create_time DESC, id DESC LIMIT :limit
+"""
+_NEWEST_OF_ALL = text(_NEWEST.format(whose="true"))
+_NEWEST_OF_OWNER = text(_NEWEST.format(whose="coalesce(owner, '') = :owner"))
 _ATTEMPTS = text(
     """
     SELECT delivery_id, number, start_time AS started_at, elapsed_ms, status_code, failure, answer
@@ -86,6 +95,21 @@ def find_delivery(connection: Connection, delivery_id: UUID, *, caller: Caller) 
     values = {"id": delivery_id, "sees_all": caller.sees_all, "owner": caller.owner}
     found = _with_attempts(connection, connection.execute(_ONE, values).mappings().all())
     return found[0] if found else None
+
+
+def newest_deliveries(
+    connection: Connection, *, caller: Caller, before: Position | None, limit: int
+) -> list[LoggedDelivery]:
+    """Return the newest `limit` deliveries that the caller may see and that come before an entry."""
+    values: dict[str, Any] = {
+        "before_time": None if before is None else before.time,
+        "before_id": None if before is None else before.id,
+        "limit": limit,
+    }
+    if not caller.sees_all:
+        values["owner"] = caller.owner or ""
+    statement = _NEWEST_OF_ALL if caller.sees_all else _NEWEST_OF_OWNER
+    return _with_attempts(connection, connection.execute(statement, values).mappings().all())
 
 
 def deliveries_to(

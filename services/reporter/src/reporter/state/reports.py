@@ -16,6 +16,7 @@ class Report:
 
     `generation` counts how often the batch was run (a retry of its failed images is a new generation).
     `output_xlsx` is None unless the sheet came as a workbook; `xlsx_left_out` says why such a one has none.
+    `report_html` is None in reports of the releases before.
     """
 
     request_id: UUID
@@ -29,11 +30,12 @@ class Report:
     image_count: int
     output_xlsx: str | None = None
     xlsx_left_out: str | None = None
+    report_html: str | None = None
 
 
 _COLUMNS = (
     "request_id, generation, owner, source_name, output_csv, failed_csv, results_jsonl, row_count, image_count,"
-    " output_xlsx, xlsx_left_out"
+    " output_xlsx, xlsx_left_out, report_html"
 )
 _FIND = text(
     f"""
@@ -51,9 +53,9 @@ _LATEST_OF_NOBODY = text(_LATEST.format(owned="owner IS NULL"))
 _ADD = text(
     """
     INSERT INTO reports (request_id, generation, owner, source_name, output_csv, failed_csv, results_jsonl, row_count,
-                         image_count, output_xlsx, xlsx_left_out, create_time)
+                         image_count, output_xlsx, xlsx_left_out, report_html, create_time)
     VALUES (:request_id, :generation, :owner, :source_name, :output_csv, :failed_csv, :results_jsonl, :row_count,
-            :image_count, :output_xlsx, :xlsx_left_out, now())
+            :image_count, :output_xlsx, :xlsx_left_out, :report_html, now())
     ON CONFLICT (request_id, generation) DO NOTHING
     """
 )

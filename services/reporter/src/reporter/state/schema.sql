@@ -13,6 +13,7 @@ CREATE TABLE reports (
     create_time timestamptz NOT NULL,
     output_xlsx text,                    -- NULL: the sheet did not come as a workbook, or
     xlsx_left_out text,                  -- why the result of a workbook is none
+    report_html text,                    -- NULL: of the releases before
     PRIMARY KEY (request_id, generation)
 );
 COMMENT ON TABLE reports IS 'One row per published report; the objects it names exist.';
@@ -82,6 +83,9 @@ COMMENT ON TABLE deliveries IS
 CREATE INDEX deliveries_due ON deliveries (sweep_time) WHERE state = 'PENDING';
 CREATE INDEX deliveries_leased ON deliveries (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX deliveries_by_end ON deliveries (end_time) WHERE end_time IS NOT NULL;
+CREATE INDEX deliveries_newest ON deliveries (create_time DESC, id DESC);
+-- An index on `owner` itself would not serve rows without one in this order; no owner is the empty text.
+CREATE INDEX deliveries_by_owner ON deliveries ((coalesce(owner, '')), create_time DESC, id DESC);
 CREATE INDEX deliveries_by_endpoint ON deliveries (endpoint_id, create_time, id) WHERE endpoint_id IS NOT NULL;
 CREATE INDEX deliveries_by_endpoint_and_state ON deliveries (endpoint_id, state, create_time, id)
     WHERE endpoint_id IS NOT NULL;

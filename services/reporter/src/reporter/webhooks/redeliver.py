@@ -17,7 +17,7 @@ from reporter.clients.task_queue import give_hint, give_hints
 from reporter.dependencies import Dependencies
 from reporter.errors import delivery_not_found, delivery_under_way
 from reporter.state.deliveries import DeliveryState, Hint
-from reporter.state.delivery_log import LoggedDelivery, deliveries_to, find_delivery
+from reporter.state.delivery_log import LoggedDelivery, deliveries_to, find_delivery, newest_deliveries
 from reporter.state.endpoints import DisabledReason, endpoint_of_delivery
 from reporter.state.locks import lock_endpoint, lock_endpoint_of_delivery
 from reporter.state.redeliveries import redeliver, redeliver_since
@@ -53,7 +53,25 @@ def read_deliveries(
         found_endpoint(connection, caller, endpoint_id)
         return deliveries_to(connection, endpoint_id, state=state, before=before, limit=page_size + 1)
 
-    found = transact(dependencies.engine, work)
+    return _page(transact(dependencies.engine, work), scope, page_size)
+
+
+def read_all_deliveries(dependencies: Dependencies, caller: Caller, *, page_size: int, token: str) -> DeliveryPage:
+    """Return a page of the deliveries of all batches that the caller may see, newest first.
+
+    Raises:
+        ApiError: 400 PAGE_TOKEN_INVALID.
+    """
+    scope = "deliveries"
+    before = position_of(scope, token)
+    found = transact(
+        dependencies.engine, lambda c: newest_deliveries(c, caller=caller, before=before, limit=page_size + 1)
+    )
+    return _page(found, scope, page_size)
+
+
+def _page(found: Sequence[LoggedDelivery], scope: str, page_size: int) -> DeliveryPage:
+    """Return the page of one delivery more than it holds, if there is one more."""
     page = found[:page_size]
     if len(found) <= page_size:
         return DeliveryPage(page, "")
