@@ -17,7 +17,7 @@ import requests
 from conformance_report import EVIDENCE, all_cases, fidelity_lines, report
 from localcloud.check import report as check_report
 from localcloud_process import PARENT, Served, eventually
-from readme_tables import README, TABLES, table_in
+from readme_tables import README, TABLES, readme_blocks, table_in
 
 LINES = {line["id"]: line for line in fidelity_lines()}
 WORKFLOW = f"{PARENT}/workflows/greeting"
@@ -29,11 +29,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     server = Served([sys.executable, "-m", "localcloud"], folder, source=readme_blocks("yaml")[0])
     yield server
     server.kill()
-
-
-def readme_blocks(language: str) -> list[str]:
-    """Return the README's blocks of code in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def on_ports_of(served: Served, text: str) -> str:

@@ -17,6 +17,11 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 STATUS = {"faithful": "faithful", "approximated": "**approximated**", "refused": "**refused**"}
 
 
+def readme_blocks(language: str) -> list[str]:
+    """Return the README's blocks of code in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
 def flag_table() -> str:
     """Return one table of every subcommand's arguments, in the order of `--help`."""
     rows = ["| command | argument | default | meaning |", "| --- | --- | --- | --- |"]

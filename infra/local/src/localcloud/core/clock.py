@@ -53,6 +53,12 @@ class ManualClock:
         """Return how many coroutines wait on this clock."""
         return sum(1 for _, _, future in self._sleepers if not future.done())
 
+    def next_due(self) -> float | None:
+        """Return when the next sleeper wants to wake, None when nobody sleeps."""
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        return self._sleepers[0][0] if self._sleepers else None
+
     async def sleep(self, seconds: float) -> None:
         """Return once the clock was advanced by `seconds`."""
         self.requested.append(seconds)

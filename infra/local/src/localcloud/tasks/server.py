@@ -46,7 +46,10 @@ class TasksServer:
         rest: RestServer,
         grpc_server: grpc.aio.Server,
         grpc_port: int,
+        control: Control,
     ) -> None:
+        self.control = control
+        """What `/_local/` does."""
         self.host = host
         self.port = rest.port
         self.grpc_port = grpc_port
@@ -60,6 +63,11 @@ class TasksServer:
     def base_url(self) -> str:
         """The REST base URL without a trailing slash."""
         return self._rest.base_url
+
+    @property
+    def requests_under_way(self) -> int:
+        """How many dispatches wait for their answer."""
+        return self.dispatcher.under_way
 
     async def stop(self) -> None:
         """Close both ports and cancel what is on its way; the tasks are forgotten."""
@@ -129,7 +137,8 @@ async def start_tasks_server(
         _add_queues(queues, store, dispatcher)
 
     callers = Callers(host_names, takes_any_body=is_buffer_path)
-    rest = RestServer(TasksRest(api, batches, store, faults).answer, Control(faults, clock, reset), log, callers)
+    control = Control(faults, clock, reset)
+    rest = RestServer(TasksRest(api, batches, store, faults).answer, control, log, callers)
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     try:
         await rest.start(host, port)
@@ -148,6 +157,7 @@ async def start_tasks_server(
         session=session,
         rest=rest,
         grpc_server=grpc_server,
+        control=control,
         grpc_port=bound_grpc_port,
     )
 

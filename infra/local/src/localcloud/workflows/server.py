@@ -55,6 +55,9 @@ class WorkflowsServer:
         self.host = host
         self.grpc_port = 0
         self._rest: RestServer | None = None
+        self._http: AiohttpCaller | None = None
+        self.control: Control
+        """What `/_local/` does."""
         self.store = store
         self.workflows = workflows
         self.executions = executions
@@ -67,6 +70,11 @@ class WorkflowsServer:
     def port(self) -> int:
         """The REST port; 0 before it is open."""
         return self._rest.port if self._rest is not None else 0
+
+    @property
+    def requests_under_way(self) -> int:
+        """How many requests of executions wait for their answer."""
+        return self._http.under_way if self._http is not None else 0
 
     @property
     def base_url(self) -> str:
@@ -86,6 +94,7 @@ class WorkflowsServer:
             OSError: a port is taken.
         """
         await http.start()
+        self._http = http
         # Undone in reverse: no new requests first, then no executions, then no connections of theirs.
         self._cleanup.push_async_callback(http.stop)
         self._cleanup.push_async_callback(self._executor.stop)
@@ -205,7 +214,8 @@ async def start_workflows_server(
     pages = Pages(store=store, executions=executions, clock=clock, folder=lambda: server.folder)
     answer = _pages_or_api(pages, WorkflowsRest(table, aliases, faults).answer)
     callers = Callers(host_names, is_page=Pages.have, takes_any_body=is_callback_path)
-    rest = RestServer(answer, Control(faults, clock, server.reset), _LOG, callers)
+    server.control = Control(faults, clock, server.reset)
+    rest = RestServer(answer, server.control, _LOG, callers)
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     add_services(grpc_server, workflows, executions, aliases, faults)
     try:

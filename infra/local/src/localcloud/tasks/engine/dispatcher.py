@@ -155,6 +155,11 @@ class Dispatcher:
         lane = self._lanes.get(queue_name)
         return 0 if lane is None else len(lane.in_flight)
 
+    @property
+    def under_way(self) -> int:
+        """How many requests of all queues are on their way."""
+        return sum(len(lane.in_flight) for lane in self._lanes.values())
+
     async def stop(self) -> None:
         """Cancel everything on its way and dispatch no more."""
         self._deadlines.disarm()

@@ -73,6 +73,8 @@ class AiohttpCaller:
         self._endpoints = endpoints
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
+        self.under_way = 0
+        """Requests that wait for their answer."""
 
     async def start(self) -> None:
         """Open the pool."""
@@ -103,6 +105,7 @@ class AiohttpCaller:
         """
         if self._session is None:
             raise RuntimeError("AiohttpCaller.send before start")
+        self.under_way += 1
         try:
             # One budget for the whole chain of redirects: the caller waits for all of it.
             async with _time_limit(self._clock, request.timeout_s):
@@ -116,6 +119,8 @@ class AiohttpCaller:
             raise HttpConnectionFailed(f"the request cannot be sent: {error}") from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise HttpConnectionBroken(f"{request.url}: {error}") from error
+        finally:
+            self.under_way -= 1
 
     async def _follow(self, session: aiohttp.ClientSession, request: HttpRequest) -> HttpResponse:
         method, url, headers, body = request.method, request.url, dict(request.headers), request.body
