@@ -32,7 +32,7 @@ class Cost:
 def statement_costs(engine: Engine) -> Iterator[list[Cost]]:
     """Collect the costs of all statements that run meanwhile.
 
-    Each statement runs twice: once under EXPLAIN, in a savepoint that is taken back, and once as it is. COPY and what
+    Each statement runs twice: once under EXPLAIN, which is taken back, and once as it is. COPY and what
     else has no plan is left out.
     """
     costs: list[Cost] = []
@@ -40,11 +40,13 @@ def statement_costs(engine: Engine) -> Iterator[list[Cost]]:
     def explain(_connection: Any, cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
         if not statement.lstrip().upper().startswith(_PLANNED):
             return
+        # A statement that is a transaction by itself has no savepoints.
+        is_alone = cursor.connection.autocommit
         with cursor.connection.cursor() as own:
-            own.execute(_MARK)
+            own.execute("BEGIN" if is_alone else _MARK)
             own.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters)
             (found,) = own.fetchone()
-            own.execute("ROLLBACK TO " + _MARK)
+            own.execute("ROLLBACK" if is_alone else "ROLLBACK TO " + _MARK)
         (told,) = found if isinstance(found, list) else json.loads(found)
         plan = told["Plan"]
         costs.append(Cost(statement, plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], plan))

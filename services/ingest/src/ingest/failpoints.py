@@ -28,7 +28,7 @@ class Failpoint(StrEnum):
     PAGE_CLAIMED = "page_claimed"
     """A page of images is leased that nobody has received."""
     OUTCOME_WRITTEN = "outcome_written"
-    """Image and counters are written and not committed."""
+    """Image and counters are written and not committed, or as good: a success is one statement, which is not sent."""
     OUTCOME_COMMITTED = "outcome_committed"
     """They are committed; after the last image the batch is sealed, and its execution has not been woken."""
     OWNER_WOKEN = "owner_woken"

@@ -40,15 +40,15 @@ def test_a_unit_of_work_is_committed_and_its_result_returned(engine: Engine) -> 
     assert value(engine) == 1
 
 
+def fail_after_writing(connection: Connection) -> None:
+    raise_one(connection)
+    raise LookupError
+
+
 def test_an_exception_rolls_the_unit_back(engine: Engine) -> None:
     """The caller's exception comes through, the write does not."""
-
-    def fail(connection: Connection) -> None:
-        raise_one(connection)
-        raise LookupError
-
     with pytest.raises(LookupError):
-        transact(engine, fail)
+        transact(engine, fail_after_writing)
     assert value(engine) == 0
 
 
@@ -81,19 +81,51 @@ def test_a_connection_that_dies_in_the_middle_is_replaced_and_the_unit_repeated(
     assert (len(tries), value(engine)) == (2, 1)
 
 
-@pytest.mark.fault("B4")
-def test_stale_connections_in_the_pool_cost_no_request(engine: Engine, url: str) -> None:
-    """All idle backends are terminated; the next unit succeeds at its first try."""
-    transact(engine, raise_one)
+def terminate_all(url: str) -> None:
+    """End the backends of all connections of the pool."""
     other = new_engine(url, pool_size=1)
     with other.connect() as connection:
         query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test'"
         connection.execute(text(query))
     other.dispose()
 
+
+@pytest.mark.fault("B4")
+def test_connections_that_died_while_idle_cost_not_even_a_try(
+    engine: Engine, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All idle backends are terminated; the next unit succeeds at its first try."""
+    monkeypatch.setattr("chassis.db.engine.IDLE_S", 0.0)
+    transact(engine, raise_one)
+    terminate_all(url)
+
     transact(engine, raise_one, attempts=1)
 
     assert value(engine) == 2
+
+
+@pytest.mark.fault("B4")
+@pytest.mark.parametrize("alone", [False, True])
+def test_connections_that_died_a_moment_after_their_use_cost_one_more_try(
+    engine: Engine, url: str, alone: bool
+) -> None:
+    """Connections in steady use are not asked whether they live."""
+    with engine.connect(), engine.connect():
+        pass
+    terminate_all(url)
+
+    transact(engine, raise_one, alone=alone)
+
+    assert value(engine) == 1
+
+
+def test_work_that_is_alone_is_committed_by_its_statement(engine: Engine) -> None:
+    """And what follows on the same connection is a transaction again."""
+    transact(engine, raise_one, alone=True)
+    with pytest.raises(LookupError):
+        transact(engine, fail_after_writing)
+
+    assert value(engine) == 1
 
 
 @pytest.mark.fault("B7")

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import chassis.egress.client
+import chassis.egress.connections
 from chassis.clock import SystemClock
 from chassis.egress.address_policy import parse_networks
 from chassis.egress.client import Egress, EgressError, EgressFault, EgressPolicy
@@ -56,9 +57,9 @@ def asked(file: Path, newest: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch) -
     context.set_ciphers("DEFAULT@SECLEVEL=0")  # the old protocols need it
     context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, newest
     context.load_cert_chain(file)
-    trusting = chassis.egress.client._trusting_context.__wrapped__()  # as in production, but not the one that is shared
+    trusting = chassis.egress.connections.trusting_context.__wrapped__()  # as in production, but its own
     trusting.load_verify_locations(file)
-    monkeypatch.setattr(chassis.egress.client, "_trusting_context", lambda: trusting)
+    monkeypatch.setattr(chassis.egress.client, "trusting_context", lambda: trusting)
 
     def to_loopback(_host: str, port: int, *_rest: object) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import chassis.egress.client
+import chassis.egress.connections
 from chassis.clock import SystemClock
 from chassis.egress.address_policy import parse_networks
 from chassis.egress.client import Egress, EgressError, EgressFault, EgressPolicy
@@ -80,7 +81,7 @@ def test_a_certificate_for_another_name_is_refused_although_its_issuer_is_truste
     """Trust decides first, then the name: right name 200, wrong name TLS_ERROR."""
     context = self_signed(tmp_path, "images.example")
     trusting = ssl.create_default_context(cafile=tmp_path / "server.pem")
-    monkeypatch.setattr(chassis.egress.client, "_trusting_context", lambda: trusting)
+    monkeypatch.setattr(chassis.egress.client, "trusting_context", lambda: trusting)
     with ScriptedOrigin(tls=context) as origin:
         origin.on("/", answer(b"picture"))
         right = egress.request("GET", f"https://images.example:{origin.port}/")
@@ -93,9 +94,9 @@ def test_a_certificate_for_another_name_is_refused_although_its_issuer_is_truste
 
 def test_the_certificate_authorities_are_loaded_once() -> None:
     """One context a process, which checks certificates and names and speaks nothing older than TLS 1.2."""
-    context = chassis.egress.client._trusting_context()
+    context = chassis.egress.connections.trusting_context()
 
-    assert context is chassis.egress.client._trusting_context()
+    assert context is chassis.egress.connections.trusting_context()
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert context.get_ca_certs()

@@ -1,18 +1,20 @@
 """The database engine: bounded waits everywhere, one retry for a connection that died, outages as 503.
 
-Engine settings follow what was measured for PostgreSQL behind a pool: `pool_pre_ping` makes the first request after a
-failover succeed, and server-side timeouts keep one stuck lock from holding a worker. A database that answers nothing at
+Engine settings follow what was measured for PostgreSQL behind a pool: a connection that was idle for a while is asked
+whether it lives, which makes the first request after a failover succeed, and server-side timeouts keep one stuck lock
+from holding a worker. A database that answers nothing at
 all is cut off within 4 s (chassis.db.silence); the next request after that finds it again by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import psycopg2
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from chassis.clock import SystemClock
@@ -30,6 +32,9 @@ from chassis.logs import get_logger
 log = get_logger(__name__)
 
 T = TypeVar("T")
+
+IDLE_S = 1.0
+"""Seconds after which a connection of the pool is asked whether it lives before it is used again."""
 
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 # Where the database is reached by TCP, what it does not confirm is given up as fast as silence is.
@@ -71,7 +76,6 @@ def new_engine(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=2.0,
-        pool_pre_ping=True,
         pool_recycle=1800,
         connect_args={
             "connect_timeout": CONNECT_S,
@@ -82,7 +86,32 @@ def new_engine(
         },
     )
     guard_connects(engine, watch)
+    _ask_the_idle(engine)
     return engine
+
+
+def _ask_the_idle(engine: Engine) -> None:
+    """Replace connections that have died while nobody used them: those idle for `IDLE_S` are asked first.
+
+    SQLAlchemy's `pool_pre_ping` asks before each use, a round trip that a busy service would make a hundred times a
+    second. What dies in use is found by `transact`.
+    """
+    clock = SystemClock()
+
+    @event.listens_for(engine, "checkin")
+    def _checked_in(_connection: Any, record: Any) -> None:
+        record.info["idle_since"] = clock.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _checked_out(connection: Any, record: Any, _proxy: Any) -> None:
+        idle_since = record.info.get("idle_since")
+        if idle_since is None or clock.monotonic() - idle_since < IDLE_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except psycopg2.Error as error:
+            # The pool makes a new connection, and lets go of all that are older than this moment.
+            raise InvalidatePoolError from error
 
 
 def psycopg2_url(url: str) -> URL:
@@ -91,8 +120,17 @@ def psycopg2_url(url: str) -> URL:
     return parsed.set(drivername="postgresql+psycopg2") if parsed.drivername in {"postgresql", "postgres"} else parsed
 
 
-def transact(engine: Engine, work: Callable[[Connection], T], *, attempts: int = 3) -> T:
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def transact(engine: Engine, work: Callable[[Connection], T], *, attempts: int = 3, alone: bool = False) -> T:
     """Run `work` in one transaction and return its result.
+
+    `alone` is for work of a single statement: it is a transaction by itself, so the round trips that begin and commit
+    one are saved.
 
     A dropped connection, a deadlock or a serialization failure runs the whole unit again, so `work` must be safe to
     repeat even when its first commit did reach the server: every write here is a compare-and-set or has a key.
@@ -103,7 +141,7 @@ def transact(engine: Engine, work: Callable[[Connection], T], *, attempts: int =
     """
     for attempt in range(1, attempts + 1):
         try:
-            with engine.begin() as connection:
+            with _alone(engine) if alone else engine.begin() as connection:
                 return work(connection)
         except PoolTimeoutError as error:
             raise unavailable(

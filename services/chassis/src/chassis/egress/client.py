@@ -10,24 +10,19 @@ ignored; nothing is kept alive between two calls. The heads of answers are bound
 from __future__ import annotations
 
 import socket
-import ssl
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import urljoin
 
-import certifi
 import urllib3
 from urllib3.util import Url, parse_url
-from urllib3.util.ssl_ import create_urllib3_context
 
 from chassis.clock import Clock
 from chassis.deadlines import Deadlines
-from chassis.egress.address_policy import Network, is_public, parse_address
-from chassis.egress.answers import Answer
+from chassis.egress.address_policy import is_public, parse_address
+from chassis.egress.connections import Call, EgressPolicy, PinnedHTTP, PinnedHTTPS, trusting_context
 from chassis.egress.cookies import CallCookies
 from chassis.egress.faults import TRANSIENT_FAULTS, EgressError, EgressFault
 from chassis.egress.link_repairs import repair_location
@@ -48,22 +43,6 @@ _MAX_CONTENT_ENCODINGS = 2  # each may multiply a body by a thousand
 
 
 @dataclass(frozen=True, slots=True)
-class EgressPolicy:
-    """Where calls may go and how much they may take.
-
-    `allowed_networks` are admitted although they are not public, on any port; public addresses only on `ports`.
-    """
-
-    allowed_networks: tuple[Network, ...] = ()
-    ports: frozenset[int] = frozenset({80, 443, 8080, 8443})
-    max_redirects: int = 5
-    connect_timeout_s: float = 5.0
-    read_timeout_s: float = 15.0
-    total_timeout_s: float = 60.0
-    max_body_bytes: int = 25 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
 class EgressResponse:
     """What came back; `body` is decompressed, `truncated` says that it was cut at the limit asked for.
 
@@ -76,57 +55,6 @@ class EgressResponse:
     url: str
     truncated: bool = False
     redirect_repaired: bool = False
-
-
-@dataclass(slots=True)
-class _Call:
-    """One call's deadline, sockets and answers; shared by its connections."""
-
-    policy: EgressPolicy
-    deadline: float
-    clock: Clock
-    sockets: list[socket.socket] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    expired: bool = False
-
-    def remaining(self) -> float:
-        return self.deadline - self.clock.monotonic()
-
-    def expire(self) -> None:
-        with self.lock:
-            self.expired = True
-            for sock in self.sockets:
-                _shut_down(sock)
-
-    def answer(self, *args: Any, **kwargs: Any) -> Answer:
-        answer = Answer(*args, **kwargs)
-        self.answers.append(answer)
-        return answer
-
-    def watch(self, sock: socket.socket) -> None:
-        # A duplicate, because TLS takes the original's descriptor over.
-        twin = sock.dup()
-        with self.lock:
-            self.sockets.append(twin)
-            if self.expired:
-                _shut_down(twin)
-
-    def close(self) -> None:
-        with self.lock:
-            for sock in self.sockets:
-                sock.close()
-            self.sockets.clear()
-        # urllib3 lets go of an answer whose headers it refuses, and the answer holds its descriptor open.
-        for answer in self.answers:
-            answer.close()
-        self.answers.clear()
-
-
-def _shut_down(sock: socket.socket) -> None:
-    # Already closed by the peer or by urllib3: nothing left to cut.
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
 
 
 class Egress:
@@ -177,7 +105,7 @@ class Egress:
     def check_target(self, url: str) -> None:
         """Raise the EgressError with which `request` would refuse the URL, its addresses or its port; dial nothing."""
         parsed = self.check_url(url)
-        call = _Call(self._policy, self._clock.monotonic() + self._policy.connect_timeout_s, self._clock)
+        call = Call(self._policy, self._clock.monotonic() + self._policy.connect_timeout_s, self._clock)
         port = parsed.port or (443 if parsed.scheme == "https" else 80)
         self._checked_addresses(call, (parsed.host or "").strip("[]"), port)
 
@@ -206,7 +134,7 @@ class Egress:
         Raises:
             EgressError: the call was refused or failed.
         """
-        call = _Call(self._policy, self._clock.monotonic() + self._policy.total_timeout_s, self._clock)
+        call = Call(self._policy, self._clock.monotonic() + self._policy.total_timeout_s, self._clock)
         deadline = self._deadlines.begin(self._policy.total_timeout_s, call.expire)
         cookies = CallCookies()
         repaired = False
@@ -239,7 +167,7 @@ class Egress:
             call.close()
 
     def _one_hop(
-        self, call: _Call, method: str, parsed: Url, headers: Mapping[str, str], body: bytes | None
+        self, call: Call, method: str, parsed: Url, headers: Mapping[str, str], body: bytes | None
     ) -> urllib3.BaseHTTPResponse:
         sent = {"User-Agent": self._user_agent, "Accept-Encoding": "identity", "Connection": "close", **headers}
         timeout = urllib3.Timeout(connect=self._policy.connect_timeout_s, read=self._policy.read_timeout_s)
@@ -262,19 +190,19 @@ class Egress:
         except Exception as error:
             raise _fault_from(error, call) from error
 
-    def _pool(self, call: _Call, parsed: Url) -> urllib3.HTTPConnectionPool:
+    def _pool(self, call: Call, parsed: Url) -> urllib3.HTTPConnectionPool:
         # The port is always given: http.client would look for one in an IPv6 address.
         host = parsed.host or ""
         if parsed.scheme == "https":
-            secure = urllib3.HTTPSConnectionPool(host, parsed.port or 443, ssl_context=_trusting_context())
-            secure.ConnectionCls = partial(_PinnedHTTPS, self, call)  # type: ignore[assignment]
+            secure = urllib3.HTTPSConnectionPool(host, parsed.port or 443, ssl_context=trusting_context())
+            secure.ConnectionCls = partial(PinnedHTTPS, self.dial, call)  # type: ignore[assignment]
             return secure
         plain = urllib3.HTTPConnectionPool(host, parsed.port or 80)
-        plain.ConnectionCls = partial(_PinnedHTTP, self, call)  # type: ignore[assignment]
+        plain.ConnectionCls = partial(PinnedHTTP, self.dial, call)  # type: ignore[assignment]
         return plain
 
     def _read(
-        self, call: _Call, response: urllib3.BaseHTTPResponse, url: str, truncate_at: int | None
+        self, call: Call, response: urllib3.BaseHTTPResponse, url: str, truncate_at: int | None
     ) -> EgressResponse:
         limit = self._policy.max_body_bytes if truncate_at is None else truncate_at
         declared = response.headers.get("Content-Length", "")[:20]
@@ -303,7 +231,7 @@ class Egress:
             raise EgressError(EgressFault.TIMEOUT, f"not finished after {self._policy.total_timeout_s:g} s")
         return EgressResponse(response.status, response.headers, b"".join(pieces), url, truncated)
 
-    def dial(self, call: _Call, host: str, port: int) -> socket.socket:
+    def dial(self, call: Call, host: str, port: int) -> socket.socket:
         """Resolve once, check every address, connect to one of those checked.
 
         Raises:
@@ -325,7 +253,7 @@ class Egress:
             raise EgressError(EgressFault.TIMEOUT, "the connection was not made in time")
         raise EgressError(EgressFault.CONNECT_FAILED, "the connection was refused or not answered")
 
-    def _checked_addresses(self, call: _Call, host: str, port: int) -> Sequence[tuple[Any, Any, int, Any]]:
+    def _checked_addresses(self, call: Call, host: str, port: int) -> Sequence[tuple[Any, Any, int, Any]]:
         found = self._lookups.addresses(host, port, wait_s=max(0.001, call.remaining()))
         checked = []
         for family, kind, protocol, _name, target in found:
@@ -350,7 +278,7 @@ def _pieces(response: urllib3.BaseHTTPResponse, limit: int) -> Iterator[bytes]:
         yield piece
 
 
-def _fault_from(error: Exception, call: _Call) -> EgressError:
+def _fault_from(error: Exception, call: Call) -> EgressError:
     """Classify an exception of urllib3; an EgressError inside it wins."""
     inner: BaseException | None = error
     seen = 0
@@ -374,40 +302,3 @@ def _fault_from(error: Exception, call: _Call) -> EgressError:
     if isinstance(error, urllib3.exceptions.LocationValueError):
         return EgressError(EgressFault.URL_INVALID, "cannot be requested")
     return EgressError(EgressFault.INCOMPLETE, "the answer broke off or is not HTTP")
-
-
-@lru_cache(maxsize=1)
-def _trusting_context() -> ssl.SSLContext:
-    """Return the one TLS context of this process: TLS 1.2 or later, the certificate authorities of `certifi`.
-
-    Loading those takes 30 to 40 ms of CPU, so it is done once and not per connection.
-    """
-    context = create_urllib3_context()
-    context.load_verify_locations(certifi.where())
-    return context
-
-
-class _PinnedHTTP(urllib3.connection.HTTPConnection):
-    """A connection of one call, to an address that was checked for it."""
-
-    def __init__(self, egress: Egress, call: _Call, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._egress = egress
-        self._call = call
-        self.response_class = call.answer  # type: ignore[assignment]
-
-    def _new_conn(self) -> socket.socket:
-        return self._egress.dial(self._call, self._dns_host, self.port)
-
-
-class _PinnedHTTPS(urllib3.connection.HTTPSConnection):
-    """The same within TLS."""
-
-    def __init__(self, egress: Egress, call: _Call, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._egress = egress
-        self._call = call
-        self.response_class = call.answer  # type: ignore[assignment]
-
-    def _new_conn(self) -> socket.socket:
-        return self._egress.dial(self._call, self._dns_host, self.port)

@@ -18,11 +18,12 @@ from chassis.logs import get_logger
 from ingest.errors import ApiError, Reason, Status, not_found
 from ingest.failpoints import Failpoint
 from ingest.settings import IngestSettings
-from ingest.state.batch import Batch, BatchStatus, ImageStatus, load_batch
+from ingest.state.batch import BatchStatus, ImageStatus, load_batch
 from ingest.state.batch_status import count_ended
 from ingest.state.hosts import count_succeeded, note_answer, note_trouble
 from ingest.state.images import Outcome, end_image, return_image
 from ingest.state.locks import lock_batch, lock_image
+from ingest.state.success import end_with_success
 
 log = get_logger(__name__)
 
@@ -37,7 +38,7 @@ class Recorded:
 
     applied: bool
     image_status: ImageStatus
-    batch: Batch
+    batch_status: BatchStatus
     sealed: bool
     ended: int = 0
     free_host: str | None = None
@@ -49,6 +50,13 @@ def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, out
     Raises:
         ApiError: 404 IMAGE_NOT_FOUND, 400 ATTEMPT_UNKNOWN when that attempt was never handed out.
     """
+    if outcome.succeeded:
+        _before_commit()
+        success = transact(engine, lambda connection: end_with_success(connection, image_id, outcome), alone=True)
+        if success is not None:
+            return Recorded(
+                True, ImageStatus.SUCCEEDED, success.batch_status, success.sealed, free_host=success.waiting_host
+            )
 
     def work(connection: Connection) -> Recorded:
         image = lock_image(connection, outcome.request_id, image_id)
@@ -69,11 +77,15 @@ def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, out
         recorded = _decide(connection, settings, image_id, image, outcome)
         if recorded.applied:
             _note_host(connection, settings, image, outcome, ended=recorded.ended)
-        reach(Failpoint.OUTCOME_WRITTEN)
+        _before_commit()
         waiting = recorded.applied and image["host_waiting"]
         return replace(recorded, free_host=image["host"] if waiting else None)
 
     return transact(engine, work)
+
+
+def _before_commit() -> None:
+    reach(Failpoint.OUTCOME_WRITTEN)
 
 
 def _note_host(
@@ -113,7 +125,7 @@ def _decide(
     # Once an attempt's transient trouble is recorded the image waits; the same report again must not delay it further.
     if present is ImageStatus.DISPATCHED and is_current:
         return _trouble(connection, settings, image_id, image, outcome)
-    return Recorded(False, present, load_batch(connection, outcome.request_id), sealed=False)
+    return Recorded(False, present, load_batch(connection, outcome.request_id).status, sealed=False)
 
 
 def _trouble(
@@ -131,7 +143,7 @@ def _trouble(
         connection, image_id, attempt=outcome.attempt, delay_s=delay_s, code=outcome.code, detail=outcome.detail
     )
     log.info("image.postponed", image=str(image_id), attempt=image["attempt"], code=outcome.code, delay_s=delay_s)
-    return Recorded(True, ImageStatus.PENDING, batch, sealed=False)
+    return Recorded(True, ImageStatus.PENDING, batch.status, sealed=False)
 
 
 def _end(
@@ -155,7 +167,7 @@ def _end(
         larger_images=images if won and outcome.growth else 0,
         larger_bytes=outcome.growth * images if won else 0,
     )
-    return Recorded(True, status, ended.batch, ended.sealed, ended.images)
+    return Recorded(True, status, ended.batch.status, ended.sealed, ended.images)
 
 
 def retry_delay_s(settings: IngestSettings, attempt: int, retry_after_s: float | None) -> float:

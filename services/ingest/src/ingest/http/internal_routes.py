@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
+from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.http.requests import parse_id, parse_json, parse_query, takes_query
 from ingest.batches.export import export_batch
@@ -46,7 +47,7 @@ from ingest.http.internal_schemas import (
 )
 from ingest.http.public_schemas import BatchReference
 from ingest.options import ImageOptions
-from ingest.state.batch import Batch
+from ingest.state.batch import Batch, load_batch
 from ingest.supervision.finish import finish_batch
 from ingest.supervision.ownership import fail_batch, release_batch, start_batch
 from ingest.supervision.start import process_batch
@@ -183,13 +184,14 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
         recorded = record_outcome(engine, settings, parse_id(image_id, name="image id"), reported)
         reach(Failpoint.OUTCOME_COMMITTED)
         if recorded.sealed:
-            dependencies.callbacks.batch_sealed(recorded.batch)
+            batch = transact(engine, lambda connection: load_batch(connection, reported.request_id))
+            dependencies.callbacks.batch_sealed(batch)
             reach(Failpoint.OWNER_WOKEN)
         if recorded.free_host is not None:
-            dispatch_next(dependencies, recorded.free_host, recorded.batch.request_id)
+            dispatch_next(dependencies, recorded.free_host, reported.request_id)
         return send(
             OutcomeAnswer(
-                applied=recorded.applied, image_status=recorded.image_status, batch_status=recorded.batch.status
+                applied=recorded.applied, image_status=recorded.image_status, batch_status=recorded.batch_status
             )
         )
 

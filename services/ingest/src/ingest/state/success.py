@@ -1,0 +1,105 @@
+"""The success of an attempt, in one statement: what nearly all outcomes are.
+
+A transaction of several statements would ask the database seven times for it. The statement decides as they would:
+an image that is not open any more, or an attempt that was never handed out, is not its business, nor is a host whose
+breaker has to be closed. Then it changes nothing, and the caller looks closer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from ingest.state.batch import BatchStatus
+from ingest.state.images import Outcome
+
+# Each part waits for the one before it, so that locks are taken in their order: image (2), batch (3), batch_hosts (6).
+# Images with the same URL and options end with theirs, so one download answers them all.
+# The counter and the seal are one update: whoever brings `pending` to 0 seals, and nobody else can.
+_END_WITH_SUCCESS = text(
+    """
+    WITH image AS MATERIALIZED (
+        SELECT images.id, images.host, coalesce(hosts.waiting, false) AS host_waiting
+        FROM images LEFT JOIN hosts ON hosts.host = images.host
+        WHERE images.id = :image AND images.batch = :batch AND images.attempt >= :attempt
+          AND images.status IN ('PENDING', 'DISPATCHED') AND coalesce(hosts.failures, 0) = 0
+        FOR UPDATE OF images
+    ), ended AS (
+        UPDATE images SET
+            status = 'SUCCEEDED', code = :code, detail = :detail, output_url = :output_url, bytes_in = :bytes_in,
+            bytes_out = :bytes_out, width = :width, height = :height, format = :format, sha256 = :sha256,
+            duration_ms = :duration_ms, lease_until = NULL, finished_at = now()
+        WHERE (id = :image OR same_as = :image) AND status IN ('PENDING', 'DISPATCHED')
+          AND EXISTS (SELECT FROM image)
+        RETURNING id
+    ), number AS (
+        SELECT count(*)::integer AS images FROM ended
+    ), counted AS (
+        UPDATE batches SET
+            pending = pending - number.images,
+            succeeded = succeeded + number.images,
+            bytes_in = bytes_in + number.images * CAST(:counted_in AS bigint),
+            bytes_out = bytes_out + number.images * CAST(:counted_out AS bigint),
+            larger_images = larger_images + CASE WHEN :growth > 0 THEN number.images ELSE 0 END,
+            larger_bytes = larger_bytes + number.images * CAST(:growth AS bigint),
+            status = CASE WHEN pending = number.images AND status IN ('PENDING', 'PROCESSING')
+                          THEN 'SEALING' ELSE status END,
+            sealed_at = CASE WHEN pending = number.images
+                             THEN coalesce(sealed_at, clock_timestamp()) ELSE sealed_at END
+        FROM number
+        WHERE request_id = :batch AND number.images > 0
+        RETURNING status, pending, number.images
+    ), of_host AS (
+        UPDATE batch_hosts SET
+            succeeded = succeeded + counted.images,
+            bytes_in = bytes_in + counted.images * CAST(:counted_in AS bigint),
+            bytes_out = bytes_out + counted.images * CAST(:counted_out AS bigint)
+        FROM counted, image
+        WHERE batch = :batch AND batch_hosts.host = image.host
+    )
+    SELECT counted.status, counted.pending, CASE WHEN image.host_waiting THEN image.host END AS waiting_host
+    FROM counted, image
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """The batch of an image that has just succeeded, and whether this sealed it; the host, if images wait for it."""
+
+    batch_status: BatchStatus
+    sealed: bool
+    waiting_host: str | None
+
+
+def end_with_success(connection: Connection, image_id: UUID, outcome: Outcome) -> Success | None:
+    """End an open image, and those with its URL and options, with an output; None when something has to be looked at.
+
+    PENDING | DISPATCHED → SUCCEEDED, and with the batch's last image PENDING | PROCESSING → SEALING. One statement, so
+    no transaction is needed around it; it waits for the image and for the batch and locks both.
+    """
+    values = {
+        "image": image_id,
+        "batch": outcome.request_id,
+        "attempt": outcome.attempt,
+        "code": outcome.code,
+        "detail": outcome.detail,
+        "output_url": outcome.output_url,
+        "bytes_in": outcome.bytes_in,
+        "bytes_out": outcome.bytes_out,
+        "width": outcome.width,
+        "height": outcome.height,
+        "format": outcome.format,
+        "sha256": outcome.sha256,
+        "duration_ms": outcome.duration_ms,
+        "counted_in": outcome.bytes_in or 0,
+        "counted_out": outcome.bytes_out or 0,
+        "growth": outcome.growth,
+    }
+    row = connection.execute(_END_WITH_SUCCESS, values).first()
+    if row is None:
+        return None
+    status = BatchStatus(row.status)
+    return Success(status, status is BatchStatus.SEALING and row.pending == 0, row.waiting_host)
