@@ -128,7 +128,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--project", default="demo", help="project id (default: %(default)s)")
     run.add_argument("--location", default="us-central1", help="region (default: %(default)s)")
     check = commands.add_parser("check", help="say what is known about workflows without running them")
-    check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="workflow source (YAML or JSON)")
+    check.add_argument(
+        "files", type=Path, nargs="+", metavar="PATH", help="workflow source (YAML or JSON), or a folder of them"
+    )
+    check.add_argument(
+        "--format",
+        choices=("text", "json", "github"),
+        default="text",
+        help="json for programs, github for annotations of GitHub Actions (default: %(default)s)",
+    )
     check.add_argument(
         "--assume",
         action="append",
@@ -270,7 +278,7 @@ def _check(options: argparse.Namespace) -> int:
     # Here, not above: the standard library of workflows takes a moment to load.
     from localcloud.check.command import check_files
 
-    return check_files(options.files, options.assume, print)
+    return check_files(options.files, options.assume, print, options.format)
 
 
 def _run(options: argparse.Namespace) -> int:

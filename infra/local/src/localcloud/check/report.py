@@ -11,7 +11,7 @@ from localcloud.check.shape import Shape, shape
 from localcloud.check.step_costs import Repetition, StepCosts, step_costs
 from localcloud.workflows.connectors.registry import EveryConnector
 from localcloud.workflows.limits import MAX_MEMORY_BYTES, MAX_SOURCE_BYTES, MAX_STEPS
-from localcloud.workflows.loader import load_program
+from localcloud.workflows.loader import load_program, source_errors
 from localcloud.workflows.source.errors import SourceError
 
 _SHOWN_LINES = 8
@@ -19,9 +19,10 @@ _SHOWN_LINES = 8
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A source that cannot be deployed; `text` has the caret."""
+    """A source that cannot be deployed; `text` has a caret for each of its `errors`, which are none without a place."""
 
     text: str
+    errors: tuple[SourceError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,10 @@ class Checked:
 
 def check_source(source: str, assumed: Mapping[str, int] | None = None) -> Refused | Checked:
     """Check one source; `assumed` gives bytes of variables that have no bound of their own."""
-    try:
-        program = load_program(source, connectors=EveryConnector())
-    except SourceError as error:
-        return Refused(error.rendered)
+    connectors = EveryConnector()
+    if errors := source_errors(source, connectors=connectors):
+        return Refused("\n".join(error.rendered for error in errors), tuple(errors))
+    program = load_program(source, connectors=connectors)
     return Checked(
         len(source.encode()),
         step_costs(program),

@@ -19,7 +19,7 @@ from localcloud.workflows.source.linker import ProgramLinker
 from localcloud.workflows.source.steps import Program, Routine, RoutineParameter
 from localcloud.workflows.values import type_name
 
-__all__ = ["Program", "SourceError", "load_program"]
+__all__ = ["Program", "SourceError", "load_program", "source_errors"]
 
 _MAIN = "main"
 
@@ -42,18 +42,39 @@ def load_program(source: str, *, connectors: Collection[str] = ()) -> Program:
     Raises:
         SourceError: the source cannot be deployed.
     """
+    return _program(source, connectors, None)
+
+
+def source_errors(source: str, *, connectors: Collection[str] = ()) -> list[SourceError]:
+    """Return every error of a source, by line; empty when it can be deployed.
+
+    Names and jumps are looked at when every step can be built: a step that cannot may be where a name comes from.
+    """
+    errors: list[SourceError] = []
+    try:
+        _program(source, connectors, errors)
+    except SourceError as error:
+        errors.append(error)
+    return sorted(errors, key=lambda error: (error.line, error.column))
+
+
+def _program(source: str, connectors: Collection[str], errors: list[SourceError] | None) -> Program:
     if len(source.encode("utf-8", "replace")) > MAX_SOURCE_BYTES:
         raise SourceError(f"failed to build: the source is larger than {MAX_SOURCE_BYTES} bytes", source=source)
     library = standard_library()
     found = _routine_sources(compose(source), BuildContext(source, ProgramLinker(library, {}, connectors), _MAIN))
     linker = ProgramLinker(library, {name: routine.parameters for name, routine in found.items()}, connectors)
-    routines = {}
+    built = []
     for name, routine_source in found.items():
-        context = BuildContext(source, linker, name)
+        context = BuildContext(source, linker, name, None, errors)
         routine = Routine(name, routine_source.parameters, build_block(routine_source.steps, context))
-        check_routine(routine, context)
-        routines[name] = routine
-    return Program(routines, frozenset(linker.used))
+        if errors is None:
+            check_routine(routine, context)
+        built.append((routine, context))
+    if errors is not None and not errors:
+        for routine, context in built:
+            check_routine(routine, context)
+    return Program({routine.name: routine for routine, _ in built}, frozenset(linker.used))
 
 
 def _routine_sources(root: DocumentNode, context: BuildContext) -> dict[str, _RoutineSource]:

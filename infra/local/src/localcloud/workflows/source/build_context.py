@@ -5,9 +5,9 @@ Does not know about: the kinds of steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from localcloud.workflows.errors import Position
 from localcloud.workflows.expr.tokens import CONSTANTS, WORD_OPERATORS
@@ -15,6 +15,8 @@ from localcloud.workflows.source.document import DocumentNode, Entry, Mapping, S
 from localcloud.workflows.source.errors import SourceError
 from localcloud.workflows.source.linker import ProgramLinker
 from localcloud.workflows.source.templates import Template, TemplateError, compile_template
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +27,26 @@ class BuildContext:
     linker: ProgramLinker
     routine: str
     step: str | None = None
+    errors: list[SourceError] | None = None
+    """Where the errors of single steps are kept, when all of them are wanted; None ends at the first."""
 
     def in_step(self, step: str) -> BuildContext:
         """Return the context of a step of the same routine."""
-        return BuildContext(self.source, self.linker, self.routine, step)
+        return BuildContext(self.source, self.linker, self.routine, step, self.errors)
+
+    def attempt(self, act: Callable[[], T]) -> T | None:
+        """Do `act` for one step and return what it returns, or None after an error that is kept.
+
+        Raises:
+            SourceError: errors are not kept.
+        """
+        if self.errors is None:
+            return act()
+        try:
+            return act()
+        except SourceError as error:
+            self.errors.append(error)
+            return None
 
     def fail(self, message: str, position: Position, *, offset: int = 0) -> NoReturn:
         """Refuse the source; `offset` counts characters from `position`.

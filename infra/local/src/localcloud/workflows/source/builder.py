@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from localcloud.workflows.limits import MAX_BRANCHES, MAX_CONDITIONS
 from localcloud.workflows.source.actions import build_assign, build_call, build_retry
@@ -49,7 +50,8 @@ def build_block(node: DocumentNode, context: BuildContext) -> Block:
     items = context.sequence(node, "steps").items
     if not items:
         context.fail("steps must have at least one step", node.position)
-    return block_of(tuple(_named_step(item, context) for item in items))
+    steps = (context.attempt(partial(_named_step, item, context)) for item in items)
+    return block_of(tuple(step for step in steps if step is not None))
 
 
 def block_of(steps: tuple[Step, ...]) -> Block:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 
 from localcloud.workflows.errors import Position
 from localcloud.workflows.expr.nodes import Name, walk
@@ -143,7 +144,7 @@ def _bordered(step: Step) -> Iterator[Block]:
 
 def _check_block(block: Block, view: _View, context: BuildContext) -> None:
     for step in block.steps:
-        _check_step(step, view, context.in_step(step.name))
+        context.attempt(partial(_check_step, step, view, context.in_step(step.name)))
 
 
 def _check_step(step: Step, view: _View, context: BuildContext) -> None:
