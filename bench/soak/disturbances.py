@@ -42,7 +42,9 @@ def _ordered(port: str, **fault: object) -> Act:
 DISTURBANCES: dict[str, Act] = {
     "kill compressor": _killed("compressor"),
     "kill ingest": _killed("ingest"),
+    "kill ingest's internal door": _killed("ingest-internal"),
     "kill reporter": _killed("reporter"),
+    "kill reporter's internal door": _killed("reporter-internal"),
     "kill localcloud: queue and executions forgotten": _killed("localcloud"),
     "kill storage": _killed("storage"),
     "database stopped for 5 s": _database_down,

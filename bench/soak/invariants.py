@@ -161,7 +161,7 @@ def broken_logs(evidence: Evidence) -> list[str]:
     """Every line that a service logged is JSON, and none holds a secret."""
     secrets = json.loads((evidence.stack.state_dir / "secrets.json").read_text(encoding="utf-8"))
     found = []
-    for service in ("ingest", "compressor", "reporter"):
+    for service in ("ingest", "ingest-internal", "compressor", "reporter", "reporter-internal"):
         text = (Path(evidence.stack.state_dir) / "logs" / f"{service}.log").read_text(encoding="utf-8")
         found += [f"{service} logged a secret" for secret in secrets.values() if secret in text]
         for line in text.splitlines():

@@ -13,7 +13,7 @@ import psycopg2
 from bench.soak.invariants import rows_of
 from localcloud.stack.blocking import Stack
 
-WATCHED = ("ingest", "compressor", "reporter", "localcloud")
+WATCHED = ("ingest", "ingest-internal", "compressor", "reporter", "reporter-internal", "localcloud")
 _EVERY_S = 5.0
 
 

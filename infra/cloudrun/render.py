@@ -15,7 +15,13 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 FILES = {
-    "services.yaml": ("ingest.yaml", "compressor.yaml", "reporter.yaml"),
+    "services.yaml": (
+        "ingest.yaml",
+        "ingest-internal.yaml",
+        "compressor.yaml",
+        "reporter.yaml",
+        "reporter-internal.yaml",
+    ),
     "migrations.yaml": ("migrate-ingest.yaml", "migrate-reporter.yaml"),
 }
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")

@@ -218,7 +218,7 @@ def main() -> int:
         try:
             if given.stand_in:
                 buildah.make_stand_in()
-            for service in d.SERVICES:
+            for service in d.IMAGES:
                 sys.stdout.write(check(buildah, service, stand_in=given.stand_in) + "\n")
         except (ImageError, subprocess.SubprocessError) as fault:
             sys.stderr.write(f"{fault}\n")

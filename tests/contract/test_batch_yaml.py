@@ -232,7 +232,8 @@ def run(
         clock=clock,
         http=services,
         env={
-            "INGEST_URL": "https://ingest.example",
+            "INGEST_INTERNAL_URL": "https://ingest.example",
+            "REPORTER_INTERNAL_URL": "https://reporter-internal.example",
             "REPORTER_URL": "https://reporter.example",
             "IMAGES_QUEUE": QUEUE,
             "CREATE_TASKS_BY": create_tasks_by,

@@ -78,7 +78,7 @@ def test_manifest_starts_its_service(service: str) -> None:
 @pytest.mark.parametrize("service", d.SERVICES)
 def test_manifest_names_only_settings_that_exist(service: str) -> None:
     """A variable that no settings table knows would be silently ignored."""
-    known = {row.variable for row in settings_rows(SETTINGS[service])}
+    known = {row.variable for row in settings_rows(SETTINGS[d.image_of(service)])}
 
     assert set(d.environment(service)) <= known - PLATFORM_VARIABLES - NEVER_DEPLOYED
 
@@ -86,7 +86,7 @@ def test_manifest_names_only_settings_that_exist(service: str) -> None:
 @pytest.mark.parametrize("service", d.SERVICES)
 def test_manifest_sets_every_required_setting(service: str) -> None:
     """What has no default is in the manifest by name."""
-    required = {row.variable for row in settings_rows(SETTINGS[service]) if row.default == "required"}
+    required = {row.variable for row in settings_rows(SETTINGS[d.image_of(service)]) if row.default == "required"}
 
     assert required <= set(d.environment(service))
 
@@ -140,7 +140,7 @@ def test_addresses_are_those_that_cloud_run_gives() -> None:
 def test_services_and_jobs_are_the_same_in_terraform_and_manifests() -> None:
     """Skaffold replaces what Terraform made and makes nothing of its own, which nobody would have granted anything."""
     (job,) = d.resources("google_cloud_run_v2_job")
-    named = {*d.local("services", "services"), *(f"migrate-{name}" for name in ("ingest", "reporter"))}
+    named = {*d.SERVICES, *(f"migrate-{name}" for name in ("ingest", "reporter"))}
 
     assert job.arguments["name"] == Expression('"migrate-${each.value}"')
     assert job.arguments["for_each"] == Expression('toset ( [ "ingest" , "reporter" ] )')
@@ -176,7 +176,7 @@ def test_skaffold_builds_the_images_that_the_manifests_name() -> None:
     """Image names are the only link between the two."""
     built = {artifact["image"] for artifact in d.skaffold()["images"]["build"]["artifacts"]}
 
-    assert {d.container(name)["image"] for name in d.manifests()} == built == set(d.SERVICES)
+    assert {d.container(name)["image"] for name in d.manifests()} == built == set(d.IMAGES)
 
 
 def test_skaffold_builds_each_image_from_its_dockerfile() -> None:
@@ -184,7 +184,7 @@ def test_skaffold_builds_each_image_from_its_dockerfile() -> None:
     artifacts = d.skaffold()["images"]["build"]["artifacts"]
     files = [d.ROOT / artifact["context"] / artifact["docker"]["dockerfile"] for artifact in artifacts]
 
-    assert files == [d.ROOT / "services" / service / "Dockerfile" for service in d.SERVICES]
+    assert files == [d.ROOT / "services" / service / "Dockerfile" for service in d.IMAGES]
     assert (d.ROOT / "services/.dockerignore").is_file()
 
 
@@ -268,9 +268,14 @@ def test_local_services_and_manifests_set_the_same_variables() -> None:
     only_cloud = {"LOG_LEVEL", "AUTH_MODE", "DATABASE_POOL_SIZE", "PUBLIC_WITHOUT_KEYS"}
     only_cloud |= {"INGEST_RETENTION_DAYS", "REPORTER_RETENTION_DAYS"}
     for service in d.SERVICES:
-        known = {row.variable for row in settings_rows(SETTINGS[service])}
-        local = known & {*stack["environment"], *stack["services"][service]["environment"]}
-        tuned = {name for name in local if name.startswith("INGEST_") and name.endswith(("_S", "_HOST_LIMITS"))}
+        known = {row.variable for row in settings_rows(SETTINGS[d.image_of(service)])}
+        given = {**stack["environment"], **stack["services"][service]["environment"]}
+        local = known & {name for name, value in given.items() if value}
+        tuned = {
+            name
+            for name in local
+            if name.startswith("INGEST_") and name.endswith(("_S", "_HOST_LIMITS", "_SAMPLE_SHEET_URL"))
+        }
         assert set(d.environment(service)) - only_cloud == local - NEVER_DEPLOYED - tuned, service
 
 

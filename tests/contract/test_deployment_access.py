@@ -64,21 +64,33 @@ def test_compressor_is_internal() -> None:
     """Its ingress is internal and IAM checks the caller, so a forged token gets nowhere although it trusts IAM."""
     door = d.local("services", "services")["compressor"]
 
-    assert door == {"public": False, "ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY"}
+    assert door == {"account": "compressor", "public": False, "ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY"}
     assert d.environment("compressor")["AUTH_MODE"] == "platform"
 
 
 @pytest.mark.parametrize("service", d.SERVICES)
 def test_service_trusts_iam_only_where_iam_checks(service: str) -> None:
-    """AUTH_MODE=platform behind an open door would admit forged tokens."""
+    """AUTH_MODE=platform behind an open door would admit forged tokens; behind IAM there is nothing left to verify."""
     public = d.local("services", "services")[service]["public"]
 
-    assert d.environment(service)["AUTH_MODE"] == ("verify" if public else "platform")
+    assert public == (service in d.PUBLIC)
+    assert settings_of(service).auth_mode == ("verify" if public else "platform")
 
 
-def test_internal_service_has_no_public_route_but_health() -> None:
-    """What the compressor offers besides guarded routes is the probe."""
-    assert public_routes(app_of(settings_of("compressor"))) - {"/static/<path:filename>"} == {"/health"}
+@pytest.mark.threat("T3", "T11")
+@pytest.mark.parametrize("service", d.GUARDED)
+def test_internal_door_has_no_public_route_but_health(service: str) -> None:
+    """What it offers besides guarded routes is the probe."""
+    assert public_routes(app_of(settings_of(service))) == {"/health"}
+    assert internal_routes(app_of(settings_of(service)))
+
+
+@pytest.mark.threat("T3", "T11")
+@pytest.mark.parametrize("service", d.PUBLIC)
+def test_public_door_has_no_internal_route(service: str) -> None:
+    """Whether Cloud Run leaves a token's signature alone where it does not check it is nobody's concern any more."""
+    assert internal_routes(app_of(settings_of(service))) == {}
+    assert len(public_routes(app_of(settings_of(service)))) > 5
 
 
 @pytest.mark.threat("T11")
@@ -102,9 +114,11 @@ def test_invokers_are_exactly_the_callers_that_the_routes_admit(service: str) ->
 
 def test_every_manifest_runs_as_an_account_of_its_own() -> None:
     """No default service account: each names one of ours, services their own."""
-    expected = {service: d.account(service) for service in d.SERVICES}
-    expected |= {f"migrate-{name}": d.account("migrations") for name in ("ingest", "reporter")}
+    expected = {service: d.account(d.image_of(service)) for service in d.SERVICES}
+    stated = {name: d.account(service["account"]) for name, service in d.local("services", "services").items()}
 
+    assert stated == expected
+    expected |= {f"migrate-{name}": d.account("migrations") for name in ("ingest", "reporter")}
     assert {name: d.pod(name)["serviceAccountName"] for name in d.manifests()} == expected
 
 
@@ -144,6 +158,7 @@ def test_every_secret_setting_comes_from_secret_manager() -> None:
     for service in d.SERVICES:
         fields = type(settings_of(service)).model_fields.values()
         secret = {str(field.alias) for field in fields if "SecretStr" in str(field.annotation)}
+        secret -= set() if service in d.PUBLIC else {"API_KEYS"}
         referenced = {name for name, value in d.environment(service).items() if value.startswith("secret:")}
         assert referenced == secret, service
 
@@ -175,10 +190,24 @@ def test_no_secret_value_is_in_terraform() -> None:
 
 def test_whoever_creates_tasks_may_act_as_the_tasks_account() -> None:
     """Without it Cloud Tasks refuses a task that carries the account's token."""
-    (acts,) = [b for b in d.resources("google_service_account_iam_member") if b.labels[1] == "acts_as_tasks"]
-    named = set(re.findall(r'"(\w+)"', acts.arguments["for_each"].text))
+    enqueuers = d.local("queues", "enqueuers").values()
 
-    assert named == {grant["account"] for grant in d.local("queues", "enqueuers").values()}
+    assert sorted((grant["tasks"], grant["account"]) for grant in d.local("accounts", "task_creators").values()) == [
+        (f"tasks-{grant['queue']}", grant["account"]) for grant in sorted(enqueuers, key=lambda g: str(g["queue"]))
+    ]
+
+
+@pytest.mark.threat("T11")
+def test_tasks_of_a_queue_can_call_one_service_only() -> None:
+    """Each queue has an account of its own, and IAM admits that account at the one service that the queue is for."""
+    invoked: dict[str, set[str]] = {}
+    for grant in d.local("services", "invokers").values():
+        invoked.setdefault(grant["account"], set()).add(grant["service"])
+
+    assert {f"tasks-{queue}" for queue in d.queues()} == {name for name in invoked if name.startswith("tasks")}
+    assert invoked["tasks-batches"] == {"ingest-internal"}
+    assert invoked["tasks-images"] == {"compressor"}
+    assert invoked["tasks-webhooks"] == {"reporter-internal"}
 
 
 def test_workflow_calls_only_addresses_it_was_given() -> None:
@@ -187,7 +216,7 @@ def test_workflow_calls_only_addresses_it_was_given() -> None:
     called = [line.split("url:", 1)[1].strip() for line in lines if re.search(r"\burl: ", line)]
     targets = {re.sub(r"^\$\{(\w+).*$", r"\1", target) for target in called}
 
-    assert targets == {"ingest_url", "reporter_url", "tasks_url", "url"}
+    assert targets - {"sys"} == {"ingest_url", "reporter_url", "tasks_url", "url"}
     assert [line.strip() for line in lines if "://" in line] == ["- tasks_url: https://cloudtasks.googleapis.com/v2/"]
 
 
@@ -199,7 +228,7 @@ def test_own_role_has_the_one_permission_that_no_predefined_role_has_alone() -> 
 
 
 def test_workflow_is_admitted_wherever_it_calls() -> None:
-    """Every path in batch.yaml is a route of its service that admits the account `workflow`; its tasks meet `tasks`."""
+    """Every path in batch.yaml is a route of its service that admits `workflow`; its tasks meet `tasks-images`."""
     found = re.findall(
         r'method: (\w+)\s+url: \$\{(\w+)_url \+ ("[^"]*")((?: \+ request_id \+ "[^"]*")?)\}', d.workflow_text()
     )
@@ -210,8 +239,8 @@ def test_workflow_is_admitted_wherever_it_calls() -> None:
 
     assert len(calls) == d.workflow_text().count("call: call_service")
     for service, route in calls:
-        assert d.account("workflow") in internal_routes(app_of(settings_of(service)))[route]
-    assert internal_routes(app_of(settings_of("compressor"))) == {"POST /compress": {d.account("tasks")}}
+        assert d.account("workflow") in internal_routes(app_of(settings_of(f"{service}-internal")))[route]
+    assert internal_routes(app_of(settings_of("compressor"))) == {"POST /compress": {d.account("tasks-images")}}
 
 
 @pytest.mark.feature("54")

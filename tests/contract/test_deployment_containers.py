@@ -40,7 +40,7 @@ def ignored(path: PurePosixPath) -> bool:
 
 
 @pytest.mark.threat("T15")
-@pytest.mark.parametrize("service", d.SERVICES)
+@pytest.mark.parametrize("service", d.IMAGES)
 def test_requirements_are_hashed(service: str) -> None:
     """Whatever is downloaded is pinned to its hash, the tool that builds our packages too."""
     build, _ = stages(service)
@@ -55,7 +55,7 @@ def test_requirements_are_hashed(service: str) -> None:
 
 
 @pytest.mark.threat("T15")
-@pytest.mark.parametrize("service", d.SERVICES)
+@pytest.mark.parametrize("service", d.IMAGES)
 def test_last_stage_has_no_build_tools(service: str) -> None:
     """It copies the finished environment and installs nothing; installers are removed, ours and the base's."""
     build, last = stages(service)
@@ -67,7 +67,7 @@ def test_last_stage_has_no_build_tools(service: str) -> None:
     assert [line.startswith("RUN rm -rf /usr/local/bin/pip* ") for line in runs] == [True]
 
 
-@pytest.mark.parametrize("service", d.SERVICES)
+@pytest.mark.parametrize("service", d.IMAGES)
 def test_container_runs_as_a_user_without_rights(service: str) -> None:
     """A number, so that a platform can see without /etc/passwd that it is not root."""
     _, last = stages(service)
@@ -75,7 +75,7 @@ def test_container_runs_as_a_user_without_rights(service: str) -> None:
     assert [line for line in last if line.startswith("USER ")] == ["USER 10001"]
 
 
-@pytest.mark.parametrize("service", d.SERVICES)
+@pytest.mark.parametrize("service", d.IMAGES)
 def test_command_gets_signals_itself(service: str) -> None:
     """Exec form, and gunicorn binds to $PORT by itself: nothing overrides that."""
     _, last = stages(service)
@@ -85,7 +85,7 @@ def test_command_gets_signals_itself(service: str) -> None:
     assert "--bind" not in command
 
 
-@pytest.mark.parametrize("service", d.SERVICES)
+@pytest.mark.parametrize("service", d.IMAGES)
 def test_context_has_what_the_dockerfile_copies(service: str) -> None:
     """Nothing that is copied is missing or ignored; the packages keep their sources, migrations and pages."""
     build, _ = stages(service)
@@ -111,7 +111,7 @@ def test_leftovers_stay_out_of_the_context(path: str) -> None:
 
 
 @pytest.mark.threat("T15")
-@pytest.mark.parametrize("service", d.SERVICES)
+@pytest.mark.parametrize("service", d.IMAGES)
 def test_every_stage_starts_from_a_digest(service: str) -> None:
     """Tag for the reader, digest for the builder: the same Dockerfile builds from the same base for ever."""
     text = (CONTEXT / service / "Dockerfile").read_text(encoding="utf-8")
@@ -128,7 +128,7 @@ def test_dockerfiles_differ_in_their_service_only() -> None:
         .read_text(encoding="utf-8")
         .partition("# gunicorn binds")[0]
         .replace(service, "SERVICE")
-        for service in d.SERVICES
+        for service in d.IMAGES
     }
 
     assert len(recipes) == 1

@@ -19,7 +19,9 @@ RESERVED_CONNECTIONS = 3
 OPERATOR_CONNECTIONS = 10
 """For psql, Cloud SQL's own agents and query insights."""
 
-WITH_DATABASE = ("ingest", "reporter")
+WITH_DATABASE = ("ingest", "ingest-internal", "reporter", "reporter-internal")
+
+MIGRATED = ("ingest", "reporter")
 
 
 def annotation(service: str, name: str) -> str:
@@ -49,7 +51,7 @@ def seconds(text: str) -> float:
 
 def test_connections_suffice_while_two_revisions_overlap() -> None:
     """During a rollout the old and the new revision hold their pools, and a migration runs beside them."""
-    migrations = 2 * len(WITH_DATABASE)  # one for the lock, one for the work
+    migrations = 2 * len(MIGRATED)  # one for the lock, one for the work
     most = 2 * sum(connections(service) for service in WITH_DATABASE) + migrations
 
     assert most <= d.default("database", "max_connections") - RESERVED_CONNECTIONS - OPERATOR_CONNECTIONS
@@ -65,10 +67,33 @@ def test_database_is_given_the_number_that_the_sum_needs() -> None:
     assert values["max_connections"] == Expression("tostring ( var . max_connections )")
 
 
+def splits(requests: int, processes: int) -> list[tuple[int, ...]]:
+    """Return every way in which the kernel may spread so many requests over so many processes."""
+    if processes == 1:
+        return [(requests,)]
+    return [(first, *rest) for first in range(requests + 1) for rest in splits(requests - first, processes - 1)]
+
+
+@pytest.mark.fault("F18")
+@pytest.mark.parametrize("service", d.SERVICES)
+def test_every_request_and_a_probe_have_a_thread_however_connections_fall(service: str) -> None:
+    """An accepted connection stays with its process: what Cloud Run sends at once may all fall on one of them.
+
+    Threads divided evenly would leave requests, and the probe behind them, waiting in one process while another idles.
+    """
+    command, at_once = d.gunicorn(service), d.pod(service)["containerConcurrency"]
+
+    for split in splits(at_once, command["workers"]):
+        assert all(requests + 1 <= command["threads"] for requests in split), split
+
+
 @pytest.mark.parametrize("service", WITH_DATABASE)
-def test_every_thread_has_a_connection(service: str) -> None:
+def test_every_request_has_a_connection_however_requests_fall(service: str) -> None:
     """A request never waits for another one's connection, and none lies idle."""
-    assert pool_size(service) == d.gunicorn(service)["threads"]
+    command, at_once = d.gunicorn(service), d.pod(service)["containerConcurrency"]
+
+    assert max(max(split) for split in splits(at_once, command["workers"])) == pool_size(service)
+    assert SETTINGS[d.image_of(service)].model_fields["database_pool_size"].default == pool_size(service)
 
 
 @pytest.mark.parametrize("service", WITH_DATABASE)
@@ -83,15 +108,7 @@ def test_service_and_its_migration_use_the_same_instance(service: str) -> None:
     instance = d.manifest_values()["database_connection"]
 
     assert annotation(service, "run.googleapis.com/cloudsql-instances") == instance
-    assert annotation(f"migrate-{service}", "run.googleapis.com/cloudsql-instances") == instance
-
-
-@pytest.mark.parametrize("service", d.SERVICES)
-def test_instance_takes_as_many_requests_as_it_has_threads(service: str) -> None:
-    """Fewer would waste threads, more would queue inside gunicorn where Cloud Run does not see them."""
-    command = d.gunicorn(service)
-
-    assert d.pod(service)["containerConcurrency"] == command["workers"] * command["threads"]
+    assert annotation(f"migrate-{d.image_of(service)}", "run.googleapis.com/cloudsql-instances") == instance
 
 
 def test_compressor_has_a_processor_for_every_process() -> None:
@@ -100,7 +117,7 @@ def test_compressor_has_a_processor_for_every_process() -> None:
 
 
 @pytest.mark.parametrize(
-    ("queue", "service"), [("batches", "ingest"), ("images", "compressor"), ("webhooks", "reporter")]
+    ("queue", "service"), [("batches", "ingest-internal"), ("images", "compressor"), ("webhooks", "reporter-internal")]
 )
 def test_instances_take_what_a_queue_has_under_way(queue: str, service: str) -> None:
     """A queue's concurrency is below what its target can hold, so Cloud Run never answers 429 to Cloud Tasks."""
@@ -111,7 +128,7 @@ def test_instances_take_what_a_queue_has_under_way(queue: str, service: str) -> 
 
 def test_webhooks_under_way_have_a_place() -> None:
     """The reporter answers 429 beyond WEBHOOK_CONCURRENCY; the queue does not drive it there."""
-    most = max_instances("reporter") * d.gunicorn("reporter")["workers"]
+    most = max_instances("reporter-internal") * d.gunicorn("reporter")["workers"]
     most *= SETTINGS["reporter"].model_fields["webhook_concurrency"].default
 
     assert d.queues()["webhooks"]["rate_limits"]["max_concurrent_dispatches"] <= most
@@ -121,7 +138,7 @@ def test_sum_in_the_docs_is_the_sum() -> None:
     """docs/scaling.md shows today's connections."""
     page = (d.ROOT / "docs/scaling.md").read_text(encoding="utf-8")
     one = sum(connections(service) for service in WITH_DATABASE)
-    needed = 2 * one + 2 * len(WITH_DATABASE) + RESERVED_CONNECTIONS + OPERATOR_CONNECTIONS
+    needed = 2 * one + 2 * len(MIGRATED) + RESERVED_CONNECTIONS + OPERATOR_CONNECTIONS
 
     assert f"| sum of one revision | | | | {one} |" in page
     assert f"**{needed}** of `max_connections` = {d.default('database', 'max_connections')}" in page
@@ -155,7 +172,7 @@ def test_service_answers_within_the_longest_wait_of_the_workflow(service: str) -
     calls = [part.partition("result:")[0] for part in d.workflow_text().split("call: call_service")[1:]]
     waits = [int(w) for call in calls if f"{service}_url" in call for w in re.findall(r"timeout_s: (\d+)", call)]
 
-    assert d.pod(service)["timeoutSeconds"] >= max(waits)
+    assert d.pod(f"{service}-internal")["timeoutSeconds"] >= max(waits)
 
 
 def test_sweep_is_cut_off_by_its_schedule_and_not_by_cloud_run() -> None:
@@ -185,7 +202,7 @@ def test_largest_sheet_fits_into_a_request_of_cloud_run() -> None:
 @pytest.mark.fault("A2")
 def test_gunicorn_ends_before_cloud_run_kills() -> None:
     """SIGTERM is followed by SIGKILL after ten seconds."""
-    for service in d.SERVICES:
+    for service in d.IMAGES:
         text = (d.ROOT / f"services/{service}/Dockerfile").read_text(encoding="utf-8")
         (graceful,) = re.findall(r'"--graceful-timeout", "(\d+)"', text)
         assert 0 < int(graceful) < 10
@@ -196,9 +213,10 @@ def test_reports_outlive_the_rows_that_link_to_them() -> None:
     """Services and Terraform have one default, and the bucket keeps an object a day longer than its row is there."""
     days = d.default("example", "rows_retention_days")
 
-    assert {SETTINGS[name].model_fields["retention_days"].default for name in WITH_DATABASE} == {days}
+    assert {SETTINGS[name].model_fields["retention_days"].default for name in MIGRATED} == {days}
     assert d.default("example", "reports_retention_days") > days
-    assert [d.environment(name)[f"{name.upper()}_RETENTION_DAYS"] for name in WITH_DATABASE] == [str(days)] * 2
+    given = [d.environment(name)[f"{d.image_of(name).upper()}_RETENTION_DAYS"] for name in WITH_DATABASE]
+    assert given == [str(days)] * len(WITH_DATABASE)
 
 
 def test_services_listen_where_cloud_run_asks() -> None:

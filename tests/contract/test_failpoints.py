@@ -49,7 +49,7 @@ def test_no_name_is_used_twice() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("service", d.SERVICES)
+@pytest.mark.parametrize("service", d.IMAGES)
 def test_no_manifest_arms_a_failpoint(service: str) -> None:
     """Neither variable is in what is deployed."""
     assert not {name for name in d.environment(service) if name.startswith("FAILPOINT")}

@@ -66,7 +66,7 @@ def doors(certs_url: str) -> dict[str, Doors]:
             for name, value in d.environment(service).items()
         }
         environment |= {"AUTH_MODE": "verify", "AUTH_CERTS_URL": certs_url, "API_KEYS": ADMIN.line}
-        app = app_of(SETTINGS[service].from_environ(environment))
+        app = app_of(SETTINGS[d.image_of(service)].from_environ(environment))
         app.testing = False
         routes = {
             (method, re.sub(r"<[^>]+>", ANY_ID, rule.rule)): callers
@@ -133,7 +133,7 @@ WRONG: dict[str, tuple[Forge, int]] = {
 @pytest.mark.feature("46")
 @pytest.mark.fault("I1", "I2", "I3", "I4")
 @pytest.mark.threat("T11")
-@pytest.mark.parametrize("service", d.SERVICES)
+@pytest.mark.parametrize("service", d.GUARDED)
 @pytest.mark.parametrize("wrong", WRONG)
 def test_every_internal_route_refuses(doors: dict[str, Doors], issuer: TokenIssuer, service: str, wrong: str) -> None:
     """401, or 403 when Google knows the caller and the route does not; nothing behind the guard is reached."""
@@ -147,7 +147,7 @@ def test_every_internal_route_refuses(doors: dict[str, Doors], issuer: TokenIssu
     assert set(answers.values()) == {code}, answers
 
 
-@pytest.mark.parametrize("service", d.SERVICES)
+@pytest.mark.parametrize("service", d.GUARDED)
 def test_every_internal_route_admits_its_callers(doors: dict[str, Doors], issuer: TokenIssuer, service: str) -> None:
     """With the right token the guard is passed; what follows fails for want of a body or a database."""
     door = doors[service]
@@ -164,7 +164,7 @@ def test_every_internal_route_admits_its_callers(doors: dict[str, Doors], issuer
 
 @pytest.mark.fault("I1", "I7")
 @pytest.mark.threat("T11")
-@pytest.mark.parametrize("service", d.SERVICES)
+@pytest.mark.parametrize("service", d.GUARDED)
 @pytest.mark.parametrize(
     ("method", "change", "headers"),
     [
@@ -201,7 +201,7 @@ def test_no_internal_route_has_a_side_door(
 
 @pytest.mark.fault("I7")
 @pytest.mark.threat("T11")
-@pytest.mark.parametrize("service", d.SERVICES)
+@pytest.mark.parametrize("service", d.GUARDED)
 def test_serverless_authorization_is_no_identity(doors: dict[str, Doors], issuer: TokenIssuer, service: str) -> None:
     """Only `Authorization` is looked at: the other header is for the platform's own check."""
     door = doors[service]
@@ -225,7 +225,7 @@ def test_every_route_has_a_guard_or_says_that_it_is_open(doors: dict[str, Doors]
 
 def test_what_is_open_to_all_is_known() -> None:
     """Of all services: what tells nothing of anybody's, and downloads, whose links carry their own right."""
-    apps = {service: app_of(SETTINGS[service].from_environ(_plain(service))) for service in d.SERVICES}
+    apps = {service: app_of(SETTINGS[d.image_of(service)].from_environ(_plain(service))) for service in d.SERVICES}
     open_routes = {
         f"{service} {rule.rule}"
         for service, app in apps.items()
@@ -244,9 +244,11 @@ def test_what_is_open_to_all_is_known() -> None:
         "ingest /console/login",
         "ingest /console/logout",
         "ingest /console/static/<name>",
+        "ingest-internal /health",
         "compressor /health",
         "reporter /health",
         "reporter /openapi.json",
+        "reporter-internal /health",
         "reporter /reports/<uuid:request_id>/<file_name>",
     }
 
@@ -261,10 +263,11 @@ def _plain(service: str) -> dict[str, str]:
 
 @pytest.mark.fault("I3")
 @pytest.mark.threat("T11")
-@pytest.mark.parametrize("service", d.SERVICES)
+@pytest.mark.parametrize("service", d.GUARDED)
 def test_no_service_starts_without_an_audience(service: str) -> None:
     """An empty URL of its own would switch the audience check off."""
     environment = _plain(service)
-    environment[f"{service.upper()}_URL"] = ""
-    with pytest.raises(SettingsError, match=f"{service.upper()}_URL: Field required"):
-        app_of(SETTINGS[service].from_environ(environment))
+    own = f"{service.upper().replace('-', '_')}_URL"
+    environment[own] = ""
+    with pytest.raises(SettingsError, match=f"{own}: Field required"):
+        app_of(SETTINGS[d.image_of(service)].from_environ(environment))

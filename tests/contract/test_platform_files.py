@@ -35,8 +35,8 @@ def test_schedules_of_the_repository_are_valid() -> None:
     schedules = load_schedules(ROOT / "infra" / "schedules.yaml")
 
     assert [(s.name, s.service, s.cron) for s in schedules] == [
-        ("ingest-sweep", "ingest", "* * * * *"),
-        ("reporter-sweep", "reporter", "* * * * *"),
+        ("ingest-sweep", "ingest-internal", "* * * * *"),
+        ("reporter-sweep", "reporter-internal", "* * * * *"),
     ]
 
 

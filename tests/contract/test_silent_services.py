@@ -170,7 +170,7 @@ class World:
 
 
 def _create(client: Any) -> None:
-    CloudTasksQueue(client, "tasks@demo").create(
+    CloudTasksQueue(client, {QUEUE: "tasks@demo"}).create(
         QUEUE,
         uuid.uuid4().hex,
         url="https://compressor.test/compress",

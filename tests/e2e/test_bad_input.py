@@ -57,10 +57,10 @@ def test_bad_sheet_is_refused_and_stores_nothing(stack: Stack, sheet: bytes, cod
         ("ingest", "GET", "/status?request_id=nonsense", 400, "REQUEST_ID_INVALID"),
         ("ingest", "DELETE", "/upload", 405, "METHOD_NOT_ALLOWED"),
         ("ingest", "GET", "/nowhere", 404, "ROUTE_NOT_FOUND"),
-        ("ingest", "POST", "/process", 401, "TOKEN_MISSING"),
+        ("ingest-internal", "POST", "/process", 401, "TOKEN_MISSING"),
         ("compressor", "POST", "/compress", 401, "TOKEN_MISSING"),
         ("compressor", "GET", "/compress", 405, "METHOD_NOT_ALLOWED"),
-        ("reporter", "POST", "/internal/reports", 401, "TOKEN_MISSING"),
+        ("reporter-internal", "POST", "/internal/reports", 401, "TOKEN_MISSING"),
         ("reporter", "GET", f"/download_csv?request_id={NOBODYS_ID}", 404, "REPORT_NOT_FOUND"),
     ],
 )

@@ -30,7 +30,7 @@ def unique_jpegs(count: int, label: str) -> dict[str, SampleFile]:
 
 @pytest.mark.feature("13", "19")
 @pytest.mark.fault("A1")
-@pytest.mark.parametrize("victim", ["compressor", "localcloud", "ingest"])
+@pytest.mark.parametrize("victim", ["compressor", "localcloud", "ingest-internal"])
 def test_batch_survives_kill_of(victim: str, stack: Stack, shop: Shop) -> None:
     """A process killed in mid-batch and restarted changes nothing in the sheet and stores no image under two names.
 

@@ -17,7 +17,7 @@ from support.shop_client import Shop, eventually, sheet_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
-SERVICES = ("ingest", "compressor", "reporter")
+SERVICES = ("ingest", "ingest-internal", "compressor", "reporter", "reporter-internal")
 
 
 @pytest.fixture(name="logs", scope="module")
@@ -42,7 +42,7 @@ def _logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             requests.get(f"{stack.url('ingest')}/status?request_id=sentinel-nonsense%0aline", timeout=10)
             shop.sweep()
         secrets = json.loads((stack.state_dir / "secrets.json").read_text(encoding="utf-8"))
-        token = shop.token("tasks", stack.url("compressor"))
+        token = shop.token("tasks-images", stack.url("compressor"))
     folder: Path = stack.state_dir / "logs"
     texts = {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*.log")}
     texts["secrets"] = json.dumps([*secrets.values(), token])
@@ -58,7 +58,7 @@ def test_every_line_is_json_for_cloud_logging(logs: dict[str, str], service: str
     assert lines
     for line in lines:
         assert {"severity", "message", "time", "service"} <= line.keys()
-        assert line["service"] == service
+        assert line["service"] == service.removesuffix("-internal")
 
 
 @pytest.mark.fault("J1")
@@ -85,8 +85,8 @@ def test_one_trace_leads_through_the_compressor_and_ingest(logs: dict[str, str])
             if entry.get("route") in {"/compress", "/internal/images/<image_id>/outcome"}
             or str(entry.get("route", "")).endswith("/outcome")
         }
-        for service in ("compressor", "ingest")
+        for service in ("compressor", "ingest-internal")
     }
 
     assert traces["compressor"]
-    assert traces["compressor"] == traces["ingest"]
+    assert traces["compressor"] == traces["ingest-internal"]

@@ -65,7 +65,7 @@ def _run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doubled]:
 
         taps = {
             name: cleanup.enter_context(Tap(partial(url_of, name), twice=True))
-            for name in ("ingest", "compressor", "reporter")
+            for name in ("ingest-internal", "compressor", "reporter-internal")
         }
 
         def through_taps(config: StackConfig) -> StackConfig:
@@ -95,7 +95,7 @@ def _run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doubled]:
             within_s=20,
             what="the delivery is answered",
         )
-        for service in ("ingest", "reporter"):
+        for service in ("ingest-internal", "reporter-internal"):
             tap = taps[service]
             answer = shop.internal_at(tap.url, "scheduler", "POST", "/internal/sweep")
             assert answer.status_code == 200, answer.text

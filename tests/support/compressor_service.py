@@ -89,7 +89,7 @@ def make_settings(**overrides: str) -> CompressorSettings:
     environ = {
         "GOOGLE_CLOUD_PROJECT": "pressroom",
         "GOOGLE_CLOUD_LOCATION": "europe-west1",
-        "INGEST_URL": "http://127.0.0.1:1",
+        "INGEST_INTERNAL_URL": "http://127.0.0.1:1",
         "COMPRESSOR_URL": AUDIENCE,
         "TASKS_SERVICE_ACCOUNT": TASKS_ACCOUNT,
         "IMAGES_BUCKET": "images",

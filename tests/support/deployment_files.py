@@ -18,7 +18,11 @@ TERRAFORM = ROOT / "infra/terraform"
 MODULES = TERRAFORM / "modules"
 ENVIRONMENT = TERRAFORM / "envs/example"
 CLOUDRUN = ROOT / "infra/cloudrun"
-SERVICES = ("ingest", "compressor", "reporter")
+IMAGES = ("ingest", "compressor", "reporter")
+GUARDED = ("ingest-internal", "compressor", "reporter-internal")
+"""Cloud Run services that only our own parts may call."""
+PUBLIC = ("ingest", "reporter")
+SERVICES = (*GUARDED, *PUBLIC)
 
 PROJECT, NUMBER, LOCATION = "shop", "123456789012", "us-central1"
 
@@ -76,6 +80,11 @@ def default(folder: str, variable: str) -> Any:
 def account(name: str) -> str:
     """Return the email that the module accounts gives an account."""
     return f"pressroom-{name}@{PROJECT}.iam.gserviceaccount.com"
+
+
+def image_of(service: str) -> str:
+    """Return the image of a service: both doors run from one."""
+    return service.removesuffix("-internal")
 
 
 def url(service: str) -> str:
@@ -178,7 +187,7 @@ def skaffold() -> dict[str, dict[str, Any]]:
 @cache
 def gunicorn(service: str) -> dict[str, int]:
     """Return `workers` and `threads` of a Dockerfile's command."""
-    text = (ROOT / f"services/{service}/Dockerfile").read_text(encoding="utf-8")
+    text = (ROOT / f"services/{image_of(service)}/Dockerfile").read_text(encoding="utf-8")
     command = re.search(r"^CMD \[(.*)\]$", text, re.MULTILINE)
     assert command is not None, f"{service}: no exec-form command"
     words = [word.strip().strip('"') for word in command[1].split(",")]

@@ -27,6 +27,7 @@ from support.payload_schemas import assert_matches
 ACCOUNTS = {name: f"{name}@demo.iam.gserviceaccount.com" for name in ("workflow", "tasks", "scheduler", "compressor")}
 ACCOUNTS["reporter"] = "reporter@demo.iam.gserviceaccount.com"
 INGEST_URL = "http://ingest.test"
+INGEST_INTERNAL_URL = "http://ingest-internal.test"
 
 
 def look_up(host: str, port: int, *_rest: object) -> list[Any]:
@@ -78,8 +79,11 @@ class Lab:
             "AUTH_CERTS_URL": certs_url,
             "DATABASE_URL": str(engine.url),
             "INGEST_URL": INGEST_URL,
+            "INGEST_INTERNAL_URL": INGEST_INTERNAL_URL,
             "COMPRESSOR_URL": "http://compressor.test",
             "REPORTER_URL": "https://reporter.test",
+            "REPORTER_INTERNAL_URL": "https://reporter-internal.test",
+            "COMPRESSOR_TASKS_SERVICE_ACCOUNT": "tasks-images@demo.example",
             "WORKFLOW_ID": "batch",
             "BATCHES_QUEUE": "projects/demo/locations/us-central1/queues/batches",
             "IMAGES_QUEUE": "projects/demo/locations/us-central1/queues/images",
@@ -103,7 +107,7 @@ class Lab:
             settings=self.settings,
             engine=self.engine,
             clock=clock,
-            guard=CallerGuard(audience=INGEST_URL, certs_url=certs_url, mode="verify", clock=clock),
+            guard=CallerGuard(audience=INGEST_INTERNAL_URL, certs_url=certs_url, mode="verify", clock=clock),
             executions=self.executions,
             tasks=self.tasks,
             callbacks=self.callbacks,
@@ -122,7 +126,7 @@ class Lab:
     def token(self, caller: str) -> str:
         """Return the Authorization header of a service account."""
         if caller not in self._tokens:
-            self._tokens[caller] = self.issuer.mint_id_token(ACCOUNTS[caller], INGEST_URL)
+            self._tokens[caller] = self.issuer.mint_id_token(ACCOUNTS[caller], INGEST_INTERNAL_URL)
         return f"Bearer {self._tokens[caller]}"
 
     def get(self, path: str, **query: Any) -> Answered:

@@ -35,6 +35,8 @@ DECLARED: dict[str, type[StrEnum]] = {
     "compressor": CompressorFailpoint,
     "reporter": ReporterFailpoint,
 }
+TAPPED = ("ingest-internal", "compressor", "reporter-internal", "storage")
+"""What is called through a tap: every door of ours that other parts call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,7 @@ class Bench:
 
     def _is_quiet(self, request_id: str) -> bool:
         """Sweep, and tell whether the batch, its announcement and its delivery are through."""
-        for service in ("ingest", "reporter"):
+        for service in ("ingest-internal", "reporter-internal"):
             try:
                 answer = self.shop.internal_at(self.taps[service].url, "scheduler", "POST", "/internal/sweep")
             except (requests.ConnectionError, AssertionError):
@@ -265,12 +267,12 @@ def running_bench(folder: Path, run_stack: Callable[..., Any]) -> Iterator[Bench
         def url_of(name: str) -> str:
             return holder["stack"].url(name)  # the stack starts behind the taps
 
-        taps = {name: cleanup.enter_context(Tap(partial(url_of, name))) for name in (*DECLARED, "storage")}
+        taps = {name: cleanup.enter_context(Tap(partial(url_of, name))) for name in TAPPED}
 
         def armed(process: ProcessSetting) -> ProcessSetting:
-            orders = ",".join(f"{failpoint}:kill" for failpoint in DECLARED[process.name])
+            orders = ",".join(f"{failpoint}:kill" for failpoint in DECLARED[process.name.removesuffix("-internal")])
             mine = {"FAILPOINTS": orders, "FAILPOINTS_DIR": str(tickets)}
-            if process.name == "reporter":
+            if process.name.startswith("reporter"):
                 mine |= {"WEBHOOK_RETRY_SCHEDULE_S": "1,1,1,1,1,1", "WEBHOOK_HINT_GRACE_S": "1"}
             return replace(process, environment={**process.environment, **mine})
 

@@ -31,8 +31,9 @@ from reporter.settings import ReporterSettings
 
 
 def settings_from(environment: dict[str, str], service: str) -> Settings:
-    """Return a service's settings as Cloud Run would start it."""
-    return SETTINGS[service].from_environ({**environment, "K_SERVICE": service, "K_REVISION": f"{service}-00001"})
+    """Return the settings of a service, either door, as Cloud Run would start it."""
+    settings = SETTINGS[service.removesuffix("-internal")]
+    return settings.from_environ({**environment, "K_SERVICE": service, "K_REVISION": f"{service}-00001"})
 
 
 @cache
@@ -47,7 +48,7 @@ def app_of(settings: Settings) -> Flask:
     match settings:
         case IngestSettings():
             guard = CallerGuard(
-                audience=settings.ingest_url,
+                audience=settings.ingest_internal_url,
                 certs_url=settings.auth_certs_url,
                 mode=settings.auth_mode,
                 clock=_clock(),
@@ -59,7 +60,7 @@ def app_of(settings: Settings) -> Flask:
                     clock=_clock(),
                     guard=guard,
                     executions=WorkflowExecutions(None, settings.workflow_name),
-                    tasks=CloudTasksQueue(None, settings.tasks_service_account),
+                    tasks=CloudTasksQueue(None, settings.tasks_accounts),
                     callbacks=WorkflowCallbacks(None),  # type: ignore[arg-type]
                     storage=CloudSheetStorage(client),
                     reporter=ReporterService(None),  # type: ignore[arg-type]

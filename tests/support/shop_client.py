@@ -111,7 +111,7 @@ class Shop:
 
     def sweep(self) -> None:
         """Do what Cloud Scheduler does once a minute."""
-        for service in ("ingest", "reporter"):
+        for service in ("ingest-internal", "reporter-internal"):
             answer = self.internal("scheduler", service, "POST", "/internal/sweep")
             assert answer.status_code == 200, answer.text
 

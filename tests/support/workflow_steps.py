@@ -72,7 +72,8 @@ def count_steps(*, images: int, images_per_page: int = 90, images_per_group: int
         http=Services(pages),
         observer=steps,
         env={
-            "INGEST_URL": "https://ingest.example",
+            "INGEST_INTERNAL_URL": "https://ingest.example",
+            "REPORTER_INTERNAL_URL": "https://reporter-internal.example",
             "REPORTER_URL": "https://reporter.example",
             "IMAGES_QUEUE": QUEUE,
             "CREATE_TASKS_BY": "batchCreate",

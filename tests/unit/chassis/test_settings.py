@@ -94,7 +94,7 @@ def test_a_foreign_issuer_is_refused_on_cloud_run() -> None:
 @pytest.mark.parametrize("keys", ["", "off"])
 def test_public_routes_without_keys_are_refused_on_cloud_run(keys: str) -> None:
     """Nobody opens a service to the world by forgetting something; who wants it open says so."""
-    open_to_world = GIVEN | {"K_SERVICE": "ingest", "API_KEYS": keys}
+    open_to_world = GIVEN | {"K_SERVICE": "ingest", "DOOR": "public", "API_KEYS": keys}
 
     with pytest.raises(SettingsError, match="API_KEYS"):
         PublicSettings.from_environ(open_to_world)
@@ -106,7 +106,32 @@ def test_public_routes_with_keys_start_on_cloud_run() -> None:
     """One key is enough."""
     line = new_key(owner="operator", scopes=["admin"]).line
 
-    assert PublicSettings.from_environ(GIVEN | {"K_SERVICE": "ingest", "API_KEYS": line}).keys_of_callers
+    at_the_door = GIVEN | {"K_SERVICE": "ingest", "DOOR": "public", "API_KEYS": line}
+
+    assert PublicSettings.from_environ(at_the_door).keys_of_callers
+
+
+@pytest.mark.threat("T11")
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"DOOR": ""}, "DOOR"),
+        ({"DOOR": "internal"}, "AUTH_MODE"),
+        ({"DOOR": "public", "AUTH_MODE": "platform"}, "AUTH_MODE"),
+    ],
+    ids=["both doors", "signatures that IAM took", "tokens that nobody checks"],
+)
+def test_a_door_that_does_not_fit_its_front_is_refused_on_cloud_run(given: dict[str, str], fault: str) -> None:
+    """One door a service; behind IAM there is nothing to verify, without IAM nothing to trust."""
+    with pytest.raises(SettingsError, match=fault):
+        PublicSettings.from_environ(GIVEN | {"K_SERVICE": "ingest", "PUBLIC_WITHOUT_KEYS": "true"} | given)
+
+
+def test_the_internal_door_needs_no_keys() -> None:
+    """No client gets there."""
+    behind_iam = GIVEN | {"K_SERVICE": "ingest-internal", "DOOR": "internal", "AUTH_MODE": "platform"}
+
+    assert PublicSettings.from_environ(behind_iam).serves_our_parts
 
 
 def test_an_unknown_auth_mode_is_refused() -> None:

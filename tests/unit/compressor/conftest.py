@@ -92,7 +92,7 @@ def make_service(issuer: TokenIssuer, certs_url: str, ingest: RecordingIngest, b
     def make(*, api_endpoint: str | None = None, codec: CodecPool = codec, **overrides: str) -> Service:
         settings = make_settings(
             **{
-                "INGEST_URL": ingest.server.url("").rstrip("/"),
+                "INGEST_INTERNAL_URL": ingest.server.url("").rstrip("/"),
                 "IMAGES_BUCKET": bucket.name,
                 "AUTH_CERTS_URL": certs_url,
                 **overrides,
@@ -136,7 +136,7 @@ def environment(
         "PORT": str(port),
         "GOOGLE_CLOUD_PROJECT": "pressroom",
         "GOOGLE_CLOUD_LOCATION": "europe-west1",
-        "INGEST_URL": ingest.server.url("").rstrip("/"),
+        "INGEST_INTERNAL_URL": ingest.server.url("").rstrip("/"),
         "COMPRESSOR_URL": AUDIENCE,
         "TASKS_SERVICE_ACCOUNT": TASKS_ACCOUNT,
         "IMAGES_BUCKET": bucket.name,

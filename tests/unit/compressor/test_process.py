@@ -69,7 +69,7 @@ def test_a_terminated_service_finishes_the_image_in_hand(
 @pytest.mark.fault("J4")
 def test_a_service_with_bad_settings_says_all_that_is_missing(environment: dict[str, str]) -> None:
     """Every missing variable by name on stderr, before any traffic."""
-    del environment["INGEST_URL"], environment["IMAGES_BUCKET"]
+    del environment["INGEST_INTERNAL_URL"], environment["IMAGES_BUCKET"]
     ended = subprocess.run(
         [sys.executable, "-c", "from compressor.wsgi import build; build()"],
         env=environment,
@@ -79,7 +79,7 @@ def test_a_service_with_bad_settings_says_all_that_is_missing(environment: dict[
     )
 
     assert ended.returncode == 2
-    assert b"INGEST_URL" in ended.stderr
+    assert b"INGEST_INTERNAL_URL" in ended.stderr
     assert b"IMAGES_BUCKET" in ended.stderr
 
 

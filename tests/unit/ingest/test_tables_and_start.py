@@ -44,7 +44,7 @@ def test_missing_settings_are_named_all_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         IngestSettings.from_environ({})
     assert {"DATABASE_URL: Field required", "REPORTER_URL: Field required"} <= set(caught.value.faults)
-    assert len(caught.value.faults) == 14
+    assert len(caught.value.faults) == 17
 
 
 def test_migrations_may_run_at_once_and_again(postgres: Any) -> None:

@@ -116,16 +116,15 @@ def test_the_migration_is_a_command(migrated: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_gunicorn_is_started_in_exec_form(repository: Path) -> None:
-    """One worker with eight threads, as many as the pool has connections; the local runner reads this very line."""
+    """One worker with two threads more than the pool has connections; the local runner reads this very line."""
     command = command_from_dockerfile(repository / "services/reporter/Dockerfile")
 
     assert command[0] == "gunicorn"
     assert command[-1] == "reporter.wsgi:build()"
     assert command[command.index("--workers") + 1] == "1"
     threads = command[command.index("--threads") + 1]
-    assert threads == next(
-        row.default for row in settings_rows(ReporterSettings) if row.variable == "DATABASE_POOL_SIZE"
-    )
+    pool = next(row.default for row in settings_rows(ReporterSettings) if row.variable == "DATABASE_POOL_SIZE")
+    assert int(threads) == int(pool) + 2
 
 
 def test_the_dockerfiles_command_serves(

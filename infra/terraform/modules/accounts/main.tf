@@ -7,9 +7,20 @@ locals {
     reporter   = "Cloud Run service reporter"
     migrations = "Cloud Run jobs that migrate the databases"
     workflow   = "Cloud Workflows definition batch"
-    tasks      = "Who Cloud Tasks calls the services as"
-    scheduler  = "Who Cloud Scheduler calls the services as"
-    deployer   = "Cloud Build: test, build, deploy"
+    # One a queue: whoever may fill one queue can have one service called, and no other.
+    tasks-batches  = "Who Cloud Tasks starts batches as"
+    tasks-images   = "Who Cloud Tasks calls the compressor as"
+    tasks-webhooks = "Who Cloud Tasks has webhooks delivered as"
+    scheduler      = "Who Cloud Scheduler calls the services as"
+    deployer       = "Cloud Build: test, build, deploy"
+  }
+
+  # As module queues: queue Q carries the account tasks-Q.
+  task_creators = {
+    "batches ingest"    = { tasks = "tasks-batches", account = "ingest" }
+    "images ingest"     = { tasks = "tasks-images", account = "ingest" }
+    "images workflow"   = { tasks = "tasks-images", account = "workflow" }
+    "webhooks reporter" = { tasks = "tasks-webhooks", account = "reporter" }
   }
 
   project_roles = {
@@ -60,13 +71,13 @@ resource "google_project_iam_member" "task_operations" {
   member  = google_service_account.this["workflow"].member
 }
 
-# Whoever creates a task with the token of the account `tasks` must be allowed to act as that account.
+# Whoever creates a task with an account's token must be allowed to act as that account.
 resource "google_service_account_iam_member" "acts_as_tasks" {
-  for_each = toset(["ingest", "reporter", "workflow"])
+  for_each = local.task_creators
 
-  service_account_id = google_service_account.this["tasks"].name
+  service_account_id = google_service_account.this[each.value.tasks].name
   role               = "roles/iam.serviceAccountUser"
-  member             = google_service_account.this[each.value].member
+  member             = google_service_account.this[each.value.account].member
 }
 
 # Whoever deploys a revision must be allowed to act as the account that it runs as.

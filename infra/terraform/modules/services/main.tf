@@ -8,27 +8,31 @@ locals {
   placeholder = "us-docker.pkg.dev/cloudrun/container/hello"
 
   services = {
-    # Public routes beside internal ones: no IAM check at the door, tokens are verified by the service (AUTH_MODE=verify).
-    ingest   = { public = true, ingress = "INGRESS_TRAFFIC_ALL" }
-    reporter = { public = true, ingress = "INGRESS_TRAFFIC_ALL" }
-    # Internal altogether: IAM checks the caller, and only traffic of the project's own Cloud Tasks gets here.
-    compressor = { public = false, ingress = "INGRESS_TRAFFIC_INTERNAL_ONLY" }
+    # Ingest and reporter run twice, each door with its own routes. The public ones have no IAM check: clients have API
+    # keys. Behind them no route trusts a token.
+    ingest   = { account = "ingest", public = true, ingress = "INGRESS_TRAFFIC_ALL" }
+    reporter = { account = "reporter", public = true, ingress = "INGRESS_TRAFFIC_ALL" }
+    # IAM checks who calls. The ingress is open, because calls of other Cloud Run services are internal only in a VPC.
+    ingest-internal   = { account = "ingest", public = false, ingress = "INGRESS_TRAFFIC_ALL" }
+    reporter-internal = { account = "reporter", public = false, ingress = "INGRESS_TRAFFIC_ALL" }
+    # Likewise, and only traffic of the project's own Cloud Tasks gets here.
+    compressor = { account = "compressor", public = false, ingress = "INGRESS_TRAFFIC_INTERNAL_ONLY" }
   }
 
   urls = { for name in keys(local.services) : name => "https://${name}-${var.project_number}.${var.location}.run.app" }
 
-  # Who calls what, one by one. For ingest and reporter they count once `public` is switched off.
+  # Who calls what, one by one.
   invokers = {
-    "ingest tasks"       = { service = "ingest", account = "tasks" }
-    "ingest workflow"    = { service = "ingest", account = "workflow" }
-    "ingest compressor"  = { service = "ingest", account = "compressor" }
-    "ingest reporter"    = { service = "ingest", account = "reporter" }
-    "ingest scheduler"   = { service = "ingest", account = "scheduler" }
-    "compressor tasks"   = { service = "compressor", account = "tasks" }
-    "reporter tasks"     = { service = "reporter", account = "tasks" }
-    "reporter workflow"  = { service = "reporter", account = "workflow" }
-    "reporter ingest"    = { service = "reporter", account = "ingest" }
-    "reporter scheduler" = { service = "reporter", account = "scheduler" }
+    "ingest-internal tasks"       = { service = "ingest-internal", account = "tasks-batches" }
+    "ingest-internal workflow"    = { service = "ingest-internal", account = "workflow" }
+    "ingest-internal compressor"  = { service = "ingest-internal", account = "compressor" }
+    "ingest-internal reporter"    = { service = "ingest-internal", account = "reporter" }
+    "ingest-internal scheduler"   = { service = "ingest-internal", account = "scheduler" }
+    "compressor tasks"            = { service = "compressor", account = "tasks-images" }
+    "reporter-internal tasks"     = { service = "reporter-internal", account = "tasks-webhooks" }
+    "reporter-internal workflow"  = { service = "reporter-internal", account = "workflow" }
+    "reporter-internal ingest"    = { service = "reporter-internal", account = "ingest" }
+    "reporter-internal scheduler" = { service = "reporter-internal", account = "scheduler" }
   }
 }
 
@@ -44,7 +48,7 @@ resource "google_cloud_run_v2_service" "this" {
   deletion_protection  = var.deletion_protection
 
   template {
-    service_account = var.emails[each.key]
+    service_account = var.emails[each.value.account]
 
     containers {
       image = local.placeholder

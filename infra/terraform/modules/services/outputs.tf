@@ -10,17 +10,21 @@ output "manifest_values" {
     project  = var.project
     location = var.location
 
-    ingest_url     = local.urls["ingest"]
-    compressor_url = local.urls["compressor"]
-    reporter_url   = local.urls["reporter"]
+    ingest_url            = local.urls["ingest"]
+    ingest_internal_url   = local.urls["ingest-internal"]
+    reporter_internal_url = local.urls["reporter-internal"]
+    compressor_url        = local.urls["compressor"]
+    reporter_url          = local.urls["reporter"]
 
-    ingest_account     = var.emails["ingest"]
-    compressor_account = var.emails["compressor"]
-    reporter_account   = var.emails["reporter"]
-    migrations_account = var.emails["migrations"]
-    workflow_account   = var.emails["workflow"]
-    tasks_account      = var.emails["tasks"]
-    scheduler_account  = var.emails["scheduler"]
+    ingest_account         = var.emails["ingest"]
+    compressor_account     = var.emails["compressor"]
+    reporter_account       = var.emails["reporter"]
+    migrations_account     = var.emails["migrations"]
+    workflow_account       = var.emails["workflow"]
+    tasks_batches_account  = var.emails["tasks-batches"]
+    tasks_images_account   = var.emails["tasks-images"]
+    tasks_webhooks_account = var.emails["tasks-webhooks"]
+    scheduler_account      = var.emails["scheduler"]
 
     batches_queue  = var.queues["batches"]
     images_queue   = var.queues["images"]

@@ -11,9 +11,10 @@ resource "google_workflows_workflow" "batch" {
   deletion_protection     = var.deletion_protection
 
   user_env_vars = {
-    INGEST_URL      = var.urls["ingest"]
-    REPORTER_URL    = var.urls["reporter"]
-    IMAGES_QUEUE    = var.images_queue
-    CREATE_TASKS_BY = var.create_tasks_by
+    INGEST_INTERNAL_URL   = var.urls["ingest-internal"]
+    REPORTER_INTERNAL_URL = var.urls["reporter-internal"]
+    REPORTER_URL          = var.urls["reporter"]
+    IMAGES_QUEUE          = var.images_queue
+    CREATE_TASKS_BY       = var.create_tasks_by
   }
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, NoReturn, Self
 
 from pydantic import (
@@ -148,9 +149,22 @@ class Settings(BaseModel):
         return faults
 
 
-class PublicSettings(Settings):
-    """Settings of a service with public routes."""
+class Door(StrEnum):
+    """Which routes a process serves: those of clients, or those of our own parts, which Cloud Run IAM guards."""
 
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    BOTH = "both"
+
+
+class PublicSettings(Settings):
+    """Settings of a service with public routes beside internal ones: it runs twice, each door with its own."""
+
+    door: Door = Field(
+        Door.BOTH,
+        alias="DOOR",
+        description="Whose routes are served: public (clients'), internal (our own parts') or both; on Cloud Run one",
+    )
     api_keys: SecretStr = Field(
         SecretStr(""),
         alias="API_KEYS",
@@ -170,9 +184,26 @@ class PublicSettings(Settings):
 
     def faults_on_cloud_run(self) -> list[str]:
         """Name what would be unsafe on Cloud Run: also doors that are open because nobody made a key."""
-        without_keys = not self.keys_of_callers and not self.public_without_keys
-        own = ["API_KEYS: on Cloud Run public routes need keys, unless PUBLIC_WITHOUT_KEYS is true"]
-        return super().faults_on_cloud_run() + (own if without_keys else [])
+        faults = super().faults_on_cloud_run()
+        if self.door is Door.BOTH:
+            faults.append("DOOR: on Cloud Run a service is one door, public or internal")
+        if self.door is not Door.PUBLIC and self.auth_mode != "platform":
+            faults.append("AUTH_MODE: behind Cloud Run IAM tokens have lost their signatures; it must be platform")
+        if self.door is Door.PUBLIC and self.auth_mode == "platform":
+            faults.append("AUTH_MODE: nobody checks tokens in front of the public door; it must be verify")
+        if self.door is not Door.INTERNAL and not self.keys_of_callers and not self.public_without_keys:
+            faults.append("API_KEYS: on Cloud Run public routes need keys, unless PUBLIC_WITHOUT_KEYS is true")
+        return faults
+
+    @property
+    def serves_clients(self) -> bool:
+        """Return whether the public routes are served."""
+        return self.door is not Door.INTERNAL
+
+    @property
+    def serves_our_parts(self) -> bool:
+        """Return whether the internal routes are served."""
+        return self.door is not Door.PUBLIC
 
     @property
     def keys_of_callers(self) -> tuple[ApiKey, ...]:

@@ -22,7 +22,9 @@ class RobotsPolicy(StrEnum):
 class CompressorSettings(Settings):
     """Settings of the compressor; sizes in bytes, times in seconds."""
 
-    ingest_url: str = Field(alias="INGEST_URL", description="Root URL of ingest, which is told every outcome")
+    ingest_internal_url: str = Field(
+        alias="INGEST_INTERNAL_URL", description="Root URL of ingest's internal door, which is told every outcome"
+    )
     compressor_url: str = Field(
         alias="COMPRESSOR_URL", description="This service's own root URL: the audience of the tokens it accepts"
     )

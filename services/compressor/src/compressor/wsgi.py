@@ -76,7 +76,7 @@ def assemble(
         ),
         codec=codec,
         store=ImageStore(storage_client, bucket=settings.images_bucket, public_url_base=settings.public_url_base),
-        ingest=InternalService("ingest", settings.ingest_url, tokens),
+        ingest=InternalService("ingest", settings.ingest_internal_url, tokens),
         clock=clock,
     )
     guard = CallerGuard(

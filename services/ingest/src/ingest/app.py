@@ -15,7 +15,7 @@ from ingest.http.public_routes import public_routes
 
 
 def create_app(dependencies: Dependencies) -> Flask:
-    """Return the ingest service as a WSGI application."""
+    """Return the ingest service as a WSGI application, with the routes of its door."""
     settings = dependencies.settings
     app = new_app(
         "ingest",
@@ -24,9 +24,11 @@ def create_app(dependencies: Dependencies) -> Flask:
         body_timeout_s=settings.body_timeout_s,
     )
     app.config.update(MAX_FORM_MEMORY_SIZE=MAX_FORM_FIELD_BYTES, MAX_FORM_PARTS=MAX_FORM_PARTS)
-    app.register_blueprint(public_routes(dependencies))
-    app.register_blueprint(batch_routes(dependencies))
-    app.register_blueprint(internal_routes(dependencies))
-    app.register_blueprint(page_routes())
-    app.register_blueprint(console_routes(dependencies))
+    if settings.serves_clients:
+        app.register_blueprint(public_routes(dependencies))
+        app.register_blueprint(batch_routes(dependencies))
+        app.register_blueprint(page_routes())
+        app.register_blueprint(console_routes(dependencies))
+    if settings.serves_our_parts:
+        app.register_blueprint(internal_routes(dependencies))
     return app

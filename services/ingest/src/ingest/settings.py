@@ -40,11 +40,17 @@ class IngestSettings(PublicSettings):
 
     database_url: SecretStr = Field(alias="DATABASE_URL", description="postgresql://user:password@host/database")
     database_pool_size: Annotated[int, NoLimit()] = Field(
-        8, alias="DATABASE_POOL_SIZE", ge=1, le=100, description="Connections per process; as many as threads"
+        16, alias="DATABASE_POOL_SIZE", ge=1, le=100, description="Connections per process; as many as requests at once"
     )
-    ingest_url: str = Field(alias="INGEST_URL", description="This service's root URL; the audience of calls to it")
+    ingest_url: str = Field(alias="INGEST_URL", description="Root URL of this service's public door: base of links")
+    ingest_internal_url: str = Field(
+        alias="INGEST_INTERNAL_URL", description="Root URL of this service's internal door: audience of calls to it"
+    )
     compressor_url: str = Field(alias="COMPRESSOR_URL", description="Root URL of the compressor")
-    reporter_url: str = Field(alias="REPORTER_URL", description="Root URL of the reporter")
+    reporter_url: str = Field(alias="REPORTER_URL", description="Root URL of the reporter's public door: base of links")
+    reporter_internal_url: str = Field(
+        alias="REPORTER_INTERNAL_URL", description="Root URL of the reporter's internal door, which is told of batches"
+    )
     workflow_id: str = Field(alias="WORKFLOW_ID", description="Id of the workflow that supervises a batch")
     batches_queue: str = Field(
         alias="BATCHES_QUEUE",
@@ -60,7 +66,14 @@ class IngestSettings(PublicSettings):
         alias="WORKFLOW_SERVICE_ACCOUNT", min_length=1, description="Email of the account the workflow runs as"
     )
     tasks_service_account: str = Field(
-        alias="TASKS_SERVICE_ACCOUNT", min_length=1, description="Email of the account Cloud Tasks calls as"
+        alias="TASKS_SERVICE_ACCOUNT",
+        min_length=1,
+        description="Email of the account Cloud Tasks starts batches as; may call POST /process",
+    )
+    compressor_tasks_service_account: str = Field(
+        alias="COMPRESSOR_TASKS_SERVICE_ACCOUNT",
+        min_length=1,
+        description="Email of the account Cloud Tasks calls the compressor as",
     )
     scheduler_service_account: str = Field(
         alias="SCHEDULER_SERVICE_ACCOUNT", min_length=1, description="Email of the account Cloud Scheduler calls as"
@@ -237,3 +250,11 @@ class IngestSettings(PublicSettings):
     def workflow_name(self) -> str:
         """Return the workflow's full name."""
         return f"projects/{self.project}/locations/{self.location}/workflows/{self.workflow_id}"
+
+    @property
+    def tasks_accounts(self) -> dict[str, str]:
+        """Return whose token the tasks of each queue carry."""
+        return {
+            self.batches_queue: self.tasks_service_account,
+            self.images_queue: self.compressor_tasks_service_account,
+        }

@@ -47,16 +47,18 @@ def build() -> Flask:
             ),
             clock=clock,
             guard=CallerGuard(
-                audience=settings.ingest_url,
+                audience=settings.ingest_internal_url,
                 certs_url=settings.auth_certs_url,
                 mode=settings.auth_mode,
                 clock=clock,
             ),
             executions=WorkflowExecutions(new_executions_client(settings), settings.workflow_name),
-            tasks=CloudTasksQueue(new_tasks_client(settings), settings.tasks_service_account),
+            tasks=CloudTasksQueue(new_tasks_client(settings), settings.tasks_accounts),
             callbacks=WorkflowCallbacks(new_authorized_session),
             storage=CloudSheetStorage(new_storage_client(settings)),
-            reporter=ReporterService(InternalService("reporter", settings.reporter_url, MetadataTokens(clock))),
+            reporter=ReporterService(
+                InternalService("reporter", settings.reporter_internal_url, MetadataTokens(clock))
+            ),
             webhook_targets=WebhookTargets(settings, clock),
         )
     )

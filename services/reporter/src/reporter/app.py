@@ -14,15 +14,18 @@ from reporter.http.webhook_routes import webhook_routes
 
 
 def create_app(dependencies: Dependencies) -> Flask:
-    """Return the reporter as a WSGI application."""
+    """Return the reporter as a WSGI application, with the routes of its door."""
+    settings = dependencies.settings
     app = new_app(
         "reporter",
         dependencies.clock,
         max_body_bytes=MAX_BODY_BYTES,
-        body_timeout_s=dependencies.settings.body_timeout_s,
+        body_timeout_s=settings.body_timeout_s,
         former_reasons=FORMER_REASONS,
     )
-    app.register_blueprint(public_routes(dependencies))
-    app.register_blueprint(webhook_routes(dependencies))
-    app.register_blueprint(internal_routes(dependencies))
+    if settings.serves_clients:
+        app.register_blueprint(public_routes(dependencies))
+        app.register_blueprint(webhook_routes(dependencies))
+    if settings.serves_our_parts:
+        app.register_blueprint(internal_routes(dependencies))
     return app

@@ -47,14 +47,21 @@ class ReporterSettings(PublicSettings):
 
     database_url: SecretStr = Field(alias="DATABASE_URL", description="PostgreSQL URL of the reporter's own database")
     database_pool_size: Annotated[int, NoLimit()] = Field(
-        8, alias="DATABASE_POOL_SIZE", ge=1, description="Connections per process; as many as gunicorn has threads"
+        8, alias="DATABASE_POOL_SIZE", ge=1, description="Connections per process; as many as requests at once"
     )
     reporter_url: str = Field(
         alias="REPORTER_URL",
         pattern="^https?://",
-        description="Root URL of this service: audience of its callers' tokens and base of download links",
+        description="Root URL of this service's public door: base of download links",
     )
-    ingest_url: str = Field(alias="INGEST_URL", pattern="^https?://", description="Root URL of ingest")
+    reporter_internal_url: str = Field(
+        alias="REPORTER_INTERNAL_URL",
+        pattern="^https?://",
+        description="Root URL of this service's internal door: audience of its callers' tokens, target of deliveries",
+    )
+    ingest_internal_url: str = Field(
+        alias="INGEST_INTERNAL_URL", pattern="^https?://", description="Root URL of ingest's internal door"
+    )
     reports_bucket: str = Field(alias="REPORTS_BUCKET", description="Private bucket that holds the reports")
     webhooks_queue: str = Field(
         alias="WEBHOOKS_QUEUE",
@@ -176,7 +183,7 @@ class ReporterSettings(PublicSettings):
             raise ValueError(message)
         return value
 
-    @field_validator("reporter_url", "ingest_url", mode="after")
+    @field_validator("reporter_url", "reporter_internal_url", "ingest_internal_url", mode="after")
     @classmethod
     def _without_slash(cls, value: Any) -> Any:
         return value.rstrip("/")

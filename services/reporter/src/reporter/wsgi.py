@@ -40,8 +40,8 @@ def build() -> Flask:
     configure_logs(service="reporter", project=settings.project, revision=settings.revision, level=settings.log_level)
     arm_failpoints("reporter", settings, Failpoint)
     clock = SystemClock()
-    tasks = CloudTasksQueue(new_tasks_client(settings), settings.tasks_service_account)
-    queue = CloudDeliveryQueue(tasks, queue=settings.webhooks_queue, root_url=settings.reporter_url)
+    tasks = CloudTasksQueue(new_tasks_client(settings), {settings.webhooks_queue: settings.tasks_service_account})
+    queue = CloudDeliveryQueue(tasks, queue=settings.webhooks_queue, root_url=settings.reporter_internal_url)
     return create_app(
         assemble(
             settings,
@@ -74,11 +74,14 @@ def assemble(
         ),
         clock=clock,
         guard=CallerGuard(
-            audience=settings.reporter_url, certs_url=settings.auth_certs_url, mode=settings.auth_mode, clock=clock
+            audience=settings.reporter_internal_url,
+            certs_url=settings.auth_certs_url,
+            mode=settings.auth_mode,
+            clock=clock,
         ),
         tasks=queue,
         objects=ReportObjects(storage_client.bucket(settings.reports_bucket)),
-        ingest=InternalService("ingest", settings.ingest_url, tokens),
+        ingest=InternalService("ingest", settings.ingest_internal_url, tokens),
         deliveries=new_egress(settings, clock, resolve=resolve),
         registrations=new_egress(settings, clock, resolve=resolve),
         slots=BoundedSemaphore(settings.webhook_concurrency),

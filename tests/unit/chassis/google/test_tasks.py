@@ -58,7 +58,7 @@ def conflict(status: str) -> Exception:
 @pytest.mark.parametrize("error", [ERRORS.AlreadyExists("taken"), conflict("ALREADY_EXISTS")], ids=["gRPC", "REST"])
 def test_a_name_that_exists_is_a_task_that_was_created(error: Exception) -> None:
     """However the transport says it."""
-    queue = CloudTasksQueue(ConflictingClient(error), "tasks@demo.test")
+    queue = CloudTasksQueue(ConflictingClient(error), {QUEUE: "tasks@demo.test"})
 
     create(queue)
 
@@ -70,7 +70,7 @@ def test_a_name_that_exists_is_a_task_that_was_created(error: Exception) -> None
 )
 def test_any_other_conflict_is_no_success(error: Exception) -> None:
     """There is no task then, and the caller must know it."""
-    queue = CloudTasksQueue(ConflictingClient(error), "tasks@demo.test")
+    queue = CloudTasksQueue(ConflictingClient(error), {QUEUE: "tasks@demo.test"})
 
     with pytest.raises(ApiError) as refused:
         create(queue)
@@ -83,7 +83,7 @@ def test_a_task_carries_the_trace_of_its_request() -> None:
     client = KeepingClient()
     trace = begin_trace({})
 
-    create(CloudTasksQueue(client, "tasks@demo.test"))
+    create(CloudTasksQueue(client, {QUEUE: "tasks@demo.test"}))
 
     assert trace.trace_id in client.calls[0]["task"].http_request.headers["traceparent"]
 
@@ -92,6 +92,6 @@ def test_a_call_is_bounded_and_not_repeated_by_the_library() -> None:
     """Whoever creates the task again is the outbox or the sweeper; a caller hears 503 within 5 s."""
     client = KeepingClient()
 
-    create(CloudTasksQueue(client, "tasks@demo.test"))
+    create(CloudTasksQueue(client, {QUEUE: "tasks@demo.test"}))
 
     assert (client.calls[0]["timeout"] < 5, client.calls[0]["retry"]) == (True, None)

@@ -48,7 +48,7 @@ def build():
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Serve an application of the chassis with the command of ingest's Dockerfile: two processes of eight threads."""
+    """Serve an application of the chassis with the command of ingest's Dockerfile: one process of 18 threads."""
     folder = tmp_path_factory.mktemp("unread")
     (folder / "unread_app.py").write_text(APP)
     [cmd] = [line for line in INGEST.read_text().splitlines() if line.startswith("CMD ")]

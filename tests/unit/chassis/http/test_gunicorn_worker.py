@@ -23,7 +23,7 @@ def build():
     gunicorn_worker.HEAD_TIMEOUT_S = 1
     return new_app("reporter", SystemClock(), max_body_bytes=1_000_000)
 """
-THREADS = 8
+THREADS = 10
 REQUEST = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
@@ -36,7 +36,7 @@ def command_of(service: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Serve an application of the chassis with the command of the reporter's Dockerfile: one process, eight threads."""
+    """Serve an application of the chassis with the command of the reporter's Dockerfile: one process, ten threads."""
     folder = tmp_path_factory.mktemp("heads")
     (folder / "heads_app.py").write_text(APP)
     command = command_of("reporter")[1:-1]

@@ -296,7 +296,7 @@ def test_an_unreachable_ingest_is_503(make_service: Any, origin: ScriptedOrigin)
     """Nothing listens at ingest's address."""
     with ScriptedOrigin() as gone:
         address = gone.url("").rstrip("/")
-    response = make_service(INGEST_URL=address).post(task(origin.url("/missing.jpg")))
+    response = make_service(INGEST_INTERNAL_URL=address).post(task(origin.url("/missing.jpg")))
 
     assert response.status_code == 503
 

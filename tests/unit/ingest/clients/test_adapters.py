@@ -71,7 +71,7 @@ def create(queue: CloudTasksQueue, task_id: str) -> None:
 def test_a_task_is_created_once_however_often_it_is_asked_for(platform: Platform) -> None:
     """ALREADY_EXISTS is success."""
     client = new_tasks_client(settings_for(platform))
-    queue = CloudTasksQueue(client, "tasks@demo.iam.gserviceaccount.com")
+    queue = CloudTasksQueue(client, {QUEUE: "tasks@demo.iam.gserviceaccount.com"})
     ids = {f"a{uuid.uuid4().hex}" for _ in range(3)}
 
     for task_id in [*ids, *ids]:
@@ -85,7 +85,7 @@ def test_a_task_is_created_once_however_often_it_is_asked_for(platform: Platform
 def test_a_task_carries_url_body_and_identity(platform: Platform) -> None:
     """What the compressor needs to trust and understand it."""
     client = new_tasks_client(settings_for(platform))
-    queue = CloudTasksQueue(client, "tasks@demo.iam.gserviceaccount.com")
+    queue = CloudTasksQueue(client, {QUEUE: "tasks@demo.iam.gserviceaccount.com"})
     create(queue, "b1")
     create(queue, "b2")
 
@@ -105,7 +105,7 @@ def test_a_queue_that_is_away_is_unavailable() -> None:
     """503, so that the outbox keeps the hint."""
     settings = settings_with(cloud_tasks_emulator_host="127.0.0.1:9")
     with pytest.raises(ApiError) as caught:
-        create(CloudTasksQueue(new_tasks_client(settings), "tasks@x"), "c1")
+        create(CloudTasksQueue(new_tasks_client(settings), {QUEUE: "tasks@x"}), "c1")
     assert (caught.value.http_code, caught.value.reason) == (503, "TASKS_UNAVAILABLE")
 
 

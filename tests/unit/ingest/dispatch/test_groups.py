@@ -52,7 +52,7 @@ def test_a_request_is_ready_to_be_sent(lab: Lab) -> None:
     assert task["dispatchDeadline"] == "120s"
     assert task["httpRequest"]["url"] == "http://compressor.test/compress"
     assert task["httpRequest"]["oidcToken"] == {
-        "serviceAccountEmail": lab.settings.tasks_service_account,
+        "serviceAccountEmail": lab.settings.compressor_tasks_service_account,
         "audience": "http://compressor.test",
     }
 

@@ -76,7 +76,7 @@ def served(world: World, port: int) -> Iterator[None]:
 
 
 def delivery_queue(client: Any) -> CloudDeliveryQueue:
-    tasks = CloudTasksQueue(client, TASKS)
+    tasks = CloudTasksQueue(client, {QUEUE: TASKS})
     return CloudDeliveryQueue(tasks, queue=QUEUE, root_url=ROOT_URL)
 
 

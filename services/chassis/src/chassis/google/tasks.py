@@ -62,12 +62,13 @@ class CloudTasksQueue:
 
     Args:
         client: `google.cloud.tasks_v2.CloudTasksClient`.
-        service_account: email of the account whose token the tasks carry.
+        accounts: full name of each queue to the email of the account whose token its tasks carry: one a queue, so
+            that whoever may fill one queue can call one service.
     """
 
-    def __init__(self, client: Any, service_account: str) -> None:
+    def __init__(self, client: Any, accounts: Mapping[str, str]) -> None:
         self._client = client
-        self._service_account = service_account
+        self._accounts = dict(accounts)
 
     def create(
         self,
@@ -90,7 +91,7 @@ class CloudTasksQueue:
                 http_method=tasks_v2.HttpMethod.POST,
                 headers={"Content-Type": "application/json", **trace_headers()},
                 body=json.dumps(body).encode(),
-                oidc_token=tasks_v2.OidcToken(service_account_email=self._service_account, audience=audience),
+                oidc_token=tasks_v2.OidcToken(service_account_email=self._accounts[queue], audience=audience),
             ),
         )
         try:

@@ -51,7 +51,7 @@ class ClaimedImage:
                     "headers": {"Content-Type": "application/json"},
                     "body": base64.b64encode(json.dumps(self.payload).encode()).decode(),
                     "oidcToken": {
-                        "serviceAccountEmail": settings.tasks_service_account,
+                        "serviceAccountEmail": settings.compressor_tasks_service_account,
                         "audience": settings.compressor_url,
                     },
                 },

@@ -88,8 +88,8 @@ def relay_start(engine: Engine, queue: TaskQueue, settings: IngestSettings, entr
     queue.create(
         settings.batches_queue,
         hashlib.sha256(seed.encode()).hexdigest(),
-        url=f"{settings.ingest_url.rstrip('/')}/process",
-        audience=settings.ingest_url,
+        url=f"{settings.ingest_internal_url.rstrip('/')}/process",
+        audience=settings.ingest_internal_url,
         body={"request_id": str(entry.batch)},
         dispatch_deadline_s=_DISPATCH_DEADLINE_S,
     )
