@@ -240,7 +240,10 @@ def test_workflow_is_admitted_wherever_it_calls() -> None:
     assert len(calls) == d.workflow_text().count("call: call_service")
     for service, route in calls:
         assert d.account("workflow") in internal_routes(app_of(settings_of(f"{service}-internal")))[route]
-    assert internal_routes(app_of(settings_of("compressor"))) == {"POST /compress": {d.account("tasks-images")}}
+    assert internal_routes(app_of(settings_of("compressor"))) == {
+        "POST /compress": {d.account("tasks-images")},
+        "POST /internal/previews": {d.account("ingest")},
+    }
 
 
 @pytest.mark.feature("54")

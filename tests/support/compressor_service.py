@@ -22,6 +22,7 @@ from support.scripted_origin import Exchange, Received, ScriptedOrigin, answer
 
 CONTRACTS = Path(__file__).parents[2] / "workflows" / "contracts"
 TASKS_ACCOUNT = "tasks@pressroom.iam.gserviceaccount.com"
+INGEST_ACCOUNT = "ingest@pressroom.iam.gserviceaccount.com"
 COMPRESSOR_ACCOUNT = "compressor@pressroom.iam.gserviceaccount.com"
 AUDIENCE = "https://compressor.example"
 
@@ -92,6 +93,7 @@ def make_settings(**overrides: str) -> CompressorSettings:
         "INGEST_INTERNAL_URL": "http://127.0.0.1:1",
         "COMPRESSOR_URL": AUDIENCE,
         "TASKS_SERVICE_ACCOUNT": TASKS_ACCOUNT,
+        "INGEST_SERVICE_ACCOUNT": INGEST_ACCOUNT,
         "IMAGES_BUCKET": "images",
         "EGRESS_ALLOWED_NETWORKS": "127.0.0.0/8",
     }
@@ -112,6 +114,12 @@ class Service:
         client: FlaskClient = self.app.test_client()
         token = self.issuer.mint_id_token(TASKS_ACCOUNT, AUDIENCE)
         return client.post("/compress", json=body, headers={"Authorization": f"Bearer {token}", **headers})
+
+    def preview(self, **body: Any) -> Any:
+        """Ask for a preview as ingest would."""
+        token = self.issuer.mint_id_token(INGEST_ACCOUNT, AUDIENCE)
+        headers = {"Authorization": f"Bearer {token}"}
+        return self.app.test_client().post("/internal/previews", json=body, headers=headers)
 
     def objects(self) -> list[Any]:
         """Return the stored objects."""

@@ -21,7 +21,15 @@ from ingest.clients.webhook_targets import WebhookTargets
 from ingest.dependencies import Dependencies
 from ingest.settings import IngestSettings
 from localcloud.identity.engine.issuer import TokenIssuer
-from support.memory_clients import WORKFLOW, FakeCallbacks, FakeExecutions, FakeReporter, FakeStorage, FakeTasks
+from support.memory_clients import (
+    WORKFLOW,
+    FakeCallbacks,
+    FakeExecutions,
+    FakePreviews,
+    FakeReporter,
+    FakeStorage,
+    FakeTasks,
+)
 from support.payload_schemas import assert_matches
 
 ACCOUNTS = {name: f"{name}@demo.iam.gserviceaccount.com" for name in ("workflow", "tasks", "scheduler", "compressor")}
@@ -102,6 +110,7 @@ class Lab:
         self.callbacks = FakeCallbacks()
         self.storage = FakeStorage()
         self.reporter = FakeReporter()
+        self.previews = FakePreviews()
         clock = SystemClock()
         self.dependencies = Dependencies(
             settings=self.settings,
@@ -114,6 +123,7 @@ class Lab:
             storage=self.storage,
             reporter=self.reporter,
             webhook_targets=WebhookTargets(self.settings, clock, resolve=look_up),
+            previews=self.previews,
         )
         self.app: Flask = create_app(self.dependencies)
         self.app.test_client_class = ClosingClient

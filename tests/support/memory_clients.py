@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from chassis.errors import ApiError
+from ingest.clients.previews import Preview, Trial
 from ingest.clients.reporter import Report
 from ingest.errors import Reason, not_found, unavailable
 from ingest.state.batch import Batch
@@ -123,3 +125,34 @@ class FakeReporter:
         if self.down:
             raise unavailable("PEER_UNAVAILABLE", "down")
         self.notified.append({**ending, "download_url": download_url})
+
+
+WEBP = bytes.fromhex("524946461a000000574542505650384c0d0000002f00000010071011118888fe0700")
+"""A white picture of one pixel."""
+
+
+class FakePreviews:
+    """Remembers what was to be drawn; every picture is a white pixel."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.error: ApiError | None = None
+        self.changed = False
+
+    def stored(self, output_url: str, side: int) -> Preview:  # noqa: ARG002
+        """Draw a stored output."""
+        return self._draw("stored", output_url)
+
+    def source(self, url: str, side: int, output_url: str | None) -> Preview:  # noqa: ARG002
+        """Draw a source."""
+        return self._draw("source", url)
+
+    def trial(self, url: str, side: int, options: Mapping[str, Any]) -> Trial:  # noqa: ARG002
+        """Draw a source twice."""
+        return Trial(self._draw("trial", url), Preview(WEBP, 1, 1, 400), str(options["format"]), "")
+
+    def _draw(self, kind: str, url: str) -> Preview:
+        if self.error is not None:
+            raise self.error
+        self.asked.append((kind, url))
+        return Preview(WEBP, 1, 1, 1000, self.changed if kind == "source" else None)

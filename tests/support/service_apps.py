@@ -22,6 +22,7 @@ from compressor.settings import CompressorSettings
 from ingest.app import create_app as create_ingest
 from ingest.clients.callbacks import WorkflowCallbacks
 from ingest.clients.executions import WorkflowExecutions
+from ingest.clients.previews import CompressorPreviews
 from ingest.clients.reporter import ReporterService
 from ingest.clients.sheet_storage import CloudSheetStorage
 from ingest.clients.webhook_targets import WebhookTargets
@@ -65,6 +66,7 @@ def app_of(settings: Settings) -> Flask:
                     storage=CloudSheetStorage(client),
                     reporter=ReporterService(None),  # type: ignore[arg-type]
                     webhook_targets=WebhookTargets(settings, _clock()),
+                    previews=CompressorPreviews(None),  # type: ignore[arg-type]
                 )
             )
         case CompressorSettings():

@@ -22,6 +22,7 @@ from localcloud.stack.storage import Storage
 from support.compressor_service import (
     AUDIENCE,
     COMPRESSOR_ACCOUNT,
+    INGEST_ACCOUNT,
     TASKS_ACCOUNT,
     IssuedTokens,
     RecordingIngest,
@@ -139,6 +140,7 @@ def environment(
         "INGEST_INTERNAL_URL": ingest.server.url("").rstrip("/"),
         "COMPRESSOR_URL": AUDIENCE,
         "TASKS_SERVICE_ACCOUNT": TASKS_ACCOUNT,
+        "INGEST_SERVICE_ACCOUNT": INGEST_ACCOUNT,
         "IMAGES_BUCKET": bucket.name,
         "EGRESS_ALLOWED_NETWORKS": "127.0.0.0/8",
         "AUTH_CERTS_URL": certs_url,

@@ -29,6 +29,7 @@ locals {
     "ingest-internal reporter"    = { service = "ingest-internal", account = "reporter" }
     "ingest-internal scheduler"   = { service = "ingest-internal", account = "scheduler" }
     "compressor tasks"            = { service = "compressor", account = "tasks-images" }
+    "compressor ingest"           = { service = "compressor", account = "ingest" }
     "reporter-internal tasks"     = { service = "reporter-internal", account = "tasks-webhooks" }
     "reporter-internal workflow"  = { service = "reporter-internal", account = "workflow" }
     "reporter-internal ingest"    = { service = "reporter-internal", account = "ingest" }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from chassis.errors import ApiError, unavailable
+from chassis.errors import ApiError, failed_precondition, not_found, unavailable
 
 
 class Reason(StrEnum):
-    """UPPER_SNAKE reasons, each with its status and meaning below it; all are answered 503 with Retry-After."""
+    """UPPER_SNAKE reasons, each with its status and meaning below it; those of 503 come with Retry-After."""
 
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     """503: Cloud Storage did not answer within 20 s"""
@@ -24,6 +24,10 @@ class Reason(StrEnum):
     """503: the codec's process does not start"""
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     """503: this instance is short of memory"""
+    OBJECT_GONE = "OBJECT_GONE"
+    """404: preview: the stored image is not there any more"""
+    PREVIEW_FAILED = "PREVIEW_FAILED"
+    """400: preview: the picture cannot be had or drawn; `code` is the outcome that a compression would have"""
 
 
 def storage_unavailable() -> ApiError:
@@ -59,3 +63,13 @@ def codec_unavailable() -> ApiError:
 def out_of_memory() -> ApiError:
     """Return a 503: this instance is short of memory, which says nothing about the image."""
     return unavailable(Reason.OUT_OF_MEMORY, "This instance is short of memory.", retry_after_s=10)
+
+
+def object_gone() -> ApiError:
+    """Return a 404: a stored image that a preview was to show was deleted."""
+    return not_found(Reason.OBJECT_GONE, "The stored image is not there any more.")
+
+
+def preview_failed(code: str, detail: str) -> ApiError:
+    """Return a 400: the picture cannot be had or drawn."""
+    return failed_precondition(Reason.PREVIEW_FAILED, f"{code}: {detail}.", code=code, detail=detail)

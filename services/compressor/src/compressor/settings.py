@@ -31,6 +31,9 @@ class CompressorSettings(Settings):
     tasks_service_account: str = Field(
         alias="TASKS_SERVICE_ACCOUNT", description="The only account that may call POST /compress"
     )
+    ingest_service_account: str = Field(
+        alias="INGEST_SERVICE_ACCOUNT", description="The only account that may call POST /internal/previews"
+    )
     images_bucket: str = Field(alias="IMAGES_BUCKET", description="Bucket of the compressed images")
     public_url_base: str = Field(
         "https://storage.googleapis.com",

@@ -22,6 +22,7 @@ from compressor.app import create_app
 from compressor.clients.store import ImageStore
 from compressor.failpoints import Failpoint
 from compressor.origin.fetch import ImageFetcher
+from compressor.previews import Previewer
 from compressor.sandbox.pool import CHILD_COMMAND, CodecPool, Limits
 from compressor.service import Compressor
 from compressor.settings import CompressorSettings
@@ -70,16 +71,18 @@ def assemble(
         total_timeout_s=settings.fetch_total_timeout_s,
         max_body_bytes=settings.fetch_max_bytes,
     )
+    egress = Egress(policy, user_agent=settings.full_user_agent, clock=clock)
+    fetcher = ImageFetcher(egress, clock, robots=settings.robots_policy)
+    store = ImageStore(storage_client, bucket=settings.images_bucket, public_url_base=settings.public_url_base)
     compressor = Compressor(
-        fetcher=ImageFetcher(
-            Egress(policy, user_agent=settings.full_user_agent, clock=clock), clock, robots=settings.robots_policy
-        ),
+        fetcher=fetcher,
         codec=codec,
-        store=ImageStore(storage_client, bucket=settings.images_bucket, public_url_base=settings.public_url_base),
+        store=store,
         ingest=InternalService("ingest", settings.ingest_internal_url, tokens),
         clock=clock,
     )
     guard = CallerGuard(
         audience=settings.compressor_url, certs_url=settings.auth_certs_url, mode=settings.auth_mode, clock=clock
     )
-    return create_app(settings, guard=guard, compressor=compressor, clock=clock)
+    previewer = Previewer(fetcher, codec, store)
+    return create_app(settings, guard=guard, compressor=compressor, previewer=previewer, clock=clock)

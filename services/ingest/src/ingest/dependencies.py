@@ -12,6 +12,7 @@ from chassis.http.caller_guard import CallerGuard
 from chassis.http.key_guard import KeyGuard
 from ingest.clients.callbacks import Callbacks
 from ingest.clients.executions import Executions
+from ingest.clients.previews import Previews
 from ingest.clients.reporter import Reporter
 from ingest.clients.sheet_storage import SheetStorage
 from ingest.clients.webhook_targets import WebhookTargets
@@ -32,6 +33,7 @@ class Dependencies:
     storage: SheetStorage
     reporter: Reporter
     webhook_targets: WebhookTargets
+    previews: Previews
 
     @property
     def keys(self) -> KeyGuard:

@@ -29,6 +29,8 @@ class Reason(StrEnum):
     """503: the Executions API cannot be reached or refuses"""
     FILE_MISSING = "FILE_MISSING"
     """400: the upload has neither a sheet nor `csv_uri` nor `csv_text`"""
+    HOST_BUSY = "HOST_BUSY"
+    """503: console: the host of a picture is asked for nothing more at the moment"""
     IDEMPOTENCY_KEY_INVALID = "IDEMPOTENCY_KEY_INVALID"
     """400: not 1 to 255 printable ASCII characters"""
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"

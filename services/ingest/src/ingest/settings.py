@@ -218,6 +218,12 @@ class IngestSettings(PublicSettings):
     max_daily_images: Annotated[int, Limited("images", "429 `QUOTA_EXCEEDED`")] = Field(
         1_000_000, alias="INGEST_MAX_DAILY_IMAGES", ge=1, description="Images an owner may upload in 24 hours"
     )
+    max_previews_per_minute: Annotated[int, Limited("pictures", "429 `QUOTA_EXCEEDED`")] = Field(
+        600,
+        alias="INGEST_MAX_PREVIEWS_PER_MINUTE",
+        ge=1,
+        description="Pictures an owner may look at in the console in a minute",
+    )
     max_start_delay_s: Annotated[int, Limited("seconds", "503 `BACKLOG_TOO_OLD`")] = Field(
         600,
         alias="INGEST_MAX_START_DELAY_S",

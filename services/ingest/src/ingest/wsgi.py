@@ -20,6 +20,7 @@ from chassis.settings import SettingsError, exit_with_faults
 from ingest.app import create_app
 from ingest.clients.callbacks import WorkflowCallbacks
 from ingest.clients.executions import WorkflowExecutions
+from ingest.clients.previews import CompressorPreviews
 from ingest.clients.reporter import ReporterService
 from ingest.clients.sheet_storage import CloudSheetStorage
 from ingest.clients.webhook_targets import WebhookTargets
@@ -60,5 +61,6 @@ def build() -> Flask:
                 InternalService("reporter", settings.reporter_internal_url, MetadataTokens(clock))
             ),
             webhook_targets=WebhookTargets(settings, clock),
+            previews=CompressorPreviews(InternalService("compressor", settings.compressor_url, MetadataTokens(clock))),
         )
     )

@@ -8,7 +8,15 @@ import pytest
 
 from localcloud.core.clock import SystemClock as IssuerClock
 from localcloud.identity.engine.issuer import TokenIssuer
-from support.compressor_service import AUDIENCE, COMPRESSOR_ACCOUNT, TASKS_ACCOUNT, Service, contract, task
+from support.compressor_service import (
+    AUDIENCE,
+    COMPRESSOR_ACCOUNT,
+    INGEST_ACCOUNT,
+    TASKS_ACCOUNT,
+    Service,
+    contract,
+    task,
+)
 from support.scripted_origin import ScriptedOrigin
 
 
@@ -46,4 +54,4 @@ def test_every_route_but_health_is_guarded(service: Service) -> None:
         for rule in service.app.url_map.iter_rules()
     }
 
-    assert views == {"/health": None, "/compress": {TASKS_ACCOUNT}}
+    assert views == {"/health": None, "/compress": {TASKS_ACCOUNT}, "/internal/previews": {INGEST_ACCOUNT}}

@@ -23,6 +23,13 @@ BY_ID = {
 }
 """They name a thing: somebody else's is answered as one that does not exist."""
 
+BY_IMAGE = {
+    "GET /console/images/<uuid:image_id>",
+    "GET /console/images/<uuid:image_id>/<any(thumb, after):kind>",
+    "GET /console/images/<uuid:image_id>/before",
+}
+"""They name an image: test_image_pages walks them."""
+
 OWN = {"GET /console/batches", "GET /console/batches/live", "GET /console/new", "POST /console/new"}
 """They show or make what is the visitor's alone."""
 
@@ -41,7 +48,7 @@ def guarded(lab: Lab) -> set[str]:
 @pytest.mark.threat("T10")
 def test_every_page_is_decided_about(lab: Lab) -> None:
     """A page that is added needs a line above; without one nobody has thought about its owners."""
-    assert guarded(lab) == BY_ID | OWN
+    assert guarded(lab) == BY_ID | BY_IMAGE | OWN
 
 
 @pytest.mark.threat("T10")

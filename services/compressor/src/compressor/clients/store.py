@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,8 @@ from compressor.images.model import Options, OutputFormat, Rendition
 
 log = get_logger(__name__)
 
+_READ_TIMEOUT_S = (3.05, 10.0)  # connect, read
+_OBJECT_NAME = re.compile(r"images/[0-9a-f]{2}/[0-9a-f]{64}\.[a-z]{3,4}")
 _CACHE_CONTROL = "public, max-age=31536000, immutable"
 
 
@@ -113,6 +116,47 @@ class ImageStore:
             ApiError: as `create`.
         """
         return self._found(key.name(image_format), image_format)
+
+    def read(self, url: str) -> bytes | None:
+        """Return the bytes of a rendition by its public URL; None when it is not ours or not there any more.
+
+        Raises:
+            ApiError: as `create`.
+        """
+        name = self._name_of(url)
+        if name is None:
+            return None
+        try:
+            data: bytes = self._bucket.blob(name).download_as_bytes(timeout=_READ_TIMEOUT_S, retry=RETRY)
+            return data
+        except google.api_core.exceptions.NotFound:
+            return None
+        except Exception as error:
+            raise _storage_error(error) from error
+
+    def read_source_sha256(self, url: str) -> str | None:
+        """Return the hash of the source that a rendition was made of; None when the rendition is not there.
+
+        Raises:
+            ApiError: as `create`.
+        """
+        name = self._name_of(url)
+        if name is None:
+            return None
+        blob = self._bucket.blob(name)
+        try:
+            blob.reload(retry=RETRY)
+        except google.api_core.exceptions.NotFound:
+            return None
+        except Exception as error:
+            raise _storage_error(error) from error
+        found = (blob.metadata or {}).get("source-sha256")
+        return None if found is None else str(found)
+
+    def _name_of(self, url: str) -> str | None:
+        """Return the object's name; None unless the URL is one that this store gives out."""
+        name = url.removeprefix(f"{self._base}/")
+        return name if name != url and _OBJECT_NAME.fullmatch(name) else None
 
     def _found(self, name: str, image_format: OutputFormat) -> StoredImage | None:
         blob = self._bucket.blob(name)

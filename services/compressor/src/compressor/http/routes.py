@@ -1,18 +1,25 @@
-"""`POST /compress`: parse the task, run the use case, shape the answer."""
+"""`POST /compress` and `POST /internal/previews`: parse, run the use case, shape the answer."""
 
 from __future__ import annotations
 
-from typing import Any
+import base64
+from typing import Annotated, Any, Self
 
 from flask import Flask, request
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from chassis.http.caller_guard import CallerGuard
 from chassis.http.fields import PeerRequest
 from chassis.http.requests import parse_json
+from chassis.limited import Limited
 from compressor.images.model import Animated, Metadata, Options, OutputFormat
 from compressor.images.picture import MAX_OUTPUT_SIDE_PX
+from compressor.previews import Preview, Previewer
 from compressor.service import Compressor, Job
+
+MAX_PREVIEW_PX: Annotated[
+    int, Limited("pixels", "400 `FIELD_INVALID`", "Widest and highest preview of a picture", name="max_preview_pixels")
+] = 2000
 
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
@@ -46,6 +53,21 @@ class CompressOptions(PeerRequest):
         )
 
 
+class PreviewRequest(PeerRequest):
+    """The body of `POST /internal/previews`: a stored image, or a source; with options, what they would make of it."""
+
+    output_url: str | None = Field(None, max_length=2083)
+    url: str | None = Field(None, min_length=1, max_length=2083)
+    options: CompressOptions | None = None
+    side: int = Field(ge=16, le=MAX_PREVIEW_PX, strict=True)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.url is None and (self.output_url is None or self.options is not None):
+            raise ValueError("give output_url, or url with or without options")
+        return self
+
+
 class CompressRequest(PeerRequest):
     """The body of `POST /compress`: workflows/contracts/compress_request.schema.json."""
 
@@ -61,7 +83,15 @@ class CompressRequest(PeerRequest):
         return Job(self.request_id, self.image_id, self.attempt, self.url, self.options.to_options(), repeated)
 
 
-def add_routes(app: Flask, guard: CallerGuard, compressor: Compressor, *, tasks_service_account: str) -> None:
+def add_routes(
+    app: Flask,
+    guard: CallerGuard,
+    compressor: Compressor,
+    previewer: Previewer,
+    *,
+    tasks_service_account: str,
+    ingest_service_account: str,
+) -> None:
     """Attach the routes to an application."""
 
     @app.post("/compress")
@@ -78,3 +108,30 @@ def add_routes(app: Flask, guard: CallerGuard, compressor: Compressor, *, tasks_
             "code": recorded.code.value,
             "applied": recorded.applied,
         }
+
+    @app.post("/internal/previews")
+    @guard.only(ingest_service_account)
+    def preview() -> dict[str, Any]:
+        """Draw a picture for somebody who looks at it; the answer holds WebP in Base64."""
+        body = parse_json(PreviewRequest)
+        if body.options is not None and body.url is not None:
+            trial = previewer.trial(body.url, body.side, body.options.to_options())
+            return {
+                "before": _preview_json(trial.before),
+                "after": _preview_json(trial.after),
+                "format": trial.rendition.format.value,
+                "detail": trial.rendition.detail,
+            }
+        if body.url is not None:
+            return _preview_json(previewer.source(body.url, body.side, body.output_url))
+        return _preview_json(previewer.stored(body.output_url or "", body.side))
+
+
+def _preview_json(preview: Preview) -> dict[str, Any]:
+    return {
+        "webp": base64.b64encode(preview.webp).decode(),
+        "width": preview.width,
+        "height": preview.height,
+        "bytes": preview.shown_bytes,
+        "source_changed": preview.source_changed,
+    }

@@ -10,6 +10,7 @@ from chassis.http.key_guard import open_to_all
 from chassis.http.requests import takes_query
 from ingest.console.answers import crash_page, error_page, seen
 from ingest.console.batch_pages import batch_pages
+from ingest.console.image_pages import image_pages
 from ingest.console.new_pages import new_pages
 from ingest.console.rendering import STATIC_FILES, static_file
 from ingest.console.sign_in_pages import sign_in_pages
@@ -27,6 +28,7 @@ def console_routes(dependencies: Dependencies) -> Blueprint:
     sign_in_pages(bp, dependencies, guard)
     new_pages(bp, dependencies, guard)
     batch_pages(bp, dependencies, guard)
+    image_pages(bp, dependencies, guard)
 
     @bp.get("/")
     @open_to_all

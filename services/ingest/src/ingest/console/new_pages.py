@@ -20,6 +20,7 @@ from ingest.console.answers import page, seen
 from ingest.console.batch_form import BatchForm, Given, columns_text, read_form, read_given
 from ingest.console.presets import PRESETS
 from ingest.console.sheet_view import SheetView, view_of_faults, view_of_sheet
+from ingest.console.tries import Tried, try_images
 from ingest.console.visitors import FRAGMENT_HEADER, VisitorGuard, current_visitor
 from ingest.dependencies import Dependencies
 from ingest.http.accept_upload import accept_upload
@@ -47,6 +48,7 @@ def new_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) ->
         given: Given | None = None,
         view: SheetView | None = None,
         problem: ApiError | None = None,
+        tries: list[Tried] | None = None,
     ) -> Response:
         columns = None if view is None else view.columns
         values: dict[str, Any] = {
@@ -54,6 +56,7 @@ def new_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) ->
             "given": given,
             "view": view,
             "problem": problem,
+            "tries": tries,
             # The script's browser still has the file; only what it does not have is sent along.
             "held": ""
             if given is None or (FRAGMENT_HEADER in request.headers and request.files.get("file"))
@@ -106,7 +109,7 @@ def new_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) ->
     def take() -> Response:
         """Check a sheet, correct it, or start a batch with it, by the button that was pressed."""
         form = BatchForm()
-        given = view = None
+        given = view = tries = None
         try:
             form = read_form()
             given = read_given(form, sample)
@@ -114,13 +117,15 @@ def new_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) ->
             if form.do == "corrected":
                 return _corrected(read_sheet(given.upload.body, limits_from(settings), given.upload.asked))
             view = look_at(given)
+            if form.do == "try" and view.sheet is not None:
+                tries = try_images(dependencies, view.sheet, given.upload.options, caller=current_visitor().caller)
             if form.do in {"start", "skip"} and (view.can_start or (form.do == "skip" and view.can_skip)):
                 return start(given, read_upload(given.upload, settings))
         except SheetError as error:
             view = view_of_faults(error)
         except ApiError as error:
             return show(form, code=error.http_code, given=given, view=view, problem=error)
-        return show(form, code=400 if form.do != "check" else 200, given=given, view=view)
+        return show(form, code=200 if form.do in {"check", "try"} else 400, given=given, view=view, tries=tries)
 
 
 def _skipping(asked: SheetRequest) -> SheetRequest:

@@ -154,6 +154,13 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at);
 
+-- One row an owner ('' is nobody): pictures that it looked at in its last minute.
+CREATE TABLE previews (
+    owner text PRIMARY KEY,
+    minute timestamptz NOT NULL,
+    used integer NOT NULL
+);
+
 CREATE TABLE outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind text NOT NULL CHECK (kind IN ('start', 'notify', 'accepted', 'started')),

@@ -134,6 +134,13 @@ function newBatch(form) {
   pasted.addEventListener("change", () => { file.value = ""; if (pasted.value.trim()) fresh(); });
   form.addEventListener("change", (event) => { if ("check" in event.target.dataset) check(); });
   form.addEventListener("click", (event) => {
+    const tried = event.target.closest("[data-try]");
+    if (tried) {
+      event.preventDefault();
+      tried.disabled = true;
+      tried.textContent = "Trying …";
+      check({ do: "try" });
+    }
     const sample = event.target.closest("[data-sample]");
     if (!sample) return;
     event.preventDefault();
@@ -166,10 +173,65 @@ function newBatch(form) {
   });
 }
 
+// Before and after. -----------------------------------------------------------------------------------------------------
+function compare(place) {
+  const range = place.querySelector("input[type=range]");
+  const stage = place.querySelector(".stage");
+  const whole = place.querySelector("[data-whole]");
+  const before = place.querySelector(".before");
+
+  function show() {
+    stage.style.setProperty("--at", `${range.value}%`);
+    range.setAttribute("aria-valuetext", `${Math.round(range.value)} percent before`);
+  }
+  function set(value) {
+    range.value = value;
+    show();
+  }
+  range.addEventListener("input", show);
+  place.querySelectorAll("[data-at]").forEach((button) => {
+    button.addEventListener("click", () => set(button.dataset.at));
+  });
+  whole.addEventListener("click", () => {
+    const on = stage.classList.toggle("whole");
+    whole.setAttribute("aria-pressed", String(on));
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=range]), textarea, select")) return;
+    const at = { 1: 100, 2: 50, 3: 0 }[event.key];
+    if (at !== undefined) set(at);
+    if (event.target === range) return;
+    const rel = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
+    const link = rel && document.querySelector(`a[rel=${rel}]`);
+    if (link) link.click();
+  });
+  stage.addEventListener("pointermove", (event) => {
+    if (!(event.buttons & 1)) return;
+    const box = before.getBoundingClientRect();
+    set(Math.min(100, Math.max(0, ((event.clientX - box.left) / box.width) * 100)));
+  });
+  show();
+  tellOfSource(place, before);
+}
+
+async function tellOfSource(place, before) {
+  // The picture is in the browser's cache by now; its answer says whether the source is still the one that it was.
+  if (!before.complete) await new Promise((done) => { before.onload = before.onerror = done; });
+  const answer = await fetch(before.src, { cache: "force-cache", headers: before.naturalWidth ? {} : FRAGMENT });
+  if (answer.headers.get("X-Source-Changed") === "yes") place.querySelector("[data-changed]").hidden = false;
+  if (answer.ok) return;
+  const failed = place.querySelector("[data-failed]");
+  failed.querySelector("div").textContent = `The source cannot be shown. ${await answer.text()}`;
+  failed.hidden = false;
+}
+
 // Everything that a page or a new piece of one needs. --------------------------------------------------------------
 function enhance(root) {
   localTimes(root);
   copyButtons(root);
+  for (const picture of root.querySelectorAll("img.thumb")) {
+    picture.addEventListener("error", () => { picture.removeAttribute("src"); });
+  }
   for (const control of root.querySelectorAll("[data-submit]")) {
     control.addEventListener("change", () => control.form.requestSubmit());
   }
@@ -178,4 +240,5 @@ function enhance(root) {
 document.documentElement.classList.add("script");
 enhance(document);
 document.querySelectorAll("[data-live]").forEach(keepUpToDate);
+document.querySelectorAll("[data-compare]").forEach(compare);
 document.querySelectorAll("[data-new]").forEach(newBatch);
