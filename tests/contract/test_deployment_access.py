@@ -60,11 +60,11 @@ def test_no_account_gets_a_basic_role() -> None:
 
 
 @pytest.mark.threat("T3")
-def test_compressor_is_internal() -> None:
-    """Its ingress is internal and IAM checks the caller, so a forged token gets nowhere although it trusts IAM."""
+def test_iam_checks_who_calls_the_compressor() -> None:
+    """So a forged token gets nowhere although the compressor trusts IAM to have checked it."""
     door = d.local("services", "services")["compressor"]
 
-    assert door == {"account": "compressor", "public": False, "ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY"}
+    assert door == {"account": "compressor", "public": False, "ingress": "INGRESS_TRAFFIC_ALL"}
     assert d.environment("compressor")["AUTH_MODE"] == "platform"
 
 

@@ -15,8 +15,8 @@ locals {
     # IAM checks who calls. The ingress is open, because calls of other Cloud Run services are internal only in a VPC.
     ingest-internal   = { account = "ingest", public = false, ingress = "INGRESS_TRAFFIC_ALL" }
     reporter-internal = { account = "reporter", public = false, ingress = "INGRESS_TRAFFIC_ALL" }
-    # Likewise, and only traffic of the project's own Cloud Tasks gets here.
-    compressor = { account = "compressor", public = false, ingress = "INGRESS_TRAFFIC_INTERNAL_ONLY" }
+    # Likewise: Cloud Tasks would be internal, but ingest asks it for previews.
+    compressor = { account = "compressor", public = false, ingress = "INGRESS_TRAFFIC_ALL" }
   }
 
   urls = { for name in keys(local.services) : name => "https://${name}-${var.project_number}.${var.location}.run.app" }
