@@ -76,12 +76,14 @@ def test_images_of_the_release_before_get_the_host_that_the_code_would_give_them
     config.set_main_option("script_location", str(SERVICE / "src/ingest/migrations"))
     config.set_main_option("path_separator", "os")
     try:
-        with engine.begin() as connection:
+        # Each migration is a transaction of its own, so what it finds was committed before.
+        with engine.connect() as connection:
             config.attributes.update(connection=connection, version_table=MIGRATIONS.version_table)
             command.downgrade(config, "0002")
             connection.execute(OLD_BATCH)
             for number, link in enumerate(links):
                 connection.execute(OLD_IMAGE, {"number": number, "link": link})
+            connection.commit()
             command.upgrade(config, "head")
             found = connection.execute(text("SELECT host FROM images ORDER BY row_number")).scalars().all()
             counted = connection.execute(text("SELECT count(*) FROM batch_hosts JOIN hosts USING (host)")).scalar_one()

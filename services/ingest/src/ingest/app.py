@@ -27,7 +27,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     if settings.serves_clients:
         app.register_blueprint(public_routes(dependencies))
         app.register_blueprint(batch_routes(dependencies))
-        app.register_blueprint(page_routes())
+        app.register_blueprint(page_routes(settings.ingest_url))
         app.register_blueprint(console_routes(dependencies))
     if settings.serves_our_parts:
         app.register_blueprint(internal_routes(dependencies))

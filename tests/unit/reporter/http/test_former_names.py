@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reporter.http.openapi import document
-from support.reporter_service import Answer, Subscriber, World
+from support.reporter_service import ROOT_URL, Answer, Subscriber, World
 from support.webhook_subscriptions import endpoint, log_of, patch, subscribe
 
 FORMER = {
@@ -52,7 +52,7 @@ def test_the_document_says_that_a_former_name_goes(former: str) -> None:
     """Wherever it stands it is deprecated, and the description names the present one."""
     fields = [
         schema["properties"][former]
-        for schema in document()["components"]["schemas"].values()
+        for schema in document(ROOT_URL)["components"]["schemas"].values()
         if former in schema.get("properties", {})
     ]
     present = next(name for name, old in FORMER.items() if old == former)

@@ -13,12 +13,15 @@ from pathlib import Path
 
 from alembic import command, context
 from alembic.config import Config
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, text
 
+from chassis.clock import SystemClock
 from chassis.db.engine import psycopg2_url
 
 RIVAL_WAIT_S = 120.0
 """Seconds to wait for another process that migrates the same tables."""
+
+_TURN_S = 0.2
 
 TABLE_WAIT_S = 10.0
 """Seconds to wait for a table that is in use. While a migration waits, everybody who comes after it waits too, so it
@@ -72,13 +75,29 @@ def upgrade(
     # The lock lives on a connection of its own, without a transaction that others would wait for: released when this
     # process ends, however it ends.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as holder:
-        holder.execute(text(f"SET lock_timeout = {int(RIVAL_WAIT_S * 1000)}"))
-        holder.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrations.lock_key})
+        _take_turn(holder, migrations.lock_key)
         with engine.connect() as connection:
             connection.execute(text(f"SET lock_timeout = {int(table_wait_s * 1000)}"))
             connection.commit()
             config.attributes.update(connection=connection, version_table=migrations.version_table)
             command.upgrade(config, revision)
+
+
+def _take_turn(holder: Connection, lock_key: int) -> None:
+    """Take the advisory lock, waiting for another process.
+
+    Asked for again and again: a statement that waits for it would have a snapshot, and an index that the other process
+    builds while its table is written waits for every older snapshot. They would wait for each other.
+    """
+    clock = SystemClock()
+    give_up = clock.monotonic() + RIVAL_WAIT_S
+    while not holder.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": lock_key}).scalar_one():
+        if clock.monotonic() >= give_up:
+            # The error of a lock that was not to be had in time.
+            holder.execute(text("SET lock_timeout = 1"))
+            holder.execute(text("SELECT pg_advisory_lock(:key)"), {"key": lock_key})
+            return
+        clock.sleep(_TURN_S)
 
 
 def run_migrations() -> None:

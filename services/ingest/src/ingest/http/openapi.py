@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from chassis.http.openapi import Operation
+from functools import cache
+from typing import Any
+
+from chassis.http.openapi import Operation, openapi_document
+from ingest.http import examples
 from ingest.http.batch_schemas import (
     HostsAnswer,
     HostsQuery,
@@ -31,6 +35,15 @@ from ingest.http.upload_schemas import JsonUploadDocument, UploadDocument, Uploa
 
 VERSION = "0.9.0"
 
+DESCRIPTION = "A CSV of image links goes in, images are compressed, the CSV comes back with the new links."
+
+TAGS = {
+    "batches": "Sheets in: upload, check, follow, cancel, try again.",
+    "results": "What became of the images of a batch.",
+    "service": "Limits, who the caller is, and the service itself.",
+    "internal": "For our own services, with a token of Google.",
+}
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST",
@@ -43,6 +56,11 @@ OPERATIONS: tuple[Operation, ...] = (
         other_bodies={"application/json": JsonUploadDocument},
         errors=(400, 403, 404, 413, 415, 422, 429, 503),
         scope="write",
+        id="upload_sheet",
+        tag="batches",
+        takes_key=True,
+        example=examples.UPLOAD,
+        answer_example=examples.ACCEPTED,
     ),
     Operation(
         "POST",
@@ -55,6 +73,9 @@ OPERATIONS: tuple[Operation, ...] = (
         other_bodies={"application/json": JsonUploadDocument},
         errors=(400, 403, 404, 413, 415, 503),
         scope="write",
+        id="correct_sheet",
+        tag="batches",
+        example=examples.UPLOAD,
     ),
     Operation(
         "GET",
@@ -64,6 +85,8 @@ OPERATIONS: tuple[Operation, ...] = (
         StatusQuery,
         errors=(400, 404),
         scope="read",
+        id="get_status_by_query",
+        tag="batches",
     ),
     Operation(
         "GET",
@@ -73,6 +96,9 @@ OPERATIONS: tuple[Operation, ...] = (
         PageQuery,
         errors=(400, 404),
         scope="read",
+        id="get_status",
+        tag="batches",
+        answer_example=examples.STATUS,
     ),
     Operation(
         "GET",
@@ -82,6 +108,8 @@ OPERATIONS: tuple[Operation, ...] = (
         ImagesQuery,
         errors=(400, 404),
         scope="read",
+        id="list_images",
+        tag="results",
     ),
     Operation(
         "GET",
@@ -90,6 +118,8 @@ OPERATIONS: tuple[Operation, ...] = (
         {200: ProblemsAnswer},
         errors=(400, 404),
         scope="read",
+        id="list_problems",
+        tag="results",
     ),
     Operation(
         "GET",
@@ -99,9 +129,19 @@ OPERATIONS: tuple[Operation, ...] = (
         HostsQuery,
         errors=(400, 404),
         scope="read",
+        id="list_hosts",
+        tag="results",
     ),
     Operation(
-        "GET", "/requests", "List batches, newest first", {200: ListAnswer}, ListQuery, errors=(400,), scope="read"
+        "GET",
+        "/requests",
+        "List batches, newest first",
+        {200: ListAnswer},
+        ListQuery,
+        errors=(400,),
+        scope="read",
+        id="list_batches",
+        tag="batches",
     ),
     Operation(
         "POST",
@@ -111,6 +151,10 @@ OPERATIONS: tuple[Operation, ...] = (
         body=BatchReference,
         errors=(400, 404, 415),
         scope="write",
+        id="cancel_batch",
+        tag="batches",
+        example=examples.BATCH,
+        answer_example=examples.CANCELLED,
     ),
     Operation(
         "POST",
@@ -120,6 +164,10 @@ OPERATIONS: tuple[Operation, ...] = (
         body=RetryBody,
         errors=(400, 404, 415, 429),
         scope="write",
+        id="retry_batch",
+        tag="batches",
+        example=examples.BATCH | {"codes": ["HTTP_5XX", "TIMEOUT"]},
+        answer_example=examples.RETRIED,
     ),
     Operation(
         "POST",
@@ -129,11 +177,66 @@ OPERATIONS: tuple[Operation, ...] = (
         body=BatchReference,
         errors=(400, 401, 403, 404, 415, 503),
         scope="internal",
+        id="process_batch",
+        tag="internal",
+        example=examples.BATCH,
     ),
-    Operation("GET", "/limits", "Read every limit, quotas with their use", {200: LimitsAnswer}, scope="read"),
-    Operation("GET", "/whoami", "Say whose key this is and what it may do", {200: WhoAmIAnswer}, scope="read"),
-    Operation("GET", "/health", "Say that the process is up", {200: "application/json"}),
-    Operation("GET", "/openapi.json", "Read this document", {200: "application/json"}),
-    Operation("GET", "/docs", "Read this document as a page", {200: "text/html"}),
-    Operation("GET", "/", "Say where things are; browsers are led to the console", {200: "application/json"}),
+    Operation(
+        "GET",
+        "/limits",
+        "Read every limit, quotas with their use",
+        {200: LimitsAnswer},
+        scope="read",
+        id="list_limits",
+        tag="service",
+    ),
+    Operation(
+        "GET",
+        "/whoami",
+        "Say whose key this is and what it may do",
+        {200: WhoAmIAnswer},
+        scope="read",
+        id="who_am_i",
+        tag="service",
+    ),
+    Operation(
+        "GET", "/health", "Say that the process is up", {200: "application/json"}, id="get_health", tag="service"
+    ),
+    Operation(
+        "GET",
+        "/openapi.json",
+        "Read this document",
+        {200: "application/json"},
+        id="get_openapi",
+        tag="service",
+    ),
+    Operation(
+        "GET",
+        "/docs",
+        "Read this document as a page",
+        {200: "text/html"},
+        id="get_docs",
+        tag="service",
+    ),
+    Operation(
+        "GET",
+        "/",
+        "Say where things are; browsers are led to the console",
+        {200: "application/json"},
+        id="get_home",
+        tag="service",
+    ),
 )
+
+
+@cache
+def document(server_url: str) -> dict[str, Any]:
+    """Return the OpenAPI document; making it takes a tenth of a second."""
+    return openapi_document(
+        title="Pressroom ingest",
+        version=VERSION,
+        description=DESCRIPTION,
+        operations=OPERATIONS,
+        server_url=server_url.rstrip("/"),
+        tags=TAGS,
+    )

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
 from html import escape
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, redirect, request
 
 from chassis.http.key_guard import open_to_all
-from chassis.http.openapi import openapi_document
 from chassis.http.requests import takes_query
-from ingest.http.openapi import OPERATIONS, VERSION
+from ingest.http.openapi import DESCRIPTION, OPERATIONS, document
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-_DESCRIPTION = "A CSV of image links goes in, images are compressed, the CSV comes back with the new links."
 
 
-def page_routes() -> Blueprint:
+def page_routes(ingest_url: str) -> Blueprint:
     """Return the blueprint of the root and the interface."""
     bp = Blueprint("pages", __name__)
     operations = _operations_page()
@@ -42,15 +39,9 @@ def page_routes() -> Blueprint:
     @open_to_all
     def openapi() -> Response:
         """Answer the interface as OpenAPI 3.1."""
-        return jsonify(_document())
+        return jsonify(document(ingest_url))
 
     return bp
-
-
-@cache
-def _document() -> dict[str, Any]:
-    # The same for every application; making it takes a tenth of a second.
-    return openapi_document(title="Pressroom ingest", version=VERSION, description=_DESCRIPTION, operations=OPERATIONS)
 
 
 def _page(html: str) -> Response:
@@ -76,7 +67,7 @@ def _operations_page() -> str:
 </style></head>
 <body>
 <h1>Pressroom: interface</h1>
-<p>{escape(_DESCRIPTION)} The whole description is in <a href="openapi.json">openapi.json</a>.
+<p>{escape(DESCRIPTION)} The whole description is in <a href="openapi.json">openapi.json</a>.
 Errors are <a href="https://google.aip.dev/193">AIP-193</a> objects; programs switch on <code>reason</code>.</p>
 <table><tr><th>Operation</th><th>What it does</th><th>Answers</th></tr>
 {rows}

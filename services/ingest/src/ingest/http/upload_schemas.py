@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from chassis.egress.link_repairs import RepairedLink, repair_link
 from chassis.http.fields import PublicRequest, Text, storable
@@ -244,11 +244,17 @@ class ColumnsDocument(BaseModel):
     animated: str | None = None
 
 
+FILE_SCHEMA = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
+"""A file of a form: by `format` for viewers that know OpenAPI 3.0, by `contentMediaType` for 3.1."""
+
+
 class UploadDocument(BaseModel):
     """The multipart form as the document of the interface shows it."""
 
-    file: str | None = Field(
-        None, description="The sheet, CSV in any usual dialect; also accepted as csv, csvFile, csv_file, input_data"
+    file: Annotated[str | None, WithJsonSchema(FILE_SCHEMA)] = Field(
+        None,
+        description="The sheet, CSV in any usual dialect or an Excel workbook; also accepted as csv, csvFile, csv_file,"
+        " input_data",
     )
     csv_uri: str | None = Field(None, description="gs://bucket/name of the sheet, instead of a file")
     csv_text: str | None = Field(None, description="The sheet itself as pasted text, instead of a file")

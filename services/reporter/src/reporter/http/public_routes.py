@@ -97,6 +97,6 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
     @open_to_all
     def openapi() -> dict[str, Any]:
         """Answer the public routes as OpenAPI 3.1."""
-        return document()
+        return document(dependencies.settings.reporter_url)
 
     return bp
