@@ -83,10 +83,10 @@ async def start_platform(config: PlatformConfig, clock: Clock) -> Platform:
     return platform
 
 
-def _own_addresses(config: PlatformConfig) -> dict[str, str]:
+def _own_addresses(workflows: WorkflowsServer) -> dict[str, str]:
     """Return where tasks for the Workflows APIs go: Google's tutorials aim tasks at their production addresses."""
-    local = f"http://{config.host}:{config.workflows_port}"
-    return {f"https://{service}.googleapis.com/": f"{local}/" for service in ("workflows", "workflowexecutions")}
+    services = ("workflows", "workflowexecutions")
+    return {f"https://{service}.googleapis.com/": f"{workflows.base_url}/" for service in services}
 
 
 async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock) -> None:
@@ -120,7 +120,7 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         mint_access_token=issuer.mint_access_token,
         token_clock=machine,
         queue_tombstone_s=config.queue_tombstone_s,
-        url_rewrites=_own_addresses(config) | dict(config.url_rewrites),
+        url_rewrites=config.url_rewrites,
         host_names=config.host_names,
     )
     platform.tasks = tasks
@@ -163,4 +163,5 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         allows_unemulated=config.allows_unemulated,
     )
     platform.workflows = workflows
+    tasks.add_rewrites(_own_addresses(workflows) | dict(config.url_rewrites))
     platform.will_stop(workflows.stop)

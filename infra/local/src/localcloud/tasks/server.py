@@ -47,7 +47,9 @@ class TasksServer:
         grpc_server: grpc.aio.Server,
         grpc_port: int,
         control: Control,
+        requests: RequestFactory,
     ) -> None:
+        self._requests = requests
         self.control = control
         """What `/_local/` does."""
         self.host = host
@@ -63,6 +65,10 @@ class TasksServer:
     def base_url(self) -> str:
         """The REST base URL without a trailing slash."""
         return self._rest.base_url
+
+    def add_rewrites(self, url_rewrites: Mapping[str, str]) -> None:
+        """Send tasks for more URL prefixes elsewhere, e.g. to a server that has its port only now."""
+        self._requests.add_rewrites(url_rewrites)
 
     @property
     def requests_under_way(self) -> int:
@@ -158,6 +164,7 @@ async def start_tasks_server(
         rest=rest,
         grpc_server=grpc_server,
         control=control,
+        requests=requests,
         grpc_port=bound_grpc_port,
     )
 

@@ -41,8 +41,14 @@ class RequestFactory:
         self._clock = clock
         self._mint_id_token = mint_id_token
         self._mint_access_token = mint_access_token
-        self._url_rewrites = sorted(url_rewrites.items(), key=lambda pair: len(pair[0]), reverse=True)
+        self._url_rewrites: list[tuple[str, str]] = []
+        self.add_rewrites(url_rewrites)
         self._tokens: dict[OidcToken | OAuthToken, tuple[float, str]] = {}
+
+    def add_rewrites(self, url_rewrites: Mapping[str, str]) -> None:
+        """Add URL prefixes, or replace them."""
+        known = {**dict(self._url_rewrites), **url_rewrites}
+        self._url_rewrites = sorted(known.items(), key=lambda pair: len(pair[0]), reverse=True)
 
     def url(self, target: HttpTarget) -> str:
         """Return where a request is really sent.

@@ -131,7 +131,7 @@ class MockedHttp:
         for tag in given.get("tags", []):
             if tag in _FAULTS:
                 raise _FAULTS[tag](given.get("message", tag))
-        return _response(given.get("code", 500), given.get("body"))
+        return _response(given.get("code", 500), given.get("body"), given.get("headers", {}))
 
 
 def load_mocks(path: Path) -> Mocks:
@@ -182,11 +182,12 @@ def _connector(mock: Mock) -> ConnectorMethod:
     return answer
 
 
-def _response(code: int, body: Any) -> HttpResponse:
+def _response(code: int, body: Any, headers: Mapping[str, str] | None = None) -> HttpResponse:
     if isinstance(body, str):
-        return HttpResponse(code, {"Content-Type": "text/plain; charset=utf-8"}, body.encode())
-    content = b"" if body is None else json.dumps(body).encode()
-    return HttpResponse(code, {"Content-Type": "application/json"}, content)
+        kind, content = "text/plain; charset=utf-8", body.encode()
+    else:
+        kind, content = "application/json", b"" if body is None else json.dumps(body).encode()
+    return HttpResponse(code, {"Content-Type": kind, **(headers or {})}, content)
 
 
 def _json_or_text(body: bytes | None) -> Any:
