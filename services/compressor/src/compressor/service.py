@@ -23,14 +23,32 @@ from compressor.clients.store import ImageStore, ObjectKey, StoredImage
 from compressor.errors import out_of_memory, outcome_not_recorded
 from compressor.failpoints import Failpoint
 from compressor.images.codec import output_format
-from compressor.images.model import ImageError, Note, Options, OutcomeCode
-from compressor.origin.fetch import ImageFetcher
+from compressor.images.model import ImageError, Note, Options, OutcomeCode, OutputFormat
+from compressor.origin.fetch import Fetched, ImageFetcher
+from compressor.origin.validators import NO_VALIDATORS, Validators
 from compressor.sandbox.pool import CodecPool
 
 log = get_logger(__name__)
 
 _INGEST_TIMEOUT_S = 10.0
 _NOTHING_TO_RETRY = frozenset({404, 409, 410})
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSource:
+    """What an earlier batch found behind the URL, and stored of it for the same options.
+
+    Args:
+        validators: of that answer.
+        sha256: of its body.
+        size_bytes: of its body.
+        format: of the output that was stored.
+    """
+
+    validators: Validators
+    sha256: str
+    size_bytes: int
+    format: OutputFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +62,7 @@ class Job:
         url: the customer's URL.
         options: how to compress.
         repeated: an earlier attempt or delivery may have stored the rendition already.
+        known: what is known of the URL; None: nothing.
     """
 
     request_id: str
@@ -52,15 +71,22 @@ class Job:
     url: str
     options: Options
     repeated: bool
+    known: KnownSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The image lies in the bucket; `notes` are those about its origin, which do not belong to the object."""
+    """The image lies in the bucket; `notes` are those about its origin, which do not belong to the object.
+
+    `reused` says that an earlier batch has made it of the same source.
+    """
 
     stored: StoredImage
     bytes_in: int
+    source_sha256: str
     notes: tuple[Note, ...] = ()
+    validators: Validators = NO_VALIDATORS
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +139,7 @@ class Compressor:
             attempt=job.attempt,
             applied=applied,
             created=isinstance(outcome, Succeeded) and outcome.stored.created,
+            reused=report["reused"],
             **{key: report[key] for key in ("code", "detail", "transient", "bytes_in", "bytes_out", "duration_ms")},
             **safe_url(job.url),
         )
@@ -120,27 +147,57 @@ class Compressor:
 
     def _attempt(self, job: Job) -> Outcome:
         try:
+            outcome = self._unchanged(job)
+            if outcome is not None:
+                return outcome
             fetched = self.fetcher.fetch(job.url)
         except ImageError as error:
             return Failed(error, None)
         except MemoryError as error:
             raise out_of_memory() from error
+        return self._compressed(job, fetched)
+
+    def _unchanged(self, job: Job) -> Outcome | None:
+        """Ask for the picture only if it has changed; None when nothing is known, or what was stored is gone.
+
+        Raises:
+            ImageError: as `fetch`.
+        """
+        known = job.known
+        if known is None:
+            return None
+        fetched = self.fetcher.fetch(job.url, known.validators)
+        if not fetched.unchanged:
+            return self._compressed(job, fetched)
+        found = self.store.find(ObjectKey(known.sha256, job.options), known.format)
+        if found is None:
+            return None
+        return Succeeded(
+            found, known.size_bytes, known.sha256, (Note.REUSED, *fetched.notes), known.validators, reused=True
+        )
+
+    def _compressed(self, job: Job, fetched: Fetched) -> Outcome:
+        """Return what becomes of a picture that was fetched."""
         reach(Failpoint.IMAGE_FETCHED)
         source = fetched.body
-        key = ObjectKey(hashlib.sha256(source).hexdigest(), job.options)
+        sha256 = hashlib.sha256(source).hexdigest()
+        key = ObjectKey(sha256, job.options)
+        reused = job.known is not None and job.known.sha256 == sha256
         try:
             expected = output_format(source, job.options)
-            if job.repeated and expected is not None:
-                found = self.store.find(key, expected)
-                if found is not None:
-                    return Succeeded(found, len(source), fetched.notes)
+            if job.known is not None and reused:
+                expected = job.known.format
+            found = self.store.find(key, expected) if (job.repeated or reused) and expected is not None else None
+            if found is not None:
+                notes = (Note.REUSED, *fetched.notes) if reused else fetched.notes
+                return Succeeded(found, len(source), sha256, notes, fetched.validators, reused=reused)
             rendition = self.codec.compress(source, job.options)
         except ImageError as error:
             return Failed(error, len(source))
         except MemoryError as error:
             raise out_of_memory() from error
         reach(Failpoint.IMAGE_ENCODED)
-        return Succeeded(self.store.create(key, rendition), len(source), fetched.notes)
+        return Succeeded(self.store.create(key, rendition), len(source), sha256, fetched.notes, fetched.validators)
 
     def _record(self, job: Job, report: dict[str, Any]) -> bool:
         try:
@@ -171,9 +228,13 @@ def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
         "format": None,
         "sha256": None,
         "duration_ms": duration_ms,
+        "reused": False,
+        "source_sha256": None,
+        "etag": None,
+        "last_modified": None,
     }
     match outcome:
-        case Succeeded(stored, _, notes):
+        case Succeeded(stored, _, source_sha256, notes, validators, reused):
             report |= {
                 "outcome": "SUCCEEDED",
                 "code": OutcomeCode.OK.value,
@@ -185,6 +246,10 @@ def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
                 "height": stored.height,
                 "format": stored.format.value,
                 "sha256": stored.sha256,
+                "reused": reused,
+                "source_sha256": source_sha256,
+                "etag": validators.etag,
+                "last_modified": validators.last_modified,
             }
         case Failed(error, _):
             report |= {

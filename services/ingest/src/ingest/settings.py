@@ -111,6 +111,13 @@ class IngestSettings(PublicSettings):
     max_columns: Annotated[int, Limited("columns", "400 `SHEET_INVALID` with `TOO_MANY_COLUMNS`")] = Field(
         2000, alias="INGEST_MAX_COLUMNS", ge=1, description="Most columns of a sheet"
     )
+    reuse_days: Annotated[int, Limited("days", "the image is fetched and compressed again")] = Field(
+        30,
+        alias="INGEST_REUSE_DAYS",
+        ge=0,
+        le=3650,
+        description="Days for which is kept what was found behind a URL; 0: every image is fetched and compressed anew",
+    )
     max_attempts: Annotated[
         int, Limited("attempts", "the image fails with the code of its last trouble, or `WORKER_LOST`")
     ] = Field(5, alias="INGEST_MAX_ATTEMPTS", ge=1, le=100, description="Dispatches an image gets before it has failed")

@@ -51,6 +51,10 @@ def test_an_image_is_fetched_compressed_stored_and_reported(
         "format": "jpeg",
         "sha256": hashlib.sha256(data).hexdigest(),
         "duration_ms": 0,
+        "reused": False,
+        "source_sha256": hashlib.sha256(source).hexdigest(),
+        "etag": None,
+        "last_modified": None,
     }
     assert ingest.callers[0].target == f"/internal/images/{body['image_id']}/outcome"
 
@@ -327,9 +331,11 @@ def test_a_failing_storage_is_503_within_its_deadline(
     make_service: Any, origin: ScriptedOrigin, ingest: RecordingIngest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Storage's 503 is retried by the client until its deadline, here half a second, then handed to Cloud Tasks."""
-    from compressor.clients import uploads
+    from compressor.clients import bucket_objects
 
-    monkeypatch.setattr(uploads, "RETRY", uploads.RETRY.with_timeout(0.5).with_delay(initial=0.1, maximum=0.1))
+    monkeypatch.setattr(
+        bucket_objects, "RETRY", bucket_objects.RETRY.with_timeout(0.5).with_delay(initial=0.1, maximum=0.1)
+    )
     with ScriptedOrigin() as failing:
         failing.on("/", answer(b"{}", status=503, headers=[("Content-Type", "application/json")]))
         service = make_service(api_endpoint=failing.url("").rstrip("/"))

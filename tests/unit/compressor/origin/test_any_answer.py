@@ -97,7 +97,7 @@ def test_whatever_an_origin_says_is_bytes_or_a_fetch_error(
     """Each of them foreseen: this calls what the guard for the unforeseen stands around."""
     any_origin.on("/", raw(data))
     try:
-        result: Fetched | FetchError = any_fetcher._fetched(any_origin.url("/"))
+        result: Fetched | FetchError = any_fetcher._fetched(any_origin.url("/"), {"If-None-Match": '"a"'})
     except FetchError as error:
         result = error
 

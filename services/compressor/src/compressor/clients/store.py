@@ -14,7 +14,7 @@ import google.auth.exceptions
 from chassis.errors import ApiError
 from chassis.google.storage_client import STORAGE_FAILURES
 from chassis.logs import get_logger
-from compressor.clients.uploads import RETRY, ObjectUploads
+from compressor.clients.bucket_objects import RETRY, BucketObjects
 from compressor.errors import storage_refused, storage_unavailable
 from compressor.images.codec import ENCODER_VERSION
 from compressor.images.model import Options, OutputFormat, Rendition
@@ -67,7 +67,7 @@ class ImageStore:
     def __init__(self, client: Any, *, bucket: str, public_url_base: str) -> None:
         # `bucket()` names it without asking the server.
         self._bucket = client.bucket(bucket)
-        self._uploads = ObjectUploads(client, bucket)
+        self._objects = BucketObjects(client, bucket)
         self._base = f"{public_url_base.rstrip('/')}/{quote(bucket)}"
 
     def create(self, key: ObjectKey, rendition: Rendition) -> StoredImage:
@@ -90,7 +90,7 @@ class ImageStore:
             },
         }
         try:
-            self._uploads.create(name, rendition.data, content_type=f"image/{rendition.format}", described=described)
+            self._objects.create(name, rendition.data, content_type=f"image/{rendition.format}", described=described)
         except google.api_core.exceptions.PreconditionFailed:
             found = self._found(name, rendition.format)
             if found is None:
@@ -143,15 +143,8 @@ class ImageStore:
         name = self._name_of(url)
         if name is None:
             return None
-        blob = self._bucket.blob(name)
-        try:
-            blob.reload(retry=RETRY)
-        except google.api_core.exceptions.NotFound:
-            return None
-        except Exception as error:
-            raise _storage_error(error) from error
-        found = (blob.metadata or {}).get("source-sha256")
-        return None if found is None else str(found)
+        found = self._described(name)
+        return None if found is None else found.get("metadata", {}).get("source-sha256")
 
     def _name_of(self, url: str) -> str | None:
         """Return the object's name; None unless the URL is one that this store gives out."""
@@ -159,17 +152,13 @@ class ImageStore:
         return name if name != url and _OBJECT_NAME.fullmatch(name) else None
 
     def _found(self, name: str, image_format: OutputFormat) -> StoredImage | None:
-        blob = self._bucket.blob(name)
-        try:
-            blob.reload(retry=RETRY)
-        except google.api_core.exceptions.NotFound:
+        found = self._described(name)
+        if found is None:
             return None
-        except Exception as error:
-            raise _storage_error(error) from error
-        metadata = blob.metadata or {}
+        metadata = found.get("metadata", {})
         return StoredImage(
             self._url(name),
-            int(blob.size or 0),
+            int(found.get("size", 0)),
             image_format,
             int(metadata.get("width", 0)),
             int(metadata.get("height", 0)),
@@ -177,6 +166,12 @@ class ImageStore:
             str(metadata.get("detail", "")),
             False,
         )
+
+    def _described(self, name: str) -> dict[str, Any] | None:
+        try:
+            return self._objects.find(name)
+        except Exception as error:
+            raise _storage_error(error) from error
 
     def _url(self, name: str) -> str:
         return f"{self._base}/{name}"

@@ -14,8 +14,9 @@ from chassis.http.requests import parse_json
 from chassis.limited import Limited
 from compressor.images.model import Animated, Metadata, Options, OutputFormat
 from compressor.images.picture import MAX_OUTPUT_SIDE_PX
+from compressor.origin.validators import MAX_DATE_CHARS, MAX_ETAG_CHARS, Validators
 from compressor.previews import Preview, Previewer
-from compressor.service import Compressor, Job
+from compressor.service import Compressor, Job, KnownSource
 
 MAX_PREVIEW_PX: Annotated[
     int, Limited("pixels", "400 `FIELD_INVALID`", "Widest and highest preview of a picture", name="max_preview_pixels")
@@ -68,6 +69,21 @@ class PreviewRequest(PeerRequest):
         return self
 
 
+class Known(PeerRequest):
+    """The `known` of a compress request."""
+
+    etag: str | None = Field(None, max_length=MAX_ETAG_CHARS)
+    last_modified: str | None = Field(None, max_length=MAX_DATE_CHARS)
+    source_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    bytes_in: int = Field(ge=0, strict=True)
+    format: OutputFormat
+
+    def to_source(self) -> KnownSource:
+        """Return the use case's form of it."""
+        validators = Validators(self.etag, self.last_modified)
+        return KnownSource(validators, self.source_sha256, self.bytes_in, self.format)
+
+
 class CompressRequest(PeerRequest):
     """The body of `POST /compress`: workflows/contracts/compress_request.schema.json."""
 
@@ -76,11 +92,13 @@ class CompressRequest(PeerRequest):
     attempt: int = Field(ge=1, strict=True)
     url: str = Field(min_length=1, max_length=2083)
     options: CompressOptions
+    known: Known | None = None
 
     def to_job(self, *, redelivered: bool) -> Job:
         """Return the use case's input."""
         repeated = redelivered or self.attempt > 1
-        return Job(self.request_id, self.image_id, self.attempt, self.url, self.options.to_options(), repeated)
+        known = None if self.known is None else self.known.to_source()
+        return Job(self.request_id, self.image_id, self.attempt, self.url, self.options.to_options(), repeated, known)
 
 
 def add_routes(

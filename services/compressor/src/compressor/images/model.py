@@ -127,6 +127,8 @@ class Note(StrEnum):
     """the origin's `X-Robots-Tag` says noimageindex, noai or noimageai; taken all the same (`ROBOTS_POLICY=warn`)"""
     REDIRECT_REPAIRED = "REDIRECT_REPAIRED"
     """a redirect of the origin was no link as it stood (blanks, `&amp;`, no scheme) and was repaired as a cell's is"""
+    REUSED = "REUSED"
+    """the source is that of an earlier batch, by its origin's word (304) or by its bytes: its output was used again"""
     FIRST_FRAME = "FIRST_FRAME"
     """an animation or several pages: the first was taken"""
     LARGEST_OF_SEVERAL = "LARGEST_OF_SEVERAL"

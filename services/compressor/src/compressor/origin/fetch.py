@@ -13,6 +13,7 @@ from chassis.logs import get_logger
 from compressor.images.model import FetchError, Note, OutcomeCode
 from compressor.images.sniff import NotAnImage, sniff
 from compressor.origin.robots import refusal
+from compressor.origin.validators import NO_VALIDATORS, Validators, validators_of
 from compressor.settings import RobotsPolicy
 
 log = get_logger(__name__)
@@ -26,10 +27,12 @@ _RECONNECT_WITHIN_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A source image, and what its origin had to say about it."""
+    """A source image, and what its origin had to say about it; `unchanged`, without a body, if it is the known one."""
 
     body: bytes
     notes: tuple[Note, ...] = ()
+    validators: Validators = NO_VALIDATORS
+    unchanged: bool = False
 
 
 class ImageFetcher:
@@ -40,14 +43,18 @@ class ImageFetcher:
         self._clock = clock
         self._robots = robots
 
-    def fetch(self, url: str) -> Fetched:
+    def fetch(self, url: str, known: Validators = NO_VALIDATORS) -> Fetched:
         """Return what is behind a customer's URL.
+
+        Args:
+            url: the customer's.
+            known: of the picture that is here already; if the origin says that it is the same, it sends no body.
 
         Raises:
             FetchError: with the code, and whether and when another attempt may help.
         """
         try:
-            return self._fetched(url)
+            return self._fetched(url, known.conditions())
         except (FetchError, MemoryError):
             raise
         except Exception as error:
@@ -55,9 +62,11 @@ class ImageFetcher:
             log.exception("fetch.unforeseen", error=type(error).__name__)
             raise FetchError(OutcomeCode.INCOMPLETE, "the answer cannot be read", transient=True) from error
 
-    def _fetched(self, url: str) -> Fetched:
-        response = self._get(url)
+    def _fetched(self, url: str, conditions: Mapping[str, str]) -> Fetched:
+        response = self._get(url, conditions)
         status = response.status
+        if status == 304 and conditions and response.url == url:
+            return Fetched(b"", self._notes(response), unchanged=True)
         if status == 206 and not _is_whole(response):
             raise FetchError(OutcomeCode.INCOMPLETE, "HTTP 206 with a part of the image", transient=True)
         if status == 202 and isinstance(sniff(response.body), NotAnImage):
@@ -69,7 +78,9 @@ class ImageFetcher:
         if 200 <= status < 300:
             if not response.body:
                 raise FetchError(OutcomeCode.NOT_AN_IMAGE, f"HTTP {status} with an empty body")
-            return Fetched(response.body, self._notes(response))
+            # Behind a redirect another picture may have the same ETag tomorrow: it is unique for one URL only.
+            validators = validators_of(response.headers) if response.url == url else NO_VALIDATORS
+            return Fetched(response.body, self._notes(response), validators)
         retry_after_s = self._retry_after(response.headers)
         if status == 429:
             raise FetchError(
@@ -94,11 +105,13 @@ class ImageFetcher:
             raise FetchError(OutcomeCode.ROBOTS_FORBIDDEN, f"the origin refuses copies: X-Robots-Tag {refused}")
         return (*repaired, Note.ROBOTS_TAG)
 
-    def _get(self, url: str) -> EgressResponse:
+    def _get(self, url: str, conditions: Mapping[str, str]) -> EgressResponse:
         begun = self._clock.monotonic()
         for last in (False, True):
             try:
-                return self._egress.request("GET", url, headers={"Accept": _ACCEPT}, skip_error_bodies=True)
+                return self._egress.request(
+                    "GET", url, headers={"Accept": _ACCEPT, **conditions}, skip_error_bodies=True
+                )
             except EgressError as error:
                 quick = self._clock.monotonic() - begun < _RECONNECT_WITHIN_S
                 if error.fault is EgressFault.CONNECT_FAILED and quick and not last:

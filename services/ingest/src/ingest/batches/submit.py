@@ -38,6 +38,7 @@ class Submission:
     webhook_url: str | None
     owner: str | None = None
     same_encoding: bool = False
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ def _store(
             "failed": sheet.facts.invalid_images,
             "deadline_s": settings.batch_deadline_s,
             "import_key": import_key,
+            "fresh": submission.fresh,
         },
     )
     if inserted:

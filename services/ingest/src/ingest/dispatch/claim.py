@@ -6,9 +6,9 @@ How many images each host may get is decided in `host_slots`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping, text
@@ -25,6 +25,7 @@ from ingest.state.batch_status import begin_batch
 from ingest.state.expiry import end_overdue, end_unreachable
 from ingest.state.hosts import add_missing_hosts
 from ingest.state.images import return_image
+from ingest.state.known_sources import find_sources
 from ingest.state.locks import lock_batch, lock_due_of_batch
 
 MAX_PAGE_BYTES: Annotated[
@@ -112,20 +113,27 @@ def _take(
     found = lock_due_of_batch(
         connection, batch.request_id, {host: slot.free for host, slot in slots.items()}, limit=limit
     )
-    started = start_images(connection, settings, slots, _fitting(settings, batch, found, max_rows))
-    taken = tuple(claimed_image(image, batch.request_id, batch.options) for image in started)
+    known = find_sources(connection, [row["id"] for row in found], days=settings.reuse_days)
+    started = start_images(connection, settings, slots, _fitting(settings, batch, found, known, max_rows))
+    taken = tuple(claimed_image(each, batch.request_id, batch.options, known.get(each.image["id"])) for each in started)
     # Rows that others hold were skipped; they are on their way to a new state and will be due or done later.
     whole = len(taken) == len(found) and len(slots) == len(hosts)
     return taken, whole and (len(found) < limit or limit == left)
 
 
-def _fitting(settings: IngestSettings, batch: Batch, found: Sequence[RowMapping], max_rows: int) -> list[RowMapping]:
+def _fitting(
+    settings: IngestSettings,
+    batch: Batch,
+    found: Sequence[RowMapping],
+    known: Mapping[UUID, Mapping[str, Any]],
+    max_rows: int,
+) -> list[RowMapping]:
     """Return the first images whose JSON and rows fit into a page."""
     fitting: list[RowMapping] = []
     rows: set[int] = set()
     size_bytes = _ENVELOPE_BYTES
     for row in found:
-        image = claimed_image(Started(row, batch.created_at), batch.request_id, batch.options)
+        image = claimed_image(Started(row, batch.created_at), batch.request_id, batch.options, known.get(row["id"]))
         size_bytes += len(json.dumps(image.task_request(settings))) + len(image.lease) + _SEPARATOR_BYTES
         full = size_bytes > MAX_PAGE_BYTES or len(rows | {image.row_number}) > max_rows
         if full and fitting:

@@ -18,6 +18,7 @@ from ingest.dispatch.host_slots import lock_slots, start_images
 from ingest.dispatch.tasks import ClaimedImage, claimed_image, create_compression
 from ingest.errors import ApiError
 from ingest.state.hosts import note_nobody_waits
+from ingest.state.known_sources import find_sources
 from ingest.state.locks import lock_due_of_host
 
 log = get_logger(__name__)
@@ -57,7 +58,8 @@ def _take(connection: Connection, dependencies: Dependencies, host: str, last: U
             found += lock_due_of_host(connection, host, above=above, up_to=up_to, limit=limit - len(found))
     if len(found) < limit:
         note_nobody_waits(connection, host)
+    known = find_sources(connection, [row["id"] for row in found], days=settings.reuse_days)
     return [
-        claimed_image(started, started.image["batch"], started.image["batch_options"])
+        claimed_image(started, started.image["batch"], started.image["batch_options"], known.get(started.image["id"]))
         for started in start_images(connection, settings, slots, found)
     ]

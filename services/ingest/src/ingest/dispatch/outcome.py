@@ -22,6 +22,7 @@ from ingest.state.batch import BatchStatus, ImageStatus, load_batch
 from ingest.state.batch_status import count_ended
 from ingest.state.hosts import count_succeeded, note_answer, note_trouble
 from ingest.state.images import Outcome, end_image, return_image
+from ingest.state.known_sources import save_source
 from ingest.state.locks import lock_batch, lock_image
 from ingest.state.success import end_with_success
 
@@ -166,7 +167,10 @@ def _end(
         bytes_out=(outcome.bytes_out or 0) * images if won else 0,
         larger_images=images if won and outcome.growth else 0,
         larger_bytes=outcome.growth * images if won else 0,
+        reused=images if won and outcome.reused else 0,
     )
+    if won:
+        save_source(connection, image_id, outcome)
     return Recorded(True, status, ended.batch.status, ended.sealed, ended.images)
 
 

@@ -64,8 +64,17 @@ def task_id(request_id: UUID, image_id: UUID, attempt: int) -> str:
     return hashlib.sha256(f"{request_id}/{image_id}/{attempt}".encode()).hexdigest()
 
 
-def claimed_image(started: Started, request_id: UUID, options: Mapping[str, Any]) -> ClaimedImage:
-    """Return a leased image as its task will carry it; `options` are the batch's, its own come first."""
+def claimed_image(
+    started: Started, request_id: UUID, options: Mapping[str, Any], known: Mapping[str, Any] | None = None
+) -> ClaimedImage:
+    """Return a leased image as its task will carry it.
+
+    Args:
+        started: the image.
+        request_id: its batch.
+        options: the batch's; the image's own come first.
+        known: what an earlier batch found behind its URL.
+    """
     image = started.image
     image_id, attempt = image["id"], image["attempt"] + 1
     payload = {
@@ -75,6 +84,8 @@ def claimed_image(started: Started, request_id: UUID, options: Mapping[str, Any]
         "url": image["input_url"],
         "options": dict(image["options"] or options),
     }
+    if known is not None:
+        payload["known"] = dict(known)
     return ClaimedImage(image["row_number"], task_id(request_id, image_id, attempt), started.start_at, payload)
 
 

@@ -28,7 +28,16 @@ def accept_upload(
     accepted = submit_upload(
         engine,
         settings,
-        Submission(sheet, sent.body, sent.source_name, sent.options, sent.webhook_url, owner, sent.same_encoding),
+        Submission(
+            sheet,
+            sent.body,
+            sent.source_name,
+            sent.options,
+            sent.webhook_url,
+            owner,
+            sent.same_encoding,
+            fresh=sent.fresh,
+        ),
         request_id=request_id,
         response=upload_answer(settings, request_id, sheet).model_dump(mode="json"),
         key=None if key is None else IdempotencyKey(key, fingerprint(sent.body, sent.fields)),

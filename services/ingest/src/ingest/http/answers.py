@@ -134,6 +134,7 @@ def _batch(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
         "total_rows": batch.row_count,
         "invalid_rows": batch.invalid_rows,
         "deduplicated": batch.deduplicated,
+        "reused": batch.reused,
         "progress_percent": progress_percent(batch),
         "generation": batch.generation,
         "options": dict(batch.options),

@@ -159,6 +159,10 @@ class OutcomeRequest(PeerRequest):
     format: Text | None = Field(max_length=100)
     sha256: Text | None = Field(max_length=100)
     duration_ms: Count
+    reused: bool = False
+    source_sha256: Text | None = Field(None, pattern="^[0-9a-f]{64}$")
+    etag: Text | None = Field(None, max_length=200)
+    last_modified: Text | None = Field(None, max_length=40)
 
     @model_validator(mode="after")
     def _success_has_an_output(self) -> Self:

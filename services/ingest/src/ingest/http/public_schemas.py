@@ -298,6 +298,7 @@ class BatchAnswer(Answer):
     total_rows: int
     invalid_rows: int
     deduplicated: int = Field(description="Images that share the download of an equal URL with equal options")
+    reused: int = Field(description="Images unchanged since an earlier batch, whose output was used again")
     progress_percent: float = Field(description="0 to 100; 100 only once the batch is finished")
     generation: int
     options: ImageOptions

@@ -65,6 +65,7 @@ class Upload:
     fields: dict[str, str]
     same_encoding: bool = False
     invalid_is_error: bool = False
+    fresh: bool = False
 
     @property
     def webhook_url(self) -> str | None:
@@ -179,6 +180,7 @@ def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         fields=fields,
         same_encoding=form.output_encoding == "same",
         invalid_is_error=bool(form.invalid_is_error),
+        fresh=bool(form.fresh),
     )
 
 
@@ -215,6 +217,7 @@ def _from_json(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         fields=fields,
         same_encoding=sent.output_encoding == "same",
         invalid_is_error=bool(asked_by_query.invalid_is_error),
+        fresh=sent.fresh or bool(asked_by_query.fresh),
     )
 
 

@@ -121,6 +121,8 @@ OutputEncoding = Literal["utf-8", "same"]
 ENCODING_HELP = "Encoding of the sheet, e.g. windows-1251, gb18030, shift_jis; recognised unless given"
 OUTPUT_ENCODING_HELP = "Encoding of output.csv and failed.csv: utf-8 (unless given), or same as the sheet's"
 
+FRESH_HELP = "Fetch and compress every image, also those whose origin says that they have not changed"
+
 SheetUri = Annotated[Text, Field(pattern=r"^gs://[^/]+/.+$", max_length=2083)]
 """The URI of a sheet in Cloud Storage."""
 
@@ -134,7 +136,7 @@ class UploadQuery(PublicRequest):
     on_invalid: Annotated[Literal["reject", "skip"] | None, BeforeValidator(_none_if_empty)] = Field(
         None, description="reject: one bad row refuses the sheet; skip: work on the good rows"
     )
-
+    fresh: Annotated[bool | None, BeforeValidator(_none_if_empty)] = Field(None, description=FRESH_HELP)
     invalid_is_error: Annotated[bool | None, BeforeValidator(_none_if_empty)] = Field(
         None,
         description="With validate_only: answer a bad sheet 400 SHEET_INVALID as the release before did; goes with the"
@@ -212,6 +214,7 @@ class JsonUpload(PublicRequest):
     output_encoding: OutputEncoding = Field("utf-8", description=OUTPUT_ENCODING_HELP)
     validate_only: bool = Field(False, description="Check everything, store nothing")
     on_invalid: OnInvalid = Field(OnInvalid.REJECT, description="reject or skip bad rows")
+    fresh: bool = Field(False, description=FRESH_HELP)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -272,6 +275,7 @@ class UploadDocument(BaseModel):
     columns: str | None = Field(None, description='JSON such as {"urls": "Picture links", "format": null}')
     validate_only: bool | None = Field(None, description="Check everything, store nothing")
     on_invalid: OnInvalid | None = Field(None, description="reject (unless given) or skip bad rows")
+    fresh: bool | None = Field(None, description=FRESH_HELP)
     invalid_is_error: bool | None = Field(None, json_schema_extra={"deprecated": True})
 
 
@@ -290,3 +294,4 @@ class JsonUploadDocument(BaseModel):
     output_encoding: OutputEncoding = "utf-8"
     validate_only: bool = False
     on_invalid: OnInvalid = OnInvalid.REJECT
+    fresh: bool = Field(False, description=FRESH_HELP)

@@ -71,6 +71,7 @@ class Batch:
     bytes_out: int
     larger_images: int
     larger_bytes: int
+    reused: int
     execution: str | None
     callback_url: str | None
     failures: int

@@ -29,12 +29,12 @@ _INSERT = text(
     """
     INSERT INTO batches (request_id, owner, status, options, header, columns, dialect, source_name, source_sha256,
                          webhook_url, row_count, invalid_rows, deduplicated, total, pending, failed, sealed_at,
-                         deadline_at, import_key)
+                         deadline_at, import_key, fresh)
     VALUES (:request_id, :owner, CASE WHEN :total = :failed THEN 'SEALING' ELSE 'PENDING' END,
             CAST(:options AS jsonb), CAST(:header AS jsonb), CAST(:columns AS jsonb), CAST(:dialect AS jsonb),
             :source_name, :source_sha256, :webhook_url, :row_count, :invalid_rows, :deduplicated, :total,
             :total - :failed, :failed, CASE WHEN :total = :failed THEN now() END,
-            now() + make_interval(secs => :deadline_s), :import_key)
+            now() + make_interval(secs => :deadline_s), :import_key, :fresh)
     ON CONFLICT DO NOTHING
     """
 )
@@ -63,6 +63,7 @@ _COUNT_ENDED = text(
         bytes_out = bytes_out + :bytes_out,
         larger_images = larger_images + :larger_images,
         larger_bytes = larger_bytes + :larger_bytes,
+        reused = reused + :reused,
         status = CASE WHEN pending = :succeeded + :failed AND status IN ('PENDING', 'PROCESSING')
                       THEN 'SEALING' ELSE status END,
         sealed_at = CASE WHEN pending = :succeeded + :failed
@@ -156,6 +157,7 @@ def count_ended(
     bytes_out: int = 0,
     larger_images: int = 0,
     larger_bytes: int = 0,
+    reused: int = 0,
 ) -> Ended:
     """Move images from `pending` to the other counters; seal the batch when none is left.
 
@@ -171,6 +173,7 @@ def count_ended(
         bytes_out: of their outputs.
         larger_images: those whose output is larger than its source.
         larger_bytes: by how much, of all of them.
+        reused: those whose source an earlier batch had.
     """
     values = {
         "batch": request_id,
@@ -180,6 +183,7 @@ def count_ended(
         "bytes_out": bytes_out,
         "larger_images": larger_images,
         "larger_bytes": larger_bytes,
+        "reused": reused,
     }
     batch = batch_from_row(connection.execute(_COUNT_ENDED, values).mappings().one())
     ended = succeeded + failed

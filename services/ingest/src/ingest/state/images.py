@@ -101,6 +101,10 @@ class Outcome:
     format: str | None = None
     sha256: str | None = None
     duration_ms: int | None = None
+    reused: bool = False
+    source_sha256: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
 
     @property
     def growth(self) -> int:

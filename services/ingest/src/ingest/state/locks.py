@@ -7,7 +7,7 @@ A transaction takes what it needs of this list, from the top downwards:
 3. the batch;
 4. hosts, in the order of their names;
 5. images of the batch or of the hosts: never waited for, taken with SKIP LOCKED;
-6. `batch_hosts` and entries of the outbox;
+6. `batch_hosts`, entries of the outbox, and one row of `known_sources`;
 7. the owner, whose quotas are looked at: an advisory lock, the last before the commit.
 
 An outcome holds an image while it waits for the batch. So whoever holds a batch passes over the images that are held;

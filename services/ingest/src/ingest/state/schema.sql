@@ -32,6 +32,9 @@ CREATE TABLE batches (
     larger_images integer NOT NULL DEFAULT 0 CHECK (larger_images >= 0),  -- outputs larger than their source
     larger_bytes bigint NOT NULL DEFAULT 0 CHECK (larger_bytes >= 0),     -- by so many bytes together
 
+    reused integer NOT NULL DEFAULT 0 CHECK (reused >= 0),            -- images whose source an earlier batch had
+    fresh boolean NOT NULL DEFAULT false,              -- nothing that is known of a URL may be used
+
     execution text,                                    -- the owner that supervises it
     callback_url text,
     failures integer NOT NULL DEFAULT 0 CHECK (failures >= 0),        -- of executions
@@ -142,6 +145,19 @@ CREATE INDEX batch_hosts_by_host ON batch_hosts (host);
 ALTER TABLE images ALTER batch SET STATISTICS 0;
 ALTER TABLE rows ALTER batch SET STATISTICS 0;
 ALTER TABLE batch_hosts ALTER batch SET STATISTICS 0;
+
+-- What was found behind a URL with some options, by owner: the key is the SHA-256 of the three (state.known_sources).
+CREATE TABLE known_sources (
+    key bytea PRIMARY KEY CHECK (length(key) = 32),
+    owner text NOT NULL,                               -- the empty text without keys
+    etag text CHECK (length(etag) <= 200),
+    last_modified text CHECK (length(last_modified) <= 40),
+    source_sha256 text NOT NULL CHECK (length(source_sha256) = 64),
+    bytes_in bigint NOT NULL CHECK (bytes_in >= 0),
+    format text NOT NULL,                              -- of the output
+    seen_at timestamptz NOT NULL DEFAULT now()         -- to a day
+);
+CREATE INDEX known_sources_by_age ON known_sources (seen_at);
 
 CREATE TABLE idempotency_keys (
     owner text NOT NULL,

@@ -14,12 +14,13 @@ from sqlalchemy import Connection, text
 
 from ingest.state.batch import BatchStatus
 from ingest.state.images import Outcome
+from ingest.state.known_sources import SAVE_AFTER
 
 # Each part waits for the one before it, so that locks are taken in their order: image (2), batch (3), batch_hosts (6).
 # Images with the same URL and options end with theirs, so one download answers them all.
 # The counter and the seal are one update: whoever brings `pending` to 0 seals, and nobody else can.
 _END_WITH_SUCCESS = text(
-    """
+    f"""
     WITH image AS MATERIALIZED (
         SELECT images.id, images.host, coalesce(hosts.waiting, false) AS host_waiting
         FROM images LEFT JOIN hosts ON hosts.host = images.host
@@ -44,6 +45,7 @@ _END_WITH_SUCCESS = text(
             bytes_out = bytes_out + number.images * CAST(:counted_out AS bigint),
             larger_images = larger_images + CASE WHEN :growth > 0 THEN number.images ELSE 0 END,
             larger_bytes = larger_bytes + number.images * CAST(:growth AS bigint),
+            reused = reused + CASE WHEN :reused THEN number.images ELSE 0 END,
             status = CASE WHEN pending = number.images AND status IN ('PENDING', 'PROCESSING')
                           THEN 'SEALING' ELSE status END,
             sealed_at = CASE WHEN pending = number.images
@@ -58,6 +60,8 @@ _END_WITH_SUCCESS = text(
             bytes_out = bytes_out + counted.images * CAST(:counted_out AS bigint)
         FROM counted, image
         WHERE batch = :batch AND batch_hosts.host = image.host
+    ), saved AS (
+        {SAVE_AFTER.format(after="EXISTS (SELECT FROM counted)")}
     )
     SELECT counted.status, counted.pending, CASE WHEN image.host_waiting THEN image.host END AS waiting_host
     FROM counted, image
@@ -97,6 +101,10 @@ def end_with_success(connection: Connection, image_id: UUID, outcome: Outcome) -
         "counted_in": outcome.bytes_in or 0,
         "counted_out": outcome.bytes_out or 0,
         "growth": outcome.growth,
+        "reused": outcome.reused,
+        "source_sha256": outcome.source_sha256,
+        "etag": outcome.etag,
+        "last_modified": outcome.last_modified,
     }
     row = connection.execute(_END_WITH_SUCCESS, values).first()
     if row is None:

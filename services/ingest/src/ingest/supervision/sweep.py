@@ -23,6 +23,7 @@ from ingest.state.batch import Batch, batch_from_row, load_batch
 from ingest.state.batch_status import Ended, seal_forgotten
 from ingest.state.expiry import end_overdue
 from ingest.state.idempotency import forget_expired_keys
+from ingest.state.known_sources import forget_sources
 from ingest.state.locks import lock_batch
 from ingest.state.outbox import OutboxEntry, OutboxKind, lease_entries, remove_entry
 from ingest.state.retention import delete_oldest
@@ -35,6 +36,7 @@ log = get_logger(__name__)
 _MAX_OUTBOX = 100
 _MAX_BATCHES = 50
 _MAX_KEYS = 1000
+_MAX_SOURCES = 5000
 _MAX_DELETED = 50
 _BUDGET_S = 40.0
 """Seconds after which a sweep begins nothing new: Cloud Scheduler waits for 60."""
@@ -78,6 +80,7 @@ class Sweep:
                 "restarted",
                 "supervised",
                 "keys_expired",
+                "sources_forgotten",
                 "batches_expired",
                 "postponed",
             ),
@@ -95,6 +98,8 @@ class Sweep:
         self._revive_silent()
         self._relay_outbox()
         self.counts["keys_expired"] += transact(self._engine, partial(forget_expired_keys, limit=_MAX_KEYS))
+        forget = partial(forget_sources, days=self._dependencies.settings.reuse_days, limit=_MAX_SOURCES)
+        self.counts["sources_forgotten"] += transact(self._engine, forget)
         self._delete_old()
         log.info("sweep.finished", **self.counts)
         return self.counts

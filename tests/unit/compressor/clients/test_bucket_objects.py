@@ -7,21 +7,21 @@ import json
 import google.api_core.exceptions
 import pytest
 
-from compressor.clients.uploads import ObjectUploads
+from compressor.clients.bucket_objects import BucketObjects
 from support.compressor_service import storage_client
 from support.scripted_origin import Received, ScriptedOrigin, answer
 
 JSON = [("Content-Type", "application/json")]
 
 
-def uploads_to(server: ScriptedOrigin, bucket: str = "images") -> ObjectUploads:
-    return ObjectUploads(storage_client(server.url("").rstrip("/")), bucket)
+def objects_at(server: ScriptedOrigin, bucket: str = "images") -> BucketObjects:
+    return BucketObjects(storage_client(server.url("").rstrip("/")), bucket)
 
 
 def upload(server: ScriptedOrigin, data: bytes = b"\xff\xd8 bytes") -> Received:
     """Create one object and return the one request that it took."""
     server.on("/upload/", answer(b"{}", headers=JSON))
-    uploads_to(server).create("a/b.jpg", data, content_type="image/jpeg", described={"cacheControl": "public"})
+    objects_at(server).create("a/b.jpg", data, content_type="image/jpeg", described={"cacheControl": "public"})
     (request,) = server.received
     return request
 
@@ -73,7 +73,7 @@ def test_an_upload_carries_the_credentials_of_the_client(monkeypatch: pytest.Mon
         client = storage_client(server.url("").rstrip("/"))
         monkeypatch.setattr(client, "_credentials", OneToken())
         server.on("/upload/", answer(b"{}", headers=JSON))
-        ObjectUploads(client, "images").create("a.jpg", b"x", content_type="image/jpeg", described={})
+        BucketObjects(client, "images").create("a.jpg", b"x", content_type="image/jpeg", described={})
 
     assert server.received[0].headers["authorization"] == "Bearer of-this-service"
 
@@ -82,7 +82,7 @@ def test_a_refusal_is_not_sent_again() -> None:
     with ScriptedOrigin() as server:
         server.on("/upload/", answer(b'{"error": {"code": 403}}', status=403, headers=JSON))
         with pytest.raises(google.api_core.exceptions.Forbidden):
-            uploads_to(server).create("a.jpg", b"x", content_type="image/jpeg", described={})
+            objects_at(server).create("a.jpg", b"x", content_type="image/jpeg", described={})
 
     assert len(server.received) == 1
 
@@ -91,4 +91,4 @@ def test_an_object_that_is_there_is_told_apart() -> None:
     with ScriptedOrigin() as server:
         server.on("/upload/", answer(b"{}", status=412, headers=JSON))
         with pytest.raises(google.api_core.exceptions.PreconditionFailed):
-            uploads_to(server).create("a.jpg", b"x", content_type="image/jpeg", described={})
+            objects_at(server).create("a.jpg", b"x", content_type="image/jpeg", described={})

@@ -1,0 +1,89 @@
+"""What earlier batches found behind a URL: by it the next batch asks an origin whether anything has changed.
+
+An owner never sees what another one has: the key is the SHA-256 of owner, URL and options. What it does not say is
+where the output lies: the compressor finds that by the source's hash, and looks whether it still is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from ingest.state.images import Outcome
+
+KEY = """sha256(convert_to(concat_ws(E'\\n', coalesce(batches.owner, ''), images.input_url,
+                coalesce(images.options, batches.options)::text), 'UTF8'))"""
+"""The key of a row of `images` joined with its row of `batches`; neither owner nor URL has a line break."""
+
+SAVE_AFTER = f"""
+    INSERT INTO known_sources AS known (key, owner, etag, last_modified, source_sha256, bytes_in, format)
+    SELECT {KEY}, coalesce(batches.owner, ''), :etag, :last_modified, :source_sha256,
+           coalesce(CAST(:bytes_in AS bigint), 0), :format
+    FROM images JOIN batches ON request_id = batch
+    WHERE images.id = :image AND CAST(:source_sha256 AS text) IS NOT NULL AND CAST(:format AS text) IS NOT NULL
+      AND {{after}}
+    ON CONFLICT (key) DO UPDATE SET
+        etag = excluded.etag, last_modified = excluded.last_modified, source_sha256 = excluded.source_sha256,
+        bytes_in = excluded.bytes_in, format = excluded.format, seen_at = now()
+    WHERE (known.etag, known.last_modified, known.source_sha256, known.bytes_in, known.format)
+          IS DISTINCT FROM
+          (excluded.etag, excluded.last_modified, excluded.source_sha256, excluded.bytes_in, excluded.format)
+       OR known.seen_at < now() - interval '1 day'
+"""
+"""Saves what an outcome says of its source, on a condition; a second run writes nothing but the day."""
+
+_SAVE = text(SAVE_AFTER.format(after="true"))
+_FIND = text(
+    f"""
+    SELECT images.id, known.etag, known.last_modified, known.source_sha256, known.bytes_in, known.format
+    FROM images JOIN batches ON request_id = batch
+    JOIN known_sources AS known ON known.key = {KEY}
+    WHERE images.id = ANY(:ids) AND NOT batches.fresh AND known.seen_at > now() - make_interval(days => :days)
+    """
+)
+_FORGET = text(
+    """
+    DELETE FROM known_sources WHERE key IN (
+        SELECT key FROM known_sources WHERE seen_at <= now() - make_interval(days => :days)
+        ORDER BY seen_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    """
+)
+
+
+def source_values(image_id: UUID, outcome: Outcome) -> dict[str, Any]:
+    """Return the values of `SAVE_AFTER`."""
+    return {
+        "image": image_id,
+        "etag": outcome.etag,
+        "last_modified": outcome.last_modified,
+        "source_sha256": outcome.source_sha256,
+        "bytes_in": outcome.bytes_in,
+        "format": outcome.format,
+    }
+
+
+def save_source(connection: Connection, image_id: UUID, outcome: Outcome) -> None:
+    """Remember what a successful attempt found; an outcome that does not say it changes nothing.
+
+    unknown | known → known. The caller holds the image and its batch; locks the row of `known_sources`.
+    """
+    connection.execute(_SAVE, source_values(image_id, outcome))
+
+
+def find_sources(connection: Connection, ids: Sequence[UUID], *, days: int) -> dict[UUID, dict[str, Any]]:
+    """Return what is known of images, by id, as the `known` of a compress request; `days` = 0 forbids all use."""
+    if not ids or not days:
+        return {}
+    found = connection.execute(_FIND, {"ids": list(ids), "days": days}).mappings()
+    return {row["id"]: {name: row[name] for name in row if name != "id"} for row in found}
+
+
+def forget_sources(connection: Connection, *, days: int, limit: int) -> int:
+    """Delete what was not seen for so many days, at most `limit`; return how many.
+
+    known → nothing. Locks those rows; passes over those that somebody holds.
+    """
+    return connection.execute(_FORGET, {"days": days, "limit": limit}).rowcount
