@@ -29,6 +29,7 @@ SECRET_VALUES = {
     + hashlib.sha256(API_KEY.encode()).hexdigest()
     + '"}\n',
     "download-signing-secret": "0123456789abcdef" * 4,
+    "image-link-secret": "0123456789abcdef" * 4,
     "webhook-endpoint-keys": "0123456789abcdef" * 4,
     "webhook-signing-secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
 }

@@ -250,6 +250,7 @@ def test_what_is_open_to_all_is_known() -> None:
         "reporter /openapi.json",
         "reporter-internal /health",
         "reporter /reports/<uuid:request_id>/<file_name>",
+        "reporter /images/<path:name>",
     }
 
 

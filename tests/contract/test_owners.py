@@ -114,6 +114,7 @@ CASES = {
     "ingest GET /health": Case("open", "/health"),
     "reporter GET /download_csv": Case("id", "/download_csv?request_id={failed}"),
     "reporter GET /reports/<uuid:request_id>/<file_name>": Case("open", "/reports/{failed}/output.csv"),
+    "reporter GET /images/<path:name>": Case("open", "/images/pictures/images/a.jpg"),
     "reporter GET /deliveries": Case("id", "/deliveries?request_id={failed}", unknown=200),
     "reporter POST /deliveries/<uuid:delivery_id>/redeliver": Case("id", "/deliveries/{delivery}/redeliver"),
     "reporter POST /webhooks": Case("own", "/webhooks", _json(url=HOOK)),
@@ -324,7 +325,7 @@ def test_an_open_route_needs_no_key(shops: Shops, route: str) -> None:
     """Of a download the link's token is asked, which is missing here: 403, not 401."""
     code = shops.call(route, CASES[route], shops.ids, None).status_code
 
-    assert code == (403 if "/reports/" in route else 200)
+    assert code == (403 if "/reports/" in route or "/images/" in route else 200)
 
 
 @pytest.mark.parametrize(("service", "operations"), [("ingest", INGEST_OPERATIONS), ("reporter", REPORTER_OPERATIONS)])

@@ -110,6 +110,8 @@ def manifest_values() -> dict[str, str]:
         },
     }
     known |= {f'local.urls["{name}"]': url(name) for name in SERVICES}
+    public_url_base = 'var.settings.public_images?"https://storage.googleapis.com":"${local.urls["reporter"]}/images"'
+    known[public_url_base] = f"{url('reporter')}/images"  # by default images are private
     known |= {f'var.emails["{name}"]': account(name) for name in local("accounts", "accounts")}
     known |= {f'var.queues["{name}"]': queue_name(name) for name in queues()}
     known |= {f'var.buckets["{name}"]': f"{PROJECT}-pressroom-{name}" for name in output("buckets", "names")}

@@ -88,6 +88,7 @@ module "services" {
     log_level            = var.log_level
     webhook_url          = var.webhook_url
     public_without_keys  = var.public_without_keys
+    public_images        = var.public_images
     ingest_min_instances = var.ingest_min_instances
     rows_retention_days  = var.rows_retention_days
     secret_versions      = merge({ for id in module.secrets.ids : id => "1" }, var.secret_versions)

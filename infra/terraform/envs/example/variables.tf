@@ -32,7 +32,7 @@ variable "scan_images" {
 }
 
 variable "public_images" {
-  description = "Whether anybody may read a compressed image by its URL: what shops want. Safe by default: false."
+  description = "Whether anybody may read a compressed image by its URL: what shops want. When false, links open for IMAGE_LINK_DAYS."
   type        = bool
   default     = false
 }

@@ -116,6 +116,15 @@ resource "google_storage_bucket_iam_member" "compressor_reads_images" {
   member = var.members["compressor"]
 }
 
+# It shows private images to whoever holds a link; their names it knows from the link.
+resource "google_storage_bucket_iam_member" "reporter_reads_images" {
+  count = var.public_images ? 0 : 1
+
+  bucket = google_storage_bucket.images.name
+  role   = "roles/storage.legacyObjectReader"
+  member = var.members["reporter"]
+}
+
 resource "google_storage_bucket_iam_member" "reporter_creates_reports" {
   bucket = google_storage_bucket.reports.name
   role   = "roles/storage.objectCreator"

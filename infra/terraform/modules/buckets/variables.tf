@@ -9,7 +9,7 @@ variable "location" {
 }
 
 variable "public_images" {
-  description = "Whether anybody may read a compressed image by its URL. When false, the output links work only for callers with access of their own."
+  description = "Whether anybody may read a compressed image by its URL. When false, the reporter shows images to whoever holds a link that has not expired."
   type        = bool
 }
 

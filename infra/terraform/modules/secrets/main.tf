@@ -5,6 +5,7 @@ locals {
     "ingest-database-url"     = ["ingest", "migrations"]
     "reporter-database-url"   = ["reporter", "migrations"]
     "download-signing-secret" = ["reporter"]
+    "image-link-secret"       = ["ingest", "reporter"]
     "webhook-signing-secret"  = ["reporter"]
     "webhook-endpoint-keys"   = ["reporter"]
     "api-keys"                = ["ingest", "reporter"]

@@ -35,7 +35,8 @@ output "manifest_values" {
 
     database_connection = var.database_connection
     workflow_id         = "batch"
-    public_url_base     = "https://storage.googleapis.com"
+    # Private images are shown by the reporter, to whoever holds a link.
+    public_url_base = var.settings.public_images ? "https://storage.googleapis.com" : "${local.urls["reporter"]}/images"
 
     log_level            = var.settings.log_level
     webhook_url          = var.settings.webhook_url
@@ -46,6 +47,7 @@ output "manifest_values" {
     ingest_database_url_version     = var.settings.secret_versions["ingest-database-url"]
     reporter_database_url_version   = var.settings.secret_versions["reporter-database-url"]
     download_signing_secret_version = var.settings.secret_versions["download-signing-secret"]
+    image_link_secret_version       = var.settings.secret_versions["image-link-secret"]
     webhook_signing_secret_version  = var.settings.secret_versions["webhook-signing-secret"]
     webhook_endpoint_keys_version   = var.settings.secret_versions["webhook-endpoint-keys"]
     api_keys_version                = var.settings.secret_versions["api-keys"]

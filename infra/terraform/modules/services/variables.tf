@@ -34,6 +34,7 @@ variable "settings" {
     log_level            = string
     webhook_url          = string
     public_without_keys  = bool
+    public_images        = bool
     ingest_min_instances = number
     rows_retention_days  = number
     secret_versions      = map(string)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from chassis.auth.image_links import ImageLinks
 from chassis.clock import Clock
 from chassis.google.tasks import TaskQueue
 from chassis.http.caller_guard import CallerGuard
@@ -34,6 +35,16 @@ class Dependencies:
     reporter: Reporter
     webhook_targets: WebhookTargets
     previews: Previews
+
+    @property
+    def image_links(self) -> ImageLinks:
+        """Return what makes links of private images' addresses."""
+        return ImageLinks(
+            base=f"{self.settings.reporter_url.rstrip('/')}/images/",
+            secret=self.settings.image_link_secret.get_secret_value(),
+            days=self.settings.image_link_days,
+            clock=self.clock,
+        )
 
     @property
     def keys(self) -> KeyGuard:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
+from chassis.auth.image_links import MIN_SECRET_CHARS
 from chassis.limited import Limited, NoLimit
 from chassis.settings import CommaList, NetworkList, PortList, PublicSettings
 
@@ -88,6 +89,14 @@ class IngestSettings(PublicSettings):
         "",
         alias="INGEST_SAMPLE_SHEET_URL",
         description="URL of a sheet that the console offers to try; empty: none. Read by ingest itself, so an own one",
+    )
+    image_link_secret: SecretStr = Field(
+        SecretStr(""),
+        alias="IMAGE_LINK_SECRET",
+        description="Signs the links of images in a private bucket, at least 32 random characters; empty: not signed",
+    )
+    image_link_days: Annotated[int, Limited("days", "403 `IMAGE_LINK_EXPIRED`; `/status` gives new links")] = Field(
+        30, alias="IMAGE_LINK_DAYS", ge=1, le=3650, description="Whole days for which the link of a private image works"
     )
     sheet_buckets: CommaList = Field(
         (),
@@ -237,6 +246,14 @@ class IngestSettings(PublicSettings):
         ge=1,
         description="Seconds the oldest batch may wait for its first image to be handed out before uploads are refused",
     )
+
+    @field_validator("image_link_secret")
+    @classmethod
+    def _is_no_short_secret(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < MIN_SECRET_CHARS:
+            message = f"at least {MIN_SECRET_CHARS} characters"
+            raise ValueError(message)
+        return value
 
     @field_validator("host_limits")
     @classmethod

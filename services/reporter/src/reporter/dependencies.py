@@ -8,6 +8,7 @@ from threading import BoundedSemaphore
 
 from sqlalchemy import Engine
 
+from chassis.auth.image_links import ImageLinks
 from chassis.clock import Clock
 from chassis.egress.client import Egress
 from chassis.http.caller_guard import CallerGuard
@@ -32,11 +33,18 @@ class Dependencies:
     guard: CallerGuard
     tasks: DeliveryQueue
     objects: ReportObjects
+    images: ReportObjects
     ingest: InternalService
     deliveries: Egress
     registrations: Egress
     slots: BoundedSemaphore
     jitter: Callable[[], float]
+
+    @property
+    def image_links(self) -> ImageLinks:
+        """Return what checks the links of private images."""
+        secret = self.settings.image_link_secret.get_secret_value() if self.settings.images_bucket else ""
+        return ImageLinks(base=f"{self.settings.reporter_url}/images/", secret=secret, days=0, clock=self.clock)
 
     @property
     def keys(self) -> KeyGuard:

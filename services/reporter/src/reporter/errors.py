@@ -33,6 +33,12 @@ class Reason(StrEnum):
     """403: the link was good once; `/download_csv` gives a new one"""
     DOWNLOAD_LINK_INVALID = "DOWNLOAD_LINK_INVALID"
     """403: the token is missing, was changed or belongs to another report"""
+    IMAGE_LINK_EXPIRED = "IMAGE_LINK_EXPIRED"
+    """403: the link of a private image was good once; `/status` and a new report have new ones"""
+    IMAGE_LINK_INVALID = "IMAGE_LINK_INVALID"
+    """403: the signature of the link of a private image is missing or wrong"""
+    IMAGE_NOT_FOUND = "IMAGE_NOT_FOUND"
+    """404: the image was deleted, by retention or by its owner"""
     STATUS_IS_NO_EVENT = "STATUS_IS_NO_EVENT"
     """400: a notification with a status that no event belongs to"""
     ENDPOINT_NOT_FOUND = "ENDPOINT_NOT_FOUND"
@@ -105,6 +111,23 @@ def link_invalid() -> ApiError:
         Reason.DOWNLOAD_LINK_INVALID,
         "The download link's token is not valid for this report.",
     )
+
+
+def image_link_expired() -> ApiError:
+    """Return a 403: the link was good once; ingest's `/status` shows a new one."""
+    return ApiError(
+        Status.PERMISSION_DENIED, Reason.IMAGE_LINK_EXPIRED, "The image's link has expired; ask /status for a new one."
+    )
+
+
+def image_link_invalid() -> ApiError:
+    """Return a 403: the signature is missing, was changed, or belongs to another image."""
+    return ApiError(Status.PERMISSION_DENIED, Reason.IMAGE_LINK_INVALID, "The signature of the image's link is wrong.")
+
+
+def image_not_found() -> ApiError:
+    """Return a 404: the link is good, but the image was deleted."""
+    return not_found(Reason.IMAGE_NOT_FOUND, "The image is not there any more.")
 
 
 def status_is_no_event(status: str) -> ApiError:

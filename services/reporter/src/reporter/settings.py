@@ -90,6 +90,16 @@ class ReporterSettings(PublicSettings):
         le=MAX_DOWNLOAD_TTL_S,
         description="Life of a download link in seconds, at most 7 days",
     )
+    images_bucket: str = Field(
+        "",
+        alias="IMAGES_BUCKET",
+        description="Private bucket whose images are shown to whoever holds a link; empty: none",
+    )
+    image_link_secret: SecretStr = Field(
+        SecretStr(""),
+        alias="IMAGE_LINK_SECRET",
+        description="Checks the links of private images that ingest signs with it; empty: no link is good",
+    )
     webhook_signing_secret: SecretStr = Field(
         alias="WEBHOOK_SIGNING_SECRET",
         description="Standard Webhooks secret: `whsec_` and 24 to 64 random bytes in base64",

@@ -81,6 +81,7 @@ def assemble(
         ),
         tasks=queue,
         objects=ReportObjects(storage_client.bucket(settings.reports_bucket)),
+        images=ReportObjects(storage_client.bucket(settings.images_bucket or "none")),
         ingest=InternalService("ingest", settings.ingest_internal_url, tokens),
         deliveries=new_egress(settings, clock, resolve=resolve),
         registrations=new_egress(settings, clock, resolve=resolve),

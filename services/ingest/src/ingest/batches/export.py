@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from chassis.auth.image_links import ImageLinks
 from chassis.errors import SharedReason
 from chassis.times import rfc3339
 from ingest.errors import batch_not_found, unavailable
@@ -41,8 +42,9 @@ _ROWS = text(
 class ExportStream:
     """The lines of one batch; holds a database connection until it is read to the end or closed."""
 
-    def __init__(self, connection: Connection, batch: RowMapping) -> None:
+    def __init__(self, connection: Connection, batch: RowMapping, links: ImageLinks | None) -> None:
         self._connection = connection
+        self._links = links
         self._batch = batch
 
     def __iter__(self) -> Iterator[bytes]:
@@ -54,7 +56,7 @@ class ExportStream:
             values = {"batch": self._batch["request_id"]}
             found = connection.execute(_ROWS, values, execution_options=options).mappings()
             for _number, group in groupby(found, key=lambda row: row["row_number"]):
-                row = _row(list(group))
+                row = _row(list(group), self._links)
                 rows += 1
                 images += len(row["images"])
                 yield _line(row)
@@ -65,8 +67,8 @@ class ExportStream:
         self._connection.close()
 
 
-def export_batch(engine: Engine, request_id: UUID) -> ExportStream:
-    """Return the stream of a batch, in one snapshot.
+def export_batch(engine: Engine, request_id: UUID, *, links: ImageLinks | None = None) -> ExportStream:
+    """Return the stream of a batch, in one snapshot; `links` are made of the addresses of private images.
 
     The batch is looked up before this returns, so an unknown id is a proper error and not a broken stream. A failure
     on the way breaks the stream off: a reader that sees no end line must not trust what it has.
@@ -87,7 +89,7 @@ def export_batch(engine: Engine, request_id: UUID) -> ExportStream:
     if batch is None:
         connection.close()
         raise batch_not_found(request_id)
-    return ExportStream(connection, batch)
+    return ExportStream(connection, batch, links)
 
 
 def _line(value: dict[str, Any]) -> bytes:
@@ -117,7 +119,7 @@ def _header(batch: RowMapping) -> dict[str, Any]:
     return header
 
 
-def _row(group: list[RowMapping]) -> dict[str, Any]:
+def _row(group: list[RowMapping], links: ImageLinks | None) -> dict[str, Any]:
     first = group[0]
     row = {
         "kind": "row",
@@ -125,14 +127,14 @@ def _row(group: list[RowMapping]) -> dict[str, Any]:
         "serial": first["serial"],
         "product_name": first["product_name"],
         "cells": first["cells"],
-        "images": [image_json(row) for row in group if row["slot"] is not None],
+        "images": [image_json(row, links) for row in group if row["slot"] is not None],
     }
     # Only a row that was skipped has any: a reader of the release before sees the lines it knows.
     return row | {"problems": first["problems"]} if first["problems"] else row
 
 
-def image_json(row: RowMapping) -> dict[str, Any]:
-    """Return an image as the export and the status page show it."""
+def image_json(row: RowMapping, links: ImageLinks | None) -> dict[str, Any]:
+    """Return an image as the export and the status page show it: with a link, where its bucket is private."""
     return {
         "slot": row["slot"],
         "input_url": row["input_url"],
@@ -140,7 +142,7 @@ def image_json(row: RowMapping) -> dict[str, Any]:
         "status": row["status"],
         "code": row["code"],
         "detail": row["detail"],
-        "output_url": row["output_url"],
+        "output_url": row["output_url"] if links is None else links.shown(row["output_url"]),
         "bytes_in": row["bytes_in"],
         "bytes_out": row["bytes_out"],
         "width": row["width"],

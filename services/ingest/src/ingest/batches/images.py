@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from chassis.auth.callers import Caller
+from chassis.auth.image_links import ImageLinks
 from chassis.db.engine import transact
 from chassis.http.page_tokens import page_token, slot_of
 from chassis.limited import Limited
@@ -74,7 +75,14 @@ class ImagePage:
 
 
 def list_images(
-    engine: Engine, request_id: UUID, wanted: ImageFilter, *, caller: Caller, page_size: int, token: str
+    engine: Engine,
+    request_id: UUID,
+    wanted: ImageFilter,
+    *,
+    caller: Caller,
+    page_size: int,
+    token: str,
+    links: ImageLinks | None = None,
 ) -> ImagePage:
     """Return a page of the images of a batch, in the order of the sheet.
 
@@ -103,7 +111,7 @@ def list_images(
         else:
             last = connection.execute(last_seen_of, position).mappings().first()
         following = "" if last is None else page_token(scope, (last["row_number"], last["slot"]))
-        return ImagePage([_listed(row) for row in found[:page_size]], following)
+        return ImagePage([_listed(row, links) for row in found[:page_size]], following)
 
     return transact(engine, work)
 
@@ -114,9 +122,9 @@ def scope_of(request_id: UUID, wanted: ImageFilter) -> str:
     return f"images/{request_id}/{digest}"
 
 
-def _listed(row: RowMapping) -> dict[str, Any]:
+def _listed(row: RowMapping, links: ImageLinks | None) -> dict[str, Any]:
     return {
-        **image_json(row),
+        **image_json(row, links),
         "id": str(row["id"]),
         "row": row["row_number"],
         "serial_number": row["serial"],

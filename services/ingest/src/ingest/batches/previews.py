@@ -66,7 +66,7 @@ def find_image(engine: Engine, image_id: UUID, *, caller: Caller) -> FoundImage:
         except ApiError as error:
             raise _no_image(image_id) from error
         position = {"batch": row["batch"], "row": row["row_number"], "slot": row["slot"]}
-        image = image_json(row) | {
+        image = image_json(row, None) | {
             "id": str(row["id"]),
             "row": row["row_number"],
             "serial_number": row["serial"],

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from chassis.auth.callers import Caller
+from chassis.auth.image_links import ImageLinks
 from chassis.db.engine import transact
 from chassis.http.page_tokens import Position, page_token, position_of, row_number_of
 from chassis.limited import Limited
@@ -84,7 +85,14 @@ class BatchPage:
 
 
 def read_products(
-    engine: Engine, settings: IngestSettings, request_id: UUID, *, caller: Caller, page_size: int, token: str
+    engine: Engine,
+    settings: IngestSettings,
+    request_id: UUID,
+    *,
+    caller: Caller,
+    page_size: int,
+    token: str,
+    links: ImageLinks | None = None,
 ) -> ProductPage:
     """Return a batch, its hosts and a page of its rows with their images.
 
@@ -110,7 +118,7 @@ def read_products(
         following = page_token(str(request_id), _row_number(groups[-1][0])) if more else ""
         hosts = list_hosts(connection, settings, request_id)
         rate = rate_of(batch, connection.execute(_NOW).scalar_one())
-        return ProductPage(batch, hosts, rate, [_product(group) for group in groups], following)
+        return ProductPage(batch, hosts, rate, [_product(group, links) for group in groups], following)
 
     return transact(engine, work)
 
@@ -181,9 +189,9 @@ def _row_number(row: RowMapping) -> int:
     return int(row["row_number"])
 
 
-def _product(group: list[RowMapping]) -> dict[str, Any]:
+def _product(group: list[RowMapping], links: ImageLinks | None) -> dict[str, Any]:
     first = group[0]
-    images = [image_json(row) | {"id": str(row["id"])} for row in group if row["id"] is not None]
+    images = [image_json(row, links) | {"id": str(row["id"])} for row in group if row["id"] is not None]
     return {
         # The row's number in the spreadsheet: unique in the batch, which serials are not.
         "id": str(first["row_number"]),

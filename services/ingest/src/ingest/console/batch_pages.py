@@ -91,7 +91,13 @@ def batch_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) 
         match query.tab:
             case "images":
                 found = list_images(
-                    engine, request_id, query.filter, caller=caller, page_size=_PAGE_IMAGES, token=query.page_token
+                    engine,
+                    request_id,
+                    query.filter,
+                    caller=caller,
+                    page_size=_PAGE_IMAGES,
+                    token=query.page_token,
+                    links=dependencies.image_links,
                 )
                 return {
                     "images": found.images,

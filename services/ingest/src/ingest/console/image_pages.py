@@ -37,7 +37,8 @@ def image_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) 
         """Compare an image with its source."""
         found = find_image(engine, image_id, caller=current_visitor().caller)
         view = BatchView(found.batch, dependencies.clock.now())
-        return page("compare.html", here="batches", view=view, found=found, image=found.image)
+        image = found.image | {"output_url": dependencies.image_links.shown(found.image["output_url"])}
+        return page("compare.html", here="batches", view=view, found=found, image=image)
 
     @bp.get("/images/<uuid:image_id>/<any(thumb, after):kind>")
     @reads

@@ -44,6 +44,7 @@ def batch_routes(dependencies: Dependencies) -> Blueprint:
             caller=caller(),
             page_size=query.page_size,
             token=query.page_token,
+            links=dependencies.image_links,
         )
         return send(ImagesAnswer(images=list(page.images), next_page_token=page.next_page_token))
 

@@ -174,7 +174,9 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @guard.only(settings.reporter_service_account)
     def export(request_id: str) -> Response:
         """Stream the sheet with its results as NDJSON."""
-        return Response(export_batch(engine, parse_id(request_id)), mimetype="application/x-ndjson")
+        return Response(
+            export_batch(engine, parse_id(request_id), links=dependencies.image_links), mimetype="application/x-ndjson"
+        )
 
     @bp.put("/internal/images/<image_id>/outcome")
     @guard.only(settings.compressor_service_account)

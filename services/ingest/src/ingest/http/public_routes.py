@@ -102,7 +102,13 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         if page.view == "summary":
             return send_if_changed(summary_answer(settings, read_summary(engine, request_id, caller=caller())))
         found = read_products(
-            engine, settings, request_id, caller=caller(), page_size=page.page_size, token=page.page_token
+            engine,
+            settings,
+            request_id,
+            caller=caller(),
+            page_size=page.page_size,
+            token=page.page_token,
+            links=dependencies.image_links,
         )
         return send(status_answer(settings, found))
 

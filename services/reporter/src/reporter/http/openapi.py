@@ -14,6 +14,7 @@ from reporter.http.public_schemas import (
     DownloadAnswer,
     DownloadQuery,
     FileQuery,
+    ImageQuery,
     LimitsAnswer,
 )
 from reporter.http.webhook_schemas import (
@@ -77,6 +78,16 @@ OPERATIONS = (
         id="download_report_file",
         tag="reports",
         path_values={"file_name": tuple(CONTENT_TYPES)},
+    ),
+    Operation(
+        "GET",
+        "/images/{name}",
+        "Show an image of a private bucket with the signature of its link",
+        {200: ("image/jpeg", "image/webp", "image/png", "image/avif")},
+        query=ImageQuery,
+        errors=(400, 403, 404, 503),
+        id="show_private_image",
+        tag="reports",
     ),
     Operation(
         "GET",

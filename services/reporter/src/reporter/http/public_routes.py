@@ -19,6 +19,7 @@ from reporter.http.public_schemas import (
     DeliveriesQuery,
     DownloadQuery,
     FileQuery,
+    ImageQuery,
     LimitAnswer,
     LimitsAnswer,
     delivery_body,
@@ -26,6 +27,7 @@ from reporter.http.public_schemas import (
 )
 from reporter.reports.download import Asked, open_file, report_for
 from reporter.reports.links import REPORT_HTML, content_disposition
+from reporter.reports.private_images import open_image
 from reporter.state.delivery_log import deliveries_of
 from reporter.webhooks.endpoints import count_own_endpoints
 from reporter.webhooks.redeliver import read_all_deliveries
@@ -67,6 +69,20 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         if is_page:
             response.headers["Content-Security-Policy"] = _PAGE_POLICY
         response.headers["Cache-Control"] = "private, no-store"
+        return response
+
+    @bp.get("/images/<path:name>")
+    @open_to_all
+    @takes_query
+    def image(name: str) -> Response:
+        """Show an image of a private bucket to whoever holds a link: `expires` and `signature`."""
+        query = parse_query(ImageQuery)
+        found = open_image(dependencies, name, expires=query.expires, signature=query.signature)
+        response = Response(found.pieces_from(0), content_type=found.content_type)
+        response.content_length = found.size_bytes
+        left_s = max(0, query.expires - int(dependencies.clock.now().timestamp()))
+        response.headers["Cache-Control"] = f"private, max-age={left_s}, immutable"
+        response.headers["Content-Security-Policy"] = "default-src 'none'"
         return response
 
     @bp.get("/deliveries")

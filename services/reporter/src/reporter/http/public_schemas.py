@@ -50,6 +50,13 @@ class FileQuery(PublicRequest):
     )
 
 
+class ImageQuery(PublicRequest):
+    """Query of GET /images/{name}."""
+
+    expires: int = Field(0, ge=0, le=1 << 40, description="Second at which the link ends")
+    signature: str = Field("", description="What ingest has signed the link with", max_length=MAX_TOKEN_CHARS)
+
+
 class DeliveriesQuery(PublicRequest):
     """Query of GET /deliveries."""
 
