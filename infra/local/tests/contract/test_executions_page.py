@@ -21,6 +21,7 @@ from aiohttp import web
 from coroutine_tests import until
 from localcloud.core.clock import ManualClock
 from localcloud.identity.engine.issuer import AccountTokens, TokenIssuer
+from localcloud.workflows.api.lists import ListQuery
 from localcloud.workflows.server import WorkflowsServer, start_workflows_server
 
 PARENT = "projects/demo/locations/us-central1"
@@ -58,6 +59,22 @@ DOOR = """
 - wait:
     call: events.await_callback
     args: {callback: "${door}", timeout: 60}
+"""
+CRASH = """
+main:
+  params: [rows]
+  steps:
+    - tell: {call: sys.log, args: {text: '${"rows " + string(len(rows))}', severity: WARNING}}
+    - each:
+        parallel:
+          for:
+            value: row
+            in: ${rows}
+            steps:
+              - weigh:
+                  switch:
+                    - condition: ${row > 2}
+                      raise: too heavy
 """
 FAIL = "- look_up:\n    return: ${[1, 2][5]}\n"
 REFUSED = "- broken:\n    return: ${1 + nope}\n"
@@ -97,7 +114,8 @@ class Site:
 
 @asynccontextmanager
 async def site(folder: Path) -> AsyncIterator[Site]:
-    for name, source in (("story", STORY), ("nap", NAP), ("fail", FAIL), ("refused", REFUSED)):
+    sources = {"story": STORY, "nap": NAP, "fail": FAIL, "refused": REFUSED, "door": DOOR, "crash": CRASH}
+    for name, source in sources.items():
         (folder / f"{name}.yaml").write_text(source)
     clock = ManualClock()
     issuer = TokenIssuer(clock)
@@ -207,7 +225,6 @@ async def test_live_execution_says_where_it_is(tmp_path: Path) -> None:
 
 async def test_open_callback_of_a_live_execution_can_be_called(tmp_path: Path) -> None:
     """The page shows a URL that ends the wait."""
-    (tmp_path / "door.yaml").write_text(DOOR)
     async with site(tmp_path) as local:
         name = local.start("door")
         await until(lambda: len(local.server.store.execution(name).history.entries) == 2)
@@ -245,7 +262,8 @@ async def test_threads_that_failed_are_listed_with_their_lines(tmp_path: Path) -
     async with site(tmp_path) as local:
         _, page = await local.get(await local.ran("story", '{"rows": [1, null, null]}'))
 
-    assert len(re.findall(r"main · weigh\s+line 13", seen(page))) == 2
+    threads = seen(page)[seen(page).index("Threads") :]
+    assert len(re.findall(r"main · weigh\s+line 13", threads)) == 2
     assert "in main · weigh, 2 threads" in seen(page)
     assert 'class="line failed" id="L13"' in page
 
@@ -282,6 +300,79 @@ async def test_raised_value_stands_at_the_step_that_failed(tmp_path: Path) -> No
         _, page = await local.get(await local.ran("fail", "null"))
 
     assert re.search(r"<dt>Raised</dt><dd><code>\{&quot;message&quot;:&quot;IndexError", page)
+
+
+async def test_last_step_of_a_failed_execution_is_the_one_that_failed(tmp_path: Path) -> None:
+    """Inside of a parallel step, the step of the thread."""
+    async with site(tmp_path) as page:
+        _, single = await page.get(await page.ran("fail", "null"))
+        _, threads = await page.get(await page.ran("crash", "[1, 3]"))
+
+    assert "<dt>Last step</dt><dd><code>main · look_up</code>" in single
+    assert "<dt>Last step</dt><dd><code>main · weigh</code>" in threads
+
+
+async def test_row_is_folded_by_a_link(tmp_path: Path) -> None:
+    """What is inside is left out and counted; the link of a folded row unfolds it."""
+    async with site(tmp_path) as page:
+        path = await page.ran("crash", "[1, 2]")
+        _, whole = await page.get(path)
+        [link] = re.findall(r'href="([^"]*)" class="fold" aria-label="Fold each"', whole)
+        _, folded = await page.get(html.unescape(link))
+
+    assert len(re.findall(r"each #\d", whole)) > len(re.findall(r"each #\d", folded)) == 0
+    assert re.search(r"\d inside", folded)
+    assert 'aria-label="Unfold each"' in folded
+
+
+async def test_only_what_failed_is_shown_on_demand(tmp_path: Path) -> None:
+    """With what is around it."""
+    async with site(tmp_path) as page:
+        _, shown = await page.get(f"{await page.ran('crash', '[1, 3]')}?failed=1")
+
+    steps = shown[shown.index('id="steps"') : shown.index('data-part="log"')]
+    assert re.findall(r'class="step">([^<]*)<', steps) == ["each", "each #2", "weigh", "weigh #1", "weigh"]
+
+
+@pytest.mark.parametrize("fold", ["x", "1,,x", "1" * 12, ",".join(map(str, range(101)))])
+async def test_fold_that_names_no_rows_is_refused(tmp_path: Path, fold: str) -> None:
+    """As a bad page number is."""
+    async with site(tmp_path) as page:
+        status, _ = await page.get(f"{await page.ran('crash', '[1]')}?fold={fold}")
+
+    assert status == 400
+
+
+async def test_log_stands_on_the_page(tmp_path: Path) -> None:
+    """Severity and text of each line."""
+    async with site(tmp_path) as page:
+        _, shown = await page.get(await page.ran("crash", "[1]"))
+
+    assert '<span class="severity warning">WARNING</span></td><td><code>rows 1</code>' in shown
+
+
+async def test_run_again_takes_the_same_argument(tmp_path: Path) -> None:
+    """It is another execution of the current revision."""
+    async with site(tmp_path) as page:
+        path = await page.ran("crash", "[1, 2]")
+        status, _, headers = await page.post(f"{path}:runAgain")
+        again = page.server.store.execution(headers["Location"].removeprefix(f"{UI}/"))
+
+    assert (status, again.argument) == (303, "[1, 2]")
+    assert headers["Location"] != path
+
+
+async def test_callback_is_sent_by_its_form(tmp_path: Path) -> None:
+    """With the body that was typed."""
+    async with site(tmp_path) as page:
+        name = page.start("door")
+        await until(lambda: bool(page.server.executions.list_callbacks(name, ListQuery()).get("callbacks")))
+        _, shown = await page.get(f"{UI}/{name}")
+        fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', shown))
+        status, _, _ = await page.post(f"{UI}/{name}:sendCallback", **fields, body='{"ok": true}')
+        await until(lambda: not page.server.store.execution(name).is_live)
+
+    assert (status, page.server.store.execution(name).state.name) == (303, "SUCCEEDED")
 
 
 async def test_what_users_wrote_never_becomes_html(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Implements the interpreter's `StepObserver`. Entries stay mutable while their st
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -51,8 +52,22 @@ class StepEntry:
     variables: Mapping[str, Value] | None = None
 
 
+MAX_LOG_LINES = 500
+MAX_LOG_CHARS = 300
+"""Of what an execution writes with `sys.log`; for its page, the log itself is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """What `sys.log` wrote, shortened."""
+
+    time: float
+    severity: str
+    text: str
+
+
 class History:
-    """Collects the step entries of one execution."""
+    """Collects the step entries of one execution, and the last lines of its log."""
 
     def __init__(self, now: Callable[[], float] = lambda: 0.0, *, records_variables: bool = False) -> None:
         self._now = now
@@ -65,9 +80,17 @@ class History:
         """Thread and parent id (0 for none) to the entry that ended last there."""
         self._last: StepEntry | None = None
         self._forgotten = 0
+        self.logs: deque[LogLine] = deque(maxlen=MAX_LOG_LINES)
+        self.dropped_logs = 0
         self._snapshots = VariableSnapshots()
         self._last_error: tuple[Value, str] | None = None
         """An error on its way outward ends several steps, which share its text."""
+
+    def logged(self, severity: str, text: str) -> None:
+        """Keep a line of the log; the oldest goes when there are too many."""
+        self.dropped_logs += len(self.logs) == MAX_LOG_LINES
+        shown = text if len(text) <= MAX_LOG_CHARS else f"{text[:MAX_LOG_CHARS]}…"
+        self.logs.append(LogLine(self._now(), severity, shown))
 
     def step_started(
         self,
@@ -153,12 +176,13 @@ class History:
     @property
     def weight(self) -> int:
         """Return how much memory the history takes, in step entries of ordinary size."""
-        return len(self.entries) + self._snapshots.used_bytes // BYTES_PER_ENTRY
+        return len(self.entries) + len(self.logs) + self._snapshots.used_bytes // BYTES_PER_ENTRY
 
     def forget(self) -> None:
         """Drop all entries; ids keep counting (`executions.deleteExecutionHistory`)."""
         self._forgotten += len(self.entries)
         self.entries.clear()
+        self.logs.clear()
         self._snapshots.clear()
 
     def current_steps(self) -> list[tuple[str, str]]:

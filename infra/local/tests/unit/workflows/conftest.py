@@ -123,10 +123,12 @@ class Emulator:
             await self.executor.stop()
 
     def _load(self, source: str, *, connectors: Collection[str]) -> Any:
-        assert connectors == ()
+        assert isinstance(connectors, Connectors)
         if source not in self.programs:
             raise SourceError(f"no such program: {source}", line=1, column=1, source=source)
-        return self.programs[source]
+        program: Any = self.programs[source]
+        program.connectors = frozenset()
+        return program
 
     async def _run(self, program: Any, argument: Value, host: Host) -> str:
         return encode_json(await program(argument, host))

@@ -8,6 +8,7 @@ https://cloud.google.com/logging/docs/api/platform-logs#workflows.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -34,14 +35,18 @@ class ExecutionLog:
         execution_name: full resource name.
         revision_id: of the workflow, a label of every entry.
         clock: gives the time of an entry.
+        keep: is told what `sys.log` writes, severity and text, for the page of the execution.
     """
 
     execution_name: str
     revision_id: str
     clock: Clock
+    keep: Callable[[str, str], None] | None = None
 
     def write(self, severity: str, payload: Value) -> None:
         """Write what `sys.log` was given; a map is `jsonPayload`, the rest `textPayload`."""
+        if self.keep is not None:
+            self.keep(severity, payload if isinstance(payload, str) else _text(payload))
         self.enter(SYS_LOG_ID, severity, payload)
 
     def enter(self, log_id: str, severity: str, payload: Value) -> None:
@@ -68,3 +73,10 @@ class ExecutionLog:
             # A log entry must not fail the execution whose value it shows.
             text = encode_json_leniently({**entry, kind: f"(a value that cannot be written: {error})"})
         _LOG.info("%s", text)
+
+
+def _text(payload: Value) -> str:
+    try:
+        return encode_json_leniently(payload)
+    except JsonEncodeError as error:
+        return f"(a value that cannot be written: {error})"

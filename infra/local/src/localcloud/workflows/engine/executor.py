@@ -210,7 +210,7 @@ class Executor:
         )
 
     def _log_of(self, execution: Execution) -> ExecutionLog:
-        return ExecutionLog(execution.name, execution.revision.revision_id, self._clock)
+        return ExecutionLog(execution.name, execution.revision.revision_id, self._clock, execution.history.logged)
 
     def _environment(self, execution: Execution) -> dict[str, str]:
         _, project, _, location, _, workflow_id, _, execution_id = execution.name.split("/")

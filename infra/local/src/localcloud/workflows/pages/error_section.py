@@ -66,6 +66,12 @@ def failure_marks(failure: ExecutionFailure) -> Sequence[Mark]:
     return marks
 
 
+def failed_steps(failure: ExecutionFailure) -> list[tuple[str, str, int]]:
+    """Return routine, step and line of what failed: of every thread, or of the innermost frame; line 0 is unknown."""
+    threads = [(each.routine, each.step, each.line) for each in _thread_failures(failure.payload) if each.step]
+    return threads or [(frame.routine, frame.step, frame.line or 0) for frame in failure.stack_trace[:1]]
+
+
 def _threads(failures: Sequence[_ThreadFailure]) -> Child:
     rows = [
         (

@@ -17,11 +17,13 @@ from localcloud.core.clock import Clock
 from localcloud.core.google_errors import GoogleError, failed_precondition, invalid_argument, not_found
 from localcloud.workflows.api.executions import ExecutionsApi
 from localcloud.workflows.api.lists import ListQuery
+from localcloud.workflows.engine.callbacks import CallbackRequest
 from localcloud.workflows.folder import WorkflowFolder
 from localcloud.workflows.model import Execution
 from localcloud.workflows.pages.execution_page import execution_page
 from localcloud.workflows.pages.layout import CONTENT_SECURITY_POLICY, ROOT, page, page_url
 from localcloud.workflows.pages.markup import h
+from localcloud.workflows.pages.steps_table import MAX_FOLDED, StepsView
 from localcloud.workflows.pages.workflow_page import workflow_page
 from localcloud.workflows.pages.workflows_page import workflows_page
 from localcloud.workflows.store import Store
@@ -77,6 +79,8 @@ class Pages:
             ("POST", re.compile(f"{ROOT}/folder:deploy"), self._deploy),
             ("GET", re.compile(f"{ROOT}/{_EXECUTION}"), self._execution),
             ("POST", re.compile(f"{ROOT}/{_EXECUTION}:cancel"), self._cancel),
+            ("POST", re.compile(f"{ROOT}/{_EXECUTION}:runAgain"), self._run_again),
+            ("POST", re.compile(f"{ROOT}/{_EXECUTION}:sendCallback"), self._send_callback),
             ("GET", re.compile(f"{ROOT}/{_WORKFLOW}"), self._workflow),
             ("POST", re.compile(f"{ROOT}/{_WORKFLOW}:run"), self._run),
         ]
@@ -114,7 +118,7 @@ class Pages:
         shown = execution_page(
             execution,
             now_s=self._clock.now(),
-            first=_first(asked),
+            view=StepsView(_first(asked), _folded(asked), asked.request.query.get("failed") == "1"),
             callbacks=self._open_callbacks(asked, execution),
         )
         return _html(shown)
@@ -140,6 +144,20 @@ class Pages:
 
     def _cancel(self, asked: Asked) -> web.Response:
         self._executions.cancel(asked.name)
+        return _see(page_url(asked.name))
+
+    def _run_again(self, asked: Asked) -> web.Response:
+        before = self._store.execution(asked.name)
+        wanted = {"argument": before.argument, "executionHistoryLevel": int(before.history_level)}
+        created = self._executions.create(before.workflow_name, wanted)
+        return _see(page_url(created["name"]))
+
+    def _send_callback(self, asked: Asked) -> web.Response:
+        name = f"{asked.name}/callbacks/{asked.form.get('callback', '')}"
+        body = asked.form.get("body", "").encode()
+        headers = {"Content-Type": "application/json"} if body else {}
+        request = CallbackRequest(asked.form.get("method", ""), f"/v1/{name}", {}, headers, body)
+        self._executions.send_http_callback(name, request)
         return _see(page_url(asked.name))
 
     def _deploy(self, _asked: Asked) -> web.Response:
@@ -187,3 +205,10 @@ def _first(asked: Asked) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) < _FIRST_LIMIT):
         raise invalid_argument(f"first must be a number of rows, not {text!r}")
     return int(text)
+
+
+def _folded(asked: Asked) -> frozenset[int]:
+    ids = [text for text in asked.request.query.get("fold", "").split(",") if text]
+    if len(ids) > MAX_FOLDED or not all(text.isascii() and text.isdigit() and len(text) < 10 for text in ids):
+        raise invalid_argument(f"fold must be at most {MAX_FOLDED} numbers of step entries, joined by commas")
+    return frozenset(map(int, ids))

@@ -82,7 +82,7 @@ def page(title: str, crumbs: Sequence[tuple[str, str]], *content: Child, is_live
 
 def section(title: str, *content: Child, part: str | None = None) -> Markup:
     """Return a headed section; one with a `part` name is what the script replaces."""
-    return h("section", h("h2", title), content, data_part=part)
+    return h("section", h("h2", title), content, data_part=part, id=part)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Child]], *, caption: str, class_: str = "") -> Markup:

@@ -11,7 +11,7 @@ from localcloud.workflows.loader import load_program
 from localcloud.workflows.model import Execution, Revision, Workflow
 from localcloud.workflows.pages.execution_page import execution_page
 from localcloud.workflows.pages.layout import duration_text
-from localcloud.workflows.pages.steps_table import MAX_ROWS
+from localcloud.workflows.pages.steps_table import MAX_ROWS, StepsView
 from localcloud.workflows.pages.workflow_page import MAX_LISTED, workflow_page
 from localcloud.workflows.step_history import History
 from localcloud.workflows.store import Store
@@ -33,7 +33,7 @@ def execution(number: int, steps: int = 0) -> Execution:
 
 def links(page: str) -> list[tuple[str, str]]:
     """Return the texts and targets of the pager."""
-    return re.findall(r'\?first=(\d+)">(\w+)', page)
+    return re.findall(r'\?first=(\d+)(?:#steps)?">(\w+)', page)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def links(page: str) -> list[tuple[str, str]]:
 )
 def test_long_timeline_leads_to_its_other_pages(first: int, expected: list[tuple[str, str]]) -> None:
     """Earlier and later steps are a link away, and none leads nowhere."""
-    page = execution_page(execution(1, steps=2 * MAX_ROWS + 1), now_s=1.0, first=first)
+    page = execution_page(execution(1, steps=2 * MAX_ROWS + 1), now_s=1.0, view=StepsView(first))
 
     assert links(page) == expected
 
