@@ -207,6 +207,7 @@ def test_queues_are_read_from_the_one_file() -> None:
     for name, stated in d.queues().items():
         for group in ("rate_limits", "retry_config"):
             assert set(queue.inner(group)[0].arguments) == set(stated[group]), name
+        assert set(d.size("S")["queues"][name]) == set(stated["rate_limits"]), name
     assert "queues.yaml" in d.local("queues", "queues").text
 
 

@@ -92,7 +92,7 @@ def test_workflow_counts_its_own_steps_from_above() -> None:
 def test_machine_sizes_are_those_of_manifests_and_terraform(cost: ModuleType) -> None:
     """What is priced is what is deployed."""
     usage = cost.usage_values()
-    tier = re.fullmatch(r"db-custom-(\d+)-(\d+)", d.default("example", "database_tier"))
+    tier = re.fullmatch(r"db-custom-(\d+)-(\d+)", d.size("S")["database"]["tier"])
     assert tier is not None
 
     for service in ("ingest", "compressor"):

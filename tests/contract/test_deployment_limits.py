@@ -29,9 +29,9 @@ def annotation(service: str, name: str) -> str:
     return str(d.manifests()[service]["spec"]["template"]["metadata"]["annotations"][name])
 
 
-def max_instances(service: str) -> int:
+def max_instances(service: str, size: str = "S") -> int:
     """Return how many instances Cloud Run may start of one revision."""
-    return int(annotation(service, "autoscaling.knative.dev/maxScale"))
+    return int(d.size(size)["instances"][service])
 
 
 def pool_size(service: str) -> int:
@@ -39,9 +39,9 @@ def pool_size(service: str) -> int:
     return int(d.environment(service)["DATABASE_POOL_SIZE"])
 
 
-def connections(service: str) -> int:
+def connections(service: str, size: str = "S") -> int:
     """Return the most connections that one revision of a service can hold."""
-    return max_instances(service) * d.gunicorn(service)["workers"] * pool_size(service)
+    return max_instances(service, size) * d.gunicorn(service)["workers"] * pool_size(service)
 
 
 def seconds(text: str) -> float:
@@ -49,12 +49,29 @@ def seconds(text: str) -> float:
     return float(text.removesuffix("s"))
 
 
-def test_connections_suffice_while_two_revisions_overlap() -> None:
+SIZES = tuple(d.sizes())
+
+
+def test_manifests_take_their_instances_from_the_size() -> None:
+    """And Terraform the tier, the connections and the queues; each size names every service and queue."""
+    for name, size in d.sizes().items():
+        assert (set(size["instances"]), set(size["queues"])) == (set(d.SERVICES), set(d.queues())), name
+    for service in d.SERVICES:
+        assert int(annotation(service, "autoscaling.knative.dev/maxScale")) == max_instances(service)
+    assert {name: queue["rate_limits"] for name, queue in d.queues().items()} == d.size("S")["queues"]
+    main = (d.ENVIRONMENT / "main.tf").read_text(encoding="utf-8")
+    assert "sizes.yaml" in main
+    for used in ("database.tier", "database.max_connections", "queues", "instances"):
+        assert f"local.size.{used}" in main
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_connections_suffice_while_two_revisions_overlap(size: str) -> None:
     """During a rollout the old and the new revision hold their pools, and a migration runs beside them."""
     migrations = 2 * len(MIGRATED)  # one for the lock, one for the work
-    most = 2 * sum(connections(service) for service in WITH_DATABASE) + migrations
+    most = 2 * sum(connections(service, size) for service in WITH_DATABASE) + migrations
 
-    assert most <= d.default("database", "max_connections") - RESERVED_CONNECTIONS - OPERATOR_CONNECTIONS
+    assert most <= d.size(size)["database"]["max_connections"] - RESERVED_CONNECTIONS - OPERATOR_CONNECTIONS
 
 
 @pytest.mark.fault("B5")
@@ -116,32 +133,45 @@ def test_compressor_has_a_processor_for_every_process() -> None:
     assert int(d.container("compressor")["resources"]["limits"]["cpu"]) == d.gunicorn("compressor")["workers"]
 
 
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
-    ("queue", "service"), [("batches", "ingest-internal"), ("images", "compressor"), ("webhooks", "reporter-internal")]
+    ("queue", "service"),
+    [("batches", "ingest-internal"), ("images", "compressor"), ("webhooks", "reporter-internal")],
 )
-def test_instances_take_what_a_queue_has_under_way(queue: str, service: str) -> None:
+def test_instances_take_what_a_queue_has_under_way(queue: str, service: str, size: str) -> None:
     """A queue's concurrency is below what its target can hold, so Cloud Run never answers 429 to Cloud Tasks."""
-    most = max_instances(service) * d.pod(service)["containerConcurrency"]
+    most = max_instances(service, size) * d.pod(service)["containerConcurrency"]
 
-    assert d.queues()[queue]["rate_limits"]["max_concurrent_dispatches"] <= most
+    assert d.size(size)["queues"][queue]["max_concurrent_dispatches"] <= most
 
 
-def test_webhooks_under_way_have_a_place() -> None:
+@pytest.mark.parametrize("size", SIZES)
+def test_queues_stay_within_the_limit_of_cloud_tasks(size: str) -> None:
+    """500 dispatches a second are the most that a queue can have (https://cloud.google.com/tasks/docs/quotas)."""
+    for queue in d.size(size)["queues"].values():
+        assert queue["max_dispatches_per_second"] <= 500
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_webhooks_under_way_have_a_place(size: str) -> None:
     """The reporter answers 429 beyond WEBHOOK_CONCURRENCY; the queue does not drive it there."""
-    most = max_instances("reporter-internal") * d.gunicorn("reporter")["workers"]
+    most = max_instances("reporter-internal", size) * d.gunicorn("reporter")["workers"]
     most *= SETTINGS["reporter"].model_fields["webhook_concurrency"].default
 
-    assert d.queues()["webhooks"]["rate_limits"]["max_concurrent_dispatches"] <= most
+    assert d.size(size)["queues"]["webhooks"]["max_concurrent_dispatches"] <= most
 
 
 def test_sum_in_the_docs_is_the_sum() -> None:
     """docs/scaling.md shows today's connections."""
     page = (d.ROOT / "docs/scaling.md").read_text(encoding="utf-8")
-    one = sum(connections(service) for service in WITH_DATABASE)
-    needed = 2 * one + 2 * len(MIGRATED) + RESERVED_CONNECTIONS + OPERATOR_CONNECTIONS
-
-    assert f"| sum of one revision | | | | {one} |" in page
-    assert f"**{needed}** of `max_connections` = {d.default('database', 'max_connections')}" in page
+    for name, size in d.sizes().items():
+        one = sum(connections(service, name) for service in WITH_DATABASE)
+        needed = 2 * one + 2 * len(MIGRATED) + RESERVED_CONNECTIONS + OPERATOR_CONNECTIONS
+        counts = " | ".join(str(max_instances(service, name)) for service in (*WITH_DATABASE, "compressor"))
+        database = size["database"]
+        assert (
+            f"| {name} | {counts} | {one} | {needed} of {database['max_connections']} | `{database['tier']}` |" in page
+        )
 
 
 def test_capacity_in_the_docs_follows_from_the_numbers_deployed() -> None:
@@ -227,11 +257,13 @@ def test_services_listen_where_cloud_run_asks() -> None:
         assert one["startupProbe"]["httpGet"] == one["livenessProbe"]["httpGet"] == {"path": "/health"}
 
 
-def test_database_tier_has_memory_for_its_connections() -> None:
-    """About 10 MB a connection, 3.75 GB for 250 of them: the default tier has that much."""
-    _, _, _, megabytes = d.default("example", "database_tier").split("-")
+@pytest.mark.parametrize("size", SIZES)
+def test_database_tier_has_memory_for_its_connections(size: str) -> None:
+    """About 10 MB a connection: 3.75 GB for 250 of them."""
+    database = d.size(size)["database"]
+    _, _, _, megabytes = database["tier"].split("-")
 
-    assert d.default("database", "max_connections") * 10 <= int(megabytes) * 0.7
+    assert database["max_connections"] * 10 <= int(megabytes) * 0.7
 
 
 @pytest.mark.fault("J5")

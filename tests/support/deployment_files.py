@@ -99,6 +99,10 @@ def manifest_values() -> dict[str, str]:
         "var.project": PROJECT,
         "var.location": LOCATION,
         "var.database_connection": f"{PROJECT}:{LOCATION}:pressroom",
+        **{
+            f'tostring(var.settings.max_instances["{name}"])': str(count)
+            for name, count in size("S")["instances"].items()
+        },
         "var.settings.log_level": default("example", "log_level"),
         "var.settings.webhook_url": default("example", "webhook_url"),
         **{
@@ -152,6 +156,19 @@ def _value_of(entry: dict[str, Any]) -> str:
         return str(entry["value"])
     reference = entry["valueFrom"]["secretKeyRef"]
     return f"secret:{reference['name']}/{reference['key']}"
+
+
+@cache
+def sizes() -> dict[str, Any]:
+    """Return infra/sizes.yaml by name."""
+    found: dict[str, Any] = yaml.safe_load((ROOT / "infra/sizes.yaml").read_text(encoding="utf-8"))["sizes"]
+    return found
+
+
+def size(name: str) -> dict[str, Any]:
+    """Return a size of infra/sizes.yaml."""
+    found: dict[str, Any] = sizes()[name]
+    return found
 
 
 @cache

@@ -1,4 +1,8 @@
 # One environment of Pressroom. Copy the folder, fill in terraform.tfvars: docs/deploy.md.
+locals {
+  size = yamldecode(file("${path.module}/../../../sizes.yaml")).sizes[var.size]
+}
+
 data "google_project" "this" {
   project_id = var.project
 
@@ -46,7 +50,8 @@ module "database" {
   project             = var.project
   location            = var.location
   instance            = var.database_instance
-  tier                = var.database_tier
+  tier                = local.size.database.tier
+  max_connections     = local.size.database.max_connections
   highly_available    = var.database_highly_available
   deletion_protection = var.deletion_protection
 
@@ -64,10 +69,11 @@ module "secrets" {
 }
 
 module "queues" {
-  source   = "../../modules/queues"
-  project  = var.project
-  location = var.location
-  members  = module.accounts.members
+  source      = "../../modules/queues"
+  project     = var.project
+  location    = var.location
+  members     = module.accounts.members
+  rate_limits = local.size.queues
 
   depends_on = [module.apis]
 }
@@ -90,6 +96,7 @@ module "services" {
     public_without_keys  = var.public_without_keys
     public_images        = var.public_images
     ingest_min_instances = var.ingest_min_instances
+    max_instances        = local.size.instances
     rows_retention_days  = var.rows_retention_days
     secret_versions      = merge({ for id in module.secrets.ids : id => "1" }, var.secret_versions)
   }

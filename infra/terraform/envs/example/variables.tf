@@ -72,14 +72,14 @@ variable "database_instance" {
   default     = "pressroom"
 }
 
-variable "database_tier" {
-  description = "Machine type of Cloud SQL, db-custom-CPUS-MEGABYTES. 250 connections want 3.75 GB at least."
+variable "size" {
+  description = "S, M or L of infra/sizes.yaml: database, connections, instances and queues together."
   type        = string
-  default     = "db-custom-1-3840"
+  default     = "S"
 
   validation {
-    condition     = startswith(var.database_tier, "db-custom-")
-    error_message = "Shared-core tiers hold too few connections: docs/scaling.md."
+    condition     = contains(["S", "M", "L"], var.size)
+    error_message = "S, M or L: docs/scaling.md."
   }
 }
 

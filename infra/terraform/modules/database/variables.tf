@@ -26,7 +26,6 @@ variable "highly_available" {
 variable "max_connections" {
   description = "PostgreSQL's max_connections."
   type        = number
-  default     = 250
 }
 
 variable "disk_limit_gb" {

@@ -1,4 +1,4 @@
-# The queues of infra/queues.yaml; the file is read by localcloud too.
+# The queues of infra/queues.yaml, which localcloud reads too; how fast they let go is the environment's size.
 locals {
   queues = { for queue in yamldecode(file("${path.module}/../../../queues.yaml")).queues : queue.name => queue }
 
@@ -19,8 +19,8 @@ resource "google_cloud_tasks_queue" "this" {
   name     = each.key
 
   rate_limits {
-    max_dispatches_per_second = each.value.rate_limits.max_dispatches_per_second
-    max_concurrent_dispatches = each.value.rate_limits.max_concurrent_dispatches
+    max_dispatches_per_second = var.rate_limits[each.key].max_dispatches_per_second
+    max_concurrent_dispatches = var.rate_limits[each.key].max_concurrent_dispatches
   }
 
   retry_config {

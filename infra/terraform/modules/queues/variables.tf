@@ -12,3 +12,11 @@ variable "members" {
   description = "Account name to IAM member."
   type        = map(string)
 }
+
+variable "rate_limits" {
+  description = "Queue id to dispatches per second and at once."
+  type = map(object({
+    max_dispatches_per_second = number
+    max_concurrent_dispatches = number
+  }))
+}

@@ -38,11 +38,16 @@ output "manifest_values" {
     # Private images are shown by the reporter, to whoever holds a link.
     public_url_base = var.settings.public_images ? "https://storage.googleapis.com" : "${local.urls["reporter"]}/images"
 
-    log_level            = var.settings.log_level
-    webhook_url          = var.settings.webhook_url
-    public_without_keys  = tostring(var.settings.public_without_keys)
-    ingest_min_instances = tostring(var.settings.ingest_min_instances)
-    rows_retention_days  = tostring(var.settings.rows_retention_days)
+    log_level                       = var.settings.log_level
+    webhook_url                     = var.settings.webhook_url
+    public_without_keys             = tostring(var.settings.public_without_keys)
+    ingest_min_instances            = tostring(var.settings.ingest_min_instances)
+    ingest_max_instances            = tostring(var.settings.max_instances["ingest"])
+    ingest_internal_max_instances   = tostring(var.settings.max_instances["ingest-internal"])
+    compressor_max_instances        = tostring(var.settings.max_instances["compressor"])
+    reporter_max_instances          = tostring(var.settings.max_instances["reporter"])
+    reporter_internal_max_instances = tostring(var.settings.max_instances["reporter-internal"])
+    rows_retention_days             = tostring(var.settings.rows_retention_days)
 
     ingest_database_url_version     = var.settings.secret_versions["ingest-database-url"]
     reporter_database_url_version   = var.settings.secret_versions["reporter-database-url"]

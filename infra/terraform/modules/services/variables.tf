@@ -36,6 +36,7 @@ variable "settings" {
     public_without_keys  = bool
     public_images        = bool
     ingest_min_instances = number
+    max_instances        = map(number)
     rows_retention_days  = number
     secret_versions      = map(string)
   })
