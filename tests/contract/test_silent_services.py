@@ -157,16 +157,23 @@ class World:
             "a task is created": lambda: _create(new_tasks_client(self.emulated)),
             "an execution is created": lambda: executions.create(uuid.uuid4()),
             "an execution is looked at": lambda: executions.is_live(execution),
-            "a sheet is read": lambda: sheets.read("gs://things/sheet.csv", max_bytes=100),
+            "a sheet is read": lambda: _read(sheets),
             "an image is stored": lambda: images.create(key(), rendition()),
             "an image is looked for": lambda: images.find(key(), OutputFormat.PNG),
             "a report is written": report,
             "a report is opened": lambda: reports.open("report.csv"),
             "a token for a peer is had": lambda: tokens.token("https://peer.example"),
             "a task is created with a new token": lambda: _create(unused_tasks),
-            "a sheet is read with a new token": lambda: unused_sheets.read("gs://things/sheet.csv", max_bytes=100),
+            "a sheet is read with a new token": lambda: _read(unused_sheets),
             "a callback is sent with a new token": lambda: session.post(self.peer.url("/callback"), timeout=3),
         }
+
+
+def _read(sheets: CloudSheetStorage) -> None:
+    found = sheets.find("gs://things/sheet.csv", max_bytes=100, limit="max_sheet_bytes")
+    sheets.read(found)
+    with sheets.body(found).open(0) as stream:
+        stream.read()
 
 
 def _create(client: Any) -> None:

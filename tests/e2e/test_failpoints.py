@@ -31,6 +31,14 @@ AT_TIME = {
 WITHOUT_WORKFLOWS = {IngestFailpoint.SWEEP_TASK_CREATED, IngestFailpoint.SWEEP_PUBLISHED}
 """Places that only the sweeper comes by when no execution can be had."""
 
+IMPORTING = {
+    IngestFailpoint.IMPORT_CHECKED,
+    IngestFailpoint.IMPORT_CHUNK_WRITTEN,
+    IngestFailpoint.IMPORT_CHUNK_COMMITTED,
+    IngestFailpoint.IMPORT_COMPLETED,
+}
+"""Places that only a large sheet comes by."""
+
 LEASED = {
     IngestFailpoint.START_TASK_CREATED,
     IngestFailpoint.SWEEP_NOTIFIED,
@@ -60,7 +68,9 @@ def test_death_between_two_effects_changes_nothing(failpoint: StrEnum, bench: Be
     if failpoint in WITHOUT_WORKFLOWS:
         bench.forbid_executions()
 
-    request_id, result = bench.run(leased=failpoint in LEASED, is_over=lambda: not bench.is_loaded())
+    request_id, result = bench.run(
+        leased=failpoint in LEASED, stored=failpoint in IMPORTING, is_over=lambda: not bench.is_loaded()
+    )
     bench.calm()
 
     assert not bench.is_loaded(), "the failpoint was never reached"

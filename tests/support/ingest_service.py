@@ -319,6 +319,7 @@ _CONTRACTS = {
     "release": ("release_request", "release_response"),
     "outcome": ("outcome_request", "outcome_response"),
     "progress": ("", "progress_response"),
+    "import": ("import_chunk_request", "import_response"),
     "imports": ("import_request", "import_response"),
     "sweep": ("", "sweep_response"),
 }

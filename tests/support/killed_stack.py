@@ -29,6 +29,8 @@ from support.shop_client import FINAL, Shop, eventually, sheet_of
 
 IMAGES = 5
 WITHIN_S = 60
+LARGE_BYTES = 10_000
+"""A larger sheet is imported in chunks here."""
 
 DECLARED: dict[str, type[StrEnum]] = {
     "ingest": IngestFailpoint,
@@ -116,6 +118,7 @@ class Bench:
         self,
         *,
         leased: bool = False,
+        stored: bool = False,
         after_upload: Callable[[str], None] = lambda _request_id: None,
         is_over: Callable[[], bool] = lambda: True,
     ) -> tuple[str, Result]:
@@ -123,13 +126,14 @@ class Bench:
 
         Args:
             leased: end the leases that the dead process held, once the loaded failpoint has acted.
+            stored: let the sheet lie in Cloud Storage, too large to be read by its upload.
             after_upload: called with the request id.
             is_over: whether the trouble has happened; the run goes on until it has.
         """
         self._delete_images()
         self.origin.hits.clear()
         batches = self._one("pressroom_ingest", "SELECT count(*) FROM batches")
-        request_id = self._upload()
+        request_id = self._upload(stored=stored)
         after_upload(request_id)
         if leased:
             self._after_death(request_id)
@@ -187,16 +191,28 @@ class Bench:
             )
         )
 
-    def _upload(self) -> str:
+    def _upload(self, *, stored: bool) -> str:
         """Upload as a careful client does: with a key, again when the connection breaks."""
         key = str(uuid.uuid4())
         form = {"webhook_url": self.receiver.url}
+        files = {} if stored else {"file": ("sheet.csv", self.sheet, "text/csv")}
+        if stored:
+            # The mark behind the last row is no row: the file is larger, and the sheet is the same.
+            answer = requests.post(
+                f"{self.stack.url('storage')}/upload/storage/v1/b/pressroom-sheets/o",
+                params={"uploadType": "media", "name": "sheet.csv"},
+                data=self.sheet + b"\x1a" + b"," * LARGE_BYTES,
+                timeout=20,
+            )
+            answer.raise_for_status()
+            form["csv_uri"] = "gs://pressroom-sheets/sheet.csv"
         for _ in range(5):
             try:
                 answer = requests.post(
                     f"{self.stack.url('ingest')}/upload",
-                    files={"file": ("sheet.csv", self.sheet, "text/csv")},
-                    data=form,
+                    # A form without a file is a form of parts all the same.
+                    files=files or {name: (None, value) for name, value in form.items()},
+                    data=form if files else None,
                     headers={"Idempotency-Key": key},
                     timeout=20,
                 )
@@ -272,6 +288,8 @@ def running_bench(folder: Path, run_stack: Callable[..., Any]) -> Iterator[Bench
         def armed(process: ProcessSetting) -> ProcessSetting:
             orders = ",".join(f"{failpoint}:kill" for failpoint in DECLARED[process.name.removesuffix("-internal")])
             mine = {"FAILPOINTS": orders, "FAILPOINTS_DIR": str(tickets)}
+            if process.name.startswith("ingest"):
+                mine |= {"INGEST_SHEET_BUCKETS": "pressroom-sheets", "INGEST_MAX_SHEET_BYTES": str(LARGE_BYTES)}
             if process.name.startswith("reporter"):
                 mine |= {"WEBHOOK_RETRY_SCHEDULE_S": "1,1,1,1,1,1", "WEBHOOK_HINT_GRACE_S": "1"}
             return replace(process, environment={**process.environment, **mine})

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO, cast
 from uuid import UUID
 
 from chassis.errors import ApiError
 from ingest.clients.previews import Preview, Trial
 from ingest.clients.reporter import Report
+from ingest.clients.sheet_storage import StoredSheet, too_large
 from ingest.errors import Reason, not_found, unavailable
+from ingest.sheets.body import PIECE_BYTES, SheetBody
 from ingest.state.batch import Batch
 
 WORKFLOW = "projects/demo/locations/us-central1/workflows/batch"
@@ -90,19 +94,77 @@ class FakeCallbacks:
         self.sealed.append(batch.request_id)
 
 
+@dataclass(frozen=True)
+class PiecewiseBody:
+    """A sheet that is not held in memory, as far as its reader can tell."""
+
+    content: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Return how many bytes there are."""
+        return len(self.content)
+
+    @property
+    def head(self) -> bytes:
+        """Return the first megabyte."""
+        return self.content[:PIECE_BYTES]
+
+    def open(self, start: int) -> BinaryIO:
+        """Return a stream from a byte on, which goes forward only."""
+        return cast(BinaryIO, io.BufferedReader(_Forward(self.content[start:])))
+
+
+class _Forward(io.RawIOBase):
+    """Bytes that are read once."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self._left = memoryview(content)
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer with the next bytes."""
+        count = min(len(buffer), len(self._left))
+        buffer[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+
 class FakeStorage:
-    """Objects by URI."""
+    """Objects by URI; all have generation 1."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.reads = 0
+        self.down = False
 
-    def read(self, uri: str, *, max_bytes: int) -> bytes:  # noqa: ARG002
+    def find(self, uri: str, *, max_bytes: int, limit: str) -> StoredSheet:
+        """Return an object without reading it."""
+        self._check(uri)
+        found = StoredSheet(uri, len(self.objects[uri]), 1)
+        if found.size_bytes > max_bytes:
+            raise too_large(found, max_bytes, limit)
+        return found
+
+    def read(self, sheet: StoredSheet) -> bytes:
         """Return the object."""
         self.reads += 1
+        self._check(sheet.uri)
+        return self.objects[sheet.uri]
+
+    def body(self, sheet: StoredSheet) -> SheetBody:
+        """Return the object, to be read piece by piece."""
+        return PiecewiseBody(self.read(sheet))
+
+    def _check(self, uri: str) -> None:
+        if self.down:
+            raise unavailable(Reason.STORAGE_UNAVAILABLE, "down")
         if uri not in self.objects:
             raise not_found(Reason.SHEET_NOT_FOUND, f"There is no object {uri}.")
-        return self.objects[uri]
 
 
 class FakeReporter:

@@ -112,7 +112,19 @@ class IngestSettings(PublicSettings):
         100_000, alias="INGEST_MAX_ROWS", ge=1, description="Most rows of a sheet, header not counted"
     )
     max_images: Annotated[int, Limited("images", "400 `SHEET_INVALID` with `TOO_MANY_IMAGES`")] = Field(
-        50_000, alias="INGEST_MAX_IMAGES", ge=1, description="Most images of a sheet"
+        100_000, alias="INGEST_MAX_IMAGES", ge=1, description="Most images of a sheet"
+    )
+    max_stored_sheet_bytes: Annotated[int, Limited("bytes", "413 `SHEET_TOO_LARGE`")] = Field(
+        1_073_741_824,
+        alias="INGEST_MAX_STORED_SHEET_BYTES",
+        ge=1,
+        description="Largest sheet in Cloud Storage, bytes: above the limits of other sheets it is imported in chunks",
+    )
+    max_stored_rows: Annotated[int, Limited("rows", "the batch is FAILED, its error has `TOO_MANY_ROWS`")] = Field(
+        1_000_000, alias="INGEST_MAX_STORED_ROWS", ge=1, description="Most rows of a sheet in Cloud Storage"
+    )
+    max_stored_images: Annotated[int, Limited("images", "the batch is FAILED, its error has `TOO_MANY_IMAGES`")] = (
+        Field(1_000_000, alias="INGEST_MAX_STORED_IMAGES", ge=1, description="Most images of a sheet in Cloud Storage")
     )
     max_urls_per_cell: Annotated[int, Limited("URLs", "400 `SHEET_INVALID` with `TOO_MANY_URLS` and the row")] = Field(
         100, alias="INGEST_MAX_URLS_PER_CELL", ge=1, description="Most URLs in one cell"
@@ -226,13 +238,13 @@ class IngestSettings(PublicSettings):
         5, alias="INGEST_MAX_EXECUTION_FAILURES", ge=1, description="Failed executions after which a batch has FAILED"
     )
     max_open_images: Annotated[int, Limited("images", "429 `QUOTA_EXCEEDED`")] = Field(
-        250_000, alias="INGEST_MAX_OPEN_IMAGES", ge=1, description="Unfinished images an owner may have at once"
+        2_000_000, alias="INGEST_MAX_OPEN_IMAGES", ge=1, description="Unfinished images an owner may have at once"
     )
     max_open_batches: Annotated[int, Limited("batches", "429 `QUOTA_EXCEEDED`")] = Field(
         1000, alias="INGEST_MAX_OPEN_BATCHES", ge=1, description="Unfinished batches an owner may have at once"
     )
     max_daily_images: Annotated[int, Limited("images", "429 `QUOTA_EXCEEDED`")] = Field(
-        1_000_000, alias="INGEST_MAX_DAILY_IMAGES", ge=1, description="Images an owner may upload in 24 hours"
+        10_000_000, alias="INGEST_MAX_DAILY_IMAGES", ge=1, description="Images an owner may upload in 24 hours"
     )
     max_previews_per_minute: Annotated[int, Limited("pictures", "429 `QUOTA_EXCEEDED`")] = Field(
         600,

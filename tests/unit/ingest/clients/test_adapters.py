@@ -21,7 +21,7 @@ from chassis.google.clients import new_executions_client, new_tasks_client
 from chassis.google.tasks import CloudTasksQueue
 from ingest.clients.callbacks import WorkflowCallbacks
 from ingest.clients.executions import WorkflowExecutions
-from ingest.clients.sheet_storage import CloudSheetStorage
+from ingest.clients.sheet_storage import CloudSheetStorage, StoredSheet
 from ingest.errors import ApiError
 from ingest.settings import IngestSettings
 from ingest.state.batch import batch_from_row
@@ -154,17 +154,54 @@ def gcs(tmp_path_factory: pytest.TempPathFactory, unused_port: int) -> Iterator[
     server.stop()
 
 
+def find_sheet_at(sheets: CloudSheetStorage, uri: str, *, max_bytes: int = 2**30) -> StoredSheet:
+    """Return an object without reading it."""
+    return sheets.find(uri, max_bytes=max_bytes, limit="max_sheet_bytes")
+
+
+def read_sheet_at(client: storage.Client, uri: str, *, max_bytes: int) -> bytes:
+    """Return the content of an object."""
+    sheets = CloudSheetStorage(client)
+    return sheets.read(find_sheet_at(sheets, uri, max_bytes=max_bytes))
+
+
 def test_a_sheet_is_read_from_cloud_storage(gcs: storage.Client) -> None:
     """Names with folders and blanks included."""
     gcs.bucket("sheets").blob("in/my sheet.csv").upload_from_string(b"a,b\n")
-    assert CloudSheetStorage(gcs).read("gs://sheets/in/my sheet.csv", max_bytes=10) == b"a,b\n"
+    assert read_sheet_at(gcs, "gs://sheets/in/my sheet.csv", max_bytes=10) == b"a,b\n"
+
+
+def test_a_large_sheet_is_read_by_ranges(gcs: storage.Client) -> None:
+    """From any byte on, across the end of what is kept of its begin, and again from the start."""
+    content = bytes(range(256)) * 40_000
+    gcs.bucket("sheets").blob("ranges.bin").upload_from_string(content)
+    sheets = CloudSheetStorage(gcs)
+    body = sheets.body(find_sheet_at(sheets, "gs://sheets/ranges.bin"))
+    with body.open(0) as whole, body.open(1_048_500) as later:
+        found = whole.read(), later.read(200), later.read()
+
+    assert (body.size_bytes, body.head) == (len(content), content[:1_048_576])
+    assert found == (content, content[1_048_500:1_048_700], content[1_048_700:])
+
+
+def test_a_large_sheet_that_is_overwritten_is_not_read_on(gcs: storage.Client) -> None:
+    """Its rows would be those of two sheets."""
+    blob = gcs.bucket("sheets").blob("changing.csv")
+    blob.upload_from_string(b"a" * 3_000_000)
+    sheets = CloudSheetStorage(gcs)
+    body = sheets.body(find_sheet_at(sheets, "gs://sheets/changing.csv"))
+    assert body.head.startswith(b"aaa")
+    blob.upload_from_string(b"b" * 3_000_000)
+    with body.open(2_000_000) as stream, pytest.raises(ApiError) as caught:
+        stream.read()
+    assert caught.value.reason == "SHEET_NOT_FOUND"
 
 
 def test_a_sheet_over_the_limit_is_not_read(gcs: storage.Client) -> None:
     """413 with the sizes."""
     gcs.bucket("sheets").blob("large.csv").upload_from_string(b"x" * 11)
     with pytest.raises(ApiError) as caught:
-        CloudSheetStorage(gcs).read("gs://sheets/large.csv", max_bytes=10)
+        read_sheet_at(gcs, "gs://sheets/large.csv", max_bytes=10)
     assert (caught.value.http_code, caught.value.reason) == (413, "SHEET_TOO_LARGE")
 
 
@@ -172,7 +209,7 @@ def test_a_sheet_that_is_not_there_is_not_found(gcs: storage.Client) -> None:
     """Bucket or object alike."""
     for uri in ("gs://sheets/none.csv", "gs://nowhere/none.csv"):
         with pytest.raises(ApiError) as caught:
-            CloudSheetStorage(gcs).read(uri, max_bytes=10)
+            read_sheet_at(gcs, uri, max_bytes=10)
         assert (caught.value.http_code, caught.value.reason) == (404, "SHEET_NOT_FOUND")
 
 
@@ -256,7 +293,7 @@ def overwritten() -> Iterator[storage.Client]:
 def test_a_sheet_that_is_overwritten_while_it_is_read_is_not_taken(overwritten: storage.Client) -> None:
     """What was measured is what is read: another generation may be larger than the limit."""
     with pytest.raises(ApiError) as caught:
-        CloudSheetStorage(overwritten).read("gs://sheets/moving.csv", max_bytes=10)
+        read_sheet_at(overwritten, "gs://sheets/moving.csv", max_bytes=10)
     assert caught.value.reason == "SHEET_NOT_FOUND"
 
 
@@ -266,4 +303,4 @@ def test_a_compressed_sheet_does_not_grow_behind_its_size(gcs: storage.Client) -
     blob = gcs.bucket("sheets").blob("packed.csv")
     blob.content_encoding = "gzip"
     blob.upload_from_string(packed)
-    assert CloudSheetStorage(gcs).read("gs://sheets/packed.csv", max_bytes=10_000) == packed
+    assert read_sheet_at(gcs, "gs://sheets/packed.csv", max_bytes=10_000) == packed

@@ -14,6 +14,7 @@ EXPECTED = {
     "/process": "tasks",
     "/internal/imports": "workflow",
     "/internal/batches/<request_id>/start": "workflow",
+    "/internal/batches/<request_id>/import": "workflow",
     "/internal/batches/<request_id>/claim": "workflow",
     "/internal/batches/<request_id>/progress": "workflow",
     "/internal/batches/<request_id>/finish": "workflow",

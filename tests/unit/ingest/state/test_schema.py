@@ -28,7 +28,7 @@ def test_the_schema_file_is_what_the_migrations_make(written_url: str, migrated_
     written, migrated = (catalogue_of(url, version_table=_VERSION_TABLE) for url in (written_url, migrated_url))
 
     assert written == migrated
-    assert len({str(row[0]).partition(".")[0] for row in written["columns"]}) == 9
+    assert len({str(row[0]).partition(".")[0] for row in written["columns"]}) == 10
 
 
 @pytest.mark.parametrize(

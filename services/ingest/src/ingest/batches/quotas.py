@@ -32,7 +32,7 @@ _USE = text(
 _OLDEST = text(
     """
     SELECT extract(epoch FROM now() - min(created_at))::float FROM batches
-    WHERE finished_at IS NULL AND started_at IS NULL AND pending > 0
+    WHERE finished_at IS NULL AND started_at IS NULL AND pending > 0 AND status <> 'IMPORTING'
     """
 )
 

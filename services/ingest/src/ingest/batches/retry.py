@@ -16,6 +16,7 @@ from ingest.settings import IngestSettings
 from ingest.state.batch import Batch
 from ingest.state.batch_status import reopen_batch
 from ingest.state.images import ALL_IMAGES, ChosenImages, reopen_images
+from ingest.state.imports import SHEET_STEP
 from ingest.state.locks import lock_batch
 from ingest.state.outbox import OutboxKind, add_entry
 
@@ -57,10 +58,10 @@ def retry_batch(
                 request_id=str(request_id),
                 status=batch.status.public,
             )
-        if batch.failed == 0 and batch.error is None:
-            raise failed_precondition(
-                Reason.NOTHING_TO_RETRY, f"Batch {request_id} has no failed images.", request_id=str(request_id)
-            )
+        unread = batch.error is not None and batch.error.get("step") == SHEET_STEP
+        if batch.failed == 0 and (batch.error is None or unread):
+            why = "has a sheet that was not read; upload it again" if unread else "has no failed images"
+            raise failed_precondition(Reason.NOTHING_TO_RETRY, f"Batch {request_id} {why}.", request_id=str(request_id))
         reopened = reopen_images(connection, request_id, attempts=settings.max_attempts, chosen=chosen)
         if reopened == 0 and chosen != ALL_IMAGES:
             raise failed_precondition(

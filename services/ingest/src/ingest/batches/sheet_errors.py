@@ -10,8 +10,19 @@ PROBLEMS_TYPE = "type.googleapis.com/pressroom.ingest.SheetProblems"
 """The `@type` of the error detail that lists a sheet's problems."""
 
 
+def stored_limits_from(settings: IngestSettings) -> SheetLimits:
+    """Return the limits of a sheet in Cloud Storage."""
+    return SheetLimits(
+        max_bytes=settings.max_stored_sheet_bytes,
+        max_rows=settings.max_stored_rows,
+        max_images=settings.max_stored_images,
+        max_urls_per_cell=settings.max_urls_per_cell,
+        max_columns=settings.max_columns,
+    )
+
+
 def limits_from(settings: IngestSettings) -> SheetLimits:
-    """Return the limits of a sheet."""
+    """Return the limits of a sheet that is taken in at once."""
     return SheetLimits(
         max_bytes=settings.max_sheet_bytes,
         max_rows=settings.max_rows,

@@ -21,6 +21,7 @@ from ingest.batches.rate import rate_of
 from ingest.batches.savings import savings
 from ingest.settings import IngestSettings
 from ingest.state.batch import Batch, BatchStatus, ImageStatus, batch_from_row, load_batch
+from ingest.state.imports import Import, load_import
 
 # Pages go by key, never by offset: the 100th page costs as much as the first. Lateral, and kept so by OFFSET 0: each
 # row of the page looks its images up by their key, also in a batch that the statistics do not know yet.
@@ -63,6 +64,7 @@ class ProductPage:
 
     batch: Batch
     hosts: dict[str, Any]
+    sheet_import: Import | None
     rate: dict[str, Any]
     products: Sequence[dict[str, Any]]
     next_page_token: str
@@ -118,7 +120,9 @@ def read_products(
         following = page_token(str(request_id), _row_number(groups[-1][0])) if more else ""
         hosts = list_hosts(connection, settings, request_id)
         rate = rate_of(batch, connection.execute(_NOW).scalar_one())
-        return ProductPage(batch, hosts, rate, [_product(group, links) for group in groups], following)
+        found_import = load_import(connection, request_id)
+        products = [_product(group, links) for group in groups]
+        return ProductPage(batch, hosts, found_import, rate, products, following)
 
     return transact(engine, work)
 

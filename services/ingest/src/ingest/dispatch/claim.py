@@ -20,7 +20,7 @@ from ingest.dispatch.tasks import ClaimedImage, claimed_image
 from ingest.errors import not_owner
 from ingest.events.payload import add_started_event
 from ingest.settings import IngestSettings
-from ingest.state.batch import Batch
+from ingest.state.batch import Batch, BatchStatus
 from ingest.state.batch_status import begin_batch
 from ingest.state.expiry import end_overdue, end_unreachable
 from ingest.state.hosts import add_missing_hosts
@@ -101,7 +101,7 @@ def _take(
     connection: Connection, settings: IngestSettings, batch: Batch, max_rows: int
 ) -> tuple[Sequence[ClaimedImage], bool]:
     """Return the images that were leased, and whether no other could be."""
-    if batch.status.is_final or batch.pending == 0 or batch.cancel_requested:
+    if batch.status.is_final or batch.status is BatchStatus.IMPORTING or batch.pending == 0 or batch.cancel_requested:
         return (), True
     left = window_left(connection, settings, batch.request_id)
     limit = min(_CANDIDATES, left)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from chassis.times import rfc3339
 from ingest.state.batch import Batch, BatchStatus
+from ingest.state.imports import SHEET_STEP
 from ingest.state.outbox import OutboxKind, add_entry
 
 
@@ -25,6 +26,8 @@ def final_message(batch: Batch) -> str:
             return f"Compression done with errors: {batch.failed} of {batch.total} images failed{skipped}"
         case BatchStatus.CANCELLED:
             return f"Cancelled: {batch.succeeded} of {batch.total} images were compressed"
+        case BatchStatus.FAILED if batch.error and batch.error.get("step") == SHEET_STEP:
+            return "Failed: the sheet could not be imported"
         case BatchStatus.FAILED if batch.error:
             return f"Failed in step {batch.error.get('step', 'unknown')} after {batch.failures} tries"
         case BatchStatus.FAILED:

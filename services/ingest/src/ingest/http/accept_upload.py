@@ -5,10 +5,10 @@ from __future__ import annotations
 from uuid import uuid4
 
 from chassis.failpoints import reach
-from ingest.batches.submit import Accepted, Submission, fingerprint, submit_upload
+from ingest.batches.submit import Accepted, StoredSubmission, Submission, fingerprint, submit_stored, submit_upload
 from ingest.dependencies import Dependencies
 from ingest.failpoints import Failpoint
-from ingest.http.answers import upload_answer
+from ingest.http.answers import unread_answer, upload_answer
 from ingest.http.upload_request import Upload
 from ingest.sheets.model import Sheet
 from ingest.state.idempotency import IdempotencyKey
@@ -16,32 +16,54 @@ from ingest.supervision.start import relay_start_now
 
 
 def accept_upload(
-    dependencies: Dependencies, sent: Upload, sheet: Sheet, *, owner: str | None, key: str | None
+    dependencies: Dependencies, sent: Upload, sheet: Sheet | None, *, owner: str | None, key: str | None
 ) -> Accepted:
-    """Store a sheet that was read and relay its start; with a `key` a repeat is answered as the first one was.
+    """Store a sheet and relay its start; with a `key` a repeat is answered as the first one was.
+
+    `sheet` is None for a sheet in Cloud Storage that is too large for a request: it is read when the batch begins.
 
     Raises:
         ApiError: what `submit_upload` raises.
     """
     engine, settings = dependencies.engine, dependencies.settings
     request_id = uuid4()
-    accepted = submit_upload(
-        engine,
-        settings,
-        Submission(
-            sheet,
-            sent.body,
-            sent.source_name,
-            sent.options,
-            sent.webhook_url,
-            owner,
-            sent.same_encoding,
-            fresh=sent.fresh,
-        ),
-        request_id=request_id,
-        response=upload_answer(settings, request_id, sheet).model_dump(mode="json"),
-        key=None if key is None else IdempotencyKey(key, fingerprint(sent.body, sent.fields)),
-    )
+    kept = None if key is None else IdempotencyKey(key, fingerprint(sent.body, sent.fields))
+    if sheet is not None:
+        accepted = submit_upload(
+            engine,
+            settings,
+            Submission(
+                sheet,
+                sent.body,
+                sent.source_name,
+                sent.options,
+                sent.webhook_url,
+                owner,
+                sent.same_encoding,
+                fresh=sent.fresh,
+            ),
+            request_id=request_id,
+            response=upload_answer(settings, request_id, sheet).model_dump(mode="json"),
+            key=kept,
+        )
+    else:
+        assert sent.stored is not None
+        accepted = submit_stored(
+            engine,
+            settings,
+            StoredSubmission(
+                sent.stored,
+                sent.asked,
+                sent.options,
+                sent.webhook_url,
+                owner,
+                sent.same_encoding,
+                fresh=sent.fresh,
+            ),
+            request_id=request_id,
+            response=unread_answer(settings, request_id).model_dump(mode="json"),
+            key=kept,
+        )
     reach(Failpoint.UPLOAD_COMMITTED)
     relay_start_now(engine, dependencies.tasks, settings, accepted.outbox_id)
     return accepted

@@ -28,9 +28,10 @@ from ingest.options import FORMATS, smaller_format_advice
 from ingest.settings import IngestSettings
 from ingest.sheets.corrected import column_titles, may_be_larger
 from ingest.sheets.encodings import CODECS
-from ingest.sheets.model import Layout, Sheet
+from ingest.sheets.model import Layout, ProblemList, Sheet
 from ingest.sheets.records import DELIMITERS
 from ingest.state.batch import Batch
+from ingest.state.imports import Import
 
 
 def send(answer: BaseModel, *, code: int = 200) -> Response:
@@ -63,6 +64,21 @@ def upload_answer(settings: IngestSettings, request_id: UUID, sheet: Sheet) -> U
     return UploadAnswer(**values)
 
 
+def unread_answer(settings: IngestSettings, request_id: UUID) -> UploadAnswer:
+    """Return what the sender of a large sheet is told, which nobody has read yet."""
+    names = ("total_images", "invalid_images", "total_rows", "invalid_rows", "dialect", "columns", "findings")
+    values: dict[str, Any] = {
+        "request_id": str(request_id),
+        "status": "PENDING",
+        **dict.fromkeys((*names, "may_be_larger")),
+        **ProblemList().to_json(),
+        "warnings": [],
+        "warning_count": 0,
+        "links": _links(settings, request_id),
+    }
+    return UploadAnswer(**values)
+
+
 def batch_answer(settings: IngestSettings, batch: Batch) -> BatchAnswer:
     """Return a batch as clients see it."""
     return BatchAnswer(**_batch(settings, batch))
@@ -74,6 +90,7 @@ def status_answer(settings: IngestSettings, found: ProductPage) -> StatusAnswer:
         **_batch(settings, found.batch),
         **found.rate,
         **found.hosts,
+        sheet_import=None if found.sheet_import is None else _import(found.sheet_import),
         products=found.products,
         next_page_token=found.next_page_token,
     )
@@ -152,6 +169,12 @@ def _batch(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
         "expires_at": rfc3339(batch.deadline_at),
         "links": _links(settings, batch.request_id),
     }
+
+
+def _import(found: Import) -> dict[str, Any]:
+    state = "ENDED" if found.finished_at is not None else "CHECKING" if found.way is None else "STORING"
+    names = ("rows_checked", "rows_stored", "images_stored", "warnings", "warning_count")
+    return {"state": state, **{name: getattr(found, name) for name in names}}
 
 
 def _larger_than_source(batch: Batch) -> dict[str, Any]:

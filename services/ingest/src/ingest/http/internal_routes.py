@@ -13,6 +13,7 @@ from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.http.requests import parse_id, parse_json, parse_query, takes_query
 from ingest.batches.export import export_batch
+from ingest.batches.import_chunks import ChunkedImport
 from ingest.batches.import_sheet import import_sheet
 from ingest.dependencies import Dependencies
 from ingest.dispatch.claim import claim_page
@@ -25,6 +26,7 @@ from ingest.events.relay import relay_events_now
 from ingest.failpoints import Failpoint
 from ingest.http.answers import process_answer, send
 from ingest.http.internal_schemas import (
+    ChunkRequest,
     ClaimAnswer,
     ClaimRequest,
     FailAnswer,
@@ -52,6 +54,9 @@ from ingest.supervision.finish import finish_batch
 from ingest.supervision.ownership import fail_batch, release_batch, start_batch
 from ingest.supervision.start import process_batch
 from ingest.supervision.sweep import Sweep
+
+IMPORT_CALL_S = 60.0
+"""Seconds after which a call of the workflow stores no further chunk of a sheet: far below the time of a request."""
 
 
 def internal_routes(dependencies: Dependencies) -> Blueprint:
@@ -86,6 +91,14 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             owner=body.owner,
         )
         return send(ImportAnswer(**_known_of(batch)))
+
+    @bp.post("/internal/batches/<request_id>/import")
+    @workflow_only
+    def import_chunks(request_id: str) -> Response:
+        """Store some more of a large sheet; the batch is IMPORTING as long as there is more."""
+        body = parse_json(ChunkRequest)
+        work = ChunkedImport(engine, settings, dependencies.storage, dependencies.clock, budget_s=IMPORT_CALL_S)
+        return send(ImportAnswer(**_known_of(work.go_on(parse_id(request_id), execution=body.execution))))
 
     @bp.post("/internal/batches/<request_id>/start")
     @workflow_only

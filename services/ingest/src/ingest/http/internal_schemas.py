@@ -70,6 +70,12 @@ class StartRequest(PeerRequest):
     callback_url: Text = Field(pattern=r"^https?://", max_length=2083)
 
 
+class ChunkRequest(PeerRequest):
+    """import_chunk_request.schema.json."""
+
+    execution: ExecutionName
+
+
 class ClaimRequest(PeerRequest):
     """claim_request.schema.json."""
 

@@ -13,6 +13,7 @@ import chassis.http.page_tokens
 import chassis.http.requests
 import ingest.batches.hosts
 import ingest.batches.images
+import ingest.batches.import_chunks
 import ingest.batches.problems
 import ingest.batches.status
 import ingest.http.batch_schemas
@@ -70,6 +71,7 @@ _MODULES = (
     ingest.batches.hosts,
     ingest.batches.images,
     ingest.batches.problems,
+    ingest.batches.import_chunks,
     ingest.batches.status,
     ingest.http.batch_schemas,
     ingest.http.public_schemas,

@@ -15,6 +15,7 @@ from ingest.http.batch_schemas import (
     ProblemsAnswer,
     WhoAmIAnswer,
 )
+from ingest.http.check_schemas import ValidationAnswer
 from ingest.http.public_schemas import (
     BatchReference,
     CancelAnswer,
@@ -29,7 +30,6 @@ from ingest.http.public_schemas import (
     StatusQuery,
     SummaryAnswer,
     UploadAnswer,
-    ValidationAnswer,
 )
 from ingest.http.upload_schemas import JsonUploadDocument, UploadDocument, UploadQuery
 

@@ -27,6 +27,7 @@ from ingest.http.answers import (
     status_answer,
     summary_answer,
 )
+from ingest.http.check_schemas import ValidationAnswer
 from ingest.http.limits import limits_of
 from ingest.http.public_schemas import (
     BatchReference,
@@ -37,9 +38,15 @@ from ingest.http.public_schemas import (
     RetryAnswer,
     RetryBody,
     StatusQuery,
-    ValidationAnswer,
 )
-from ingest.http.upload_request import Upload, idempotency_key, look_into_upload, parse_upload, read_upload
+from ingest.http.upload_request import (
+    Upload,
+    idempotency_key,
+    look_into_upload,
+    parse_upload,
+    read_upload,
+    read_upload_or_none,
+)
 from ingest.sheets.corrected import corrected_csv, refusal_answer, validation_answer
 from ingest.sheets.model import OnInvalid, SheetError
 from ingest.supervision.start import relay_start_now
@@ -65,7 +72,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         dependencies.webhook_targets.check(sent.webhook_url)
         if sent.validate_only:
             return send(check(sent))
-        sheet = read_upload(sent, settings)
+        sheet = read_upload_or_none(sent, settings)
         accepted = accept_upload(dependencies, sent, sheet, owner=caller().owner, key=key)
         # As it is stored: a repeat is answered what the first one was, also by the release before.
         response = jsonify(accepted.response)

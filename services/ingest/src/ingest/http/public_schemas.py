@@ -129,17 +129,22 @@ class MayBeLarger(Answer):
 
 
 class UploadAnswer(Answer):
-    """An accepted sheet."""
+    """An accepted sheet.
+
+    A large sheet in Cloud Storage is read afterwards: what it holds is null here, and told by its status.
+    """
 
     request_id: str
     status: Literal["PENDING"]
-    total_images: int
-    invalid_images: int = Field(description="Slots whose link cannot be used; each has failed from the start")
-    total_rows: int
-    invalid_rows: int
-    dialect: DialectAnswer
-    columns: dict[str, list[str]] = Field(description="Titles by role or option, as the field `columns` takes them")
-    findings: FindingsAnswer
+    total_images: int | None
+    invalid_images: int | None = Field(description="Slots whose link cannot be used; each has failed from the start")
+    total_rows: int | None
+    invalid_rows: int | None
+    dialect: DialectAnswer | None
+    columns: dict[str, list[str]] | None = Field(
+        description="Titles by role or option, as the field `columns` takes them"
+    )
+    findings: FindingsAnswer | None
     may_be_larger: MayBeLarger | None = Field(description="Null when no link says so")
     problems: list[SheetWarning]
     problem_count: int
@@ -147,79 +152,6 @@ class UploadAnswer(Answer):
     warnings: list[SheetWarning]
     warning_count: int
     links: dict[str, str]
-
-
-class HostAnswer(Answer):
-    """How many images of a sheet come from one host."""
-
-    host: str
-    images: int
-
-
-class EstimateAnswer(Answer):
-    """What a batch will probably take; `learned` from the caller's recent batches, or else assumed."""
-
-    bytes_in: int
-    bytes_out: int
-    seconds: int
-    learned: bool
-
-
-class PreviewLink(Answer):
-    """One link of a row, as it was split and repaired."""
-
-    slot: int
-    url: str
-    column: str | None = Field(description="Title of the column that it stands in")
-    code: str | None = Field(description="Why it cannot be used; null when it can")
-
-
-class PreviewRow(Answer):
-    """One row as it was understood."""
-
-    row: int = Field(description="Number of the row in the sheet, as a spreadsheet counts")
-    serial_number: str
-    product_name: str
-    cells: list[str] = Field(description="As they came; long ones are cut")
-    links: list[PreviewLink] = Field(description="None when the row, or the sheet, cannot be worked on")
-    problems: list[SheetWarning]
-    warnings: list[SheetWarning]
-
-
-class PreviewAnswer(Answer):
-    """The first rows of a sheet: 20 at most."""
-
-    titles: list[str] = Field(description="Empty when no table was found")
-    rows: list[PreviewRow]
-
-
-class ValidationAnswer(Answer):
-    """What an upload of this sheet would make; nothing was stored.
-
-    Counts are of what `on_invalid=skip` would work on. They are null when the sheet cannot be worked on at all.
-    """
-
-    valid: bool = Field(description="Whether there are no problems; with problems an upload needs `on_invalid=skip`")
-    total_rows: int | None
-    invalid_rows: int | None
-    total_images: int | None
-    invalid_images: int | None = Field(description="Slots whose link cannot be used; each would fail from the start")
-    unique_images: int | None
-    unique_urls: int | None
-    hosts: list[HostAnswer]
-    host_count: int | None
-    estimate: EstimateAnswer | None
-    dialect: DialectAnswer | None
-    columns: dict[str, list[str]] = Field(description="Titles by role or option, as the field `columns` takes them")
-    findings: FindingsAnswer | None
-    may_be_larger: MayBeLarger | None = Field(description="Null when no link says so")
-    options: ImageOptions
-    problems: list[SheetWarning]
-    problem_count: int
-    problems_listed: int
-    warnings: list[SheetWarning]
-    warning_count: int
-    preview: PreviewAnswer
 
 
 class Savings(Answer):
@@ -331,6 +263,17 @@ class HostProgress(Answer):
     until: str | None
 
 
+class ImportProgress(Answer):
+    """How far the import of a large sheet is: first all rows are checked, then they are stored."""
+
+    state: Literal["CHECKING", "STORING", "ENDED"]
+    rows_checked: int
+    rows_stored: int
+    images_stored: int
+    warnings: list[SheetWarning] = Field(description="The first 100")
+    warning_count: int
+
+
 class SummaryAnswer(BatchAnswer):
     """A batch with its rate."""
 
@@ -341,6 +284,7 @@ class SummaryAnswer(BatchAnswer):
 class StatusAnswer(SummaryAnswer):
     """A batch with its rate, its hosts (those in trouble first and 100 at most), and a page of its products."""
 
+    sheet_import: ImportProgress | None = Field(description="Null for a sheet that was read by its upload")
     hosts: list[HostProgress]
     host_count: int
     products: list[ProductAnswer]

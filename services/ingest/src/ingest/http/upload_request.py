@@ -18,8 +18,9 @@ from chassis.errors import FieldViolation, SharedReason, field_invalid
 from chassis.http.requests import parse_json, query_values, shown, validate
 from chassis.limited import Limited
 from chassis.limits import over_limit_facts
+from ingest.batches.import_sheet import find_sheet
 from ingest.batches.sheet_errors import limits_from, sheet_invalid
-from ingest.clients.sheet_storage import SheetStorage
+from ingest.clients.sheet_storage import SheetStorage, StoredSheet, too_large
 from ingest.errors import ApiError, Reason, Status, invalid_argument
 from ingest.http.upload_schemas import FILE_FIELDS, JsonUpload, UploadForm, UploadQuery
 from ingest.options import ImageOptions
@@ -27,7 +28,7 @@ from ingest.settings import IngestSettings
 from ingest.sheets.intake import SheetRequest, read_items, read_sheet
 from ingest.sheets.items import Item
 from ingest.sheets.links import repairs_told
-from ingest.sheets.model import OnInvalid, Problem, ProblemCode, Sheet, SheetError
+from ingest.sheets.model import OnInvalid, OversizedSheetError, Problem, ProblemCode, Sheet, SheetError
 
 MAX_ITEMS_BYTES: Annotated[int, Limited("bytes", "413 `BODY_TOO_LARGE`", "Largest JSON body of an upload")] = (
     4 * 1024 * 1024
@@ -52,7 +53,8 @@ _PASTED_NAME = "pasted.csv"
 class Upload:
     """What a client sent, in whichever form.
 
-    `fields` is everything beside `body` that makes two uploads differ.
+    `fields` is everything beside `body` that makes two uploads differ. `stored` is the sheet in Cloud Storage that
+    `csv_uri` names; one above the limits of other sheets is not read here, and `body` tells it from others.
     """
 
     body: bytes
@@ -66,6 +68,7 @@ class Upload:
     same_encoding: bool = False
     invalid_is_error: bool = False
     fresh: bool = False
+    stored: StoredSheet | None = None
 
     @property
     def webhook_url(self) -> str | None:
@@ -113,11 +116,32 @@ def idempotency_key() -> str | None:
     )
 
 
+def is_for_chunks(upload: Upload, settings: IngestSettings) -> bool:
+    """Return whether a sheet is too large for one request; then it is imported in chunks."""
+    return upload.stored is not None and upload.stored.size_bytes > settings.max_sheet_bytes
+
+
+def read_upload_or_none(upload: Upload, settings: IngestSettings) -> Sheet | None:
+    """Return the sheet of an upload; None when it lies in Cloud Storage and has to be imported in chunks.
+
+    Raises:
+        ApiError: 400 SHEET_INVALID with every problem.
+    """
+    if is_for_chunks(upload, settings):
+        return None
+    try:
+        return read_upload(upload, settings)
+    except ApiError as error:
+        if upload.stored is None or not isinstance(error.__cause__, OversizedSheetError):
+            raise
+        return None
+
+
 def read_upload(upload: Upload, settings: IngestSettings, asked: SheetRequest | None = None) -> Sheet:
     """Return the sheet of an upload.
 
     Raises:
-        ApiError: 400 SHEET_INVALID with every problem.
+        ApiError: 400 SHEET_INVALID with every problem, 413 SHEET_TOO_LARGE.
     """
     try:
         return look_into_upload(upload, settings, asked)
@@ -130,7 +154,11 @@ def look_into_upload(upload: Upload, settings: IngestSettings, asked: SheetReque
 
     Raises:
         SheetError: with every problem.
+        ApiError: 413 SHEET_TOO_LARGE for a sheet in Cloud Storage that can only be imported in chunks.
     """
+    if is_for_chunks(upload, settings):
+        assert upload.stored is not None
+        raise too_large(upload.stored, settings.max_sheet_bytes, "max_sheet_bytes")
     limits, asked = limits_from(settings), asked or upload.asked
     sheet = read_sheet(upload.body, limits, asked) if upload.items is None else read_items(upload.items, limits, asked)
     if upload.webhook is not None and upload.webhook.repairs:
@@ -152,6 +180,7 @@ def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         raise _twice(repeated[0])
     fields = request.form.to_dict() | query
     form = validate(UploadForm, fields)
+    stored: StoredSheet | None = None
     match part, form.csv_uri, form.csv_text:
         case None, None, None:
             raise _no_sheet()
@@ -160,7 +189,7 @@ def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetSt
             # A large part lies in a temporary file; it need not wait for the garbage collector.
             part.close()
         case None, str(csv_uri), None:
-            body, name = _stored_sheet(csv_uri, settings, storage)
+            body, name, stored = _stored_sheet(csv_uri, settings, storage)
         case None, None, str(csv_text):
             body, name = csv_text.encode(), _PASTED_NAME
             form = form.model_copy(update={"encoding": None})  # a form's text was decoded with the form
@@ -181,6 +210,7 @@ def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         same_encoding=form.output_encoding == "same",
         invalid_is_error=bool(form.invalid_is_error),
         fresh=bool(form.fresh),
+        stored=stored,
     )
 
 
@@ -194,9 +224,10 @@ def _from_json(query: dict[str, str], settings: IngestSettings, storage: SheetSt
     body, name, items = request.get_data(), _ITEMS_NAME, sent.sheet_items()
     fields = dict(query)
     options = sent.options or ImageOptions()
+    stored: StoredSheet | None = None
     if sent.csv_uri is not None:
         fields["json"] = body.decode()
-        body, name = _stored_sheet(sent.csv_uri, settings, storage)
+        body, name, stored = _stored_sheet(sent.csv_uri, settings, storage)
     elif sent.csv_text is not None:
         fields["json"] = body.decode()
         body, name = sent.csv_text.encode(), _PASTED_NAME
@@ -218,6 +249,7 @@ def _from_json(query: dict[str, str], settings: IngestSettings, storage: SheetSt
         same_encoding=sent.output_encoding == "same",
         invalid_is_error=bool(asked_by_query.invalid_is_error),
         fresh=sent.fresh or bool(asked_by_query.fresh),
+        stored=stored,
     )
 
 
@@ -234,9 +266,10 @@ def _sheet_part() -> FileStorage | None:
     return sheets[0][1]
 
 
-def _stored_sheet(csv_uri: str, settings: IngestSettings, storage: SheetStorage) -> tuple[bytes, str]:
+def _stored_sheet(csv_uri: str, settings: IngestSettings, storage: SheetStorage) -> tuple[bytes, str, StoredSheet]:
     """Return the content and name of a sheet in a bucket that clients may name.
 
+    Of a large one it returns what tells it from others, instead of the content.
     Whoever may upload could otherwise read, by way of our identity, every bucket that it may read.
     """
     bucket = csv_uri.removeprefix("gs://").partition("/")[0]
@@ -247,7 +280,10 @@ def _stored_sheet(csv_uri: str, settings: IngestSettings, storage: SheetStorage)
             f"Sheets are not read from bucket {bucket} on a client's word; GET /limits lists the buckets.",
             metadata={"bucket": bucket},
         )
-    return storage.read(csv_uri, max_bytes=settings.max_sheet_bytes), csv_uri.rpartition("/")[2]
+    stored = find_sheet(settings, storage, csv_uri)
+    if stored.size_bytes <= settings.max_sheet_bytes:
+        return storage.read(stored), csv_uri.rpartition("/")[2], stored
+    return f"{csv_uri}#{stored.generation}".encode(), csv_uri.rpartition("/")[2], stored
 
 
 def source_name(part: FileStorage) -> str:

@@ -1,43 +1,44 @@
 """The whole way of a sheet: decode, find the layout and the columns, read every row, tell every fault at once.
 
 A sheet is gone through twice: here, to find every fault before anything is stored, and once more by whoever iterates
-over its rows. Reading twice costs seconds for the largest sheet; keeping it would cost hundreds of megabytes.
+over its rows. Reading twice costs seconds for the largest sheet; keeping it would cost hundreds of megabytes. The rows
+can be read from any one on, in another process too (`open_surveyed`): the same bytes always make the same rows.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
 
-from ingest.options import GROWING_ENDINGS
+from ingest.sheets.body import HeldBody, SheetBody
 from ingest.sheets.columns import Judged, judge_columns
-from ingest.sheets.decoding import decode_sheet
-from ingest.sheets.evidence import LINKS, Look, evidence_of, look_of
-from ingest.sheets.header import ColumnChoice, cut
+from ingest.sheets.counting import SheetCount, UnusedPictures
+from ingest.sheets.decoding import SheetText, decode_sheet
+from ingest.sheets.evidence import LINKS, evidence_of, look_of
+from ingest.sheets.header import ColumnChoice
 from ingest.sheets.items import Item, ItemList
 from ingest.sheets.layout import find_layout, first_records
-from ingest.sheets.links import ending_of, host_of
 from ingest.sheets.model import (
     Columns,
     Findings,
     Layout,
     OnInvalid,
+    OversizedSheetError,
     Problem,
     ProblemCode,
     ProblemList,
     SeenTable,
     Sheet,
     SheetError,
-    SheetFacts,
     SheetLimits,
     SheetRow,
     refuse,
 )
 from ingest.sheets.platforms import Platform, find_platform
-from ingest.sheets.records import Record, RecordSource, unpacked
+from ingest.sheets.records import Record, RecordSource, SheetFile, unpacked
 from ingest.sheets.rows import RowReader, nul_problems
 from ingest.sheets.table import Table, TableRows, explanations, locate
 from ingest.sheets.workbook import is_workbook, read_workbook
@@ -49,6 +50,8 @@ _LEAST_SAMPLED_ROWS = 40
 _MOST_SAMPLED_ROWS = 400
 _SAMPLED_CELLS = 40_000
 _SAMPLED_CHARS = 4 * 1024 * 1024
+
+_HEARD_ROWS = 5000
 
 _LAYOUT_WARNINGS = {
     Layout.QUOTED_LINES: (
@@ -76,6 +79,14 @@ class SheetRequest:
     delimiter: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """A sheet that was gone through once, and how it was read: what `open_surveyed` needs to read its rows again."""
+
+    sheet: Sheet
+    way: Mapping[str, Any]
+
+
 def read_sheet(body: bytes, limits: SheetLimits, asked: SheetRequest | None = None) -> Sheet:
     """Read a sheet from the bytes of a file.
 
@@ -89,22 +100,80 @@ def read_sheet(body: bytes, limits: SheetLimits, asked: SheetRequest | None = No
         )
     asked = asked or SheetRequest()
     warnings = ProblemList()
-    if is_workbook(body):
-        source = read_workbook(body, limits, warnings)
+    source = _source_of(HeldBody(body), limits, asked, warnings)
+    return _survey_unescaped_or_escaped(source, limits, asked, warnings, _Progress())[0]
+
+
+def survey_sheet(body: SheetBody, limits: SheetLimits, asked: SheetRequest, heard: Callable[[int], None]) -> Surveyed:
+    """Go through a large sheet once, with memory that does not grow with it.
+
+    Links are not compared: in its facts each image and URL counts as one of its own, and hosts are missing. `heard` is
+    told now and then how many rows were read; it may raise to stop.
+
+    Raises:
+        SheetError: as `read_sheet`. A workbook is refused: its parts cannot be read piece by piece.
+    """
+    if not isinstance(body, HeldBody) and is_workbook(body.head):
+        raise refuse(
+            ProblemCode.SHEET_TOO_LARGE,
+            "A workbook of this size is not read. Save the sheet as CSV UTF-8 and try again.",
+        )
+    warnings = ProblemList()
+    found = _source_of(body, limits, asked, warnings)
+    sheet, source = _survey_unescaped_or_escaped(found, limits, asked, warnings, _Progress(heard, compares=False))
+    text = source.text
+    return Surveyed(sheet, {"encoding": text.encoding, "bom": text.bom, "start": text.start, "escaped": source.escaped})
+
+
+def open_surveyed(
+    body: SheetBody, limits: SheetLimits, asked: SheetRequest, way: Mapping[str, Any], rows: int
+) -> SheetRows:
+    """Return the rows of a sheet that was surveyed before, without going through it again.
+
+    Args:
+        body: the same bytes.
+        limits: the same limits.
+        asked: the same request.
+        way: what the survey returned.
+        rows: how many rows it counted.
+    """
+    warnings = ProblemList()
+    if is_workbook(body.head):
+        source = read_workbook(body.head, limits, warnings)
+    else:
+        source = find_layout(SheetText(body, way["encoding"], way["bom"], way["start"]), asked.columns, asked.delimiter)
+    source = replace(source, escaped=bool(way["escaped"]))
+    found = _understand(source, limits, asked, warnings)
+    reader = RowReader(found.table.header, found.judged.columns, source.dialect, limits)
+    return SheetRows(source, found.rows, reader, rows)
+
+
+def _source_of(body: SheetBody, limits: SheetLimits, asked: SheetRequest, warnings: ProblemList) -> SheetFile:
+    """Return how the text of a sheet is to be taken apart; what is assumed goes to `warnings`."""
+    if is_workbook(body.head):
+        source = read_workbook(body.head, limits, warnings)
     else:
         source = find_layout(decode_sheet(body, warnings, asked.encoding), asked.columns, asked.delimiter)
     told = _LAYOUT_WARNINGS.get(source.dialect.layout)
     if told is not None:
         warnings.add(Problem(1, None, told[0], told[1]))
+    return source
+
+
+def _survey_unescaped_or_escaped(
+    source: SheetFile, limits: SheetLimits, asked: SheetRequest, warnings: ProblemList, progress: _Progress
+) -> tuple[Sheet, SheetFile]:
+    """Return a sheet and how it was taken apart: with backslashes as escapes where that alone makes sense of it."""
     try:
-        return _survey(source, limits, asked, deepcopy(warnings))
+        return _survey(source, limits, asked, deepcopy(warnings), progress), source
     except SheetError as error:
         if not any(problem.code is ProblemCode.BACKSLASH_QUOTES for problem in error.problems.listed):
             raise
         message = "Double quotes inside of cells have backslashes before them; they were read as quotes."
         warnings.add(Problem(None, None, ProblemCode.BACKSLASH_QUOTES, message))
+        escaped = replace(source, escaped=True)
         try:
-            return _survey(replace(source, escaped=True), limits, asked, warnings)
+            return _survey(escaped, limits, asked, warnings, progress), escaped
         except SheetError as again:
             if again.problems.listed[0].code is ProblemCode.CSV_SYNTAX:
                 raise error from again
@@ -117,7 +186,7 @@ def read_items(items: Sequence[Item], limits: SheetLimits, asked: SheetRequest |
     Raises:
         SheetError: as `read_sheet`; the first item is row 2.
     """
-    return _survey(ItemList(items), limits, asked or SheetRequest(), ProblemList())
+    return _survey(ItemList(items), limits, asked or SheetRequest(), ProblemList(), _Progress())
 
 
 class SheetRows:
@@ -131,9 +200,28 @@ class SheetRows:
 
     def __iter__(self) -> Iterator[SheetRow]:
         """Yield each row in order."""
+        return self.after(0)
+
+    def after(self, count: int) -> Iterator[SheetRow]:
+        """Yield the rows behind the first `count`, which are passed over: cheaply, unless they may name later ones."""
         # Whatever ended the sheet early and was left out was told when it was read for the first time.
-        records = self._table.of(self._source.records(ProblemList()), ProblemList())
-        yield from self._reader.rows(islice(records, self._row_count))
+        records = islice(self._table.of(self._source.records(ProblemList()), ProblemList()), self._row_count)
+        if self._reader.names_groups:
+            yield from islice(self._reader.rows(records), count, None)
+        else:
+            yield from self._reader.rows(islice(records, count, None))
+
+
+def _nobody(_rows: int) -> None:
+    """Hear of the progress of a survey that is short."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """Who hears of a survey's progress, and whether it compares links, for which it keeps them all."""
+
+    heard: Callable[[int], None] = _nobody
+    compares: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +239,27 @@ class _Understood:
         return Findings(title, self.table.number, self.judged.reasons, self.judged.other_pictures)
 
 
-def _survey(source: RecordSource, limits: SheetLimits, asked: SheetRequest, warnings: ProblemList) -> Sheet:
+def _survey(
+    source: RecordSource, limits: SheetLimits, asked: SheetRequest, warnings: ProblemList, progress: _Progress
+) -> Sheet:
     # `broken` is about the sheet as a whole; `problems` has these and those of its rows, in their order.
     problems, broken = ProblemList(), ProblemList()
     found = _understand(source, limits, asked, warnings)
     header, columns = found.table.header, found.judged.columns
     reader = RowReader(header, columns, source.dialect, limits)
-    count = _Count(limits.max_images, asked.options)
-    unused = _UnusedPictures(header, found.judged)
+    count = SheetCount(limits.max_images, asked.options, compares=progress.compares)
+    oversized = False
+    unused = UnusedPictures(header, found.judged)
     replaced: Problem | None = None
     for row in reader.rows(found.rows.of(source.records(broken), warnings)):
         if count.rows >= limits.max_rows:
             message = f"The sheet has more than {limits.max_rows} rows."
             broken.add(Problem(row.number, None, ProblemCode.TOO_MANY_ROWS, message))
+            oversized = True
             break
         count.add(row)
+        if count.rows % _HEARD_ROWS == 0:
+            progress.heard(count.rows)
         unused.look(row)
         replaced = replaced or _replaced_output(row, header, columns)
         for problem in (*row.problems, *row.faults.values()):
@@ -177,10 +271,12 @@ def _survey(source: RecordSource, limits: SheetLimits, asked: SheetRequest, warn
     if count.images > limits.max_images:
         message = f"The sheet has {count.images} images; the limit is {limits.max_images}."
         broken.add(Problem(None, header[columns.urls[0]], ProblemCode.TOO_MANY_IMAGES, message))
+        oversized = True
     if broken.count or (problems.count and asked.on_invalid is OnInvalid.REJECT):
         for problem in broken.listed:
             problems.add(problem)
-        raise SheetError(problems, _seen(source, found.table, _sample(source, found.table)))
+        error = OversizedSheetError if oversized else SheetError
+        raise error(problems, _seen(source, found.table, _sample(source, found.table)))
     if replaced is not None:
         warnings.add(replaced)
     for warning in unused.warnings():
@@ -251,40 +347,6 @@ def _seen(source: RecordSource, table: Table, sample: Sequence[Record]) -> SeenT
     return SeenTable(source.dialect, table.header, rows)
 
 
-class _UnusedPictures:
-    """Looks for links of pictures in columns that are not used and were not told of, so that none is lost silently."""
-
-    def __init__(self, header: Sequence[str], judged: Judged) -> None:
-        columns = judged.columns
-        known = {*columns.urls, columns.output, columns.errors, *(other.index for other in judged.other_pictures)}
-        self._header = header
-        self._watched = [index for index in range(len(header)) if index not in known]
-        self._rows: dict[int, list[int]] = {}
-
-    def look(self, row: SheetRow) -> None:
-        """Look at one more row."""
-        if row.problems:
-            return
-        for index in self._watched:
-            cell = row.cells[index]
-            if "://" in cell and look_of(cell) is Look.PICTURE:
-                seen = self._rows.setdefault(index, [row.number, 0])
-                seen[1] += 1
-
-    def warnings(self) -> Iterator[Problem]:
-        """Yield a warning for each column that holds links of pictures."""
-        for index, (first, count) in sorted(self._rows.items()):
-            title = self._header[index]
-            rows = f"row {first}" if count == 1 else f"{count} rows from row {first}"
-            yield Problem(
-                first,
-                title,
-                ProblemCode.PICTURES_NOT_USED,
-                f"The column '{cut(title)}' holds links of pictures in {rows} and is not used. Name it in `columns` to"
-                " use it.",
-            )
-
-
 def _replaced_output(row: SheetRow, header: Sequence[str], columns: Columns) -> Problem | None:
     """Return the warning that what stands in the output column will not stay; it is told once for a sheet."""
     if columns.output is None or row.problems or not row.cells[columns.output].strip():
@@ -296,54 +358,3 @@ def _replaced_output(row: SheetRow, header: Sequence[str], columns: Columns) -> 
         "The column of outputs is filled, from this row on; the new links take the place of what it holds.",
         row.cells[columns.output],
     )
-
-
-class _Count:
-    """Counts rows, images, URLs and hosts on the way; of more images than are allowed it counts only the number."""
-
-    def __init__(self, max_images: int, options: Mapping[str, object]) -> None:
-        self._max_images = max_images
-        self._options = options
-        self.rows = 0
-        self.images = 0
-        self._invalid_images = 0
-        self._invalid_rows = 0
-        self._urls: set[str] = set()
-        self._jobs: set[tuple[str, tuple[tuple[str, object], ...]]] = set()
-        self._hosts: Counter[str] = Counter()
-        self._growing: Counter[str] = Counter()
-
-    def add(self, row: SheetRow) -> None:
-        """Count a row."""
-        self.rows += 1
-        self._invalid_rows += bool(row.problems)
-        self.images += len(row.urls)
-        self._invalid_images += len(row.faults)
-        if self.images > self._max_images:
-            return
-        # What a row says as the batch does is nothing of its own.
-        options = tuple(sorted(item for item in row.options.items() if self._options.get(item[0]) != item[1]))
-        output = str(row.options.get("format", self._options.get("format", "jpeg")))
-        growing = GROWING_ENDINGS.get(output, frozenset())
-        for slot, url in enumerate(row.urls):
-            if slot in row.faults:
-                continue
-            self._urls.add(url)
-            self._jobs.add((url, options))
-            self._hosts[host_of(url)] += 1
-            ending = ending_of(url)
-            if ending in growing:
-                self._growing[ending] += 1
-
-    def facts(self) -> SheetFacts:
-        """Return what was counted."""
-        return SheetFacts(
-            rows=self.rows,
-            invalid_rows=self._invalid_rows,
-            images=self.images,
-            unique_images=len(self._jobs),
-            unique_urls=len(self._urls),
-            hosts=dict(self._hosts.most_common()),
-            invalid_images=self._invalid_images,
-            growing=dict(self._growing.most_common()),
-        )

@@ -350,6 +350,10 @@ class SheetError(Exception):
         self.seen = seen
 
 
+class OversizedSheetError(SheetError):
+    """The sheet has more rows or images than the limits allow, whatever else is wrong with it."""
+
+
 def refuse(code: ProblemCode, message: str, *, row: int | None = None, value: str | None = None) -> SheetError:
     """Return the error of a sheet that cannot be read further."""
     problems = ProblemList()

@@ -20,13 +20,15 @@ from itertools import pairwise
 
 from ingest.sheets.encodings import codec_of
 
-_MAX_SAMPLED_BYTES = 262_144
+SAMPLED_BYTES = 262_144
 """Most bytes of a file in which words are looked for."""
 
 _MAX_SAMPLED_WORDS = 300
 """Most different words that are judged."""
 
-_MAX_WORD_BYTES = 60
+LONGEST_WORD_BYTES = 60
+"""Most bytes of a word that is judged."""
+
 _MAX_ASCII = 20
 _SURE = 0.62
 _SURE_OF_WEST = 0.7  # although another encoding reads as well
@@ -95,9 +97,12 @@ class Reading:
     words: tuple[str, ...]
 
 
-def recognise(body: bytes) -> tuple[Reading | None, tuple[Reading, ...]]:
-    """Return the reading that surely is the right one, or None, and the best ones that differ, best first."""
-    words = _sample(body)
+def recognise(sample: bytes) -> tuple[Reading | None, tuple[Reading, ...]]:
+    """Return the reading that surely is the right one, or None, and the best ones that differ, best first.
+
+    `sample` is the part of a file in which its first words with bytes beyond ASCII are.
+    """
+    words = _words(sample)
     readings = sorted(
         (reading for encoding in _LANGUAGES if (reading := _read(words, encoding)) is not None),
         key=lambda reading: reading.score,
@@ -121,12 +126,10 @@ def recognise(body: bytes) -> tuple[Reading | None, tuple[Reading, ...]]:
     return (first if sure or (western and clear and first.score >= _LIKELY) else None), tuple(different)
 
 
-def _sample(body: bytes) -> tuple[bytes, ...]:
+def _words(sample: bytes) -> tuple[bytes, ...]:
     """Return the first different words that have bytes beyond ASCII."""
-    first = _HIGH.search(body)
-    begin = 0 if first is None else max(0, first.start() - _MAX_WORD_BYTES)
     found: dict[bytes, None] = {}
-    for word in _WORD_WITH_HIGH_BYTES.finditer(body, begin, begin + _MAX_SAMPLED_BYTES):
+    for word in _WORD_WITH_HIGH_BYTES.finditer(sample):
         if len(found) >= _MAX_SAMPLED_WORDS:
             break
         high = _HIGH.search(word[0])
@@ -140,13 +143,13 @@ def _cut(word: bytes, high_at: int) -> bytes:
 
     It does not end within a character of two bytes, as far as can be told.
     """
-    if len(word) <= _MAX_WORD_BYTES:
+    if len(word) <= LONGEST_WORD_BYTES:
         return word
-    word = word[max(0, high_at - _MAX_ASCII) :][: _MAX_WORD_BYTES + 1]
-    end = min(_MAX_WORD_BYTES, len(word))
+    word = word[max(0, high_at - _MAX_ASCII) :][: LONGEST_WORD_BYTES + 1]
+    end = min(LONGEST_WORD_BYTES, len(word))
     while end > 1 and word[end - 1] >= 0x80:
         end -= 1
-    high = word[end:_MAX_WORD_BYTES]
+    high = word[end:LONGEST_WORD_BYTES]
     return word[: end + len(high) // 2 * 2]
 
 
@@ -157,7 +160,7 @@ def _read(words: tuple[bytes, ...], encoding: str) -> Reading | None:
             decoded.append(word.decode(codec_of(encoding)))
         except UnicodeDecodeError:
             # One word may be cut in the middle of a character; more are no accident.
-            if encoding not in _EAST_ASIAN or len(word) < _MAX_WORD_BYTES - 1:
+            if encoding not in _EAST_ASIAN or len(word) < LONGEST_WORD_BYTES - 1:
                 return None
     judge = _of_characters if encoding in _EAST_ASIAN else _of_letters
     scores = [score for text in decoded if (score := judge(text, encoding)) is not None]

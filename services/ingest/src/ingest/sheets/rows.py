@@ -36,10 +36,16 @@ class RowReader:
         self._limits = limits
         self._fitter = RowFitter(header, columns, dialect)
 
+    @property
+    def names_groups(self) -> bool:
+        """Return whether a row may get its name from the rows before it."""
+        group, name = self._columns.group, self._columns.name
+        return group is not None and name is not None and group != name
+
     def rows(self, records: Iterable[Record]) -> Iterator[SheetRow]:
         """Yield the rows of records in order; rows of one product share the name of its first row."""
-        group, columns = self._columns.group, self._columns
-        if group is None or group == columns.name or columns.name is None:
+        group = self._columns.group
+        if group is None or not self.names_groups:
             yield from map(self.read, records)
             return
         last_group = last_name = ""

@@ -23,6 +23,7 @@ import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
 from chassis.limited import Limited
+from ingest.sheets.body import HeldBody
 from ingest.sheets.decoding import SheetText
 from ingest.sheets.model import Dialect, Layout, Problem, ProblemCode, ProblemList, SheetError, SheetLimits, refuse
 from ingest.sheets.records import SheetFile
@@ -109,7 +110,7 @@ def read_workbook(body: bytes, limits: SheetLimits, warnings: ProblemList) -> Sh
         message = "This looks like an Excel workbook (.xlsx) and cannot be read: it is broken or protected."
         raise refuse(ProblemCode.NOT_A_CSV, f"{message} Save it anew, or as CSV UTF-8.") from error
     _tell(chosen.title, names, warnings)
-    decoded = SheetText(text, "utf-8", bom=False, start=0)
+    decoded = SheetText(HeldBody(text), "utf-8", bom=False, start=0)
     return SheetFile(
         decoded, Dialect("utf-8", bom=False, delimiter=",", layout=Layout.WORKBOOK), has_separator_line=False
     )

@@ -16,8 +16,12 @@ from ingest.errors import batch_not_found
 
 
 class BatchStatus(StrEnum):
-    """`PENDING → PROCESSING → SEALING →` one of the four ends; outside, SEALING is shown as PROCESSING."""
+    """`PENDING → PROCESSING → SEALING →` one of the four ends; a large sheet is IMPORTING before.
 
+    Outside, SEALING is shown as PROCESSING, and IMPORTING as PENDING.
+    """
+
+    IMPORTING = "IMPORTING"
     PENDING = "PENDING"
     PROCESSING = "PROCESSING"
     SEALING = "SEALING"
@@ -29,12 +33,16 @@ class BatchStatus(StrEnum):
     @property
     def is_final(self) -> bool:
         """Return whether nothing but a retry changes the batch any more."""
-        return self not in {BatchStatus.PENDING, BatchStatus.PROCESSING, BatchStatus.SEALING}
+        return self not in _OPEN_STATUSES
 
     @property
     def public(self) -> str:
-        """Return the word for clients, who need not know of sealing."""
-        return BatchStatus.PROCESSING.value if self is BatchStatus.SEALING else self.value
+        """Return the word for clients, who need not know of importing and sealing."""
+        return _PUBLIC.get(self, self).value
+
+
+_OPEN_STATUSES = {BatchStatus.IMPORTING, BatchStatus.PENDING, BatchStatus.PROCESSING, BatchStatus.SEALING}
+_PUBLIC = {BatchStatus.IMPORTING: BatchStatus.PENDING, BatchStatus.SEALING: BatchStatus.PROCESSING}
 
 
 class ImageStatus(StrEnum):

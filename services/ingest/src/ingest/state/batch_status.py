@@ -1,6 +1,7 @@
 """How a batch moves from one status to the next; every function works inside the caller's transaction.
 
-`PENDING → PROCESSING → SEALING →` one of four ends; a retry leads from an end back to PENDING.
+`PENDING → PROCESSING → SEALING →` one of four ends; a retry leads from an end back to PENDING. How a large sheet comes
+to PENDING is in `state.imports`.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ _INSERT = text(
     INSERT INTO batches (request_id, owner, status, options, header, columns, dialect, source_name, source_sha256,
                          webhook_url, row_count, invalid_rows, deduplicated, total, pending, failed, sealed_at,
                          deadline_at, import_key, fresh)
-    VALUES (:request_id, :owner, CASE WHEN :total = :failed THEN 'SEALING' ELSE 'PENDING' END,
+    VALUES (:request_id, :owner,
+            CASE WHEN :importing THEN 'IMPORTING' WHEN :total = :failed THEN 'SEALING' ELSE 'PENDING' END,
             CAST(:options AS jsonb), CAST(:header AS jsonb), CAST(:columns AS jsonb), CAST(:dialect AS jsonb),
             :source_name, :source_sha256, :webhook_url, :row_count, :invalid_rows, :deduplicated, :total,
-            :total - :failed, :failed, CASE WHEN :total = :failed THEN now() END,
+            :total - :failed, :failed, CASE WHEN :total = :failed AND NOT :importing THEN now() END,
             now() + make_interval(secs => :deadline_s), :import_key, :fresh)
     ON CONFLICT DO NOTHING
     """
@@ -77,7 +79,7 @@ _SEAL_FORGOTTEN = text(
     """
     WITH page AS MATERIALIZED (
         SELECT request_id FROM batches
-        WHERE finished_at IS NULL AND status <> 'SEALING' AND pending = 0
+        WHERE finished_at IS NULL AND status NOT IN ('SEALING', 'IMPORTING') AND pending = 0
         LIMIT :limit FOR UPDATE SKIP LOCKED)
     UPDATE batches SET status = 'SEALING', sealed_at = clock_timestamp()
     WHERE request_id IN (SELECT request_id FROM page)
@@ -86,7 +88,8 @@ _SEAL_FORGOTTEN = text(
 _END = text(
     """
     UPDATE batches SET status = :status, finished_at = now(), sealed_at = coalesce(sealed_at, now()),
-                       report_uri = :report_uri, error = CASE WHEN :keep_error THEN error END
+                       report_uri = :report_uri,
+                       error = CASE WHEN :keep_error OR error ->> 'step' = 'sheet' THEN error END
     WHERE request_id = :batch
     RETURNING *
     """
@@ -109,8 +112,9 @@ _REOPEN = text(
 def insert_batch(connection: Connection, values: Mapping[str, Any]) -> bool:
     """Insert a batch; false when its id or its import key is there already.
 
-    nothing → PENDING, or SEALING for a sheet without images. Locks the new batch.
+    nothing → PENDING, or SEALING for a sheet without images, or IMPORTING when `importing` is set. Locks the new batch.
     """
+    values = {"importing": False, **values}
     encoded = {name: json.dumps(values[name]) for name in ("options", "header", "columns", "dialect")}
     return bool(connection.execute(_INSERT, {**values, **encoded}).rowcount)
 
@@ -199,7 +203,7 @@ def seal_forgotten(connection: Connection, *, limit: int) -> int:
 
 
 def end_batch(connection: Connection, request_id: UUID, status: BatchStatus, *, report_uri: str | None) -> Batch:
-    """Set the final status; without a report the error that ended the batch is kept.
+    """Set the final status; the error that ended the batch is kept: without a report, or if its sheet is to blame.
 
     SEALING → COMPLETED | COMPLETED_WITH_ERRORS | CANCELLED | FAILED; PROCESSING | PENDING without open images → FAILED
     when supervision failed. The caller holds the batch.

@@ -9,8 +9,9 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 from ingest.settings import IngestSettings
-from ingest.state.batch import Batch, ImageStatus
+from ingest.state.batch import Batch, BatchStatus, ImageStatus
 from ingest.state.batch_status import Ended, count_ended
+from ingest.state.imports import SHEET_STEP, stop_import
 
 _END_OPEN = text(
     """
@@ -77,10 +78,18 @@ def end_overdue(connection: Connection, batch: Batch) -> Ended:
     """Do what time has decided: end all images of a cancelled or late batch, else see to leases that ran out.
 
     PENDING | DISPATCHED → CANCELLED after a cancellation, → FAILED after the deadline; DISPATCHED → PENDING, or FAILED
-    with the last attempt, after a lease. The caller holds the batch; passes over images that others hold.
+    with the last attempt, after a lease. An import that is cancelled or late stops: IMPORTING → PENDING | SEALING. The
+    caller holds the batch; passes over images that others hold.
     """
-    if batch.pending == 0 or batch.status.is_final:
+    if batch.status is BatchStatus.IMPORTING:
+        batch = _stopped(connection, batch)
+        if batch.status is BatchStatus.SEALING:
+            return Ended(batch, 0, sealed=True)
+    if batch.pending == 0 or batch.status.is_final or batch.status is BatchStatus.IMPORTING:
         return Ended(batch, 0, sealed=False)
+    if batch.error is not None and batch.error.get("step") == SHEET_STEP:
+        detail = "The sheet could not be read to its end."
+        return end_open_images(connection, batch, status=ImageStatus.FAILED, code="BATCH_FAILED", detail=detail)
     if batch.cancel_requested:
         return end_open_images(
             connection, batch, status=ImageStatus.CANCELLED, code="CANCELLED", detail="The batch was cancelled."
@@ -93,6 +102,15 @@ def end_overdue(connection: Connection, batch: Batch) -> Ended:
     lost = int(connection.execute(_END_LOST, values).scalar_one())
     connection.execute(_RETURN_EXPIRED, values)
     return _counted(connection, batch, lost)
+
+
+def _stopped(connection: Connection, batch: Batch) -> Batch:
+    if batch.cancel_requested:
+        return stop_import(connection, batch.request_id)
+    if connection.execute(_IS_LATE, {"batch": batch.request_id}).scalar_one():
+        error = {"error": "The batch's deadline passed before its sheet was imported."}
+        return stop_import(connection, batch.request_id, error=error)
+    return batch
 
 
 def end_open_images(connection: Connection, batch: Batch, *, status: ImageStatus, code: str, detail: str) -> Ended:
@@ -109,7 +127,7 @@ def end_unreachable(connection: Connection, settings: IngestSettings, batch: Bat
 
     PENDING → FAILED. The caller holds the batch; passes over images that others hold.
     """
-    if batch.pending == 0 or batch.status.is_final:
+    if batch.pending == 0 or batch.status.is_final or batch.status is BatchStatus.IMPORTING:
         return Ended(batch, 0, sealed=False)
     values = {
         "batch": batch.request_id,

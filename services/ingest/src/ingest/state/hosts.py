@@ -111,6 +111,17 @@ _ADD_BATCH_HOSTS = text(
     ON CONFLICT DO NOTHING
     """
 )
+_COUNT_IMAGES = text(
+    """
+    INSERT INTO batch_hosts (batch, host, images)
+    SELECT :batch, host, images FROM unnest(CAST(:hosts AS text[]), CAST(:counts AS integer[])) AS new (host, images)
+    ON CONFLICT (batch, host) DO UPDATE SET images = batch_hosts.images + excluded.images
+    """
+)
+_ADD_NAMED = text(
+    "INSERT INTO hosts (host) SELECT host FROM unnest(CAST(:hosts AS text[])) AS new (host) ORDER BY host"
+    " ON CONFLICT DO NOTHING"
+)
 # In order, so that two uploads with the same new hosts cannot wait for each other.
 _ADD_HOSTS = text(
     "INSERT INTO hosts (host) SELECT host FROM batch_hosts WHERE batch = :batch ORDER BY host ON CONFLICT DO NOTHING"
@@ -198,12 +209,15 @@ def note_nobody_waits(connection: Connection, host: str) -> None:
     connection.execute(_NOBODY_WAITS, {"host": host})
 
 
-def add_hosts(connection: Connection, request_id: UUID) -> None:
-    """Insert the hosts of a batch that are new.
+def add_hosts(connection: Connection, request_id: UUID, images: Mapping[str, int]) -> None:
+    """Count the images that a batch has got of each host, and insert the hosts that are new.
 
     nothing → CLOSED. The caller holds the batch; locks the new hosts in the order of their names.
     """
-    connection.execute(_ADD_HOSTS, {"batch": request_id})
+    hosts = sorted(images)
+    connection.execute(_ADD_NAMED, {"hosts": hosts})
+    values = {"batch": request_id, "hosts": hosts, "counts": [images[host] for host in hosts]}
+    connection.execute(_COUNT_IMAGES, values)
 
 
 def add_missing_hosts(connection: Connection, request_id: UUID) -> None:
@@ -214,4 +228,4 @@ def add_missing_hosts(connection: Connection, request_id: UUID) -> None:
     values = {"batch": request_id}
     if connection.execute(_LACKS_HOSTS, values).scalar_one():
         connection.execute(_ADD_BATCH_HOSTS, values)
-        add_hosts(connection, request_id)
+        connection.execute(_ADD_HOSTS, values)

@@ -6,7 +6,7 @@
 CREATE TABLE batches (
     request_id uuid PRIMARY KEY,
     owner text,                                        -- of the API key that made it; NULL without keys
-    status text NOT NULL CHECK (status IN ('PENDING', 'PROCESSING', 'SEALING', 'COMPLETED',
+    status text NOT NULL CHECK (status IN ('IMPORTING', 'PENDING', 'PROCESSING', 'SEALING', 'COMPLETED',
                                            'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED')),
     generation integer NOT NULL DEFAULT 1 CHECK (generation >= 1),    -- rises with each retry
     cancel_requested boolean NOT NULL DEFAULT false,
@@ -52,7 +52,7 @@ CREATE TABLE batches (
     CONSTRAINT sealed_means_settled CHECK (sealed_at IS NULL OR pending = 0),
     CONSTRAINT sealing_is_sealed CHECK (status <> 'SEALING' OR sealed_at IS NOT NULL),
     CONSTRAINT ended_is_sealed CHECK (
-        (status IN ('PENDING', 'PROCESSING', 'SEALING')) = (finished_at IS NULL)
+        (status IN ('IMPORTING', 'PENDING', 'PROCESSING', 'SEALING')) = (finished_at IS NULL)
         AND (finished_at IS NULL OR sealed_at IS NOT NULL))
 );
 CREATE INDEX batches_newest ON batches (created_at DESC, request_id DESC);
@@ -60,6 +60,23 @@ CREATE INDEX batches_newest ON batches (created_at DESC, request_id DESC);
 CREATE INDEX batches_by_owner ON batches ((coalesce(owner, '')), created_at DESC, request_id DESC);
 CREATE INDEX batches_open ON batches (heartbeat_at) WHERE finished_at IS NULL;
 CREATE INDEX batches_ended ON batches (finished_at) WHERE finished_at IS NOT NULL;
+
+-- How far the import of a large sheet is. What is stored, is stored in row order and with its images.
+CREATE TABLE imports (
+    batch uuid PRIMARY KEY REFERENCES batches (request_id) ON DELETE CASCADE,
+    csv_uri text NOT NULL,
+    object_generation bigint NOT NULL,                 -- the object that was named, whatever lies there now
+    asked jsonb NOT NULL,                              -- what the sender says of the sheet
+    way jsonb,                                         -- how the sheet is read; NULL before it was checked
+    rows_checked integer NOT NULL DEFAULT 0 CHECK (rows_checked >= 0),
+    rows_stored integer NOT NULL DEFAULT 0 CHECK (rows_stored >= 0),
+    images_stored integer NOT NULL DEFAULT 0 CHECK (images_stored >= 0),
+    failed_stored integer NOT NULL DEFAULT 0 CHECK (failed_stored >= 0),      -- images whose link cannot be used
+    invalid_stored integer NOT NULL DEFAULT 0 CHECK (invalid_stored >= 0),    -- rows that were skipped
+    warnings jsonb NOT NULL DEFAULT '[]',              -- the first ones
+    warning_count integer NOT NULL DEFAULT 0 CHECK (warning_count >= 0),
+    finished_at timestamptz
+);
 
 CREATE TABLE rows (
     batch uuid NOT NULL REFERENCES batches (request_id) ON DELETE CASCADE,

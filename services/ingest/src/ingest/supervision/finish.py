@@ -15,6 +15,7 @@ from ingest.failpoints import Failpoint
 from ingest.settings import IngestSettings
 from ingest.state.batch import Batch, BatchStatus
 from ingest.state.batch_status import end_batch
+from ingest.state.imports import SHEET_STEP
 from ingest.state.locks import lock_batch
 
 log = get_logger(__name__)
@@ -24,6 +25,8 @@ def final_status(batch: Batch) -> BatchStatus:
     """Return how a sealed batch ends."""
     if batch.cancel_requested:
         return BatchStatus.CANCELLED
+    if batch.error is not None and batch.error.get("step") == SHEET_STEP:
+        return BatchStatus.FAILED
     if batch.failed == 0:
         return BatchStatus.COMPLETED_WITH_ERRORS if batch.invalid_rows else BatchStatus.COMPLETED
     if batch.succeeded == 0:

@@ -23,6 +23,7 @@ from ingest.state import execution as state
 from ingest.state.batch import Batch, BatchStatus, ImageStatus
 from ingest.state.batch_status import begin_batch, end_batch
 from ingest.state.expiry import end_open_images
+from ingest.state.imports import stop_import
 from ingest.state.locks import lock_batch
 
 log = get_logger(__name__)
@@ -145,6 +146,8 @@ def fail_batch(
 
 
 def _end_failed(connection: Connection, settings: IngestSettings, batch: Batch) -> Batch:
+    if batch.status is BatchStatus.IMPORTING:
+        batch = stop_import(connection, batch.request_id)
     if batch.pending:
         detail = f"Supervision failed {batch.failures} times."
         batch = end_open_images(connection, batch, status=ImageStatus.FAILED, code="BATCH_FAILED", detail=detail).batch

@@ -44,7 +44,7 @@ _BUDGET_S = 40.0
 _OVERDUE = text(
     """
     SELECT request_id FROM batches
-    WHERE finished_at IS NULL AND pending > 0
+    WHERE finished_at IS NULL AND (pending > 0 OR status = 'IMPORTING')
       AND (deadline_at <= now() OR cancel_requested
            OR EXISTS (SELECT 1 FROM images WHERE images.batch = batches.request_id
                       AND images.status = 'DISPATCHED' AND images.lease_until <= now()))

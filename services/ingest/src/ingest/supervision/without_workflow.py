@@ -14,6 +14,7 @@ from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.limited import Limited
 from chassis.logs import get_logger
+from ingest.batches.import_chunks import ChunkedImport
 from ingest.dependencies import Dependencies
 from ingest.dispatch.claim import claim_page, undo_claim
 from ingest.dispatch.tasks import ClaimedImage, create_compression
@@ -36,6 +37,9 @@ MAX_PAGES: Annotated[
 ] = 5
 """Pages claimed for one batch in one sweep: enough work for a minute, little enough to end in time."""
 
+IMPORT_BUDGET_S = 20.0
+"""Seconds after which a sweep stores no further chunk of one sheet."""
+
 _PAGE_ROWS = 100
 _UNDO_DELAY_S = 30.0
 _CREATORS = 8  # tasks created at the same time; each is one short call
@@ -48,6 +52,15 @@ def supervise(dependencies: Dependencies, request_id: UUID) -> None:
         ApiError: the first trouble met; what was done before it stays done.
     """
     batch = transact(dependencies.engine, lambda connection: load_batch(connection, request_id))
+    if batch.status is BatchStatus.IMPORTING:
+        work = ChunkedImport(
+            dependencies.engine,
+            dependencies.settings,
+            dependencies.storage,
+            dependencies.clock,
+            budget_s=IMPORT_BUDGET_S,
+        )
+        batch = work.go_on(request_id, execution=None)
     if batch.status in {BatchStatus.PENDING, BatchStatus.PROCESSING}:
         batch = dispatch(dependencies, request_id)
     if batch.status is BatchStatus.SEALING:
