@@ -25,10 +25,12 @@ from support.memory_clients import (
     WORKFLOW,
     FakeCallbacks,
     FakeExecutions,
+    FakePeers,
     FakePreviews,
     FakeReporter,
     FakeStorage,
     FakeTasks,
+    FakeWebhooks,
 )
 from support.payload_schemas import assert_matches
 
@@ -111,6 +113,8 @@ class Lab:
         self.storage = FakeStorage()
         self.reporter = FakeReporter()
         self.previews = FakePreviews()
+        self.webhooks = FakeWebhooks()
+        self.peers = FakePeers()
         clock = SystemClock()
         self.dependencies = Dependencies(
             settings=self.settings,
@@ -124,6 +128,8 @@ class Lab:
             reporter=self.reporter,
             webhook_targets=WebhookTargets(self.settings, clock, resolve=look_up),
             previews=self.previews,
+            webhooks=self.webhooks,
+            peers=self.peers,
         )
         self.app: Flask = create_app(self.dependencies)
         self.app.test_client_class = ClosingClient

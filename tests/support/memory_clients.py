@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, BinaryIO, cast
 from uuid import UUID
 
+from chassis.auth.callers import Caller
 from chassis.errors import ApiError
 from ingest.clients.previews import Preview, Trial
 from ingest.clients.reporter import Report
@@ -218,3 +219,31 @@ class FakePreviews:
             raise self.error
         self.asked.append((kind, url))
         return Preview(WEBP, 1, 1, 1000, self.changed if kind == "source" else None)
+
+
+class FakePeers:
+    """Services that are fine unless `trouble` says what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.trouble = {"compressor": "", "reporter": ""}
+
+    def health(self) -> Mapping[str, str]:
+        """Return what is wrong."""
+        return self.trouble
+
+
+class FakeWebhooks:
+    """The reporter's routes of webhooks: answers what was put under `METHOD /path`, and remembers who asked what."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, dict[str, Any] | ApiError] = {}
+        self.asked: list[tuple[str | None, str, Mapping[str, Any] | None]] = []
+
+    def ask(self, caller: Caller, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Answer from memory; an empty list of all that is not there."""
+        route = f"{method} {path}"
+        self.asked.append((caller.owner, route, body))
+        answer = self.answers.get(route.partition("?")[0], {"endpoints": [], "deliveries": [], "next_page_token": ""})
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer

@@ -22,10 +22,12 @@ from compressor.settings import CompressorSettings
 from ingest.app import create_app as create_ingest
 from ingest.clients.callbacks import WorkflowCallbacks
 from ingest.clients.executions import WorkflowExecutions
+from ingest.clients.peers import PeerServices
 from ingest.clients.previews import CompressorPreviews
 from ingest.clients.reporter import ReporterService
 from ingest.clients.sheet_storage import CloudSheetStorage
 from ingest.clients.webhook_targets import WebhookTargets
+from ingest.clients.webhooks import ReporterWebhooks
 from ingest.dependencies import Dependencies
 from ingest.settings import IngestSettings
 from reporter.settings import ReporterSettings
@@ -67,6 +69,8 @@ def app_of(settings: Settings) -> Flask:
                     reporter=ReporterService(None),  # type: ignore[arg-type]
                     webhook_targets=WebhookTargets(settings, _clock()),
                     previews=CompressorPreviews(None),  # type: ignore[arg-type]
+                    webhooks=ReporterWebhooks(None),  # type: ignore[arg-type]
+                    peers=PeerServices({}),
                 )
             )
         case CompressorSettings():

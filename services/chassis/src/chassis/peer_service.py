@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,13 +28,21 @@ class InternalService:
         self._session.mount("http://", HTTPAdapter(pool_maxsize=pool_size, max_retries=0))
         self._session.mount("https://", HTTPAdapter(pool_maxsize=pool_size, max_retries=0))
 
-    def call(self, method: str, path: str, *, body: Any = None, timeout_s: float = 30.0) -> dict[str, Any]:
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 30.0,
+    ) -> dict[str, Any]:
         """Send JSON and return the peer's JSON object.
 
         Raises:
             ApiError: the peer's own error, or 503 `PEER_UNAVAILABLE` when it did not answer as it should.
         """
-        response = self._send(method, path, body=body, timeout_s=timeout_s, stream=False)
+        response = self._send(method, path, body=body, headers=headers, timeout_s=timeout_s, stream=False)
         try:
             decoded = response.json()
         except ValueError as error:
@@ -50,7 +58,7 @@ class InternalService:
         Raises:
             ApiError: as `call`; a connection that breaks while lines are read is 503 too.
         """
-        response = self._send("GET", path, body=None, timeout_s=timeout_s, stream=True)
+        response = self._send("GET", path, body=None, headers=None, timeout_s=timeout_s, stream=True)
 
         def lines() -> Iterator[bytes]:
             try:
@@ -65,15 +73,25 @@ class InternalService:
         finally:
             response.close()
 
-    def _send(self, method: str, path: str, *, body: Any, timeout_s: float, stream: bool) -> requests.Response:
-        headers = {"Authorization": f"Bearer {self._tokens.token(self._root_url)}", **trace_headers()}
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any,
+        headers: Mapping[str, str] | None,
+        timeout_s: float,
+        stream: bool,
+    ) -> requests.Response:
+        own = {"Authorization": f"Bearer {self._tokens.token(self._root_url)}", **trace_headers()}
+        sent = {**(headers or {}), **own}
         for attempt in (1, 2):
             try:
                 response = self._session.request(
                     method,
                     self._root_url + path,
                     json=body,
-                    headers=headers,
+                    headers=sent,
                     timeout=(3.0, timeout_s),
                     stream=stream,
                     allow_redirects=False,

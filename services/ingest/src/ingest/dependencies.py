@@ -13,10 +13,12 @@ from chassis.http.caller_guard import CallerGuard
 from chassis.http.key_guard import KeyGuard
 from ingest.clients.callbacks import Callbacks
 from ingest.clients.executions import Executions
+from ingest.clients.peers import Peers
 from ingest.clients.previews import Previews
 from ingest.clients.reporter import Reporter
 from ingest.clients.sheet_storage import SheetStorage
 from ingest.clients.webhook_targets import WebhookTargets
+from ingest.clients.webhooks import Webhooks
 from ingest.settings import IngestSettings
 
 
@@ -35,6 +37,8 @@ class Dependencies:
     reporter: Reporter
     webhook_targets: WebhookTargets
     previews: Previews
+    webhooks: Webhooks
+    peers: Peers
 
     @property
     def image_links(self) -> ImageLinks:

@@ -20,10 +20,12 @@ from chassis.settings import SettingsError, exit_with_faults
 from ingest.app import create_app
 from ingest.clients.callbacks import WorkflowCallbacks
 from ingest.clients.executions import WorkflowExecutions
+from ingest.clients.peers import PeerServices
 from ingest.clients.previews import CompressorPreviews
 from ingest.clients.reporter import ReporterService
 from ingest.clients.sheet_storage import CloudSheetStorage
 from ingest.clients.webhook_targets import WebhookTargets
+from ingest.clients.webhooks import ReporterWebhooks
 from ingest.dependencies import Dependencies
 from ingest.failpoints import Failpoint
 from ingest.settings import IngestSettings
@@ -38,6 +40,9 @@ def build() -> Flask:
     configure_logs(service="ingest", project=settings.project, revision=settings.revision, level=settings.log_level)
     arm_failpoints("ingest", settings, Failpoint)
     clock = SystemClock()
+    tokens = MetadataTokens(clock)
+    reporter = InternalService("reporter", settings.reporter_internal_url, tokens)
+    compressor = InternalService("compressor", settings.compressor_url, tokens)
     return create_app(
         Dependencies(
             settings=settings,
@@ -57,10 +62,10 @@ def build() -> Flask:
             tasks=CloudTasksQueue(new_tasks_client(settings), settings.tasks_accounts),
             callbacks=WorkflowCallbacks(new_authorized_session),
             storage=CloudSheetStorage(new_storage_client(settings)),
-            reporter=ReporterService(
-                InternalService("reporter", settings.reporter_internal_url, MetadataTokens(clock))
-            ),
+            reporter=ReporterService(reporter),
             webhook_targets=WebhookTargets(settings, clock),
-            previews=CompressorPreviews(InternalService("compressor", settings.compressor_url, MetadataTokens(clock))),
+            previews=CompressorPreviews(compressor),
+            webhooks=ReporterWebhooks(reporter),
+            peers=PeerServices({"compressor": compressor, "reporter": reporter}),
         )
     )

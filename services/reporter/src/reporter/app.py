@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from chassis.http.app import new_app
+from chassis.http.owner_guard import OwnerGuard
 from reporter.dependencies import Dependencies
 from reporter.errors import FORMER_REASONS
 from reporter.http.internal_routes import internal_routes
@@ -25,7 +26,12 @@ def create_app(dependencies: Dependencies) -> Flask:
     )
     if settings.serves_clients:
         app.register_blueprint(public_routes(dependencies))
-        app.register_blueprint(webhook_routes(dependencies))
+        app.register_blueprint(webhook_routes(dependencies, dependencies.keys))
     if settings.serves_our_parts:
         app.register_blueprint(internal_routes(dependencies))
+        # For ingest's console, which signs owners in.
+        owners = OwnerGuard(dependencies.guard, settings.ingest_service_account)
+        app.register_blueprint(
+            webhook_routes(dependencies, owners), url_prefix="/internal/owner", name="webhooks_for_owners"
+        )
     return app

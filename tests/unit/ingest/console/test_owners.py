@@ -30,7 +30,20 @@ BY_IMAGE = {
 }
 """They name an image: test_image_pages walks them."""
 
-OWN = {"GET /console/batches", "GET /console/batches/live", "GET /console/new", "POST /console/new"}
+OWN = {
+    "GET /console/batches",
+    "GET /console/batches/live",
+    "GET /console/new",
+    "POST /console/new",
+    "GET /console/settings",
+    # The reporter is asked for the visitor's owner (tests/contract/test_console_webhooks).
+    "GET /console/webhooks",
+    "POST /console/webhooks",
+    "GET /console/webhooks/<uuid:endpoint_id>",
+    "POST /console/webhooks/<uuid:endpoint_id>/<any(test, pause, enable, rotate, delete):what>",
+    "POST /console/webhooks/<uuid:endpoint_id>/redeliver",
+    "POST /console/deliveries/<uuid:delivery_id>/redeliver",
+}
 """They show or make what is the visitor's alone."""
 
 

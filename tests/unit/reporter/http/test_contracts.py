@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import jwt
 import pytest
@@ -111,10 +112,35 @@ def test_errors_obey_their_contract(world: World, check: Check, path: str) -> No
 
 def test_every_internal_route_is_guarded(world: World) -> None:
     """No route below /internal is forgotten, and none answers without a token."""
-    internal = {rule.rule for rule in world.app.url_map.iter_rules() if rule.rule.startswith("/internal")}
+    rules = [rule for rule in world.app.url_map.iter_rules() if rule.rule.startswith("/internal")]
+    internal = {rule.rule for rule in rules if not rule.rule.startswith(FOR_OWNERS)}
 
     assert internal == set(ALLOWED)
     assert {world.client.post(path, json={}).status_code for path in internal} == {401}
+    for rule in rules:
+        path = re.sub(r"<[^>]+>", str(UUID(int=1)), rule.rule)
+        for method in (rule.methods or set()) - {"HEAD"}:
+            assert world.client.open(path, method=method, json={}).status_code == 401, rule
+
+
+def test_the_routes_for_owners_are_for_ingest_only(world: World) -> None:
+    """It alone signs owners in."""
+    views = {
+        rule.rule: vars(world.app.view_functions[rule.endpoint])["allowed_callers"]
+        for rule in world.app.url_map.iter_rules()
+        if rule.rule.startswith(FOR_OWNERS)
+    }
+
+    assert len(views) > 5
+    assert set(views.values()) == {frozenset({INGEST})}
+
+
+def test_an_owner_that_cannot_be_one_is_refused(world: World) -> None:
+    """Whoever makes the header has made a mistake."""
+    token = ISSUER.mint_id_token(INGEST, ROOT_URL)
+    headers = {"Authorization": f"Bearer {token}", "X-Pressroom-Owner": "no owner\t"}
+
+    assert world.client.get(f"{FOR_OWNERS}webhooks", headers=headers).status_code == 400
 
 
 @pytest.mark.parametrize("path", ALLOWED)
@@ -123,6 +149,9 @@ def test_only_the_named_accounts_may_call(world: World, path: str) -> None:
     admitted = {account for account in ACCOUNTS if world.internal(path, {}, account=account).status_code != 403}
 
     assert admitted == ALLOWED[path]
+
+
+FOR_OWNERS = "/internal/owner/"
 
 
 def forged_tokens() -> dict[str, str]:

@@ -21,3 +21,15 @@ ANONYMOUS = Caller(None)
 
 SYSTEM = Caller(None, sees_all=True)
 """Our own services, which the internal routes admit by their tokens."""
+
+OWNER_HEADER = "X-Pressroom-Owner"
+"""Between our services: whose things are meant; absent: what belongs to nobody."""
+
+SEES_ALL_HEADER = "X-Pressroom-Sees-All"
+"""Between our services: `1` for an admin, who sees everybody's."""
+
+
+def owner_headers(caller: Caller) -> dict[str, str]:
+    """Return the headers by which a service of ours asks another one for a caller that it has signed in."""
+    headers = {} if caller.owner is None else {OWNER_HEADER: caller.owner}
+    return headers | ({SEES_ALL_HEADER: "1"} if caller.sees_all else {})

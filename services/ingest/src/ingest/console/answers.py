@@ -18,6 +18,10 @@ log = get_logger(__name__)
 DONE = {
     "cancelled": "The batch is being cancelled; finished images keep their outputs.",
     "retried": "The failed images are tried again.",
+    "deleted": "The endpoint is deleted; nothing more is sent to it.",
+    "changed": "The endpoint is changed.",
+    "tested": "A test event is on its way.",
+    "redelivered": "What was asked for is sent again, under its old webhook-id.",
     "started": "The batch has been accepted. You may close this page; it goes on.",
 }
 """What a page says after something was done; the URL names it, so that nobody can make a page say something else."""

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from chassis.auth.api_keys import Scope
-from chassis.http.fields import PublicRequest
+from chassis.http.fields import PublicRequest, Text
 from chassis.http.page_tokens import PageToken
-from chassis.http.requests import parse_query, takes_query
+from chassis.http.requests import parse_query, takes_query, validate
 from ingest.batches.cancel import cancel_batch
 from ingest.batches.hosts import MAX_LISTED_HOSTS, read_hosts
 from ingest.batches.images import MAX_SCANNED_IMAGES, ImageFilter, list_images
@@ -26,6 +26,7 @@ from ingest.dependencies import Dependencies
 from ingest.errors import Reason, not_found
 from ingest.http.batch_schemas import ImagesQuery
 from ingest.http.public_schemas import PublicStatus
+from ingest.state.images import ChosenImages
 from ingest.supervision.start import relay_start_now
 
 _PAGE_BATCHES = 50
@@ -36,6 +37,7 @@ _TABS = (
     ("images", "Images"),
     ("problems", "Problems"),
     ("hosts", "Hosts"),
+    ("deliveries", "Deliveries"),
     ("options", "Options"),
     ("downloads", "Downloads"),
 )
@@ -46,8 +48,13 @@ class _ListQuery(PublicRequest):
     page_token: PageToken = ""
 
 
+class _RetryForm(PublicRequest):
+    code: Text = ""
+    host: Text = ""
+
+
 class _BatchQuery(ImagesQuery):
-    tab: Literal["images", "problems", "hosts", "options", "downloads"] = "images"
+    tab: Literal["images", "problems", "hosts", "deliveries", "options", "downloads"] = "images"
     done: str = ""
 
     @property
@@ -111,6 +118,9 @@ def batch_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) 
             case "hosts":
                 found_hosts = read_hosts(engine, settings, request_id, caller=caller, limit=MAX_LISTED_HOSTS)
                 return {**found_hosts, "host_words": _HOST_WORDS}
+            case "deliveries":
+                asked = f"/deliveries?request_id={request_id}"
+                return {"deliveries": dependencies.webhooks.ask(caller, "GET", asked)["deliveries"]}
             case "options":
                 return {"curl": _curl(settings.ingest_url, view)}
             case _:
@@ -185,8 +195,10 @@ def batch_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) 
     @bp.post("/batches/<uuid:request_id>/retry")
     @writes
     def retry(request_id: UUID) -> Response:
-        """Try the failed images again."""
-        retried = retry_batch(engine, settings, request_id, caller=current_visitor().caller)
+        """Try the failed images again: all, or those of a code and a host."""
+        form = validate(_RetryForm, request.form.to_dict())
+        chosen = ChosenImages((form.code,) if form.code else None, (form.host,) if form.host else None)
+        retried = retry_batch(engine, settings, request_id, chosen=chosen, caller=current_visitor().caller)
         relay_start_now(engine, dependencies.tasks, settings, retried.outbox_id)
         return seen(f"/console/batches/{request_id}", done="retried")
 
@@ -210,6 +222,7 @@ def _files(view: BatchView) -> list[tuple[str, str]]:
     files = [
         ("output.csv", "Your sheet with the new links beside the old ones"),
         ("failed.csv", "Only what failed; upload it again when the links work"),
+        ("report.html", "A page for people: savings and failures, in one file"),
         ("results.jsonl", "Every number of every image, a line each"),
     ]
     if view.batch.dialect.get("layout") == "workbook":

@@ -13,8 +13,10 @@ from ingest.console.batch_pages import batch_pages
 from ingest.console.image_pages import image_pages
 from ingest.console.new_pages import new_pages
 from ingest.console.rendering import STATIC_FILES, static_file
+from ingest.console.settings_pages import settings_pages
 from ingest.console.sign_in_pages import sign_in_pages
 from ingest.console.visitors import VisitorGuard
+from ingest.console.webhook_pages import webhook_pages
 from ingest.dependencies import Dependencies
 
 
@@ -29,6 +31,8 @@ def console_routes(dependencies: Dependencies) -> Blueprint:
     new_pages(bp, dependencies, guard)
     batch_pages(bp, dependencies, guard)
     image_pages(bp, dependencies, guard)
+    webhook_pages(bp, dependencies, guard)
+    settings_pages(bp, dependencies, guard)
 
     @bp.get("/")
     @open_to_all

@@ -1,4 +1,4 @@
-"""Public routes of reports, deliveries and limits. A batch that the caller may not see is as if it did not exist."""
+"""Public routes of reports and limits. A batch that the caller may not see is as if it did not exist."""
 
 from __future__ import annotations
 
@@ -8,35 +8,29 @@ from uuid import UUID
 from flask import Blueprint, Response
 
 from chassis.auth.api_keys import Scope
-from chassis.db.engine import transact
 from chassis.http.key_guard import caller, open_to_all
 from chassis.http.requests import parse_id, parse_query, takes_query
 from reporter.dependencies import Dependencies
 from reporter.http.limits import limits_of
 from reporter.http.openapi import document
 from reporter.http.public_schemas import (
-    DeliveriesAnswer,
-    DeliveriesQuery,
     DownloadQuery,
     FileQuery,
     ImageQuery,
     LimitAnswer,
     LimitsAnswer,
-    delivery_body,
     download_answer,
 )
 from reporter.reports.download import Asked, open_file, report_for
 from reporter.reports.links import REPORT_HTML, content_disposition
 from reporter.reports.private_images import open_image
-from reporter.state.delivery_log import deliveries_of
 from reporter.webhooks.endpoints import count_own_endpoints
-from reporter.webhooks.redeliver import read_all_deliveries
 
 _PAGE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def public_routes(dependencies: Dependencies) -> Blueprint:
-    """Return the blueprint of the public routes but those of webhook endpoints."""
+    """Return the blueprint of the public routes but those of webhooks."""
     bp = Blueprint("public", __name__)
     reads = dependencies.keys.needs(Scope.READ)
 
@@ -84,23 +78,6 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         response.headers["Cache-Control"] = f"private, max-age={left_s}, immutable"
         response.headers["Content-Security-Policy"] = "default-src 'none'"
         return response
-
-    @bp.get("/deliveries")
-    @reads
-    @takes_query
-    def list_deliveries() -> dict[str, Any]:
-        """List the webhook deliveries of `request_id`, or of all batches newest first; of a URL only the host."""
-        query, by = parse_query(DeliveriesQuery), caller()
-        if query.request_id is None:
-            page = read_all_deliveries(dependencies, by, page_size=query.page_size, token=query.page_token)
-            shown = [delivery_body(delivery) for delivery in page.deliveries]
-            return DeliveriesAnswer(
-                request_id=None, deliveries=shown, next_page_token=page.next_page_token
-            ).model_dump()
-        request_id = parse_id(query.request_id)
-        found = transact(dependencies.engine, lambda c: deliveries_of(c, request_id, caller=by))
-        shown = [delivery_body(delivery) for delivery in found]
-        return DeliveriesAnswer(request_id=str(request_id), deliveries=shown, next_page_token="").model_dump()
 
     @bp.get("/limits")
     @reads

@@ -1,4 +1,4 @@
-"""Public routes of webhook endpoints and of redelivery."""
+"""Routes of webhook endpoints and deliveries: for callers with keys, and for ingest, which asks for owners."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from uuid import UUID
 from flask import Blueprint
 
 from chassis.auth.api_keys import Scope
+from chassis.db.engine import transact
 from chassis.http.key_guard import caller
-from chassis.http.requests import parse_json, parse_query, takes_query
+from chassis.http.owner_guard import RouteGuard
+from chassis.http.requests import parse_id, parse_json, parse_query, takes_query
 from reporter.dependencies import Dependencies
-from reporter.http.public_schemas import delivery_body
+from reporter.http.public_schemas import DeliveriesAnswer, DeliveriesQuery, delivery_body
 from reporter.http.webhook_schemas import (
     EndpointCreate,
     EndpointDeleted,
@@ -26,6 +28,7 @@ from reporter.http.webhook_schemas import (
     endpoint_body,
     endpoint_with_secret,
 )
+from reporter.state.delivery_log import deliveries_of
 from reporter.webhooks.endpoints import (
     create_endpoint,
     get_endpoint,
@@ -34,15 +37,15 @@ from reporter.webhooks.endpoints import (
     rotate_secret,
     update_endpoint,
 )
-from reporter.webhooks.redeliver import read_deliveries, redeliver_many, redeliver_one, send_test
+from reporter.webhooks.redeliver import read_all_deliveries, read_deliveries, redeliver_many, redeliver_one, send_test
 
 _Answer = tuple[dict[str, Any], int]
 
 
-def webhook_routes(dependencies: Dependencies) -> Blueprint:
-    """Return the blueprint of the routes of webhook endpoints."""
+def webhook_routes(dependencies: Dependencies, guard: RouteGuard) -> Blueprint:
+    """Return the blueprint of the routes of webhooks; `guard` says who calls them."""
     bp = Blueprint("webhooks", __name__)
-    reads, writes = dependencies.keys.needs(Scope.READ), dependencies.keys.needs(Scope.WRITE)
+    reads, writes = guard.needs(Scope.READ), guard.needs(Scope.WRITE)
 
     @bp.post("/webhooks")
     @writes
@@ -120,6 +123,23 @@ def webhook_routes(dependencies: Dependencies) -> Blueprint:
         body = parse_json(RedeliverSince)
         count = redeliver_many(dependencies, caller(), endpoint_id, since=body.since, only_failed=body.only_failed)
         return RedeliverAnswer(redelivered=count).model_dump(), 202
+
+    @bp.get("/deliveries")
+    @reads
+    @takes_query
+    def list_deliveries() -> dict[str, Any]:
+        """List the webhook deliveries of `request_id`, or of all batches newest first; of a URL only the host."""
+        query, by = parse_query(DeliveriesQuery), caller()
+        if query.request_id is None:
+            page = read_all_deliveries(dependencies, by, page_size=query.page_size, token=query.page_token)
+            shown = [delivery_body(delivery) for delivery in page.deliveries]
+            return DeliveriesAnswer(
+                request_id=None, deliveries=shown, next_page_token=page.next_page_token
+            ).model_dump()
+        request_id = parse_id(query.request_id)
+        found = transact(dependencies.engine, lambda c: deliveries_of(c, request_id, caller=by))
+        shown = [delivery_body(delivery) for delivery in found]
+        return DeliveriesAnswer(request_id=str(request_id), deliveries=shown, next_page_token="").model_dump()
 
     @bp.post("/deliveries/<uuid:delivery_id>/redeliver")
     @writes
