@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from typing import Any
 
+import google.oauth2.id_token
 import jwt
 import pytest
 from flask import Flask
@@ -345,3 +347,40 @@ def test_an_empty_audience_or_caller_list_cannot_be_configured() -> None:
 def test_a_guarded_view_names_its_callers(app: Flask) -> None:
     """By this attribute a test can walk every internal route."""
     assert vars(app.view_functions["internal"])["allowed_callers"] == {TASKS}
+
+
+@pytest.mark.fault("I5")
+def test_a_token_that_was_verified_is_refused_once_it_has_expired(app: Flask, issuer: TokenIssuer) -> None:
+    """What is known of a token that comes again is not used beyond its own end."""
+    now = int(time.time())
+    token = minted(issuer, iat=now - 3600, exp=now - 8)  # ten seconds of skew are forgiven
+    assert call(app, f"Bearer {token}").status_code == 200
+
+    def refused() -> bool:
+        return bool(call(app, f"Bearer {token}").status_code == 401)
+
+    ends_at = time.monotonic() + 20
+    while not refused() and time.monotonic() < ends_at:
+        time.sleep(0.2)
+    assert refused()
+
+
+def test_a_token_that_comes_again_is_not_verified_again_for_a_minute(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(certificates.url("/certs"), clock=clock)
+    token = f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}"
+    verified: list[str] = []
+    verify = google.oauth2.id_token.verify_token
+
+    def counted(*args: Any, **named: Any) -> Any:
+        verified.append("once")
+        return verify(*args, **named)
+
+    monkeypatch.setattr(google.oauth2.id_token, "verify_token", counted)
+    codes = [call(app, token).status_code for _ in range(5)]
+    clock.sleep(61)
+    codes.append(call(app, token).status_code)
+
+    assert codes == [200] * 6
+    assert verified == ["once", "once"]

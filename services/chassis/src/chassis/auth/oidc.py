@@ -34,6 +34,8 @@ MAX_TOKEN_CHARS: Annotated[
     int, Limited("characters", "401 `TOKEN_INVALID`", "Longest OIDC token of an internal call", internal=True)
 ] = 8192
 _CERTS_PAUSE_S = 5.0  # after a failed fetch, so that forged tokens cannot keep every thread waiting for the issuer
+_VERIFIED_S = 60.0  # a token that comes again within it is not verified again, unless it has expired
+_MAX_VERIFIED = 256
 _TOKEN_REUSE_S = 3000.0  # tokens live 3600 s; a fresh one is taken well before that
 
 
@@ -150,6 +152,8 @@ class TokenVerifier:
         self._certs_url = certs_url
         self._mode = mode
         self._certs = CachedCerts(clock)
+        self._clock = clock
+        self._known: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def account_of(self, authorization: str) -> str:
         """Return the email of the service account whose token the header `Authorization` carries.
@@ -176,8 +180,13 @@ class TokenVerifier:
         try:
             if self._mode == "platform":
                 return dict(google.auth.jwt.decode(token, verify=False))
+            until, claims = self._known.get(token, (0.0, {}))
+            if self._clock.monotonic() < until:
+                return claims
             self._certs.look_for(self._certs_url, google.auth.jwt.decode_header(token).get("kid"))
-            return self._verified(token)
+            claims = self._verified(token)
+            self._remember(token, claims)
+            return claims
         except google.auth.exceptions.TransportError as error:
             raise unavailable(
                 SharedReason.CERTIFICATES_UNAVAILABLE, "The issuer's certificates cannot be fetched."
@@ -186,6 +195,13 @@ class TokenVerifier:
             raise _refused(
                 SharedReason.TOKEN_INVALID, "The token is malformed, expired, forged or for another service."
             ) from error
+
+    def _remember(self, token: str, claims: dict[str, Any]) -> None:
+        """Keep what a token says until it expires, for a minute at most: callers use one for an hour."""
+        left_s = float(claims["exp"]) - self._clock.now().timestamp()
+        if len(self._known) >= _MAX_VERIFIED:
+            self._known.clear()
+        self._known[token] = (self._clock.monotonic() + min(_VERIFIED_S, left_s), claims)
 
     def _verified(self, token: str) -> dict[str, Any]:
         return dict(

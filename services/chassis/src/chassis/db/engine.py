@@ -123,7 +123,14 @@ def psycopg2_url(url: str) -> URL:
 @contextmanager
 def _alone(engine: Engine) -> Iterator[Connection]:
     with engine.connect() as connection:
-        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+        # By the driver: SQLAlchemy's AUTOCOMMIT asks the server when it is taken back.
+        driver: Any = connection.connection.driver_connection
+        driver.autocommit = True
+        try:
+            yield connection
+        finally:
+            if not driver.closed:
+                driver.autocommit = False
 
 
 def transact(engine: Engine, work: Callable[[Connection], T], *, attempts: int = 3, alone: bool = False) -> T:
