@@ -49,7 +49,7 @@ def health_of(url: str, *, within_s: float) -> dict[str, str]:
 
 def openapi_path(rule: str) -> str:
     """Return `/reports/{request_id}` for Flask's `/reports/<uuid:request_id>`."""
-    return re.sub(r"<(?:uuid:)?(\w+)>", r"{\1}", rule)
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)
 
 
 def test_the_openapi_document_has_every_public_route(world: World) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,14 @@ WORKFLOW = f"{PARENT}/workflows/w"
 ACCOUNT = "123456789012-compute@developer.gserviceaccount.com"
 
 Program = Callable[[Value, Host], Awaitable[Value]]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedProgram:
+    """What the APIs take for a checked program."""
+
+    run: Program
+    connectors: frozenset[str] = frozenset()
 
 
 class PlainTokens:
@@ -126,12 +135,10 @@ class Emulator:
         assert isinstance(connectors, Connectors)
         if source not in self.programs:
             raise SourceError(f"no such program: {source}", line=1, column=1, source=source)
-        program: Any = self.programs[source]
-        program.connectors = frozenset()
-        return program
+        return LoadedProgram(self.programs[source])
 
-    async def _run(self, program: Any, argument: Value, host: Host) -> str:
-        return encode_json(await program(argument, host))
+    async def _run(self, program: LoadedProgram, argument: Value, host: Host) -> str:
+        return encode_json(await program.run(argument, host))
 
 
 @pytest.fixture
