@@ -137,7 +137,7 @@ class Emulator:
             raise SourceError(f"no such program: {source}", line=1, column=1, source=source)
         return LoadedProgram(self.programs[source])
 
-    async def _run(self, program: LoadedProgram, argument: Value, host: Host) -> str:
+    async def _run(self, program: Any, argument: Value, host: Host) -> str:
         return encode_json(await program.run(argument, host))
 
 
