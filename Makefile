@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := services/chassis services/ingest services/compressor services/reporter infra/local
+PACKAGES := services/chassis services/ingest services/compressor services/reporter infra/local clients/python
 POLICY := .local/policy
 AUDIT := .local/audit
 # Offline: no results are sent, nothing is downloaded, and a finding ends it with status 1.

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(
     path
-    for folder in ("services", "infra/local/src", "samples", "bench", "docs/generate")
+    for folder in ("services", "clients/python/src", "infra/local/src", "samples", "bench", "docs/generate")
     for path in (ROOT / folder).rglob("*.py")
     if "build" not in path.parts
 )
@@ -75,7 +75,7 @@ def test_no_path_of_one_machine_is_committed() -> None:
 @pytest.mark.parametrize("tests", ["tests/unit", "infra/local/tests/unit"])
 def test_unit_tests_mirror_the_sources(tests: str) -> None:
     """Each folder of tests of a part has the part's name and place, so that one leads to the other."""
-    sources = [*(ROOT / "services").glob("*/src"), ROOT / "infra/local/src/localcloud"]
+    sources = [*(ROOT / "services").glob("*/src"), ROOT / "clients/python/src", ROOT / "infra/local/src/localcloud"]
     folders = sorted({path.parent.relative_to(ROOT / tests) for path in (ROOT / tests).rglob("test_*.py")})
 
     lost = [folder for folder in folders if not any((source / folder / "__init__.py").exists() for source in sources)]

@@ -78,6 +78,7 @@ def batch_routes(dependencies: Dependencies) -> Blueprint:
                 scopes=sorted(scope.value for scope in scopes),
                 keys_required=used is not None,
                 keys=[_key_answer(key, current=key is used) for key in own],
+                reporter_url=settings.reporter_url.rstrip("/"),
                 version=VERSION,
             )
         )

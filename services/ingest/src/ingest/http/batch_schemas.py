@@ -116,4 +116,5 @@ class WhoAmIAnswer(Answer):
     scopes: list[Literal["read", "write", "admin"]]
     keys_required: bool = Field(description="Whether this deployment has API keys")
     keys: list[KeyAnswer] = Field(description="The keys of this owner")
+    reporter_url: str = Field(description="Where reports, webhooks and deliveries are")
     version: str = Field(description="Version of the service")
