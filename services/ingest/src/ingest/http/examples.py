@@ -50,6 +50,7 @@ STATUS: dict[str, Any] = {
     "total_rows": 100,
     "invalid_rows": 0,
     "deduplicated": 4,
+    "reused": 0,
     "progress_percent": 60.0,
     "generation": 1,
     "options": {"quality": 50},
