@@ -9,20 +9,26 @@ from typing import Any
 
 import pytest
 
+from support.packet_loss import NETWORK
+
 
 class OutsideTrafficError(AssertionError):
     """A test tried to leave the machine."""
 
 
+def _is_link(host: str) -> bool:
+    return ipaddress.ip_address(host) in NETWORK
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _only_loopback() -> Iterator[None]:
-    """Refuse connections of this process to anything but loopback, so that no forgotten default calls Google."""
+    """Refuse connections of this process to anything but loopback and a test's own links: no default calls Google."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:
         if self.family in {socket.AF_INET, socket.AF_INET6}:
             host = str(address[0]).split("%", 1)[0]
-            if not (host == "localhost" or ipaddress.ip_address(host).is_loopback):
+            if not (host == "localhost" or ipaddress.ip_address(host).is_loopback or _is_link(host)):
                 raise OutsideTrafficError(f"a test dialled {host}")
         connect(self, address)
 

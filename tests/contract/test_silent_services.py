@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import socket
 import threading
 import time
 import uuid
@@ -37,6 +36,7 @@ from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.stack.storage import Storage
 from reporter.clients.bucket import ReportObjects
 from support.google_platform import QUEUE, Platform
+from support.ports import free_port
 from support.scripted_origin import ScriptedOrigin, answer, silent
 from support.tcp_proxy import TcpProxy
 
@@ -80,7 +80,7 @@ class World:
         platform = Platform(folder, TokenIssuer(IssuerClock()))
         platform.start()
         stack.callback(platform.stop)
-        storage = Storage(folder / "storage", _free_port())
+        storage = Storage(folder / "storage", free_port())
         storage.start()
         stack.callback(storage.stop)
         storage.create_buckets(["things"], project="demo")
@@ -185,11 +185,6 @@ def _create(client: Any) -> None:
         body={},
         dispatch_deadline_s=120,
     )
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _ended(call: Callable[[], Any]) -> Ended:

@@ -1,9 +1,10 @@
-"""A TCP proxy on loopback that can fall silent and speak again."""
+"""A TCP proxy that can fall silent and speak again."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Coroutine
 from types import TracebackType
@@ -18,10 +19,12 @@ class TcpProxy:
 
     Args:
         port: where the server listens on loopback.
+        listener: takes the clients' connections; by default one on loopback.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, listener: socket.socket | None = None) -> None:
         self._target = port
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.port = 0
         self.stalled = False
         self.deaf = False
@@ -52,7 +55,7 @@ class TcpProxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, sock=self._listener)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,21 +18,14 @@ from localcloud.core.clock import SystemClock as IssuerClock
 from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.stack.postgres import Postgres
 from support.ingest_service import Lab, MakeLab
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+from support.ports import free_port
+from support.postgres_server import running_postgres
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    server = Postgres(tmp_path_factory.mktemp("postgres") / "data", free_port(), fsync=False)
-    server.start()
-    yield server
-    server.remove()
+    with running_postgres(tmp_path_factory.mktemp("postgres") / "data") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

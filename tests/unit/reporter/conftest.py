@@ -21,6 +21,8 @@ from reporter.migrate import upgrade
 from reporter.settings import ReporterSettings
 from reporter.wsgi import assemble
 from support.database_clock import prepare_database_clock, set_database_clock
+from support.ports import free_port
+from support.postgres_server import running_postgres
 from support.reporter_service import (
     INGEST,
     ROOT_URL,
@@ -42,29 +44,17 @@ from support.reporter_service import (
 BUCKET = "reports-under-test"
 
 
-def _free_port() -> int:
-    """Return a port nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-    return port
-
-
 @pytest.fixture(name="free_port")
 def _free_port_fixture() -> int:
     """Give a port nobody listens on."""
-    return _free_port()
+    return free_port()
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """Give a started PostgreSQL server."""
-    server = Postgres(tmp_path_factory.mktemp("reporter-postgres") / "data", _free_port(), fsync=False)
-    server.start()
-    try:
+    with running_postgres(tmp_path_factory.mktemp("reporter-postgres") / "data") as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +84,7 @@ def database_url(migrated: str) -> str:
 @pytest.fixture(scope="session")
 def storage_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the URL of a storage emulator with our bucket."""
-    server = Storage(tmp_path_factory.mktemp("reporter-storage"), _free_port())
+    server = Storage(tmp_path_factory.mktemp("reporter-storage"), free_port())
     server.start()
     try:
         server.create_buckets([BUCKET], project="demo")

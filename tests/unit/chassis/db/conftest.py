@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import socket
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from localcloud.stack.postgres import Postgres
+from support.postgres_server import running_postgres
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    server = Postgres(tmp_path_factory.mktemp("postgres"), port, fsync=False)
-    server.start()
-    yield server
-    server.stop()
-    server.remove()
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -285,7 +285,7 @@ def test_names_in_any_script_survive_the_header() -> None:
         '\\"\\.csv',
         "a;b,c=d.csv",
     ],
-    ids=repr,
+    ids=["header and body", "parameter", "line ends", "backslashes", "separators"],
 )
 def test_no_name_of_a_sheet_makes_a_header_of_its_own(world: World, source: str) -> None:
     """As served: one Content-Disposition with one name in two forms, and the headers of any other file beside it."""
