@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-from samples.demo import FINAL, ROOT, STACK_FILE, without_samples
+from samples.demo import ROOT, STACK_FILE, without_samples
 
 from localcloud.stack.blocking import Stack
 from localcloud.stack.config import load_stack_config
 from localcloud.stack.free_ports import free_ports
+from pressroom.answers import FINAL
 
 _POLL_S = 0.3
 

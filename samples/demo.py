@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import requests
 from rich.console import Console
@@ -27,6 +26,7 @@ from rich.table import Table
 from localcloud.stack.blocking import Stack
 from localcloud.stack.config import StackConfig, load_stack_config
 from localcloud.stack.free_ports import free_ports
+from pressroom import Batch, Image, Pressroom, PressroomError, Summary
 from samples.catalogue import Catalogue, make_catalogue
 from samples.origin import Origin
 from samples.receiver import Received, Receiver
@@ -36,8 +36,6 @@ STACK_FILE = ROOT / "infra/local/stack.yaml"
 PATIENCE_S = 240.0
 """After this long without an end the demo gives up; it takes well under a minute on two cores."""
 
-FINAL = frozenset({"COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED"})
-
 
 class DemoError(Exception):
     """The demo cannot go on; the message says why."""
@@ -45,10 +43,10 @@ class DemoError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came back: the final status body, every image, the sheet, the webhook and the seconds it took."""
+    """What came back: the batch at its end, every image, the sheet, the webhook and the seconds it took."""
 
-    status: dict[str, Any]
-    images: list[dict[str, Any]]
+    summary: Summary
+    images: list[Image]
     sheet: list[list[str]]
     event: Received
     elapsed_s: float
@@ -94,34 +92,23 @@ def without_samples(config: StackConfig) -> StackConfig:
 
 
 def _run(console: Console, stack: Stack, catalogue: Catalogue, receiver: Receiver) -> Outcome:
-    ingest, reporter = stack.url("ingest"), stack.url("reporter")
     started = time.monotonic()
-    answer = requests.post(
-        f"{ingest}/upload",
-        files={"file": ("catalogue.csv", catalogue.sheet, "text/csv")},
-        data={"webhook_url": receiver.url},
-        timeout=30,
-    )
-    if answer.status_code != 202:
-        raise DemoError(f"upload refused: {answer.text}")
-    request_id = answer.json()["request_id"]
-    console.print(f"uploaded: request_id {request_id}, {catalogue.row_count} rows, {catalogue.image_count} images")
-    status = _follow(console, ingest, request_id, catalogue.image_count, deadline=started + PATIENCE_S)
-    elapsed = time.monotonic() - started
-    event = receiver.wait_for(request_id, within_s=30)
-    if event is None:
-        raise DemoError("the webhook did not arrive within 30 s")
-    link = requests.get(f"{reporter}/download_csv", params={"request_id": request_id}, timeout=30).json()[
-        "download_url"
-    ]
-    download = requests.get(link, timeout=30)
-    download.raise_for_status()
-    sheet = list(csv.reader(io.StringIO(download.content.decode("utf-8-sig"), newline="")))
-    return Outcome(status, _images(ingest, request_id), sheet, event, elapsed)
+    with Pressroom(stack.url("ingest")) as pressroom:
+        batch = pressroom.compress(catalogue.sheet, name="catalogue.csv", webhook_url=receiver.url)
+        console.print(
+            f"uploaded: request_id {batch.request_id}, {catalogue.row_count} rows, {catalogue.image_count} images"
+        )
+        summary = _follow(console, batch, catalogue.image_count, deadline=started + PATIENCE_S)
+        elapsed = time.monotonic() - started
+        event = receiver.wait_for(batch.request_id, within_s=30)
+        if event is None:
+            raise DemoError("the webhook did not arrive within 30 s")
+        sheet = list(csv.reader(io.StringIO(batch.read().decode("utf-8-sig"), newline="")))
+        return Outcome(summary, list(batch.images()), sheet, event, elapsed)
 
 
-def _follow(console: Console, ingest: str, request_id: str, total: int, *, deadline: float) -> dict[str, Any]:
-    """Show a bar until the batch is final; return its last status."""
+def _follow(console: Console, batch: Batch, total: int, *, deadline: float) -> Summary:
+    """Show a bar until the batch is final; return it."""
     columns = (
         TextColumn("compressing"),
         BarColumn(),
@@ -133,39 +120,21 @@ def _follow(console: Console, ingest: str, request_id: str, total: int, *, deadl
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("images", total=total, failed=0)
-        while True:
-            status: dict[str, Any] = requests.get(
-                f"{ingest}/status/{request_id}", params={"page_size": 1}, timeout=30
-            ).json()
-            counts = status["counts"]
-            progress.update(task, completed=counts["succeeded"] + counts["failed"], failed=counts["failed"])
-            if status["status"] in FINAL:
-                return status
+
+        def show(summary: Summary) -> None:
+            counts = summary.counts
+            progress.update(task, completed=counts.ended, failed=counts.failed)
             if time.monotonic() > deadline:
-                raise DemoError(f"not finished after {PATIENCE_S:.0f} s: {status['status']}, {counts}")
-            time.sleep(0.3)
+                raise DemoError(f"not finished after {PATIENCE_S:.0f} s: {summary.status}, {counts}")
 
-
-def _images(ingest: str, request_id: str) -> list[dict[str, Any]]:
-    """Return every image of the batch with its row's number, page by page."""
-    found: list[dict[str, Any]] = []
-    token = ""
-    while True:
-        page = requests.get(
-            f"{ingest}/status/{request_id}", params={"page_size": "1000", "page_token": token}, timeout=30
-        ).json()
-        for product in page["products"]:
-            found += product["images"]
-        token = page.get("next_page_token") or ""
-        if not token:
-            return found
+        return batch.wait(on_progress=show)
 
 
 def check(catalogue: Catalogue, outcome: Outcome) -> list[str]:
     """Return everything that is not as it must be; empty means that all is well."""
     faults = []
-    counts = outcome.status["counts"]
-    if counts["total"] != catalogue.image_count or counts["succeeded"] + counts["failed"] != counts["total"]:
+    counts = outcome.summary.counts
+    if counts.total != catalogue.image_count or counts.ended != counts.total:
         faults.append(f"counts do not add up: {counts}")
     if not outcome.event.verified:
         faults.append("the webhook's signature is wrong")
@@ -201,22 +170,22 @@ def _stored_faults(row: int, slot: int, url: str) -> Iterator[str]:
 
 
 def _report(console: Console, outcome: Outcome, sheet_path: Path) -> None:
-    done = [image for image in outcome.images if image["status"] == "SUCCEEDED"]
-    failed = [image for image in outcome.images if image["status"] != "SUCCEEDED"]
-    before, after = (sum(image[key] for image in done) for key in ("bytes_in", "bytes_out"))
+    failed = [image for image in outcome.images if image.status != "SUCCEEDED"]
+    savings = outcome.summary.savings
     table = Table(title="Result", show_header=False)
     table.add_row("images", str(len(outcome.images)))
-    table.add_row("succeeded", str(len(done)))
+    table.add_row("succeeded", str(savings.images))
     table.add_row("failed", str(len(failed)))
     for image in failed:
-        table.add_row("", f"{image['code']} ({image['detail']}): {image['input_url']}")
-    table.add_row("bytes before", f"{before:,}")
-    table.add_row("bytes after", f"{after:,}")
-    table.add_row("saved", f"{100 * (1 - after / before):.1f} %" if before else "-")
+        table.add_row("", f"{image.code} ({image.detail}): {image.input_url}")
+    table.add_row("bytes before", f"{savings.bytes_in:,}")
+    table.add_row("bytes after", f"{savings.bytes_out:,}")
+    table.add_row("saved", "-" if savings.saved_percent is None else f"{savings.saved_percent} %")
     table.add_row("seconds", f"{outcome.elapsed_s:.1f}")
     table.add_row("webhook", f"{outcome.event.event['type']}, signature verified: {outcome.event.verified}")
     table.add_row("sheet", os.path.relpath(sheet_path))
     console.print(table)
+    console.print("The links in it end with the demo's own storage; `make up` keeps one, and has a page.")
 
 
 @contextmanager
@@ -230,5 +199,5 @@ def _step(console: Console, what: str) -> Iterator[None]:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except DemoError as error:
+    except (DemoError, PressroomError) as error:
         sys.exit(f"demo: {error}")

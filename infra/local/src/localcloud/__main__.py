@@ -254,6 +254,8 @@ async def _up(options: argparse.Namespace) -> int:
             print(f"{name:<12} {runner.url(name)}")
         print(f"{'executions':<12} {runner.url('workflows')}/ui/")
         print(f"\nReady. In another terminal:  . {runner.state_dir / 'env'}", flush=True)
+        for what, text in runner.ready.items():
+            print(f"{what:<12} {text}", flush=True)
         await ending
         print("\nstopping", flush=True)
     except (ChildError, PostgresError, StorageError) as error:

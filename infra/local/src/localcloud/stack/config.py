@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from localcloud.core.config_fields import ConfigError, Fields, read_yaml
@@ -76,6 +76,7 @@ class StackConfig:
     processes: tuple[ProcessSetting, ...]
     exports: Mapping[str, str]
     allow_hosts: tuple[str, ...] = ()
+    ready: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_stack_config(path: Path) -> StackConfig:
@@ -115,6 +116,7 @@ def load_stack_config(path: Path) -> StackConfig:
         processes=(*_processes(top.section("services"), root, ports), *_programs(top.section("programs"), root, ports)),
         exports=top.text_mapping("exports"),
         allow_hosts=tuple(top.text_list("allow_hosts")),
+        ready=top.text_mapping("ready"),
     )
     for section in (top, postgres, storage, workflows, scheduler):
         section.finish()

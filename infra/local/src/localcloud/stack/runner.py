@@ -81,6 +81,7 @@ class StackRunner:
             python=sys.executable,
         )
         self.exports = self._filled(config.exports, "exports")
+        self.ready = self._filled(config.ready, "ready")
         self._settings = self._child_settings()
         self._console = Console(self.state_dir / "logs", echo=echo)
         self._supervisor = Supervisor(self._console, lambda: self._state.write_pids(self._supervisor.pids()))

@@ -104,3 +104,13 @@ def test_free_ports_cover_the_whole_stack_without_overlap(config: Any) -> None:
     given = free_ports(config)
 
     assert resolve_ports(config, environment={}, given=given) == given
+
+
+def test_what_is_said_in_the_end_has_its_addresses(tmp_path: Path, write_stack: Any) -> None:
+    """`ready` is filled as exports are."""
+    path = write_stack(tmp_path)
+    path.write_text(path.read_text() + 'ready: {page: "${url.web}/start"}\n')
+
+    runner = StackRunner(load_stack_config(path), state_dir=tmp_path / "state", ports={"web": 18099})
+
+    assert runner.ready == {"page": "http://127.0.0.1:18099/start"}
