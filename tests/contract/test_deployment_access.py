@@ -50,13 +50,42 @@ def test_grants_are_single_members() -> None:
 
 @pytest.mark.fault("I10")
 def test_no_account_gets_a_basic_role() -> None:
-    """No owner, editor or viewer of the project, and no admin but of the five things that builds replace."""
+    """No owner, editor or viewer of the project, and no admin of anything."""
     roles = {str(b.arguments["role"]) for _, b in grants()}
     roles |= {str(grant["role"]) for grant in d.local("accounts", "project_roles").values()}
-    admins = {b.labels[0] for _, b in grants() if "admin" in str(b.arguments["role"]).lower()}
 
     assert roles & {"roles/owner", "roles/editor", "roles/viewer"} == set()
-    assert admins == {"google_cloud_run_v2_service_iam_member", "google_cloud_run_v2_job_iam_member"}
+    assert {role for role in roles if "admin" in role.lower()} == set()
+
+
+@pytest.mark.fault("I10")
+@pytest.mark.threat("T15")
+def test_roles_of_our_own_hold_what_is_done_and_nothing_that_opens_a_door() -> None:
+    """Whoever deploys replaces revisions and the workflow; it cannot change who may call, create or delete."""
+    roles = {
+        role.labels[1]: set(role.arguments["permissions"]) for role in d.resources("google_project_iam_custom_role")
+    }
+    verbs = {permission.rpartition(".")[2] for permissions in roles.values() for permission in permissions}
+
+    assert roles["task_operations"] == {"cloudtasks.operations.get"}
+    assert verbs == {"get", "run", "update"}
+
+
+@pytest.mark.threat("T15")
+def test_what_tests_download_never_runs_with_the_rights_of_a_deployment() -> None:
+    """The account `builder` pushes images and reads its sources; what it may do ends there."""
+    allowed = {
+        (folder, str(block.arguments["role"]))
+        for folder, block in grants()
+        if "builder" in str(block.arguments["member"])
+    }
+    built, deployed = (
+        (d.ROOT / name).read_text(encoding="utf-8") for name in ("cloudbuild.yaml", "cloudbuild-deploy.yaml")
+    )
+
+    assert allowed == {("registry", "roles/artifactregistry.writer"), ("deployment", "roles/storage.objectViewer")}
+    assert "gcloud run" not in built
+    assert not re.search(r"\b(pip|make|npm|apt-get)\b|\.ci/run", deployed)
 
 
 @pytest.mark.threat("T3")
@@ -172,6 +201,8 @@ def test_accounts_may_read_exactly_the_secrets_that_they_are_given() -> None:
             if value.startswith("secret:"):
                 given[value.removeprefix("secret:").partition("/")[0]].add(d.pod(name)["serviceAccountName"])
 
+    # The smoke batches of a deployment come with a key, as a client's do.
+    given["smoke-api-key"].add(d.account("deployer"))
     allowed = {
         secret: {d.account(reader) for reader in readers} for secret, readers in d.local("secrets", "readers").items()
     }
@@ -218,13 +249,6 @@ def test_workflow_calls_only_addresses_it_was_given() -> None:
 
     assert targets - {"sys"} == {"ingest_url", "reporter_url", "tasks_url", "url"}
     assert [line.strip() for line in lines if "://" in line] == ["- tasks_url: https://cloudtasks.googleapis.com/v2/"]
-
-
-def test_own_role_has_the_one_permission_that_no_predefined_role_has_alone() -> None:
-    """The workflow reads operations of Cloud Tasks and may not change a queue."""
-    (role,) = d.resources("google_project_iam_custom_role")
-
-    assert role.arguments["permissions"] == ["cloudtasks.operations.get"]
 
 
 def test_workflow_is_admitted_wherever_it_calls() -> None:

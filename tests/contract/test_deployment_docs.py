@@ -151,7 +151,7 @@ def test_every_path_in_a_page_exists(page: str) -> None:
     made = (
         "infra/cloudrun/rendered",
         "infra/terraform/envs/prod",
-        "infra/terraform/envs/dev",
+        "infra/terraform/envs/staging",
         "services/*/Dockerfile.old",
     )
     paths = set(re.findall(r"(?<![\w/$-])((?:infra|workflows|tests|services|docs|bench)/[\w./*-]*\w)", text_of(page)))

@@ -268,19 +268,14 @@ def test_database_tier_has_memory_for_its_connections(size: str) -> None:
 
 @pytest.mark.fault("J5")
 def test_cloud_build_goes_from_test_to_traffic_in_order() -> None:
-    """Nothing is built that fails its tests, nothing takes traffic before its tables are there."""
-    document = yaml.safe_load((d.ROOT / "cloudbuild.yaml").read_text(encoding="utf-8"))
+    """Nothing is built that fails its tests, nothing takes traffic before its tables and its smoke batch are there."""
+    build, deployment = (
+        [step["id"] for step in yaml.safe_load((d.ROOT / name).read_text(encoding="utf-8"))["steps"]]
+        for name in ("cloudbuild.yaml", "cloudbuild-deploy.yaml")
+    )
 
-    assert [step["id"] for step in document["steps"]] == [
-        "test",
-        "values",
-        "render",
-        "build",
-        "deploy-migrations",
-        "migrate",
-        "deploy-services",
-        "look",
-    ]
+    assert build == ["test", "build"]
+    assert deployment == ["render", "migrate", "candidates", "smoke-candidate", "promote"]
 
 
 def test_deployment_waits_for_no_timing_test() -> None:

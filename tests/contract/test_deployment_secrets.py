@@ -83,8 +83,10 @@ def test_first_api_key_is_shown_once_and_opens_everything(project: Project) -> N
     keys = parse_api_keys(project.values()["api-keys"])
 
     assert len(shown) == 1
-    assert [key.allows(Scope.ADMIN) for key in keys] == [True]
+    assert [(key.owner, key.allows(Scope.ADMIN)) for key in keys] == [("operator", True), ("smoke", False)]
     assert find_key(keys, shown[0]) == keys[0]
+    assert find_key(keys, project.values()["smoke-api-key"]) == keys[1]
+    assert keys[1].scopes == {Scope.READ, Scope.WRITE}
     assert "prk_" not in again.stdout + again.stderr
 
 

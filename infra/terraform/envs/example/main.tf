@@ -26,6 +26,7 @@ module "registry" {
   source   = "../../modules/registry"
   project  = var.project
   location = var.location
+  builder  = module.accounts.members["builder"]
   deployer = module.accounts.members["deployer"]
 
   depends_on = [module.apis]
@@ -131,7 +132,8 @@ module "deployment" {
   project          = var.project
   location         = var.location
   deployer_member  = module.accounts.members["deployer"]
-  deployer_id      = module.accounts.ids["deployer"]
+  builder_member   = module.accounts.members["builder"]
+  builder_id       = module.accounts.ids["builder"]
   manifest_values  = module.services.manifest_values
   services         = module.services.services
   jobs             = module.services.jobs

@@ -28,7 +28,12 @@ output "buckets" {
   value       = merge(module.buckets.names, { deployment = module.deployment.bucket })
 }
 
+output "builder" {
+  description = "Resource id of the account that Cloud Build tests and builds as."
+  value       = module.accounts.ids["builder"]
+}
+
 output "deployer" {
-  description = "Resource id of the account that Cloud Build runs as."
+  description = "Resource id of the account that Cloud Build deploys as."
   value       = module.accounts.ids["deployer"]
 }

@@ -131,7 +131,7 @@ variable "secret_versions" {
 }
 
 variable "build_repository" {
-  description = "projects/P/locations/L/connections/C/repositories/R of Cloud Build whose main branch is deployed; empty: no trigger."
+  description = "projects/P/locations/L/connections/C/repositories/R of Cloud Build whose main branch is built; empty: no trigger."
   type        = string
   default     = ""
 }

@@ -12,7 +12,8 @@ locals {
     tasks-images   = "Who Cloud Tasks calls the compressor as"
     tasks-webhooks = "Who Cloud Tasks has webhooks delivered as"
     scheduler      = "Who Cloud Scheduler calls the services as"
-    deployer       = "Cloud Build: test, build, deploy"
+    builder        = "Cloud Build: test, build, push"
+    deployer       = "Cloud Build: deploy what was pushed"
   }
 
   # As module queues: queue Q carries the account tasks-Q.
@@ -33,6 +34,7 @@ locals {
     # An execution that has used up its steps starts its successor.
     "workflow workflows" = { account = "workflow", role = "roles/workflows.invoker" }
     "workflow logs"      = { account = "workflow", role = "roles/logging.logWriter" }
+    "builder logs"       = { account = "builder", role = "roles/logging.logWriter" }
     "deployer logs"      = { account = "deployer", role = "roles/logging.logWriter" }
     # Follow the revisions and job executions that it started; its right to replace them is granted service by service.
     "deployer run" = { account = "deployer", role = "roles/run.viewer" }
@@ -82,7 +84,7 @@ resource "google_service_account_iam_member" "acts_as_tasks" {
 
 # Whoever deploys a revision must be allowed to act as the account that it runs as.
 resource "google_service_account_iam_member" "deployer_acts_as" {
-  for_each = toset(["ingest", "compressor", "reporter", "migrations"])
+  for_each = toset(["ingest", "compressor", "reporter", "migrations", "workflow"])
 
   service_account_id = google_service_account.this[each.value].name
   role               = "roles/iam.serviceAccountUser"

@@ -1,5 +1,5 @@
-# What Cloud Build needs to deploy: a bucket with the manifests' values, and the right to replace the five things that
-# Terraform made. On each of them and not on the project, so a build cannot add a service of its own.
+# What Cloud Build needs to deploy: a bucket with the manifests' values, and the right to replace the things that Terraform
+# made. On each of them and not on the project, so a build cannot add a service of its own.
 resource "google_storage_bucket" "deployment" {
   #checkov:skip=CKV_GCP_62:Only builds read it; Cloud Build logs what they do.
   #checkov:skip=CKV_GCP_78:Everything in it can be made again by `terraform apply`.
@@ -36,14 +36,34 @@ resource "google_storage_bucket_iam_member" "deployer_reads" {
   member = var.deployer_member
 }
 
-# run.admin, because replacing a service whose IAM check is off asks for run.services.setIamPolicy.
+resource "google_storage_bucket_iam_member" "builder_reads" {
+  bucket = google_storage_bucket.deployment.name
+  role   = "roles/storage.objectViewer"
+  member = var.builder_member
+}
+
+# What a deployment does and no more: it cannot open a door (setIamPolicy), make a service or delete one. roles/run.developer
+# could create and delete; roles/run.admin could grant everybody everything.
+resource "google_project_iam_custom_role" "replace_services" {
+  project = var.project
+  role_id = "pressroomReplaceServices"
+  title   = "Pressroom: replace services and run jobs"
+  permissions = [
+    "run.jobs.get",
+    "run.jobs.run",
+    "run.jobs.update",
+    "run.services.get",
+    "run.services.update",
+  ]
+}
+
 resource "google_cloud_run_v2_service_iam_member" "deployer" {
   for_each = toset(var.services)
 
   project  = var.project
   location = var.location
   name     = each.value
-  role     = "roles/run.admin"
+  role     = google_project_iam_custom_role.replace_services.id
   member   = var.deployer_member
 }
 
@@ -53,8 +73,22 @@ resource "google_cloud_run_v2_job_iam_member" "deployer" {
   project  = var.project
   location = var.location
   name     = each.value
-  role     = "roles/run.admin"
+  role     = google_project_iam_custom_role.replace_services.id
   member   = var.deployer_member
+}
+
+# Workflows has no grants per workflow; this one can give a workflow another source, and neither run nor delete it.
+resource "google_project_iam_custom_role" "replace_workflow" {
+  project     = var.project
+  role_id     = "pressroomReplaceWorkflow"
+  title       = "Pressroom: replace the source of the workflow"
+  permissions = ["workflows.operations.get", "workflows.workflows.get", "workflows.workflows.update"]
+}
+
+resource "google_project_iam_member" "deployer_workflow" {
+  project = var.project
+  role    = google_project_iam_custom_role.replace_workflow.id
+  member  = var.deployer_member
 }
 
 resource "google_cloudbuild_trigger" "main" {
@@ -62,10 +96,10 @@ resource "google_cloudbuild_trigger" "main" {
 
   project         = var.project
   location        = var.location
-  name            = "pressroom-main"
-  description     = "Test, build and deploy what is pushed to main"
+  name            = "pressroom-build"
+  description     = "Test, build and push what is pushed to main"
   filename        = "cloudbuild.yaml"
-  service_account = var.deployer_id
+  service_account = var.builder_id
 
   repository_event_config {
     repository = var.build_repository
@@ -77,6 +111,5 @@ resource "google_cloudbuild_trigger" "main" {
 
   substitutions = {
     _LOCATION = var.location
-    _PROFILE  = "prod"
   }
 }

@@ -8,13 +8,18 @@ variable "location" {
   type        = string
 }
 
-variable "deployer_member" {
-  description = "IAM member that Cloud Build runs as."
+variable "builder_member" {
+  description = "IAM member that Cloud Build tests and builds as."
   type        = string
 }
 
-variable "deployer_id" {
-  description = "Resource id of the account that Cloud Build runs as."
+variable "deployer_member" {
+  description = "IAM member that Cloud Build deploys as."
+  type        = string
+}
+
+variable "builder_id" {
+  description = "Resource id of the account that Cloud Build tests and builds as."
   type        = string
 }
 
@@ -34,6 +39,6 @@ variable "jobs" {
 }
 
 variable "build_repository" {
-  description = "Resource name of a Cloud Build repository (second generation) whose branch main is deployed; empty for none."
+  description = "Resource name of a Cloud Build repository (second generation) whose branch main is built; empty for none."
   type        = string
 }

@@ -26,10 +26,19 @@ resource "google_artifact_registry_repository" "this" {
   }
 }
 
-resource "google_artifact_registry_repository_iam_member" "writer" {
+resource "google_artifact_registry_repository_iam_member" "builder_writes" {
   project    = var.project
   location   = google_artifact_registry_repository.this.location
   repository = google_artifact_registry_repository.this.name
   role       = "roles/artifactregistry.writer"
+  member     = var.builder
+}
+
+# To look up the digests of a release.
+resource "google_artifact_registry_repository_iam_member" "deployer_reads" {
+  project    = var.project
+  location   = google_artifact_registry_repository.this.location
+  repository = google_artifact_registry_repository.this.name
+  role       = "roles/artifactregistry.reader"
   member     = var.deployer
 }

@@ -15,6 +15,11 @@ variable "kept_versions" {
 }
 
 variable "deployer" {
-  description = "IAM member that may push images."
+  description = "IAM member that looks up the images of a release."
+  type        = string
+}
+
+variable "builder" {
+  description = "IAM member that pushes images."
   type        = string
 }

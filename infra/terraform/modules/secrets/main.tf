@@ -9,6 +9,7 @@ locals {
     "webhook-signing-secret"  = ["reporter"]
     "webhook-endpoint-keys"   = ["reporter"]
     "api-keys"                = ["ingest", "reporter"]
+    "smoke-api-key"           = ["deployer"]
   }
 
   grants = merge([

@@ -17,4 +17,9 @@ resource "google_workflows_workflow" "batch" {
     IMAGES_QUEUE          = var.images_queue
     CREATE_TASKS_BY       = var.create_tasks_by
   }
+
+  # The first source is Terraform's, the later ones are deployed with the services that they fit (cloudbuild-deploy.yaml).
+  lifecycle {
+    ignore_changes = [source_contents]
+  }
 }
