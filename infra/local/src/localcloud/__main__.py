@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from localcloud.core.clock import Clock, ManualClock, SystemClock
@@ -16,6 +17,7 @@ from localcloud.core.config_fields import ConfigError
 from localcloud.core.service_addresses import service_addresses
 from localcloud.platform_config import PlatformConfig
 
+_DISTRIBUTION = "gcp-localcloud"
 _DOWN_WITHIN_S = 60.0
 _MANUAL_CLOCK_HELP = (
     "departs from production: time stands still in the emulators until "
@@ -59,10 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _version() -> str:
+    return metadata.version(_DISTRIBUTION)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="localcloud", description="Google Cloud Workflows and Cloud Tasks on a laptop."
     )
+    parser.add_argument("--version", action="version", version=f"localcloud {_version()}")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="run a whole stack: database, storage, emulators and services")
     up.add_argument("--config", type=Path, required=True, help="stack file (YAML)")

@@ -58,6 +58,15 @@ def test_program_of_the_readme_passes(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
+def test_first_test_of_the_readme_passes(pytester: pytest.Pytester) -> None:
+    """With the workflow above it, in the folder that it names."""
+    [workflow], [program] = readme_blocks("yaml")[:1], readme_blocks("pytest")
+    pytester.mkdir("workflows").joinpath("greeting.yaml").write_text(workflow)
+    pytester.makepyfile(program)
+
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
 def test_options_are_changed_by_a_fixture(pytester: pytest.Pytester) -> None:
     """Of the session, in a conftest."""
     pytester.makeconftest(OTHER)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +42,19 @@ def fidelity_table() -> str:
     return "\n".join(rows)
 
 
-TABLES = {"flags": flag_table, "fidelity": fidelity_table}
+def summary_table() -> str:
+    """Return how many lines of each area are faithful, approximated and refused."""
+    counts: dict[str, Counter[str]] = {}
+    for line in fidelity_lines():
+        counts.setdefault(line["area"], Counter())[line["status"]] += 1
+    rows = ["| area | faithful | approximated | refused |", "| --- | --- | --- | --- |"]
+    rows += [
+        f"| {area} | " + " | ".join(str(found[each] or "") for each in STATUS) + " |" for area, found in counts.items()
+    ]
+    return "\n".join(row.replace("|  |", "| |").replace("|  |", "| |") for row in rows)
+
+
+TABLES = {"flags": flag_table, "fidelity": fidelity_table, "summary": summary_table}
 
 
 def table_in(text: str, name: str) -> str:

@@ -9,6 +9,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 _DOMAIN = "googleapis.com"
+_OF_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound here
 
 
 def google_service(url: str) -> str | None:
@@ -23,6 +24,11 @@ def google_service(url: str) -> str | None:
     if host != _DOMAIN and not host.endswith(f".{_DOMAIN}"):
         return None
     return host.removesuffix(_DOMAIN).rstrip(".")
+
+
+def own_address(host: str) -> str:
+    """Return where a server of this machine is reached that listens on `host`: every address means loopback, too."""
+    return _OF_EVERY_ADDRESS.get(host, host)
 
 
 def is_loopback(name: str) -> bool:

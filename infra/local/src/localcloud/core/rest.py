@@ -18,6 +18,7 @@ from localcloud.core.callers import Callers
 from localcloud.core.control import PREFIX, Control
 from localcloud.core.faults import ConnectionLostError
 from localcloud.core.google_errors import GoogleError, invalid_argument
+from localcloud.core.google_hosts import own_address
 from localcloud.core.json_values import Json
 from localcloud.core.partial_response import parse_selector, selected
 
@@ -57,7 +58,7 @@ class RestServer:
     @property
     def base_url(self) -> str:
         """`http://HOST:PORT`, without a trailing slash."""
-        return f"http://{self._host}:{self.port}"
+        return f"http://{own_address(self._host)}:{self.port}"
 
     async def start(self, host: str, port: int) -> None:
         """Open the port; 0 picks a free one.

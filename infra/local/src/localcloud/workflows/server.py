@@ -15,6 +15,7 @@ from localcloud.core.callers import Callers
 from localcloud.core.clock import Clock
 from localcloud.core.control import Control
 from localcloud.core.faults import FaultPlan
+from localcloud.core.google_hosts import own_address
 from localcloud.core.rest import Answer, RestServer
 from localcloud.core.rpc import bind
 from localcloud.workflows.api.executions import ExecutionsApi
@@ -79,7 +80,7 @@ class WorkflowsServer:
     @property
     def base_url(self) -> str:
         """The REST base URL, without a trailing slash (gcloud's endpoint overrides need one appended)."""
-        return f"http://{self.host}:{self.port}"
+        return f"http://{own_address(self.host)}:{self.port}"
 
     async def stop(self) -> None:
         """Close both ports and cancel running executions."""
