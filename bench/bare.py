@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import requests
 from google.auth.credentials import AnonymousCredentials
@@ -28,7 +29,7 @@ def _compress_all(sources: list[bytes]) -> int:
 
 def bare_rate(sources: list[bytes], *, processes: int) -> float:
     """Return images a second of the bare loop, spread over processes that are already running."""
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         list(pool.map(_compress_all, [sources[:1]] * processes))
         shares = [sources[start::processes] for start in range(processes)]
         began = time.perf_counter()

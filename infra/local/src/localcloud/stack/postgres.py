@@ -89,7 +89,7 @@ class Postgres:
             self._user,
         )
         done = subprocess.run(
-            initdb.argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **initdb.popen_options()
+            initdb.start_argv(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **initdb.popen_options()
         )
         if done.returncode != 0:
             raise PostgresError(f"initdb failed with {done.returncode}:\n{done.stdout.decode(errors='replace')}")
@@ -127,7 +127,9 @@ class Postgres:
             while time.monotonic() < deadline:
                 if self._process is None or self._process.poll() is not None:
                     command = self.command()
-                    self._process = subprocess.Popen(command.argv, stdout=log, stderr=log, **command.popen_options())
+                    self._process = subprocess.Popen(
+                        command.start_argv(), stdout=log, stderr=log, **command.popen_options()
+                    )
                 if self._process.poll() is None and self.is_ready():
                     return
                 time.sleep(_POLL_S)

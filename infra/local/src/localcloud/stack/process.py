@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
+import errno
 import os
 import pwd
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_PR_SET_PDEATHSIG = 1
-# Loaded before any fork: a child between fork and exec must not load libraries.
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +35,28 @@ class Command:
     user: SystemUser | None = None
     stop_signal: signal.Signals = signal.SIGTERM
 
+    def start_argv(self) -> list[str]:
+        """Return what to execute, with `popen_options`: a launcher that becomes the program.
+
+        The program gets, on Linux, its stop signal when the thread that starts it ends: even `kill -9` of the stack
+        leaves no orphans. That thread must therefore live as long as the program.
+
+        Raises:
+            FileNotFoundError: there is no such program.
+        """
+        if shutil.which(self.argv[0], path=self.environment.get("PATH")) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.argv[0])
+        user = "-" if self.user is None else f"{self.user.uid}:{self.user.gid}"
+        # Isolated and without site-packages: it starts in a few milliseconds.
+        launcher = [sys.executable, "-I", "-S", str(_LAUNCHER)]
+        return [*launcher, str(os.getpid()), str(int(self.stop_signal)), user, *self.argv]
+
     def popen_options(self) -> dict[str, Any]:
         """Return keyword arguments for `subprocess.Popen` and `asyncio.create_subprocess_exec`.
 
-        The program gets a session of its own (Ctrl-C in the terminal must not reach it) and, on Linux, its stop
-        signal when the thread that starts it ends: even `kill -9` of the stack leaves no orphans. That thread must
-        therefore live as long as the program.
+        The program gets a session of its own: Ctrl-C in the terminal must not reach it.
         """
-        options: dict[str, Any] = {
-            "cwd": self.folder,
-            "env": dict(self.environment),
-            "start_new_session": True,
-            "preexec_fn": _end_with_parent(self.stop_signal),
-        }
-        if self.user is not None:
-            options |= {"user": self.user.uid, "group": self.user.gid, "extra_groups": []}
-        return options
+        return {"cwd": self.folder, "env": dict(self.environment), "start_new_session": True}
 
 
 def unprivileged_user() -> SystemUser | None:
@@ -95,17 +100,3 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         return
-
-
-def _end_with_parent(stop_signal: signal.Signals) -> Callable[[], None] | None:
-    if _LIBC is None:
-        return None
-    prctl, parent, number = _LIBC.prctl, os.getpid(), int(stop_signal)
-
-    def arrange() -> None:
-        prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
-        # The parent may have died before the call above: then no signal will come.
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return arrange

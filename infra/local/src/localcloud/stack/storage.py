@@ -72,7 +72,7 @@ class Storage:
             StorageError: it did not within 15 seconds.
         """
         command = self.command()
-        self._process = subprocess.Popen(command.argv, **command.popen_options())
+        self._process = subprocess.Popen(command.start_argv(), **command.popen_options())
         deadline = time.monotonic() + START_WITHIN_S
         while time.monotonic() < deadline and self._process.poll() is None:
             if self.is_ready():

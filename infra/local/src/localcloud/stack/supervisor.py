@@ -1,7 +1,7 @@
 """Keeps child processes alive: starts them, waits until they are ready, copies their output, restarts those that end.
 
 As Cloud Run would, a program that dies by itself is started again, with growing pauses. One asyncio loop, whose
-thread must live as long as the children (see `Command.popen_options`).
+thread must live as long as the children (see `Command.start_argv`).
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ class Supervisor:
         pump = asyncio.create_task(self._pump(name, read_end))
         try:
             process = await asyncio.create_subprocess_exec(
-                *command.argv,
+                *command.start_argv(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,

@@ -179,7 +179,7 @@ def test_child_ends_when_its_starter_is_killed(left_of: Any) -> None:
         "from localcloud.stack.process import Command, base_environment\n"
         "argv = (sys.executable, '-c', 'import time; time.sleep(60)')\n"
         "command = Command(argv, pathlib.Path('/'), base_environment())\n"
-        "child = subprocess.Popen(command.argv, **command.popen_options())\n"
+        "child = subprocess.Popen(command.start_argv(), **command.popen_options())\n"
         "print(child.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True) as process:
