@@ -237,6 +237,9 @@ def test_what_is_open_to_all_is_known() -> None:
         "ingest /health",
         "ingest /openapi.json",
         "ingest /docs",
+        "ingest /docs/<name>",
+        "reporter /docs",
+        "reporter /docs/<name>",
         "ingest /",
         # The console's ways in, what its pages are made of, and its page for what is not there.
         "ingest /console/",

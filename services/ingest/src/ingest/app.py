@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from chassis.http.app import new_app
+from chassis.http.docs_page import docs_routes
 from ingest.console.blueprint import console_routes
 from ingest.dependencies import Dependencies
 from ingest.http.batch_routes import batch_routes
@@ -28,6 +29,7 @@ def create_app(dependencies: Dependencies) -> Flask:
         app.register_blueprint(public_routes(dependencies))
         app.register_blueprint(batch_routes(dependencies))
         app.register_blueprint(page_routes(settings.ingest_url))
+        app.register_blueprint(docs_routes("Pressroom ingest"))
         app.register_blueprint(console_routes(dependencies))
     if settings.serves_our_parts:
         app.register_blueprint(internal_routes(dependencies))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from chassis.http.app import new_app
+from chassis.http.docs_page import docs_routes
 from chassis.http.owner_guard import OwnerGuard
 from reporter.dependencies import Dependencies
 from reporter.errors import FORMER_REASONS
@@ -27,6 +28,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     if settings.serves_clients:
         app.register_blueprint(public_routes(dependencies))
         app.register_blueprint(webhook_routes(dependencies, dependencies.keys))
+        app.register_blueprint(docs_routes("Pressroom reporter"))
     if settings.serves_our_parts:
         app.register_blueprint(internal_routes(dependencies))
         # For ingest's console, which signs owners in.
