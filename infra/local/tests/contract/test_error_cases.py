@@ -1,7 +1,7 @@
 """Runs the conformance cases of errors: cases/tasks/errors.yaml.
 
 A case fails one call, after others that succeed, and says with which status and text. In a body, `name` of a queue or
-task is its id, and `url`, `oidcToken` and `oauthToken` belong to the task's request.
+task is its id, `queue` another queue for the name; `url`, `oidcToken` and `oauthToken` belong to the task's request.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ def body_of(path: str, given: dict[str, Any]) -> dict[str, Any]:
         return {"name": f"{LOCATION}/queues/{given['name']}"}
     if not path.endswith("/tasks"):
         return given
-    task: dict[str, Any] = {"httpRequest": {key: value for key, value in given.items() if key != "name"}}
+    task: dict[str, Any] = {"httpRequest": {key: value for key, value in given.items() if key not in ("name", "queue")}}
     if "name" in given:
-        task["name"] = f"{LOCATION}/{path}/{given['name']}"
+        collection = f"queues/{given['queue']}/tasks" if "queue" in given else path
+        task["name"] = f"{LOCATION}/{collection}/{given['name']}"
     return {"task": task}
 
 

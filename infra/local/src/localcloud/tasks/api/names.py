@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from localcloud.core.google_errors import invalid_argument
+from localcloud.core.google_errors import GoogleError, invalid_argument
 
 _LOCATION = r"projects/(?P<project>[A-Za-z0-9-][A-Za-z0-9:.-]*)/locations/(?P<location>[A-Za-z0-9-]+)"
 _QUEUE = _LOCATION + r"/queues/(?P<queue>[A-Za-z0-9-]{1,100})"
@@ -20,9 +20,12 @@ def check_location_name(name: str) -> str:
     """Return the location id of `projects/P/locations/L`.
 
     Raises:
-        GoogleError: INVALID_ARGUMENT, the name has another form.
+        GoogleError: INVALID_ARGUMENT or PERMISSION_DENIED, the name has another form.
     """
     match = _LOCATION_NAME.fullmatch(name)
+    if match is None and "/" not in name:
+        # Recorded: what is no path is taken for a project of somebody else.
+        raise GoogleError("PERMISSION_DENIED", f"Permission denied on resource project {name}.")
     if match is None:
         raise invalid_argument(
             f'Location name "{name}" must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION>".'

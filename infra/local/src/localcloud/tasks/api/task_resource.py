@@ -133,7 +133,7 @@ def _name_from_json(value: Any, queue_name: str) -> str:
     if not name.startswith(f"{queue_name}/tasks/"):
         raise invalid_argument(
             f"The queue name from request ('{queue_name}') must be the same as the queue name "
-            f"in the named task ('{name}')."
+            f"in the named task ('{name.rpartition('/tasks/')[0]}')."
         )
     return name
 
@@ -176,15 +176,20 @@ def _target_from_json(value: Any) -> HttpTarget:
 
 def _url_from_json(value: Any, at: str) -> str:
     url = text_from_json(value, at=at)
+    if not url:
+        raise invalid_argument("HttpRequest.url is required.")
     if len(url) > MAX_URL_CHARACTERS:
         raise invalid_argument(f"HttpRequest.url is longer than {MAX_URL_CHARACTERS} characters.")
+    if not url.startswith(("http://", "https://")):
+        # Recorded: production calls the field by this name here.
+        raise invalid_argument("HttpTarget.url must start with 'http://' or 'https://'.")
     try:
         parts = urlsplit(url)
-        is_absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or True)
+        has_host = bool(parts.hostname) and (parts.port is None or True)
     except ValueError:
-        is_absolute = False
-    if not is_absolute or any(character.isspace() for character in url):
-        raise invalid_argument(f"HttpRequest.url must start with 'http://' or 'https://' and name a host: {url!r}")
+        has_host = False
+    if not has_host or any(character.isspace() for character in url):
+        raise invalid_argument(f"HttpRequest.url must name a host: {url!r}")
     return url
 
 
