@@ -59,7 +59,7 @@ fuzz: setup ## Fuzz every parser that strangers feed, SECONDS_EACH (60), and bot
 	  echo "== $$target"; (cd tests && ../$(BIN)/python -m fuzz $$target $(SECONDS_EACH)) || exit 1; done
 	@PRESSROOM_FUZZ_EXAMPLES=500 $(BIN)/python -m pytest tests/e2e/test_openapi.py
 
-mutants: setup ## Change a PACKAGE (chassis, ingest, reporter) in every small way and see whether its tests notice (an hour)
+mutants: setup ## Change a PACKAGE (chassis, ingest, reporter) in every small way and see whether its tests notice (an hour or two)
 	@$(BIN)/pip install --quiet --require-hashes -r requirements-mutants.txt
 	@cd tests && ../$(BIN)/python -m mutation $(or $(PACKAGE),chassis) $(MUTANTS_ARGS)
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 from flask import Flask
 
 from chassis.auth.api_keys import MAX_KEY_CHARS, Scope, find_key, main, new_key, parse_api_keys
@@ -81,6 +82,47 @@ def test_a_request_without_the_right_key_is_refused(
 ) -> None:
     """401 when nobody is known, 403 when the key may not; the stored hash itself opens nothing."""
     assert call(make_app(clock), key, method) == expected
+
+
+def told(app: Flask, headers: dict[str, str], method: str = "GET") -> dict[str, str]:
+    """Return the facts that a refusal tells beside its reason."""
+    response: Any = app.test_client().open("/things", method=method, headers=headers)
+    facts: dict[str, str] = response.json["error"]["details"][0].get("metadata", {})
+    return facts
+
+
+def test_a_refusal_says_what_is_missing_or_too_long(clock: Any) -> None:
+    """A key of the longest length is looked for; above it the limit is named."""
+    app = make_app(clock)
+    longest = "x" * MAX_KEY_CHARS
+
+    facts = told(app, {"X-API-Key": longest + "x"})
+
+    assert told(app, {"X-API-Key": longest}) == {}
+    assert facts == {
+        "limit_name": "max_api_key_characters",
+        "limit": str(MAX_KEY_CHARS),
+        "value": str(MAX_KEY_CHARS + 1),
+    }
+    assert told(app, {"X-API-Key": READER.key}, "POST") == {"scope": "write"}
+
+
+def test_logs_of_a_request_name_the_owner_and_the_key(clock: Any) -> None:
+    """And never the key itself."""
+    app = make_app(clock)
+    seen: list[dict[str, Any]] = []
+    keys = KeyGuard(parse_api_keys(SECRET), clock)
+
+    @app.get("/logged")
+    @keys.needs(Scope.READ)
+    def logged() -> dict[str, Any]:
+        seen.append(structlog.contextvars.get_contextvars())
+        return {}
+
+    app.test_client().get("/logged", headers={"X-API-Key": READER.key})
+
+    assert {name: seen[0][name] for name in ("owner", "api_key")} == {"owner": "shop", "api_key": "reader"}
+    assert READER.key not in str(seen)
 
 
 @pytest.mark.fault("I9")

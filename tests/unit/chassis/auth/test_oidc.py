@@ -14,6 +14,7 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chassis.auth.oidc import CachedCerts
 from chassis.clock import Clock, SystemClock
 from chassis.http.app import new_app
 from chassis.http.caller_guard import CallerGuard
@@ -384,3 +385,20 @@ def test_a_token_that_comes_again_is_not_verified_again_for_a_minute(
 
     assert codes == [200] * 6
     assert verified == ["once", "once"]
+
+
+def test_certificates_may_be_a_set_of_json_web_keys(issuer: TokenIssuer, clock: Any) -> None:
+    """An issuer may offer both forms; a key that is in the set is not asked for again."""
+    key = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(issuer.key.private_key.public_key()))
+    body = json.dumps({"keys": [key | {"kid": issuer.key.key_id, "alg": "RS256", "use": "sig"}]}).encode()
+    with ScriptedOrigin() as server:
+        server.on("/certs", answer(body, headers=[("Content-Type", "application/json")]))
+        certs = CachedCerts(clock)
+        certs.look_for(server.url("/certs"), issuer.key.key_id)
+        clock.sleep(61)
+        certs.look_for(server.url("/certs"), issuer.key.key_id)
+        asked_for_a_known_one = len(server.received)
+        certs.look_for(server.url("/certs"), "another")
+
+    assert (asked_for_a_known_one, len(server.received)) == (1, 2)
+    assert {received.method for received in server.received} == {"GET"}

@@ -24,12 +24,57 @@ from chassis.egress.link_repairs import Repair, repair_link, repair_location
         ("http://a.example/100%", "http://a.example/100%", ()),
         ("http://a.example/a%20b,c~d", "http://a.example/a%20b,c~d", ()),
         ("http://[::1]/x", "http://[::1]/x", ()),
+        ("\\/\\/a.example\\/x", "https://a.example/x", (Repair.SLASHES, Repair.SCHEME)),
+        ("///a.example/x", "///a.example/x", ()),
+        ("www.", "www.", ()),
+        ("www.a", "https://www.a", (Repair.SCHEME,)),
+        ("http:// a.example/x", "http://a.example/x", (Repair.BLANKS,)),
+        ("http://a.example/x://y z", "http://a.example/x://y%20z", (Repair.BLANKS,)),
+        ("http://a.example#x y", "http://a.example#x%20y", (Repair.BLANKS,)),
+        ("http://a.example?q=x y", "http://a.example?q=x%20y", (Repair.BLANKS,)),
+        ("http://a&amp;b.example", "http://a&amp;b.example", ()),
+        ("http:///x y", "http:///x%20y", (Repair.BLANKS,)),
+        ("/x y", "/x%20y", (Repair.BLANKS,)),
+        ("a b://c d", "a%20b://c%20d", (Repair.BLANKS,)),
+        ("http://a.example/x\u200by", "http://a.example/xy", (Repair.INVISIBLE,)),
+        ("\u200d \u200dhttp://a.example/x\u200d \u200d", "http://a.example/x", (Repair.TRIMMED,)),
+        ("()", "()", ()),
+        ("(1).jpg", "(1).jpg", ()),
+        ("[::1]", "[::1]", ()),
+        ("[]", "[]", ()),
     ],
 )
 def test_a_link_is_put_right_and_each_repair_is_named(written: str, url: str, repairs: tuple[Repair, ...]) -> None:
     """What is right already stays as it is."""
     found = repair_link(written)
     assert (found.url, found.repairs) == (url, repairs)
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "url"),
+    [
+        ("(http://a.example/x)", "http://a.example/x"),
+        ("( //a.example/x )", "https://a.example/x"),
+        ("«www.a.example»", "https://www.a.example"),
+        ("<WWW.a.example/x>", "https://WWW.a.example/x"),
+        ("[/x.jpg]", "/x.jpg"),
+        ('("http://a.example/x")', "http://a.example/x"),
+        ("('http://a.example/x')", "http://a.example/x"),
+        ("(<http://a.example/x>)", "http://a.example/x"),
+        ('"(http://a.example/x)"', "http://a.example/x"),
+        ('"[http://a.example/x]"', "http://a.example/x"),
+        ('"a.example/x"', '"a.example/x"'),
+        ('"http://a.example/x', '"http://a.example/x'),
+    ],
+)
+def test_what_stands_around_a_link_is_taken_off(wrapped: str, url: str) -> None:
+    """Where a link is left, and only pairs."""
+    assert repair_link(wrapped).url.replace("%22", '"') == url
+
+
+def test_a_location_that_is_not_latin_is_encoded_as_utf_8() -> None:
+    """No header carries that, but callers may hand over any text."""
+    assert repair_location("/Größe/春.jpg") == "/Gr%C3%B6%C3%9Fe/%E6%98%A5.jpg"
 
 
 @pytest.mark.parametrize(

@@ -152,3 +152,41 @@ def test_a_literal_is_dialled_while_every_lookup_hangs(names: Names) -> None:
     with pytest.raises(EgressError) as caught:
         egress.check_target("http://10.0.0.1/")
     assert caught.value.fault is EgressFault.URL_FORBIDDEN
+
+
+def test_names_of_one_domain_share_its_places_and_those_of_another_do_not(names: Names) -> None:
+    """A domain is the last two labels, whatever stands before them and whether a dot stands behind them."""
+    lookups = NameLookups(names)
+    for number in range(MAX_OF_A_DOMAIN):
+        assert fault(lookups, f"slow{number}.a.b.one.test") is EgressFault.TIMEOUT
+
+    refused = ("good.one.test", "good.one.test.", "x.y.good.one.test")
+    assert [fault(lookups, host) for host in refused] == [EgressFault.DNS_FAILED] * 3
+    assert lookups.addresses("good.two.test", 80, wait_s=5) == GOOD
+    assert not any("one.test" in host and "good" in host for host in names.asked)
+
+
+def test_a_lookup_that_ended_gives_its_place_back(names: Names) -> None:
+    """However many there were, and however they ended."""
+    lookups = NameLookups(names)
+    for _ in range(MAX_OF_A_DOMAIN + 1):
+        assert lookups.addresses("good.one.test", 80, wait_s=5) == GOOD
+        assert fault(lookups, "none.one.test", wait_s=5) is EgressFault.DNS_FAILED
+    for number in range(MAX_OF_A_DOMAIN):
+        assert fault(lookups, f"slow{number}.one.test") is EgressFault.TIMEOUT
+
+    assert fault(lookups, "good.one.test") is EgressFault.DNS_FAILED
+
+
+def test_a_lookup_that_hangs_keeps_no_process_from_ending(names: Names) -> None:
+    """Its thread is a daemon."""
+    fault(NameLookups(names), "slow.test")
+
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "lookup"].count(False) == 0
+
+
+def test_addresses_are_those_of_streams() -> None:
+    """Without that each would be there once for each kind of socket."""
+    kinds = {info[1] for info in NameLookups(socket.getaddrinfo).addresses("localhost", 80, wait_s=5)}
+
+    assert kinds == {socket.SOCK_STREAM}

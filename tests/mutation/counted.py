@@ -1,0 +1,69 @@
+"""Which mutants count: those that change what a program does, not how it words a message.
+
+mutmut writes every variant of a function `f` beside the original, as `..f__mutmut_1` and `..f__mutmut_orig`. A variant
+does not count when it and the original are the same but for
+
+- the words of a message (a text with a blank in it; also None instead of it), and calls of `log`,
+- the case of a header's name, which HTTP does not distinguish,
+- a type given to `cast`, the name of a thread.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+_ORIGINAL = "__mutmut_orig"
+_WORDS = "words"
+
+
+def counted_mutants(folder: Path, package: str) -> list[str]:
+    """Return the names of the mutants that count, as mutmut calls them, of all modules below `folder/PACKAGE`."""
+    names = []
+    for path in sorted((folder / package).rglob("*.py")):
+        module = ".".join(path.relative_to(folder).with_suffix("").parts)
+        names += [f"{module}.{name}" for name in _counted_in(ast.parse(path.read_text(encoding="utf-8")))]
+    return names
+
+
+def _counted_in(module: ast.Module) -> Iterator[str]:
+    functions = {node.name: node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)}
+    originals = {name.removesuffix(_ORIGINAL): _meaning(f) for name, f in functions.items() if name.endswith(_ORIGINAL)}
+    for name, function in functions.items():
+        stem, mark, number = name.rpartition("__mutmut_")
+        if mark and number.isdigit() and _meaning(function) != originals[stem]:
+            yield name
+
+
+def _meaning(function: ast.FunctionDef) -> str:
+    return "\n".join(ast.dump(_Meaning().visit(statement)) for statement in function.body)
+
+
+class _Meaning(ast.NodeTransformer):
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        is_words = node.value is None or (isinstance(node.value, str) and " " in node.value)
+        return ast.Name(_WORDS) if is_words else node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        texts = [part.value for part in node.values if isinstance(part, ast.Constant)]
+        return ast.Name(_WORDS) if any(" " in str(text) for text in texts) else self.generic_visit(node)
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        match node.value:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="log"))):
+                return ast.Pass()
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        match node:
+            case ast.Call(func=ast.Name(id="cast"), args=[_, value]):
+                node.args = [ast.Name(_WORDS), value]
+            case ast.Call(
+                func=ast.Attribute(value=ast.Attribute(attr="headers"), attr="get" | "getlist"),
+                args=[ast.Constant(value=str(name)), *rest],
+            ):
+                node.args = [ast.Constant(name.lower()), *rest]
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="threading"), attr="Thread" | "Timer")):
+                node.keywords = [keyword for keyword in node.keywords if keyword.arg != "name"]
+        return self.generic_visit(node)
