@@ -105,6 +105,14 @@ def signed_with_public_key(issuer: TokenIssuer, account: str, audience: str) -> 
     return f"{text}.{_part(hmac.new(secret, text.encode(), hashlib.sha256).digest())}"
 
 
+def signed_with_certificate(issuer: TokenIssuer, account: str, audience: str) -> str:
+    """Return a token whose HMAC has the certificate as its secret, which is what a verifier of ours holds."""
+    body = issuer.mint_id_token(account, audience).split(".")[1]
+    text = f"{_part({'alg': 'HS256', 'typ': 'JWT', 'kid': issuer.key.key_id})}.{body}"
+    secret = issuer.certificates()[issuer.key.key_id].encode()
+    return f"{text}.{_part(hmac.new(secret, text.encode(), hashlib.sha256).digest())}"
+
+
 def truncated(issuer: TokenIssuer, account: str, audience: str) -> str:
     """Return a token that lost its end."""
     return issuer.mint_id_token(account, audience)[:-20]
@@ -116,6 +124,7 @@ WRONG: dict[str, tuple[Forge, int]] = {
     "no token": (lambda _i, _a, _u: None, 401),
     "alg none": (unsigned, 401),
     "HS256 with the public key": (signed_with_public_key, 401),
+    "HS256 with the certificate": (signed_with_certificate, 401),
     "wrong key": (lambda i, a, u: signed(i, a, u, key=STRANGER), 401),
     "unknown kid": (lambda i, a, u: signed(i, a, u, kid="unknown"), 401),
     "truncated": (truncated, 401),

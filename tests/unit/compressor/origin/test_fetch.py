@@ -289,6 +289,32 @@ def test_retry_after_in_seconds_is_read_and_bounded(
 
 
 @pytest.mark.fault("D15")
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("Thursday, 01-Jan-70 00:00:00 GMT", None),
+        ("Thu Jan  1 00:00:00 1970", None),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600),
+        ("Fri, 31 Dec 9999 23:59:59 +99999999999999999999", None),
+        ("Fri, 99 Dec 2999 23:59:59 GMT", None),
+        ("5, 10", None),
+        ("5" * 5000, None),
+        ("\u00b2", None),
+    ],
+    ids=["RFC 850", "asctime", "past", "far", "zone", "no day", "two", "digits", "superscript"],
+)
+def test_retry_after_of_any_other_kind_is_read_and_bounded(
+    fetcher: ImageFetcher, origin: ScriptedOrigin, value: str, expected: float | None
+) -> None:
+    """What is over or says nothing counts as absent; the failure stays one that is tried again."""
+    url = origin.on("/", answer(status=503, headers=[("Retry-After", value)]))
+    error = failure(fetcher, url)
+
+    assert (error.transient, error.retry_after_s) == (True, expected)
+
+
+@pytest.mark.fault("D15")
 def test_retry_after_as_a_date_is_read(fetcher: ImageFetcher, origin: ScriptedOrigin) -> None:
     """An HTTP date a minute away is 60 s, within 2 s."""
     at = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)

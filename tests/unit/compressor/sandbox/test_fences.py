@@ -45,6 +45,7 @@ def tried(uid: int, without: str = "") -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.threat("T3")
 @pytest.mark.parametrize("uid", [0, SERVICE_UID], ids=["root", "service"])
 def test_a_captured_codec_gets_nothing(uid: int) -> None:
     """No environment or memory of its parent, no connection, no process, no file: with all fences up."""
@@ -53,6 +54,7 @@ def test_a_captured_codec_gets_nothing(uid: int) -> None:
     assert tried(uid) == {"got": [], "missing": [] if uid == 0 else [Fence.OWN_USER]}
 
 
+@pytest.mark.threat("T3")
 @pytest.mark.parametrize("uid", [0, SERVICE_UID], ids=["root", "service"])
 def test_without_a_filter_the_parent_stays_closed(uid: int) -> None:
     """In a container that allows no filter: what is missing is said, and the parent's secrets are still closed.

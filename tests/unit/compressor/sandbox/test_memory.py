@@ -74,7 +74,7 @@ class Watch:
 
 @pytest.mark.feature("42")
 @pytest.mark.fault("E18")
-@pytest.mark.threat("T4")
+@pytest.mark.threat("T3", "T4")
 @pytest.mark.timeout(240)
 def test_the_costliest_pictures_at_once_stay_below_80_percent_of_an_instance(
     environment: dict[str, str], origin: ScriptedOrigin, ingest: RecordingIngest, issuer: TokenIssuer

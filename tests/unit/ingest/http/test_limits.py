@@ -57,6 +57,8 @@ OVER: dict[str, Send] = {
     "max_url_characters": lambda lab, n: (lab.upload(sheet_of(A + "x" * (n + 1 - len(A)))), n + 1),
     # The value cannot be told: the field is not read to its end.
     "max_form_field_bytes": lambda lab, n: (_form(lab, _FIELD % (b"x" * (n + 1))), n),
+    # Nor that of rows: the sheet is read no further.
+    "max_rows": lambda lab, n: (lab.upload(sheet_of(*[""] * (n + 1))), n),
     "max_form_parts": lambda lab, n: (_form(lab, _FIELD % b"x" * (n + 1) + b"--b--\r\n"), n),
     "max_items": lambda lab, n: (lab.post("/upload", {"items": [{"urls": []}] * (n + 1)}), n + 1),
     "max_items_bytes": lambda lab, n: (_post(lab, "/upload", b" " * (n + 1)), n + 1),
@@ -80,7 +82,11 @@ OVER: dict[str, Send] = {
 def test_whoever_passes_a_limit_is_told_it_and_the_value(make_lab: MakeLab, name: str) -> None:
     """One above what /limits says is refused, with both numbers."""
     lab = make_lab(
-        INGEST_MAX_SHEET_BYTES="200000", INGEST_MAX_IMAGES="150", INGEST_MAX_URLS_PER_CELL="20", INGEST_MAX_COLUMNS="30"
+        INGEST_MAX_SHEET_BYTES="200000",
+        INGEST_MAX_ROWS="300",
+        INGEST_MAX_IMAGES="150",
+        INGEST_MAX_URLS_PER_CELL="20",
+        INGEST_MAX_COLUMNS="30",
     )
     limit = listed(lab)[name]["value"]
 

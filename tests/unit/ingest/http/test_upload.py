@@ -325,12 +325,13 @@ def test_a_transaction_that_is_run_twice_stores_one_batch(lab: Lab) -> None:
 
 
 @pytest.mark.fault("B9", "F20")
+@pytest.mark.parametrize("path", ["/cancel", "/upload"])
 @pytest.mark.parametrize(
     "body", ["[" * 100_000, "nonsense", '"text"', '{"request_id": 5}', '{"request_id": "\\ud800"}', "{}"]
 )
-def test_bad_json_is_refused(lab: Lab, body: str) -> None:
+def test_bad_json_is_refused(lab: Lab, path: str, body: str) -> None:
     """Deep, wrong or unstorable JSON is a 400, never a crash."""
-    response = lab.client().post("/cancel", data=body, content_type="application/json")
+    response = lab.client().post(path, data=body, content_type="application/json")
     assert response.status_code == 400, json.dumps(response.json)
 
 

@@ -261,6 +261,24 @@ def test_a_url_of_good_form_passes(url: str) -> None:
     assert link_fault(url) is None
 
 
+@pytest.mark.fault("F13")
+@pytest.mark.parametrize(
+    ("written", "urls"),
+    [
+        ("http://a/my photo.jpg", ("http://a/my%20photo.jpg",)),
+        ("http://a/my photo.jpg, http://b/c d.jpg", ("http://a/my%20photo.jpg", "http://b/c%20d.jpg")),
+        ("http://b\u00fccher.example/\u6625.jpg", ("http://b\u00fccher.example/\u6625.jpg",)),
+        ("http://a/\u0634?\u0642=\u05d0", ("http://a/\u0634?\u0642=\u05d0",)),
+        ("http://a/" + "x" * (2083 - 9), ("http://a/" + "x" * (2083 - 9),)),
+        ("http://a/b http://a/b", ("http://a/b", "http://a/b")),
+    ],
+    ids=["blank", "two with blanks", "host and path", "other way round", "longest", "twice"],
+)
+def test_urls_with_blanks_of_any_script_and_long_ones_are_read(written: str, urls: tuple[str, ...]) -> None:
+    """One URL stays one, and equal ones keep their slots."""
+    assert urls_of(written) == urls
+
+
 @pytest.mark.fault("F2")
 @pytest.mark.parametrize(
     ("limits", "code"),
