@@ -14,7 +14,7 @@ MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-unit test-contract test-e2e docs fuzz mutants soak conformance lint format policy image-check bench ci lock clean
+.PHONY: help setup demo up down test test-unit test-contract test-e2e docs fuzz mutants soak screenshots conformance lint format policy image-check bench ci lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ test-e2e: setup ## Run the journeys through the whole stack in real processes
 
 docs: setup ## Write what the pages say about the code: limits, settings, reasons, faults, features, threats, floors
 	@$(BIN)/python -m docs.generate
+
+screenshots: setup ## Write pictures of every page of the console to .local/screenshots (needs Chromium)
+	@cd tests && PYTHONPATH=.. ../$(BIN)/python -m screenshots ../.local/screenshots
 
 fuzz: setup ## Fuzz every parser that strangers feed, SECONDS_EACH (60), and both OpenAPI documents
 	@$(BIN)/pip install --quiet --require-hashes -r requirements-fuzz.txt

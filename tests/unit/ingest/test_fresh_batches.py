@@ -63,6 +63,9 @@ BY_PAGE = (
     "images of the last page",
     "hosts",
     "list",
+    "console: list",
+    "console: images",
+    "console: update",
     "quotas",
     "backlog",
     "estimate",
@@ -128,6 +131,11 @@ def test_work_on_the_whole_batch_grows_with_it_only(costs: Costs, what: str) -> 
     assert total(large) <= 40 * LARGE, told(large)
 
 
+def opened(lab: Lab, path: str) -> None:
+    """Open a page of the console."""
+    assert lab.client().get(path).status_code == 200
+
+
 def total(costs: list[Cost]) -> int:
     """Return the blocks of several statements."""
     return sum(cost.buffers for cost in costs)
@@ -191,6 +199,8 @@ def measure(lab: Lab, batch: UUID, size: int, found: Costs) -> None:
     run("problems", lambda: list_problems(engine, batch, caller=SYSTEM))
     run("hosts", lambda: read_hosts(engine, settings, batch, caller=SYSTEM, limit=1000))
     run("list", lambda: list_batches(engine, caller=SYSTEM, status=None, page_size=100, token=""))
+    for what, path in {"list": "", "images": f"/{batch}", "update": f"/{batch}/live"}.items():
+        run(f"console: {what}", partial(opened, lab, f"/console/batches{path}"))
     run("quotas", lambda: transact(engine, partial(read_use, owner=None)))
     run("backlog", lambda: transact(engine, partial(check_backlog, settings=settings)))
     facts = read_sheet(sheet_of("https://a.example/1.jpg").encode(), limits_from(settings)).facts

@@ -47,7 +47,7 @@ def test_a_check_shows_rows_and_each_link_and_stores_nothing(lab: Lab) -> None:
 
 
 def test_a_start_makes_a_batch_with_the_options_of_the_preset(lab: Lab) -> None:
-    started = batch_of(lab, send(lab, GOOD, do="start", preset="web", max_width="800"))
+    started = batch_of(lab, send(lab, GOOD, do="start", preset="web", max_width="800", fresh="1"))
 
     assert started["source_name"] == "shop.csv"
     assert started["counts"]["total"] == 3
@@ -56,6 +56,7 @@ def test_a_start_makes_a_batch_with_the_options_of_the_preset(lab: Lab) -> None:
         "quality": 75,
         "max_width": 800,
     }
+    assert lab.batch_row(started["request_id"])["fresh"] is True
 
 
 def test_pressing_start_twice_makes_one_batch(lab: Lab) -> None:

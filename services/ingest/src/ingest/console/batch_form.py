@@ -71,6 +71,7 @@ class BatchForm(PublicRequest):
     background: Annotated[str | None, _Empty] = None
     animated: Annotated[AnimatedPolicy | None, _Empty] = None
     output_encoding: OutputEncoding = "utf-8"
+    fresh: Literal["", "1"] = ""
     webhook_url: Annotated[WebLink | None, _Empty] = None
 
     def options(self) -> ImageOptions:
@@ -135,6 +136,7 @@ def read_given(form: BatchForm, sample: SampleSheet) -> Given:
             validate_only=False,
             fields={"form": fields, "columns": json.dumps(columns)},
             same_encoding=form.output_encoding == "same",
+            fresh=bool(form.fresh),
         ),
     )
 
