@@ -68,7 +68,7 @@ def quantities(month: Month, u: Mapping[str, float]) -> list[tuple[str, str, flo
     internal = (
         pages * (u["steps_per_page"] + u["steps_per_group"])
         + month.batches * u["steps_per_batch"]
-        + polls * u["steps_per_poll"]
+        + polls * u["steps_per_page"]
     )
     requests = month.images * u["requests_per_image"] + month.batches * u["requests_per_batch"] + u["sweeps_per_month"]
     standby = 2 if month.highly_available else 1
@@ -82,7 +82,7 @@ def quantities(month: Month, u: Mapping[str, float]) -> list[tuple[str, str, flo
         ("reporter", "run_memory", reporter_s + sweep_s / 2),
         ("all services", "run_requests", requests),
         ("workflow", "workflow_internal_steps", internal),
-        ("workflow", "workflow_external_steps", polls),
+        ("workflow", "workflow_external_steps", pages + polls),
         (
             "queues",
             "task_operations",

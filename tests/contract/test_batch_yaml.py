@@ -20,7 +20,7 @@ from localcloud.workflows.loader import load_program
 from localcloud.workflows.runtime.failure import ExecutionFailedError
 from localcloud.workflows.runtime.host import Host, HttpRequest, HttpResponse
 from localcloud.workflows.runtime.interpreter import run_program
-from localcloud.workflows.runtime.scripted_host import LeapingClock, make_host
+from localcloud.workflows.runtime.scripted_host import LeapingClock, ScriptedCallbacks, make_host
 from support.payload_schemas import assert_matches
 
 SOURCE = Path(__file__).resolve().parents[2] / "workflows/batch.yaml"
@@ -133,17 +133,8 @@ class Services:
             "request_id": REQUEST_ID,
             "groups": groups,
             "image_count": sum(len(group["requests"]) for group in groups),
-            "exhausted": not self.pages,
-        }
-
-    def _progress(self) -> dict[str, Any]:
-        return {
-            "request_id": REQUEST_ID,
-            "status": "SEALING",
-            "counts": counts(self.total, 0),
-            "open": 0,
-            "due": 0,
-            "next_due_s": None,
+            "open": self.total if groups else 0,
+            "next_claim_s": 1.0 if self.pages else 60.0,
         }
 
     def _reports(self) -> dict[str, Any]:
@@ -223,7 +214,11 @@ class Cloud:
 
 
 def run(
-    services: Services, cloud: Cloud | None = None, argument: Any = None, create_tasks_by: str = "batchCreate"
+    services: Services,
+    cloud: Cloud | None = None,
+    argument: Any = None,
+    create_tasks_by: str = "batchCreate",
+    callbacks: ScriptedCallbacks | None = None,
 ) -> tuple[Any, LeapingClock]:
     """Run the workflow; return its result, its steps and the clock."""
     cloud = cloud or Cloud()
@@ -231,6 +226,7 @@ def run(
     host = make_host(
         clock=clock,
         http=services,
+        callbacks=callbacks,
         env={
             "INGEST_INTERNAL_URL": "https://ingest.example",
             "REPORTER_INTERNAL_URL": "https://reporter-internal.example",
@@ -255,7 +251,7 @@ def test_batch_goes_from_start_to_notification() -> None:
 
     result, _ = run(services)
 
-    assert services.routes() == ["start", "claim", "progress", "reports", "finish", "notifications"]
+    assert services.routes() == ["start", "claim", "claim", "reports", "finish", "notifications"]
     assert_matches("batch_result", result)
     # Not the link itself, which opens the report for whoever reads the logs.
     assert result["download_url"].endswith(f"/download_csv?request_id={REQUEST_ID}")
@@ -437,35 +433,31 @@ def test_failed_import_leaves_nothing_to_record() -> None:
     assert "INVALID_ARGUMENT" in failure.value.payload
 
 
-def test_images_that_come_due_again_are_claimed_again() -> None:
-    """A poll that shows due images leads back to a claim; waits follow the time ingest names."""
-    waiting = {"request_id": REQUEST_ID, "status": "PROCESSING", "counts": counts(1, 1), "open": 1}
-    services = Services(
-        [[group(1)]],
-        {"progress": [ok({**waiting, "due": 0, "next_due_s": 9.5}), ok({**waiting, "due": 1, "next_due_s": None})]},
-    )
+def test_the_next_claim_comes_when_ingest_says() -> None:
+    """At once, after the time that ingest names, and after a growing one while nothing happens."""
 
-    run(services)
+    def claimed(image_count: int, open_images: int, next_claim_s: float) -> HttpResponse:
+        groups = [group(*range(image_count))] if image_count else []
+        answer = {"request_id": REQUEST_ID, "groups": groups, "image_count": image_count}
+        return ok({**answer, "open": open_images, "next_claim_s": next_claim_s})
 
-    assert services.routes() == [
-        "start",
-        "claim",
-        "progress",
-        "progress",
-        "claim",
-        "progress",
-        "reports",
-        "finish",
-        "notifications",
-    ]
+    claims = [claimed(2, 5, 0), claimed(2, 5, 1.2), claimed(1, 3, 60), claimed(0, 2, 60), claimed(0, 2, 3.5)]
+    services = Services([], {"claim": claims})
+
+    callbacks = ScriptedCallbacks()
+
+    run(services, callbacks=callbacks)
+
+    assert services.routes() == ["start", *["claim"] * 6, "reports", "finish", "notifications"]
+    assert callbacks.waits == [1.2, 5, 7.5, 3.5]
 
 
 @pytest.mark.parametrize(("way", "extra_per_page"), [("batchCreate", 0), ("create", 5 * 90)])
 def test_steps_stay_below_the_estimate(monkeypatch: pytest.MonkeyPatch, way: str, extra_per_page: int) -> None:
     """A run needs no more steps than `steps_used` adds for its pages and polls, so the hand-over comes in time."""
     pages = pages_of(900)
-    begin_and_end, per_page, per_poll = 60, 18 + 16 + extra_per_page, 16
-    monkeypatch.setattr("localcloud.workflows.runtime.run.MAX_STEPS", begin_and_end + 10 * per_page + per_poll)
+    begin_and_end, per_page = 60, 24 + 16 + extra_per_page
+    monkeypatch.setattr("localcloud.workflows.runtime.run.MAX_STEPS", begin_and_end + 10 * per_page)
 
     result, _ = run(Services(pages), create_tasks_by=way)
 

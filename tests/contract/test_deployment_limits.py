@@ -179,7 +179,7 @@ def test_capacity_in_the_docs_follows_from_the_numbers_deployed() -> None:
     page = (d.ROOT / "docs/scaling.md").read_text(encoding="utf-8")
     rates = d.queues()["images"]["rate_limits"]
     fields = {name: field.default for name, field in SETTINGS["ingest"].model_fields.items()}
-    concurrency, starts = fields["host_concurrency"], fields["host_starts_per_s"]
+    concurrency, starts = fields["host_max_concurrency"], fields["host_max_rate"]
     rows = re.findall(r"^\| ([\d.]+) s \| ([\d.]+) \| (\d+) \|$", page, re.MULTILINE)
 
     assert [float(answer_s) for answer_s, _, _ in rows] == [0.5, 2, 5]
@@ -187,7 +187,7 @@ def test_capacity_in_the_docs_follows_from_the_numbers_deployed() -> None:
         expected = min(rates["max_dispatches_per_second"], rates["max_concurrent_dispatches"] / float(answer_s))
         assert float(per_s) == expected
         assert int(batches) == int(fields["lease_s"] * expected / fields["max_in_flight"])
-    assert f"`INGEST_HOST_CONCURRENCY` {concurrency} under way, `INGEST_HOST_RATE` {starts:g} starts a second" in page
+    assert f"`INGEST_HOST_MAX_CONCURRENCY` {concurrency} under way and `INGEST_HOST_MAX_RATE` {starts:g} starts" in page
     assert f"| {min(starts, concurrency / 0.5):g} at 0.5 s, {min(starts, concurrency / 5):g} at 5 s |" in page
 
 

@@ -29,7 +29,6 @@ IMAGES = 40
 CONTRACTS: dict[str, tuple[str | None, str | None]] = {
     "POST /internal/batches/{id}/start": ("start_request", "start_response"),
     "POST /internal/batches/{id}/claim": ("claim_request", "claim_response"),
-    "GET /internal/batches/{id}/progress": (None, "progress_response"),
     "POST /internal/batches/{id}/finish": ("finish_request", "finish_response"),
     "PUT /internal/images/{id}/outcome": ("outcome_request", "outcome_response"),
     "POST /compress": ("compress_request", "compress_response"),

@@ -21,6 +21,11 @@ _CATALOGUE = {
         SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> %(versions)s
     """,
     "triggers": "SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal",
+    "functions": """
+        SELECT proname, pg_get_function_arguments(oid), prorettype::regtype::text, provolatile::text, prosrc
+        FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace
+    """,
     "views": "SELECT viewname, definition FROM pg_views WHERE schemaname = 'public'",
     "comments": """
         SELECT objoid::regclass::text, objsubid, description FROM pg_description
@@ -34,7 +39,7 @@ def catalogue_of(database_url: str, *, version_table: str) -> dict[str, list[tup
     """Return all that a statement on the tables can notice, of all tables but the one that counts migrations.
 
     Columns with type, NOT NULL, default, identity and statistics target (not their order), constraints, indexes,
-    triggers, views and comments.
+    triggers, functions, views and comments.
     """
     connection = psycopg2.connect(database_url)
     try:

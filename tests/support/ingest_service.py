@@ -100,8 +100,9 @@ class Lab:
             **{f"{name.upper()}_SERVICE_ACCOUNT": email for name, email in ACCOUNTS.items()},
             "EGRESS_ALLOWED_NETWORKS": "127.0.0.0/8",
             # One host for nearly all tests; those about politeness say how polite.
-            "INGEST_HOST_CONCURRENCY": "10000",
-            "INGEST_HOST_RATE": "10000",
+            "INGEST_HOST_FIRST_RATE": "10000",
+            "INGEST_HOST_MAX_RATE": "10000",
+            "INGEST_HOST_MAX_CONCURRENCY": "10000",
             **overrides,
         }
         self.settings = IngestSettings.from_environ(environ)
@@ -210,10 +211,9 @@ class Lab:
         assert page.code == 200, page.text
         return [image["payload"] for image in claimed_of(page.json)]
 
-    def progress(self, request_id: str, execution: str) -> dict[str, Any]:
-        """Read the progress."""
-        path = f"/internal/batches/{request_id}/progress"
-        answer = self.internal("workflow", "GET", path, execution=execution)
+    def next_claim(self, request_id: str, execution: str) -> dict[str, Any]:
+        """Claim and return the whole answer: `open`, `next_claim_s` and what was handed out."""
+        answer = self.batch_call(request_id, "claim", execution=execution, max_rows=100)
         assert answer.code == 200, answer.text
         return answer.json
 
@@ -312,6 +312,7 @@ def outcome_of(payload: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
         "format": "jpeg",
         "sha256": "ab" * 32,
         "duration_ms": 7,
+        "first_byte_ms": 50,
     }
     return values | changes
 
@@ -324,7 +325,6 @@ _CONTRACTS = {
     "fail": ("fail_request", "fail_response"),
     "release": ("release_request", "release_response"),
     "outcome": ("outcome_request", "outcome_response"),
-    "progress": ("", "progress_response"),
     "import": ("import_chunk_request", "import_response"),
     "imports": ("import_request", "import_response"),
     "sweep": ("", "sweep_response"),

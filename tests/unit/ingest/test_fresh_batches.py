@@ -30,9 +30,7 @@ from ingest.batches.sheet_errors import limits_from
 from ingest.batches.status import list_batches, read_products, read_summary
 from ingest.batches.submit import Submission, submit_upload
 from ingest.dispatch.claim import claim_page
-from ingest.dispatch.next_at_host import dispatch_next
 from ingest.dispatch.outcome import record_outcome
-from ingest.dispatch.progress import read_progress
 from ingest.migrate import upgrade
 from ingest.options import ImageOptions
 from ingest.sheets.intake import read_sheet
@@ -50,8 +48,9 @@ from support.statement_costs import Cost, statement_costs
 SMALL, LARGE = 1000, 40_000
 TABLES = ("batches", "rows", "images", "hosts", "batch_hosts", "outbox", "idempotency_keys")
 POLITE = {
-    "INGEST_HOST_CONCURRENCY": "4",
-    "INGEST_HOST_RATE": "5",
+    "INGEST_HOST_FIRST_RATE": "5",
+    "INGEST_HOST_MAX_RATE": "500",
+    "INGEST_HOST_MAX_CONCURRENCY": "64",
     "INGEST_MAX_IN_FLIGHT": "100",
     "INGEST_MAX_OPEN_IMAGES": "10000000",
     "INGEST_MAX_START_DELAY_S": "100000",
@@ -74,10 +73,8 @@ BY_PAGE = (
     "first claim",
     "second claim",
     "claim after a lost worker",
-    "progress",
     "success",
     "trouble",
-    "next image of the host",
     "sweep without work",
     "finish",
 )
@@ -210,10 +207,8 @@ def measure(lab: Lab, batch: UUID, size: int, found: Costs) -> None:
     lab.change("UPDATE batches SET execution = :e WHERE request_id = :b", e=execution, b=batch)
     images = run("first claim", claim).images
     run("second claim", claim)
-    run("progress", lambda: read_progress(engine, settings, batch, execution=execution))
     run("success", partial(report, images[0]))
     run("trouble", partial(report, images[1], succeeded=False, transient=True, code="HTTP_503", output_url=None))
-    run("next image of the host", lambda: dispatch_next(lab.dependencies, "h0.example", batch))
     lab.change("UPDATE images SET lease_until = now() - interval '1 s' WHERE id = :i", i=images[2].payload["image_id"])
     run("claim after a lost worker", claim)
     lab.change("DELETE FROM outbox")

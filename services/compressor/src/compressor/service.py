@@ -24,6 +24,7 @@ from compressor.errors import out_of_memory, outcome_not_recorded
 from compressor.failpoints import Failpoint
 from compressor.images.codec import output_format
 from compressor.images.model import ImageError, Note, Options, OutcomeCode, OutputFormat
+from compressor.origin.closed_hosts import ClosedHosts
 from compressor.origin.fetch import Fetched, ImageFetcher
 from compressor.origin.validators import NO_VALIDATORS, Validators
 from compressor.sandbox.pool import CodecPool
@@ -87,6 +88,7 @@ class Succeeded:
     notes: tuple[Note, ...] = ()
     validators: Validators = NO_VALIDATORS
     reused: bool = False
+    first_byte_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,15 @@ class Failed:
 
     error: ImageError
     bytes_in: int | None
+    first_byte_s: float | None = None
 
 
-Outcome = Succeeded | Failed
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The image was not fetched: ingest had closed its host after the task was planned."""
+
+
+Outcome = Succeeded | Failed | Deferred
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +126,7 @@ class Compressor:
     store: ImageStore
     ingest: InternalService
     clock: Clock
+    closed_hosts: ClosedHosts
 
     def run(self, job: Job) -> Recorded:
         """Do one attempt and record its outcome with ingest.
@@ -133,7 +142,7 @@ class Compressor:
         applied = self._record(job, report)
         reach(Failpoint.OUTCOME_REPORTED)
         log.info(
-            "image.compressed" if isinstance(outcome, Succeeded) else "image.failed",
+            _EVENTS[type(outcome)],
             request_id=job.request_id,
             image_id=job.image_id,
             attempt=job.attempt,
@@ -146,13 +155,15 @@ class Compressor:
         return Recorded(report["outcome"], OutcomeCode(report["code"]), applied)
 
     def _attempt(self, job: Job) -> Outcome:
+        if self.closed_hosts.is_closed(job.url):
+            return Deferred()
         try:
             outcome = self._unchanged(job)
             if outcome is not None:
                 return outcome
             fetched = self.fetcher.fetch(job.url)
         except ImageError as error:
-            return Failed(error, None)
+            return Failed(error, None, error.first_byte_s)
         except MemoryError as error:
             raise out_of_memory() from error
         return self._compressed(job, fetched)
@@ -172,9 +183,8 @@ class Compressor:
         found = self.store.find(ObjectKey(known.sha256, job.options), known.format)
         if found is None:
             return None
-        return Succeeded(
-            found, known.size_bytes, known.sha256, (Note.REUSED, *fetched.notes), known.validators, reused=True
-        )
+        notes, first_byte_s = (Note.REUSED, *fetched.notes), fetched.first_byte_s
+        return Succeeded(found, known.size_bytes, known.sha256, notes, known.validators, True, first_byte_s)
 
     def _compressed(self, job: Job, fetched: Fetched) -> Outcome:
         """Return what becomes of a picture that was fetched."""
@@ -190,14 +200,17 @@ class Compressor:
             found = self.store.find(key, expected) if (job.repeated or reused) and expected is not None else None
             if found is not None:
                 notes = (Note.REUSED, *fetched.notes) if reused else fetched.notes
-                return Succeeded(found, len(source), sha256, notes, fetched.validators, reused=reused)
+                return Succeeded(found, len(source), sha256, notes, fetched.validators, reused, fetched.first_byte_s)
             rendition = self.codec.compress(source, job.options)
         except ImageError as error:
-            return Failed(error, len(source))
+            return Failed(error, len(source), fetched.first_byte_s)
         except MemoryError as error:
             raise out_of_memory() from error
         reach(Failpoint.IMAGE_ENCODED)
-        return Succeeded(self.store.create(key, rendition), len(source), sha256, fetched.notes, fetched.validators)
+        stored = self.store.create(key, rendition)
+        return Succeeded(
+            stored, len(source), sha256, fetched.notes, fetched.validators, first_byte_s=fetched.first_byte_s
+        )
 
     def _record(self, job: Job, report: dict[str, Any]) -> bool:
         try:
@@ -211,7 +224,12 @@ class Compressor:
                 return False
             log.warning("outcome.refused", image_id=job.image_id, code=error.http_code, reason=error.reason)
             raise outcome_not_recorded() from error
+        closed_s = answer.get("host_closed_s")
+        self.closed_hosts.close(job.url, closed_s if isinstance(closed_s, int | float) else 0.0)
         return answer.get("applied") is True
+
+
+_EVENTS = {Succeeded: "image.compressed", Failed: "image.failed", Deferred: "image.deferred"}
 
 
 def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
@@ -221,7 +239,7 @@ def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
         "attempt": job.attempt,
         "retry_after_s": None,
         "output_url": None,
-        "bytes_in": outcome.bytes_in,
+        "bytes_in": None if isinstance(outcome, Deferred) else outcome.bytes_in,
         "bytes_out": None,
         "width": None,
         "height": None,
@@ -232,9 +250,10 @@ def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
         "source_sha256": None,
         "etag": None,
         "last_modified": None,
+        "first_byte_ms": _first_byte_ms(outcome),
     }
     match outcome:
-        case Succeeded(stored, _, source_sha256, notes, validators, reused):
+        case Succeeded(stored, _, source_sha256, notes, validators, reused, _):
             report |= {
                 "outcome": "SUCCEEDED",
                 "code": OutcomeCode.OK.value,
@@ -251,7 +270,14 @@ def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
                 "etag": validators.etag,
                 "last_modified": validators.last_modified,
             }
-        case Failed(error, _):
+        case Deferred():
+            report |= {
+                "outcome": "DEFERRED",
+                "code": OutcomeCode.HOST_CLOSED.value,
+                "detail": "its host had just refused other images",
+                "transient": True,
+            }
+        case Failed(error, _, _):
             report |= {
                 "outcome": "FAILED",
                 "code": error.code.value,
@@ -260,3 +286,9 @@ def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
                 "retry_after_s": error.retry_after_s,
             }
     return report
+
+
+def _first_byte_ms(outcome: Outcome) -> int | None:
+    if isinstance(outcome, Deferred) or outcome.first_byte_s is None:
+        return None
+    return round(outcome.first_byte_s * 1000)

@@ -21,6 +21,7 @@ from chassis.settings import SettingsError, exit_with_faults
 from compressor.app import create_app
 from compressor.clients.store import ImageStore
 from compressor.failpoints import Failpoint
+from compressor.origin.closed_hosts import ClosedHosts
 from compressor.origin.fetch import ImageFetcher
 from compressor.previews import Previewer
 from compressor.sandbox.pool import CHILD_COMMAND, CodecPool, Limits
@@ -80,6 +81,7 @@ def assemble(
         store=store,
         ingest=InternalService("ingest", settings.ingest_internal_url, tokens),
         clock=clock,
+        closed_hosts=ClosedHosts(clock),
     )
     guard = CallerGuard(
         audience=settings.compressor_url, certs_url=settings.auth_certs_url, mode=settings.auth_mode, clock=clock

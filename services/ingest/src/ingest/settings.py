@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -163,35 +164,37 @@ class IngestSettings(PublicSettings):
         ge=0,
         description="Longest wait between attempts, seconds; clamps Retry-After",
     )
-    host_concurrency: Annotated[int, Limited("images", "the rest waits; `hosts` in `/status`")] = Field(
-        4,
-        alias="INGEST_HOST_CONCURRENCY",
+    host_first_rate: Annotated[float, Limited("images per second", "the rest waits; `hosts` in `/status`")] = Field(
+        5.0,
+        alias="INGEST_HOST_FIRST_RATE",
+        gt=0,
+        le=10_000,
+        description="Images in a second that may start at a host of which nothing is known; its answers change that",
+    )
+    host_max_concurrency: Annotated[int, Limited("images", "the rest waits; `hosts` in `/status`")] = Field(
+        64,
+        alias="INGEST_HOST_MAX_CONCURRENCY",
         ge=1,
         le=10_000,
-        description="Images of one host with a task at the same time, over all batches",
+        description="Images of one host under way at once, over all batches; bounds its rate by its latency",
     )
-    host_starts_per_s: Annotated[float, Limited("images per second", "the rest waits; `hosts` in `/status`")] = Field(
-        5.0, alias="INGEST_HOST_RATE", gt=0, le=10_000, description="Images of one host that may start in a second"
+    host_max_rate: Annotated[float, Limited("images per second", "the rest waits; `hosts` in `/status`")] = Field(
+        500.0,
+        alias="INGEST_HOST_MAX_RATE",
+        gt=0,
+        le=10_000,
+        description="Images of one host that may start in a second, however many it has shown to bear",
     )
     host_limits: CommaList = Field(
         (),
         alias="INGEST_HOST_LIMITS",
-        description="Other limits for some hosts: `host=concurrency/rate`, e.g. `cdn.example=16/50`",
-    )
-    host_failures: Annotated[int, Limited("failures", "`OPEN` in `hosts` of `/status`")] = Field(
-        10, alias="INGEST_HOST_FAILURES", ge=1, description="Transient failures in a row that open a host's breaker"
-    )
-    host_pause_s: Annotated[float, Limited("seconds", "`until` in `hosts` of `/status`")] = Field(
-        30.0,
-        alias="INGEST_HOST_PAUSE_S",
-        gt=0,
-        description="Seconds until one image tries an open host again; doubles, at most INGEST_RETRY_MAX_S",
+        description="Hosts that are known to bear so much at once: `host=concurrency/rate`, e.g. `cdn.example=16/50`",
     )
     host_patience_s: Annotated[float, Limited("seconds", "the image fails with `HOST_UNREACHABLE`")] = Field(
         900.0,
         alias="INGEST_HOST_PATIENCE_S",
         gt=0,
-        description="Seconds an image waits for a host whose breaker is open before it fails with HOST_UNREACHABLE",
+        description="Seconds an image waits for a host that gives nothing before it fails with HOST_UNREACHABLE",
     )
     egress_allowed_networks: NetworkList = Field(
         (), alias="EGRESS_ALLOWED_NETWORKS", description="Networks that webhooks may reach although they are not public"
@@ -279,14 +282,17 @@ class IngestSettings(PublicSettings):
 
     def host_limits_of(self, host: str) -> HostLimits:
         """Return the limits of a host: its own, those of its name with any port, or those for everybody."""
-        name = host.rpartition(":")[0] if _PORT.search(host) else host
-        common = HostLimits(self.host_concurrency, self.host_starts_per_s)
-        return self._own_limits.get(host) or self._own_limits.get(name, common)
+        return self.own_limits_of(host) or HostLimits(self.host_max_concurrency, self.host_max_rate)
 
-    @property
-    def max_host_concurrency(self) -> int:
-        """Return the highest concurrency that any host has."""
-        return max([self.host_concurrency, *(limits.concurrency for limits in self._own_limits.values())])
+    def own_limits_of(self, host: str) -> HostLimits | None:
+        """Return the limits that `INGEST_HOST_LIMITS` has for a host, or for its name with any port."""
+        name = host.rpartition(":")[0] if _PORT.search(host) else host
+        return self._own_limits.get(host) or self._own_limits.get(name)
+
+    @cached_property
+    def own_rates_json(self) -> str:
+        """Return the rates of `INGEST_HOST_LIMITS` by host, as JSON for the database."""
+        return json.dumps({host: limits.starts_per_s for host, limits in self._own_limits.items()})
 
     @property
     def workflow_name(self) -> str:

@@ -25,7 +25,12 @@ def test_a_second_success_with_another_object_changes_nothing(lab: Lab) -> None:
     late = lab.report(first, output_url="https://storage.example/old.jpg", bytes_in=3000)
 
     assert (second["image_id"], second["attempt"]) == (first["image_id"], 2)
-    assert late.json == {"applied": False, "image_status": "SUCCEEDED", "batch_status": "PROCESSING"}
+    assert late.json == {
+        "applied": False,
+        "image_status": "SUCCEEDED",
+        "batch_status": "PROCESSING",
+        "host_closed_s": 0.0,
+    }
     assert lab.rows(where, id=first["image_id"]) == [before]
     assert (before["output_url"], before["bytes_in"]) == ("https://storage.example/new.jpg", 2000)
     assert lab.batch_row(request_id)["bytes_in"] == 2000

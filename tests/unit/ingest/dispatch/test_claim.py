@@ -31,7 +31,7 @@ def test_a_claim_hands_out_the_payloads_of_images(lab: Lab) -> None:
     payloads = [image["payload"] for image in claimed_of(page)]
     assert [payload["url"] for payload in payloads] == [A, B, f"{A}?2"]
     assert payloads[2]["options"]["quality"] == 70
-    assert (page["image_count"], page["exhausted"]) == (3, True)
+    assert (page["image_count"], page["open"], page["next_claim_s"]) == (3, 3, 60.0)
 
 
 def test_what_is_leased_is_not_handed_out_again(lab: Lab) -> None:
@@ -51,10 +51,9 @@ def test_an_expired_lease_is_claimed_again_with_the_next_attempt(lab: Lab) -> No
     lab.claim(request_id, execution)
     lab.change("UPDATE images SET lease_until = now() - interval '1 second'")
 
-    due = lab.progress(request_id, execution)["due"]
     [again] = lab.claim(request_id, execution)
 
-    assert (due, again["attempt"]) == (1, 2)
+    assert again["attempt"] == 2
 
 
 @pytest.mark.fault("A6")
@@ -80,10 +79,9 @@ def test_the_deadline_ends_every_open_image(lab: Lab) -> None:
     lab.claim(request_id, execution, max_rows=1)
     lab.change("UPDATE batches SET deadline_at = now()")
 
-    due = lab.progress(request_id, execution)["due"]
     claimed = lab.claim(request_id, execution)
 
-    assert (due, claimed) == (3, [])
+    assert claimed == []
     assert lab.rows("SELECT DISTINCT status, code FROM images") == [{"status": "FAILED", "code": "DEADLINE"}]
     assert lab.finish(request_id, execution).json["status"] == "FAILED"
 
@@ -95,7 +93,7 @@ def test_a_page_ends_at_the_rows_asked_for(lab: Lab) -> None:
     pages = [lab.batch_call(request_id, "claim", execution=execution, max_rows=2).json for _ in range(3)]
 
     assert [page["image_count"] for page in pages] == [2, 2, 1]
-    assert [page["exhausted"] for page in pages] == [False, False, True]
+    assert [page["next_claim_s"] for page in pages] == [0.0, 0.0, 60.0]
 
 
 def test_a_page_ends_at_its_limit_of_json(lab: Lab) -> None:
@@ -119,16 +117,15 @@ def test_no_more_than_the_window_is_in_flight(make_lab: MakeLab) -> None:
     lab = make_lab(INGEST_MAX_IN_FLIGHT="4")
     request_id, execution = started(lab, *[f"{A}?{n}" for n in range(10)])
     first = lab.batch_call(request_id, "claim", execution=execution, max_rows=100).json
-    full = lab.progress(request_id, execution)
+    full = lab.next_claim(request_id, execution)
     payload = claimed_of(first)[0]["payload"]
 
     lab.report(payload)
-    roomy = lab.progress(request_id, execution)
     second = lab.claim(request_id, execution)
 
-    assert (first["image_count"], first["exhausted"]) == (4, True)
-    assert (full["due"], full["next_due_s"]) == (0, 5.0)
-    assert (roomy["due"], len(second)) == (1, 1)
+    assert (first["image_count"], first["next_claim_s"]) == (4, 1.0)
+    assert (full["image_count"], full["next_claim_s"]) == (0, 1.0)
+    assert len(second) == 1
 
 
 def test_parallel_claims_hand_out_each_image_once(lab: Lab) -> None:
@@ -163,17 +160,9 @@ def test_only_the_owner_may_act(lab: Lab, verb: str, body: dict[str, Any]) -> No
     assert (answer.code, answer.json["error"]["status"], answer.reason) == (409, "ABORTED", "NOT_OWNER")
 
 
-def test_only_the_owner_may_ask_for_progress(lab: Lab) -> None:
-    """The question counts as a sign of life, so it must come from the owner."""
-    request_id, _ = started(lab, A)
-    path = f"/internal/batches/{request_id}/progress"
-    answer = lab.internal("workflow", "GET", path, execution=lab.new_execution())
-    assert (answer.code, answer.reason) == (409, "NOT_OWNER")
-
-
-def test_claims_and_polls_are_signs_of_life(lab: Lab) -> None:
+def test_claims_are_signs_of_life(lab: Lab) -> None:
     """The sweeper leaves such a batch alone."""
     request_id, execution = started(lab, A)
     lab.change("UPDATE batches SET heartbeat_at = now() - interval '1 hour'")
-    lab.progress(request_id, execution)
+    lab.claim(request_id, execution)
     assert lab.rows("SELECT heartbeat_at > now() - interval '1 minute' AS fresh FROM batches") == [{"fresh": True}]

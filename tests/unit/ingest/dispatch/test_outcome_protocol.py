@@ -288,7 +288,7 @@ def _tickets(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.threat("T17")
 def test_the_invariants_hold_whatever_happens(make_lab: MakeLab, tickets: Path) -> None:
     """Reports, duplicates, stale failures, crashes, lost workers, sweeps, cancellations and retries in any order."""
-    lab = make_lab(INGEST_MAX_ATTEMPTS="3", INGEST_RETRY_BASE_S="0", INGEST_HOST_FAILURES="100000")
+    lab = make_lab(INGEST_MAX_ATTEMPTS="3", INGEST_RETRY_BASE_S="0")
 
     run_state_machine_as_test(
         lambda: Protocol(lab, tickets),  # type: ignore[arg-type]  # it is only called

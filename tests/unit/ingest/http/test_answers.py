@@ -24,7 +24,7 @@ INTERNAL: dict[str, type[BaseModel]] = {
     "import": internal_schemas.ImportAnswer,
     "start": internal_schemas.StartAnswer,
     "claim": internal_schemas.ClaimAnswer,
-    "progress": internal_schemas.ProgressAnswer,
+    "give_back": internal_schemas.GiveBackAnswer,
     "finish": internal_schemas.FinishAnswer,
     "fail": internal_schemas.FailAnswer,
     "release": internal_schemas.ReleaseAnswer,

@@ -16,7 +16,6 @@ EXPECTED = {
     "/internal/batches/<request_id>/start": "workflow",
     "/internal/batches/<request_id>/import": "workflow",
     "/internal/batches/<request_id>/claim": "workflow",
-    "/internal/batches/<request_id>/progress": "workflow",
     "/internal/batches/<request_id>/finish": "workflow",
     "/internal/batches/<request_id>/fail": "workflow",
     "/internal/batches/<request_id>/give_back": "workflow",

@@ -53,7 +53,7 @@ def test_a_check_counts_what_an_upload_would_make(lab: Lab) -> None:
 @pytest.mark.feature("57")
 def test_without_experience_an_estimate_is_an_assumption(make_lab: MakeLab) -> None:
     """Two images that differ; the busiest host sets the time."""
-    lab = make_lab(INGEST_HOST_RATE="0.5")
+    lab = make_lab(INGEST_HOST_MAX_RATE="0.5")
     told = lab.upload(GOOD, validate_only="true").json["estimate"]
     assert told == {"bytes_in": 1_000_000, "bytes_out": 400_000, "seconds": 4, "learned": False}
 

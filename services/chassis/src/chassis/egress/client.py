@@ -47,6 +47,7 @@ class EgressResponse:
     """What came back; `body` is decompressed, `truncated` says that it was cut at the limit asked for.
 
     `headers` are looked up in any case. `redirect_repaired` says that a redirect's `Location` was no link as it stood.
+    `first_byte_s` is how long the last hop took to answer, connecting included.
     """
 
     status: int
@@ -55,6 +56,7 @@ class EgressResponse:
     url: str
     truncated: bool = False
     redirect_repaired: bool = False
+    first_byte_s: float = 0.0
 
 
 class Egress:
@@ -142,13 +144,17 @@ class Egress:
             for _hop in range(self._policy.max_redirects + 1):
                 parsed = self.check_url(url)
                 sent = {**(headers or {}), **cookies.header(url)}
+                asked = self._clock.monotonic()
                 response = self._one_hop(call, method, parsed, sent, body)
+                first_byte_s = self._clock.monotonic() - asked
                 try:
                     location = response.headers.get("Location")
                     if not (follow_redirects and response.status in _REDIRECT_CODES and location):
                         if skip_error_bodies and not 200 <= response.status < 300:
-                            return EgressResponse(response.status, response.headers, b"", url)
-                        return replace(self._read(call, response, url, truncate_at), redirect_repaired=repaired)
+                            found = EgressResponse(response.status, response.headers, b"", url)
+                        else:
+                            found = self._read(call, response, url, truncate_at)
+                        return replace(found, redirect_repaired=repaired, first_byte_s=first_byte_s)
                     cookies.take(url, response.headers.getlist("Set-Cookie"))
                     target = repair_location(location)
                     repaired = repaired or target != location

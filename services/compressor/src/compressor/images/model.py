@@ -29,6 +29,8 @@ class OutcomeCode(StrEnum):
     """yes: the origin is in trouble; `Retry-After` is passed on, an hour at most"""
     RATE_LIMITED = "RATE_LIMITED"
     """yes: HTTP 429; likewise"""
+    HOST_CLOSED = "HOST_CLOSED"
+    """yes: not fetched, because its host had just refused others; no attempt is lost, and the code is shown nowhere"""
     REDIRECT_LIMIT = "REDIRECT_LIMIT"
     """no: too many redirects"""
     ROBOTS_FORBIDDEN = "ROBOTS_FORBIDDEN"
@@ -75,6 +77,8 @@ class ImageError(Exception):
         self.detail = detail
         self.transient = transient
         self.retry_after_s = retry_after_s
+        self.first_byte_s: float | None = None
+        """Until its origin answered; None when it did not, or nothing was fetched."""
 
 
 class CodecError(ImageError):

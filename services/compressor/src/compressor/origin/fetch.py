@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -33,6 +33,7 @@ class Fetched:
     notes: tuple[Note, ...] = ()
     validators: Validators = NO_VALIDATORS
     unchanged: bool = False
+    first_byte_s: float | None = field(default=None, compare=False)
 
 
 class ImageFetcher:
@@ -64,9 +65,16 @@ class ImageFetcher:
 
     def _fetched(self, url: str, conditions: Mapping[str, str]) -> Fetched:
         response = self._get(url, conditions)
+        try:
+            return self._judged(url, conditions, response)
+        except FetchError as error:
+            error.first_byte_s = response.first_byte_s
+            raise
+
+    def _judged(self, url: str, conditions: Mapping[str, str], response: EgressResponse) -> Fetched:
         status = response.status
         if status == 304 and conditions and response.url == url:
-            return Fetched(b"", self._notes(response), unchanged=True)
+            return Fetched(b"", self._notes(response), unchanged=True, first_byte_s=response.first_byte_s)
         if status == 206 and not _is_whole(response):
             raise FetchError(OutcomeCode.INCOMPLETE, "HTTP 206 with a part of the image", transient=True)
         if status == 202 and isinstance(sniff(response.body), NotAnImage):
@@ -80,7 +88,7 @@ class ImageFetcher:
                 raise FetchError(OutcomeCode.NOT_AN_IMAGE, f"HTTP {status} with an empty body")
             # Behind a redirect another picture may have the same ETag tomorrow: it is unique for one URL only.
             validators = validators_of(response.headers) if response.url == url else NO_VALIDATORS
-            return Fetched(response.body, self._notes(response), validators)
+            return Fetched(response.body, self._notes(response), validators, first_byte_s=response.first_byte_s)
         retry_after_s = self._retry_after(response.headers)
         if status == 429:
             raise FetchError(

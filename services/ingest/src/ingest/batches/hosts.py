@@ -14,7 +14,7 @@ from chassis.times import rfc3339
 from ingest.batches.savings import savings
 from ingest.settings import IngestSettings
 from ingest.state.batch import load_batch
-from ingest.state.hosts import HostHealth
+from ingest.state.hosts import host_state
 
 MAX_LISTED_HOSTS: Annotated[
     int, Limited("hosts", "those in trouble first, and `host_count`", "Hosts that `/status` lists; all count")
@@ -24,11 +24,13 @@ MAX_LISTED_HOSTS: Annotated[
 _LISTED = text(
     """
     SELECT b.host, b.images, b.requests, b.failures, b.succeeded, b.bytes_in, b.bytes_out,
-           coalesce(h.failures, 0) AS in_a_row, h.blocked_until,
+           h.opened_at IS NOT NULL AS is_shut, h.blocked_until, h.rate, exp(h.floor_log_s) AS floor_s,
+           (SELECT count(*) FROM images WHERE images.host = b.host AND images.status = 'DISPATCHED'
+              AND images.lease_until <= now() + make_interval(secs => :lease_s)) AS under_way,
            coalesce(extract(epoch FROM h.blocked_until - now())::float, 0) AS blocked_s, count(*) OVER () AS hosts
     FROM batch_hosts b LEFT JOIN hosts h USING (host)
     WHERE b.batch = :batch
-    ORDER BY (h.failures >= :threshold) DESC NULLS LAST, (h.blocked_until > now()) DESC NULLS LAST,
+    ORDER BY (h.opened_at IS NOT NULL) DESC, (h.blocked_until > now()) DESC NULLS LAST,
              b.failures DESC, b.images DESC, b.host
     LIMIT :limit
     """
@@ -55,11 +57,15 @@ def list_hosts(
     connection: Connection, settings: IngestSettings, request_id: UUID, *, limit: int = MAX_LISTED_HOSTS
 ) -> dict[str, Any]:
     """Return `hosts` and `host_count` of a batch; what is counted is its own, the state is everybody's."""
-    values = {"batch": request_id, "threshold": settings.host_failures, "limit": limit}
+    values = {"batch": request_id, "lease_s": settings.lease_s, "limit": limit}
     found = connection.execute(_LISTED, values).mappings().all()
     hosts = []
     for row in found:
-        state = HostHealth(row["host"], row["in_a_row"], row["blocked_s"]).state(settings)
+        state = host_state(is_shut=row["is_shut"], blocked_s=row["blocked_s"])
+        limits = settings.host_limits_of(row["host"])
+        rate = None if row["rate"] is None else min(row["rate"], limits.starts_per_s)
+        if rate is not None and row["floor_s"] is not None:
+            rate = min(rate, limits.concurrency / max(row["floor_s"], 0.001))
         hosts.append(
             {
                 "host": row["host"],
@@ -67,6 +73,9 @@ def list_hosts(
                 "images": row["images"],
                 "requests": row["requests"],
                 "failures": row["failures"],
+                "images_per_s": None if rate is None else round(rate, 2),
+                "under_way": row["under_way"],
+                "first_byte_ms": None if row["floor_s"] is None else round(row["floor_s"] * 1000),
                 "savings": savings(row["succeeded"], row["bytes_in"], row["bytes_out"]),
                 "until": rfc3339(row["blocked_until"]) if row["blocked_s"] > 0 else None,
             }

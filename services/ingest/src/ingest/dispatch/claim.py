@@ -1,6 +1,6 @@
 """Hands out work: a page of rows with their due images, leased, with attempt numbers that only rise.
 
-How many images each host may get is decided in `host_slots`.
+How many images each host may get is decided in `host_starts`, when to claim again in `next_claim`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 
 from chassis.db.engine import transact
 from chassis.limited import Limited
-from ingest.dispatch.host_slots import Started, free_hosts, lock_slots, start_images
+from ingest.dispatch.host_starts import Started, plan_hosts, ready_hosts, start_images
+from ingest.dispatch.next_claim import next_claim_s
 from ingest.dispatch.tasks import ClaimedImage, claimed_image
 from ingest.errors import not_owner
 from ingest.events.payload import add_started_event
@@ -39,6 +40,9 @@ MAX_PAGE_BYTES: Annotated[
 ] = 96 * 1024
 """Most JSON of one page: an execution of Cloud Workflows has 512 KB for all its variables."""
 
+SWEEP_AHEAD_S = 60.0
+"""Seconds for which the sweeper plans: it comes once a minute."""
+
 _ENVELOPE_BYTES = 1024
 _SEPARATOR_BYTES = 10  # of an entry in each of two lists, and a longer time
 _CANDIDATES = 150  # more than fit into a page: the smallest image takes some 800 bytes
@@ -46,11 +50,11 @@ _CANDIDATES = 150  # more than fit into a page: the smallest image takes some 80
 
 @dataclass(frozen=True, slots=True)
 class ClaimedPage:
-    """What a claim brought; `sealed` when it ended the batch's last image on the way."""
+    """What a claim brought, in how many seconds the next one may bring more, and whether it ended the last image."""
 
     batch: Batch
     images: Sequence[ClaimedImage]
-    exhausted: bool
+    next_claim_s: float
     sealed: bool
 
 
@@ -91,34 +95,46 @@ def claim_page(
         overdue = end_overdue(connection, batch)
         unreachable = end_unreachable(connection, settings, overdue.batch)
         sealed = overdue.sealed or unreachable.sealed
-        images, exhausted = _take(connection, settings, unreachable.batch, max_rows)
-        return ClaimedPage(unreachable.batch, images, exhausted=exhausted, sealed=sealed)
+        batch = unreachable.batch
+        ahead_s = None if execution is not None else SWEEP_AHEAD_S
+        taken = _take(connection, settings, batch, max_rows, ahead_s)
+        wait_s = next_claim_s(connection, batch, is_cut=taken.is_cut, window_is_full=taken.window_is_full)
+        return ClaimedPage(batch, taken.images, wait_s, sealed=sealed)
 
     return transact(engine, work)
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Images that were leased; whether more could have been now, or can be when outcomes have come."""
+
+    images: Sequence[ClaimedImage] = ()
+    is_cut: bool = False
+    window_is_full: bool = False
+
+
 def _take(
-    connection: Connection, settings: IngestSettings, batch: Batch, max_rows: int
-) -> tuple[Sequence[ClaimedImage], bool]:
-    """Return the images that were leased, and whether no other could be."""
+    connection: Connection, settings: IngestSettings, batch: Batch, max_rows: int, ahead_s: float | None
+) -> _Taken:
     if batch.status.is_final or batch.status is BatchStatus.IMPORTING or batch.pending == 0 or batch.cancel_requested:
-        return (), True
+        return _Taken()
     left = window_left(connection, settings, batch.request_id)
     limit = min(_CANDIDATES, left)
     if limit == 0:
-        return (), True
+        return _Taken(window_is_full=True)
     add_missing_hosts(connection, batch.request_id)
-    hosts = free_hosts(connection, settings, batch.request_id)
-    slots = lock_slots(connection, settings, hosts)
-    found = lock_due_of_batch(
-        connection, batch.request_id, {host: slot.free for host, slot in slots.items()}, limit=limit
-    )
+    hosts = ready_hosts(connection, batch.request_id, ahead_s=ahead_s)
+    planned = plan_hosts(connection, settings, batch.request_id, hosts, ahead_s=ahead_s)
+    starts = {host: len(found.plan.starts) for host, found in planned.items()}
+    found = lock_due_of_batch(connection, batch.request_id, starts, limit=limit)
     known = find_sources(connection, [row["id"] for row in found], days=settings.reuse_days)
-    started = start_images(connection, settings, slots, _fitting(settings, batch, found, known, max_rows))
-    taken = tuple(claimed_image(each, batch.request_id, batch.options, known.get(each.image["id"])) for each in started)
-    # Rows that others hold were skipped; they are on their way to a new state and will be due or done later.
-    whole = len(taken) == len(found) and len(slots) == len(hosts)
-    return taken, whole and (len(found) < limit or limit == left)
+    started = start_images(connection, settings, planned, _fitting(settings, batch, found, known, max_rows))
+    images = tuple(
+        claimed_image(each, batch.request_id, batch.options, known.get(each.image["id"])) for each in started
+    )
+    if len(images) == left:
+        return _Taken(images, window_is_full=True)
+    return _Taken(images, is_cut=len(images) < len(found) or len(found) == limit or len(hosts) > len(planned) > 0)
 
 
 def _fitting(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping
@@ -20,7 +21,7 @@ from ingest.failpoints import Failpoint
 from ingest.settings import IngestSettings
 from ingest.state.batch import BatchStatus, ImageStatus, load_batch
 from ingest.state.batch_status import count_ended
-from ingest.state.hosts import count_succeeded, note_answer, note_trouble
+from ingest.state.hosts import AnswerKind, HostAnswer, count_failure, count_succeeded, learn_of_host
 from ingest.state.images import Outcome, end_image, return_image
 from ingest.state.known_sources import save_source
 from ingest.state.locks import lock_batch, lock_image
@@ -28,13 +29,22 @@ from ingest.state.success import end_with_success
 
 log = get_logger(__name__)
 
+_DEFERRED_S = 0.5
+_MOST_ATTEMPTS = 4  # times the budget, even of images whose host refuses every time
+_TROUBLE = {
+    "RATE_LIMITED": AnswerKind.REFUSED,
+    "CONNECT_FAILED": AnswerKind.DEAD,
+    "DNS_FAILED": AnswerKind.DEAD,
+    "TIMEOUT": AnswerKind.DEAD,
+}
+"""What transient outcomes say of the host; all others are trouble that may pass."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """Whether the report changed anything, and what holds now; `sealed` when it ended the batch's last image.
 
-    `ended` is how many images it ended. `free_host` names the host at which images wait for the slot that became free;
-    None when none do.
+    `ended` is how many images it ended. `host_closed_s` says for how long no image of that host may start.
     """
 
     applied: bool
@@ -42,7 +52,7 @@ class Recorded:
     batch_status: BatchStatus
     sealed: bool
     ended: int = 0
-    free_host: str | None = None
+    host_closed_s: float = 0.0
 
 
 def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, outcome: Outcome) -> Recorded:
@@ -53,11 +63,11 @@ def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, out
     """
     if outcome.succeeded:
         _before_commit()
-        success = transact(engine, lambda connection: end_with_success(connection, image_id, outcome), alone=True)
+        success = transact(
+            engine, lambda connection: end_with_success(connection, settings, image_id, outcome), alone=True
+        )
         if success is not None:
-            return Recorded(
-                True, ImageStatus.SUCCEEDED, success.batch_status, success.sealed, free_host=success.waiting_host
-            )
+            return Recorded(True, ImageStatus.SUCCEEDED, success.batch_status, success.sealed)
 
     def work(connection: Connection) -> Recorded:
         image = lock_image(connection, outcome.request_id, image_id)
@@ -75,12 +85,14 @@ def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, out
                 f"Attempt {outcome.attempt} of image {image_id} was never handed out.",
                 metadata={"attempt": str(outcome.attempt), "current_attempt": str(image["attempt"])},
             )
+        if outcome.deferred:
+            return _deferred(connection, image_id, image, outcome)
         recorded = _decide(connection, settings, image_id, image, outcome)
         if recorded.applied:
-            _note_host(connection, settings, image, outcome, ended=recorded.ended)
+            closed_s = _note_host(connection, settings, image, outcome, ended=recorded.ended)
+            recorded = replace(recorded, host_closed_s=closed_s)
         _before_commit()
-        waiting = recorded.applied and image["host_waiting"]
-        return replace(recorded, free_host=image["host"] if waiting else None)
+        return recorded
 
     return transact(engine, work)
 
@@ -89,19 +101,40 @@ def _before_commit() -> None:
     reach(Failpoint.OUTCOME_WRITTEN)
 
 
+def _deferred(connection: Connection, image_id: UUID, image: RowMapping, outcome: Outcome) -> Recorded:
+    # Not fetched, because its host had just been closed: nothing is known of image or host, and no attempt is lost.
+    present = ImageStatus(image["status"])
+    batch = lock_batch(connection, outcome.request_id)
+    is_current = present is ImageStatus.DISPATCHED and outcome.attempt == image["attempt"]
+    if not is_current or batch.cancel_requested or batch.status.is_final or batch.status is BatchStatus.SEALING:
+        return Recorded(False, present, batch.status, sealed=False)
+    return_image(connection, image_id, attempt=outcome.attempt, delay_s=_DEFERRED_S, spent=False)
+    return Recorded(True, ImageStatus.PENDING, batch.status, sealed=False)
+
+
+def host_answer(settings: IngestSettings, image: RowMapping, outcome: Outcome) -> HostAnswer | None:
+    """Return what an outcome says of the image's host; None when the host was not asked."""
+    first_byte_s = None if outcome.first_byte_ms is None else outcome.first_byte_ms / 1000
+    started_at = image["lease_until"] - timedelta(seconds=settings.lease_s)
+    if outcome.transient and not outcome.succeeded:
+        kind = _TROUBLE.get(outcome.code, AnswerKind.TROUBLE)
+        if outcome.code == "HTTP_5XX" and outcome.retry_after_s is not None:
+            kind = AnswerKind.REFUSED
+        return HostAnswer(kind, first_byte_s, started_at, outcome.retry_after_s)
+    if first_byte_s is None and not outcome.succeeded:
+        return None
+    return HostAnswer(AnswerKind.GOOD, first_byte_s, started_at)
+
+
 def _note_host(
     connection: Connection, settings: IngestSettings, image: RowMapping, outcome: Outcome, *, ended: int
-) -> None:
-    if outcome.transient and not outcome.succeeded:
-        note_trouble(connection, settings, outcome.request_id, image["host"], retry_after_s=outcome.retry_after_s)
-    else:
-        note_answer(
-            connection,
-            outcome.request_id,
-            image["host"],
-            succeeded=outcome.succeeded,
-            failures_before=image["host_failures"],
-        )
+) -> float:
+    closed_s = 0.0
+    answer = host_answer(settings, image, outcome) if image["lease_until"] is not None else None
+    if answer is not None:
+        closed_s = learn_of_host(connection, settings, image["host"], answer)
+    if not outcome.succeeded:
+        count_failure(connection, outcome.request_id, image["host"])
     if outcome.succeeded:
         count_succeeded(
             connection,
@@ -111,6 +144,7 @@ def _note_host(
             bytes_in=(outcome.bytes_in or 0) * ended,
             bytes_out=(outcome.bytes_out or 0) * ended,
         )
+    return closed_s
 
 
 def _decide(
@@ -136,12 +170,22 @@ def _trouble(
     batch = lock_batch(connection, outcome.request_id)
     if batch.cancel_requested or batch.status.is_final or batch.status is BatchStatus.SEALING:
         return _end(connection, image_id, outcome, ImageStatus.CANCELLED, code="CANCELLED")
-    if image["attempt"] >= image["attempt_limit"]:
+    # A host that refuses more, or is shut, says nothing of the image.
+    refused = outcome.code == "RATE_LIMITED" or image["host_is_shut"]
+    spent = not refused or image["attempt"] >= _MOST_ATTEMPTS * settings.max_attempts
+    if spent and image["attempt"] >= image["attempt_limit"]:
         detail = f"{image['attempt']} attempts; the last one: {outcome.code}: {outcome.detail}"
         return _end(connection, image_id, outcome, ImageStatus.FAILED, code="ATTEMPTS_EXHAUSTED", detail=detail)
-    delay_s = retry_delay_s(settings, image["attempt"], outcome.retry_after_s)
+    used = settings.max_attempts - (image["attempt_limit"] - image["attempt"])
+    delay_s = retry_delay_s(settings, max(1, used if spent else used - 1), outcome.retry_after_s)
     return_image(
-        connection, image_id, attempt=outcome.attempt, delay_s=delay_s, code=outcome.code, detail=outcome.detail
+        connection,
+        image_id,
+        attempt=outcome.attempt,
+        delay_s=delay_s,
+        code=outcome.code,
+        detail=outcome.detail,
+        spent=spent,
     )
     log.info("image.postponed", image=str(image_id), attempt=image["attempt"], code=outcome.code, delay_s=delay_s)
     return Recorded(True, ImageStatus.PENDING, batch.status, sealed=False)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from chassis.google.tasks import TaskQueue
 from chassis.times import rfc3339
-from ingest.dispatch.host_slots import Started
+from ingest.dispatch.host_starts import Started
 from ingest.settings import IngestSettings
 
 COMPRESSION_DEADLINE_S = 120

@@ -11,16 +11,14 @@ from flask import Blueprint, Response
 
 from chassis.db.engine import transact
 from chassis.failpoints import reach
-from chassis.http.requests import parse_id, parse_json, parse_query, takes_query
+from chassis.http.requests import parse_id, parse_json
 from ingest.batches.export import export_batch
 from ingest.batches.import_chunks import ChunkedImport
 from ingest.batches.import_sheet import import_sheet
 from ingest.dependencies import Dependencies
 from ingest.dispatch.claim import claim_page
 from ingest.dispatch.groups import give_back
-from ingest.dispatch.next_at_host import dispatch_next
 from ingest.dispatch.outcome import record_outcome
-from ingest.dispatch.progress import read_progress
 from ingest.events.payload import event_payload
 from ingest.events.relay import relay_events_now
 from ingest.failpoints import Failpoint
@@ -39,8 +37,6 @@ from ingest.http.internal_schemas import (
     ImportRequest,
     OutcomeAnswer,
     OutcomeRequest,
-    ProgressAnswer,
-    ProgressQuery,
     ReleaseAnswer,
     ReleaseRequest,
     StartAnswer,
@@ -119,7 +115,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @bp.post("/internal/batches/<request_id>/claim")
     @workflow_only
     def claim(request_id: str) -> Response:
-        """Lease a page of due images, at most `max_rows` rows, with the requests that create their tasks."""
+        """Lease a page of due images with the requests that create their tasks; a sign of life of the execution."""
         body = parse_json(ClaimRequest)
         page = claim_page(engine, settings, parse_id(request_id), execution=body.execution, max_rows=body.max_rows)
         reach(Failpoint.PAGE_CLAIMED)
@@ -138,16 +134,6 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             failures=body.to_failures(),
         )
         return send(GiveBackAnswer(images=given.images, refusal=given.refusal))
-
-    @bp.get("/internal/batches/<request_id>/progress")
-    @workflow_only
-    @takes_query
-    def progress(request_id: str) -> Response:
-        """Say what is open and due; a sign of life of the supervising execution."""
-        query = parse_query(ProgressQuery)
-        found = read_progress(engine, settings, parse_id(request_id), execution=query.execution)
-        known = _known_of(found.batch)
-        return send(ProgressAnswer(**known, open=found.batch.pending, due=found.due, next_due_s=found.next_due_s))
 
     @bp.post("/internal/batches/<request_id>/finish")
     @workflow_only
@@ -202,11 +188,12 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             batch = transact(engine, lambda connection: load_batch(connection, reported.request_id))
             dependencies.callbacks.batch_sealed(batch)
             reach(Failpoint.OWNER_WOKEN)
-        if recorded.free_host is not None:
-            dispatch_next(dependencies, recorded.free_host, reported.request_id)
         return send(
             OutcomeAnswer(
-                applied=recorded.applied, image_status=recorded.image_status, batch_status=recorded.batch_status
+                applied=recorded.applied,
+                image_status=recorded.image_status,
+                batch_status=recorded.batch_status,
+                host_closed_s=round(recorded.host_closed_s, 3),
             )
         )
 

@@ -110,12 +110,6 @@ class GiveBackRequest(PeerRequest):
         return {int(index): (failure.code, failure.message) for index, failure in self.failures.items()}
 
 
-class ProgressQuery(PeerRequest):
-    """The query of GET .../progress."""
-
-    execution: ExecutionName
-
-
 class FinishRequest(PeerRequest):
     """finish_request.schema.json."""
 
@@ -152,7 +146,7 @@ class OutcomeRequest(PeerRequest):
 
     request_id: Text
     attempt: int = Field(ge=1, lt=2**31)
-    outcome: Literal["SUCCEEDED", "FAILED"]
+    outcome: Literal["SUCCEEDED", "FAILED", "DEFERRED"]
     code: Text = Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=100)
     detail: Text = Field(max_length=10_000)
     transient: bool
@@ -169,6 +163,7 @@ class OutcomeRequest(PeerRequest):
     source_sha256: Text | None = Field(None, pattern="^[0-9a-f]{64}$")
     etag: Text | None = Field(None, max_length=200)
     last_modified: Text | None = Field(None, max_length=40)
+    first_byte_ms: Count = None
 
     @model_validator(mode="after")
     def _success_has_an_output(self) -> Self:
@@ -183,7 +178,12 @@ class OutcomeRequest(PeerRequest):
             ApiError: 400 REQUEST_ID_INVALID.
         """
         values = self.model_dump(exclude={"request_id", "outcome"})
-        return Outcome(request_id=parse_id(self.request_id), succeeded=self.outcome == "SUCCEEDED", **values)
+        return Outcome(
+            request_id=parse_id(self.request_id),
+            succeeded=self.outcome == "SUCCEEDED",
+            deferred=self.outcome == "DEFERRED",
+            **values,
+        )
 
 
 class Answer(BaseModel):
@@ -227,7 +227,8 @@ class ClaimAnswer(Answer):
     request_id: str
     groups: list[TaskGroupAnswer]
     image_count: int
-    exhausted: bool
+    open: int
+    next_claim_s: float
 
     @classmethod
     def of(cls, page: ClaimedPage, settings: IngestSettings) -> Self:
@@ -236,7 +237,8 @@ class ClaimAnswer(Answer):
             request_id=str(page.batch.request_id),
             groups=[TaskGroupAnswer(**group.to_json(settings)) for group in task_groups(page.images)],
             image_count=len(page.images),
-            exhausted=page.exhausted,
+            open=page.batch.pending,
+            next_claim_s=round(page.next_claim_s, 3),
         )
 
 
@@ -245,14 +247,6 @@ class GiveBackAnswer(Answer):
 
     images: int
     refusal: str | None
-
-
-class ProgressAnswer(ImportAnswer):
-    """progress_response.schema.json."""
-
-    open: int
-    due: int
-    next_due_s: float | None
 
 
 class FinishAnswer(ImportAnswer):
@@ -277,6 +271,7 @@ class OutcomeAnswer(Answer):
     applied: bool
     image_status: ImageStatus
     batch_status: BatchStatus
+    host_closed_s: float
 
 
 class SweepAnswer(Answer):

@@ -251,7 +251,7 @@ class HostProgress(Answer):
     """How a batch gets on at one host.
 
     `requests` and `failures` are this batch's attempts there; the state is that of the host for everybody. CLOSED:
-    images are fetched. WAITING: it asked us to. OPEN: it failed too often in a row. HALF_OPEN: one image tries again.
+    images are fetched. WAITING: it asked us to. OPEN: nothing good came of late. HALF_OPEN: one image tries again.
     """
 
     host: str
@@ -259,6 +259,9 @@ class HostProgress(Answer):
     images: int
     requests: int
     failures: int
+    images_per_s: float | None = Field(description="How fast it is asked, for all batches: learned from its answers")
+    under_way: int = Field(description="Its images that have started and not ended, of all batches")
+    first_byte_ms: int | None = Field(description="Until it answers while it is not busy; null while unknown")
     savings: Savings = Field(description="Images that ended before migration 0011 are not counted")
     until: str | None
 

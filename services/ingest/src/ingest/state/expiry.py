@@ -46,14 +46,15 @@ _END_LOST = text(
         FOR UPDATE SKIP LOCKED"""
     )
 )
-# Images wait for a host while its breaker is open, but not for ever.
+# Images wait for a host that is shut, but not for ever.
 _END_UNREACHABLE = text(
     _END_CHOSEN.format(
         choice="""
-        SELECT images.id, 'The last ' || hosts.failures || ' requests to this host failed.' AS detail
+        SELECT images.id, 'Nothing good came from this host since '
+               || to_char(hosts.opened_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC".') AS detail
         FROM batch_hosts JOIN hosts USING (host)
         JOIN images ON images.host = hosts.host AND images.batch = batch_hosts.batch
-        WHERE batch_hosts.batch = :batch AND hosts.failures >= :threshold
+        WHERE batch_hosts.batch = :batch
           AND hosts.opened_at <= now() - make_interval(secs => :patience_s)
           AND images.status = 'PENDING' AND images.same_as IS NULL
           AND images.next_at <= now() - make_interval(secs => :patience_s)
@@ -123,7 +124,7 @@ def end_open_images(connection: Connection, batch: Batch, *, status: ImageStatus
 
 
 def end_unreachable(connection: Connection, settings: IngestSettings, batch: Batch) -> Ended:
-    """End the images that have waited long enough for a host whose breaker is open.
+    """End the images that have waited long enough for a host that is shut.
 
     PENDING → FAILED. The caller holds the batch; passes over images that others hold.
     """
@@ -132,7 +133,6 @@ def end_unreachable(connection: Connection, settings: IngestSettings, batch: Bat
     values = {
         "batch": batch.request_id,
         "code": "HOST_UNREACHABLE",
-        "threshold": settings.host_failures,
         "patience_s": settings.host_patience_s,
     }
     return _counted(connection, batch, int(connection.execute(_END_UNREACHABLE, values).scalar_one()))

@@ -1,7 +1,7 @@
-"""What is known of the hosts that images come from: how many images each may get, and how it has answered lately.
+"""What is learned of the hosts that images come from: how fast each may be asked, and how it has answered lately.
 
-The state of a host follows from its row: it is OPEN or HALF_OPEN once so many attempts in a row met transient trouble
-(a breaker), WAITING while it asked for patience (Retry-After), else CLOSED.
+The rule is the function `pace_after` of the database; here it is given the answers. The state of a host follows from
+its row: it is OPEN or HALF_OPEN while it is shut, WAITING while starts pause, else CLOSED.
 """
 
 from __future__ import annotations
@@ -29,46 +29,69 @@ class HostState(StrEnum):
     HALF_OPEN = "HALF_OPEN"
 
 
+def host_state(*, is_shut: bool, blocked_s: float) -> HostState:
+    """Return the state of a host; `blocked_s` are the seconds until an image may start (<= 0: now)."""
+    if is_shut:
+        return HostState.OPEN if blocked_s > 0 else HostState.HALF_OPEN
+    return HostState.WAITING if blocked_s > 0 else HostState.CLOSED
+
+
+class AnswerKind(StrEnum):
+    """What an attempt says of its host: an answer, a refusal of more, trouble that may pass, or no answer at all."""
+
+    GOOD = "good"
+    REFUSED = "refused"
+    TROUBLE = "trouble"
+    DEAD = "dead"
+
+
 @dataclass(frozen=True, slots=True)
-class HostHealth:
-    """A host's failures in a row, and the seconds until it may be asked again (<= 0: now)."""
+class HostAnswer:
+    """How a host answered an attempt.
 
-    host: str
-    failures: int
-    blocked_s: float
-
-    def state(self, settings: IngestSettings) -> HostState:
-        """Return the state; what a changed threshold changes, it changes at once."""
-        if self.failures >= settings.host_failures:
-            return HostState.OPEN if self.blocked_s > 0 else HostState.HALF_OPEN
-        return HostState.WAITING if self.blocked_s > 0 else HostState.CLOSED
-
-    def free_slots(self, settings: IngestSettings, in_flight: int) -> int:
-        """Return how many more of its images may be dispatched now, `in_flight` being counted over all batches."""
-        match self.state(settings):
-            case HostState.CLOSED:
-                return max(0, settings.host_limits_of(self.host).concurrency - in_flight)
-            case HostState.HALF_OPEN:
-                return max(0, 1 - in_flight)
-            case _:
-                return 0
-
-
-# Of trouble that was reported while the breaker was open only a Retry-After counts: those attempts began before.
-_TROUBLE = text(
+    Args:
+        kind: what it says of the host.
+        first_byte_s: seconds to the first byte; None when unknown.
+        started_at: when the image was to start.
+        retry_after_s: what the host asked for.
     """
-    UPDATE hosts SET
-        failures = CASE WHEN failures >= :threshold AND blocked_until > now() THEN failures ELSE failures + 1 END,
-        opened_at = CASE WHEN failures + 1 < :threshold THEN NULL
-                         WHEN failures < :threshold THEN now() ELSE coalesce(opened_at, now()) END,
-        blocked_until = greatest(
-            blocked_until,
-            now() + make_interval(secs => :retry_after_s),
-            CASE WHEN failures + 1 >= :threshold AND NOT (failures >= :threshold AND blocked_until > now())
-                 THEN now() + make_interval(secs => least(
-                     CAST(:max_s AS float), :pause_s * 2.0 ^ least(failures + 1 - :threshold, 20))) END)
+
+    kind: AnswerKind
+    first_byte_s: float | None
+    started_at: datetime
+    retry_after_s: float | None = None
+
+
+FIRST_RATE = 5.0
+"""Images a second that a host is asked for of which nothing is known; the default of the column `rate`."""
+
+UPDATES_PER_S = 40
+"""Good answers a second that update a host's row at most; above, some stand for all."""
+
+PACE_COLUMNS = (
+    "rate, next_start_at, judged_from, sampled, sample_log_s, floor_log_s, ceiling, trouble, calm_until, "
+    "blocked_until, failures, opened_at, refuses"
+)
+"""What an answer may change."""
+
+# The function is told of a good answer of unknown latency as of one that took as long as ever.
+_LEARN = text(
+    f"""
+    UPDATE hosts SET ({PACE_COLUMNS}) = (
+        SELECT {PACE_COLUMNS}
+        FROM pace_after(hosts, clock_timestamp(), :started_at, :kind,
+                        coalesce(CAST(:first_byte_s AS float8), exp(hosts.floor_log_s), 0.2),
+                        CAST(:retry_after_s AS float8), 1, :max_rate))
     WHERE host = :host
-    RETURNING failures, opened_at = now() AS just_opened
+    RETURNING failures, opened_at IS NOT NULL AS is_shut,
+              extract(epoch FROM blocked_until - clock_timestamp())::float AS blocked_s
+    """
+)
+_BEGIN = text(
+    """
+    UPDATE hosts SET rate = known.rate
+    FROM unnest(CAST(:hosts AS text[]), CAST(:rates AS float8[])) AS known (host, rate)
+    WHERE hosts.host = known.host
     """
 )
 _COUNT_FAILURE = text("UPDATE batch_hosts SET failures = failures + 1 WHERE batch = :batch AND host = :host")
@@ -79,12 +102,10 @@ _COUNT_SUCCESS = text(
     WHERE batch = :batch AND host = :host
     """
 )
-_ANSWERED = text("UPDATE hosts SET failures = 0, opened_at = NULL WHERE host = :host AND failures > 0")
 _NOTE_STARTS = text(
     """
-    UPDATE hosts SET next_start_at = started.at, waiting = hosts.waiting OR started.is_full
-    FROM unnest(CAST(:hosts AS text[]), CAST(:moments AS timestamptz[]), CAST(:full AS boolean[]))
-         AS started (host, at, is_full)
+    UPDATE hosts SET next_start_at = started.at
+    FROM unnest(CAST(:hosts AS text[]), CAST(:moments AS timestamptz[])) AS started (host, at)
     WHERE hosts.host = started.host
     """
 )
@@ -96,7 +117,6 @@ _COUNT_REQUESTS = text(
     WHERE batch_hosts.batch = asked.batch AND batch_hosts.host = asked.host
     """
 )
-_NOBODY_WAITS = text("UPDATE hosts SET waiting = false WHERE host = :host AND waiting")
 _LACKS_HOSTS = text(
     """
     SELECT NOT EXISTS (SELECT FROM batch_hosts WHERE batch = :batch)
@@ -128,42 +148,48 @@ _ADD_HOSTS = text(
 )
 
 
-def note_trouble(
-    connection: Connection, settings: IngestSettings, request_id: UUID, host: str, *, retry_after_s: float | None
-) -> None:
-    """Count an attempt that met transient trouble; open the breaker when it was one too many.
+def learn_of_host(connection: Connection, settings: IngestSettings, host: str, answer: HostAnswer) -> float:
+    """Let a host's pace follow an answer; return for how many seconds no image may start there, 0.0 when one may.
 
-    CLOSED | WAITING | HALF_OPEN → OPEN, or WAITING after a Retry-After. The caller holds the batch; locks the host.
+    any state → any state. The caller holds the batch; locks the host.
 
     Args:
         connection: the transaction.
-        settings: threshold, pauses and the longest wait.
-        request_id: the batch whose image was tried.
-        host: of that image.
-        retry_after_s: what the host asked for, seconds; at most `retry_max_s` are granted.
+        settings: bounds of the rate, and the longest wait that a host may ask for.
+        host: that was asked.
+        answer: how it answered.
     """
+    retry_after_s = None if answer.retry_after_s is None else min(answer.retry_after_s, settings.retry_max_s)
     values = {
         "host": host,
-        "threshold": settings.host_failures,
-        "pause_s": settings.host_pause_s,
-        "max_s": settings.retry_max_s,
-        "retry_after_s": min(retry_after_s or 0.0, settings.retry_max_s),
+        "kind": answer.kind.value,
+        "first_byte_s": answer.first_byte_s,
+        "started_at": answer.started_at,
+        "retry_after_s": retry_after_s,
+        "max_rate": settings.host_limits_of(host).starts_per_s,
     }
-    noted = connection.execute(_TROUBLE, values).mappings().first()
-    connection.execute(_COUNT_FAILURE, {"batch": request_id, "host": host})
-    if noted is not None and noted["just_opened"]:
-        log.warning("host.opened", host=host, failures=noted["failures"])
+    learned = connection.execute(_LEARN, values).mappings().first()
+    if learned is None:
+        return 0.0
+    if learned["is_shut"] and learned["failures"] == 2 and answer.kind is not AnswerKind.GOOD:
+        log.warning("host.opened", host=host, kind=answer.kind.value)
+    return float(max(0.0, learned["blocked_s"]))
 
 
-def note_answer(connection: Connection, request_id: UUID, host: str, *, succeeded: bool, failures_before: int) -> None:
-    """Take an attempt as a sign of life of a host: it gave an image, or an answer that ends the image for good.
+def begin_at(connection: Connection, rates: Mapping[str, float]) -> None:
+    """Let hosts of which nothing is learned begin at rates that somebody knows.
 
-    OPEN | HALF_OPEN → CLOSED. The caller holds the batch; locks the host.
+    CLOSED → CLOSED, at another rate. The caller holds the hosts.
     """
-    if failures_before:
-        connection.execute(_ANSWERED, {"host": host})
-    if not succeeded:
-        connection.execute(_COUNT_FAILURE, {"batch": request_id, "host": host})
+    connection.execute(_BEGIN, {"hosts": list(rates), "rates": list(rates.values())})
+
+
+def count_failure(connection: Connection, request_id: UUID, host: str) -> None:
+    """Count an attempt of a batch that brought no image of a host.
+
+    uncounted → counted; the host stays as it is. The caller holds the batch; locks the row of `batch_hosts`.
+    """
+    connection.execute(_COUNT_FAILURE, {"batch": request_id, "host": host})
 
 
 def count_succeeded(
@@ -177,36 +203,21 @@ def count_succeeded(
     connection.execute(_COUNT_SUCCESS, values)
 
 
-def note_starts(
-    connection: Connection,
-    next_starts: Mapping[str, datetime],
-    full: Mapping[str, bool],
-    asked: Sequence[tuple[UUID, str]],
-) -> None:
+def note_starts(connection: Connection, next_starts: Mapping[str, datetime], asked: Sequence[tuple[UUID, str]]) -> None:
     """Note what hosts were asked and when the next image of each may start.
 
-    free slots → taken slots; the images that end at a host that is full make way for those that wait. The caller holds
-    the hosts; locks the rows of `batch_hosts`.
+    planned → taken starts. The caller holds the hosts; locks the rows of `batch_hosts`.
 
     Args:
         connection: the transaction.
         next_starts: by host, when the next image may start.
-        full: by host, whether it has no free slot any more.
         asked: batch and host of each image.
     """
     hosts = sorted(next_starts)
-    moments, is_full = [next_starts[host] for host in hosts], [full[host] for host in hosts]
-    connection.execute(_NOTE_STARTS, {"hosts": hosts, "moments": moments, "full": is_full})
-    values = {"batches": [batch for batch, _host in asked], "hosts": [host for _batch, host in asked]}
-    connection.execute(_COUNT_REQUESTS, values)
-
-
-def note_nobody_waits(connection: Connection, host: str) -> None:
-    """Note that no due image waits for a slot of a host.
-
-    waiting → not waiting. The caller holds the host.
-    """
-    connection.execute(_NOBODY_WAITS, {"host": host})
+    connection.execute(_NOTE_STARTS, {"hosts": hosts, "moments": [next_starts[host] for host in hosts]})
+    if asked:
+        values = {"batches": [batch for batch, _host in asked], "hosts": [host for _batch, host in asked]}
+        connection.execute(_COUNT_REQUESTS, values)
 
 
 def add_hosts(connection: Connection, request_id: UUID, images: Mapping[str, int]) -> None:

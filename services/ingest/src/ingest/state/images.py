@@ -84,7 +84,10 @@ ALL_IMAGES = ChosenImages()
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a compressor says about one attempt; numbers are None where it did not get that far."""
+    """What a compressor says about one attempt; numbers are None where it did not get that far.
+
+    `deferred`: nothing was tried, because the host is closed.
+    """
 
     request_id: UUID
     attempt: int
@@ -105,6 +108,8 @@ class Outcome:
     source_sha256: str | None = None
     etag: str | None = None
     last_modified: str | None = None
+    first_byte_ms: int | None = None
+    deferred: bool = False
 
     @property
     def growth(self) -> int:

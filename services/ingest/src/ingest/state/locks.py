@@ -34,8 +34,8 @@ _OWNER_LOCKS = 0x9005
 _BATCH = text(f"{SELECT_BATCH} FOR UPDATE")
 _IMAGE = text(
     """
-    SELECT images.batch, images.status, images.attempt, images.attempt_limit, images.host,
-           coalesce(hosts.waiting, false) AS host_waiting, coalesce(hosts.failures, 0) AS host_failures
+    SELECT images.batch, images.status, images.attempt, images.attempt_limit, images.host, images.lease_until,
+           hosts.opened_at IS NOT NULL AS host_is_shut
     FROM images LEFT JOIN hosts ON hosts.host = images.host
     WHERE images.id = :image
     FOR UPDATE OF images
@@ -43,43 +43,25 @@ _IMAGE = text(
 )
 _HOSTS = text(
     """
-    SELECT host, failures, extract(epoch FROM blocked_until - clock_timestamp())::float AS blocked_s, next_start_at,
-           clock_timestamp() AS moment
+    SELECT host, rate, floor_log_s, opened_at IS NOT NULL AS is_shut, ceiling IS NOT NULL AS is_steady,
+           clock_timestamp() AS moment,
+           extract(epoch FROM blocked_until - clock_timestamp())::float AS blocked_s,
+           extract(epoch FROM next_start_at - clock_timestamp())::float AS next_s
     FROM hosts WHERE host = ANY(:hosts) ORDER BY host FOR UPDATE
     """
 )
 _DUE_OF_BATCH = text(
     """
-    SELECT due.* FROM unnest(CAST(:hosts AS text[]), CAST(:slots AS integer[])) AS free (host, slots)
+    SELECT due.* FROM unnest(CAST(:hosts AS text[]), CAST(:starts AS integer[])) AS planned (host, starts)
     CROSS JOIN LATERAL (
         SELECT id, batch, host, row_number, slot, input_url, attempt, options, next_at FROM images
-        WHERE host = free.host AND batch = :batch AND status = 'PENDING' AND same_as IS NULL
+        WHERE host = planned.host AND batch = :batch AND status = 'PENDING' AND same_as IS NULL
           AND next_at <= now() AND attempt < attempt_limit
         ORDER BY next_at, row_number, slot
-        LIMIT free.slots
+        LIMIT planned.starts
         FOR UPDATE SKIP LOCKED
     ) AS due
     ORDER BY due.next_at, due.row_number, due.slot
-    LIMIT :limit
-    """
-)
-# Round robin: after the batch that was served last comes the next one by id, then again the first. By way of the
-# running batches, so that the images of batches that have not begun are not read.
-_DUE_OF_HOST = text(
-    """
-    SELECT due.*, running.options AS batch_options
-    FROM (SELECT request_id, options FROM batch_hosts JOIN batches ON request_id = batch
-          WHERE host = :host AND batch > :above AND batch <= :up_to
-            AND status = 'PROCESSING' AND NOT cancel_requested AND deadline_at > now()
-          ORDER BY batch OFFSET 0) AS running
-    CROSS JOIN LATERAL (
-        SELECT id, batch, host, row_number, input_url, attempt, options FROM images
-        WHERE host = :host AND batch = running.request_id AND status = 'PENDING' AND same_as IS NULL
-          AND next_at <= now() AND attempt < attempt_limit
-        ORDER BY next_at, row_number, slot
-        LIMIT :limit
-        FOR UPDATE SKIP LOCKED
-    ) AS due
     LIMIT :limit
     """
 )
@@ -130,24 +112,16 @@ def lock_hosts(connection: Connection, hosts: Sequence[str]) -> dict[str, RowMap
 
 
 def lock_due_of_batch(
-    connection: Connection, request_id: UUID, slots: dict[str, int], *, limit: int
+    connection: Connection, request_id: UUID, starts: dict[str, int], *, limit: int
 ) -> Sequence[RowMapping]:
-    """Lock due images of a batch (5), of each host at most its free slots, in the order of rows."""
+    """Lock due images of a batch (5), of each host at most its planned starts, in the order of rows."""
     values: dict[str, Any] = {
         "batch": request_id,
-        "hosts": list(slots),
-        "slots": [min(count, limit) for count in slots.values()],
+        "hosts": list(starts),
+        "starts": [min(count, limit) for count in starts.values()],
         "limit": limit,
     }
-    return connection.execute(_DUE_OF_BATCH, values).mappings().all() if slots else ()
-
-
-def lock_due_of_host(
-    connection: Connection, host: str, *, above: UUID, up_to: UUID, limit: int
-) -> Sequence[RowMapping]:
-    """Lock due images of a host (5), of the batches with ids in (`above`, `up_to`]."""
-    values = {"host": host, "above": above, "up_to": up_to, "limit": limit}
-    return connection.execute(_DUE_OF_HOST, values).mappings().all()
+    return connection.execute(_DUE_OF_BATCH, values).mappings().all() if starts else ()
 
 
 def lock_owner(connection: Connection, owner: str | None) -> None:

@@ -1,8 +1,8 @@
 """The success of an attempt, in one statement: what nearly all outcomes are.
 
 A transaction of several statements would ask the database seven times for it. The statement decides as they would:
-an image that is not open any more, or an attempt that was never handed out, is not its business, nor is a host whose
-breaker has to be closed. Then it changes nothing, and the caller looks closer.
+an image that is not open any more, or an attempt that was never handed out, is not its business, nor is a host that has
+just had trouble. Then it changes nothing, and the caller looks closer.
 """
 
 from __future__ import annotations
@@ -12,17 +12,22 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from ingest.settings import IngestSettings
 from ingest.state.batch import BatchStatus
+from ingest.state.hosts import PACE_COLUMNS, UPDATES_PER_S
 from ingest.state.images import Outcome
 from ingest.state.known_sources import SAVE_AFTER
 
-# Each part waits for the one before it, so that locks are taken in their order: image (2), batch (3), batch_hosts (6).
+# Each part waits for the one before it, so that locks are taken in their order: image (2), batch (3), host (4),
+# batch_hosts (6). Above `UPDATES_PER_S` good answers a second they would all wait for the one row of their host; there
+# some of them, drawn by lot, stand for all.
 # Images with the same URL and options end with theirs, so one download answers them all.
 # The counter and the seal are one update: whoever brings `pending` to 0 seals, and nobody else can.
 _END_WITH_SUCCESS = text(
     f"""
     WITH image AS MATERIALIZED (
-        SELECT images.id, images.host, coalesce(hosts.waiting, false) AS host_waiting
+        SELECT images.id, images.host, images.lease_until - make_interval(secs => :lease_s) AS started_at,
+               greatest(1, floor(hosts.rate / :updates_per_s))::integer AS weight
         FROM images LEFT JOIN hosts ON hosts.host = images.host
         WHERE images.id = :image AND images.batch = :batch AND images.attempt >= :attempt
           AND images.status IN ('PENDING', 'DISPATCHED') AND coalesce(hosts.failures, 0) = 0
@@ -53,6 +58,16 @@ _END_WITH_SUCCESS = text(
         FROM number
         WHERE request_id = :batch AND number.images > 0
         RETURNING status, pending, number.images
+    ), learned AS (
+        UPDATE hosts SET ({PACE_COLUMNS}) = (
+            SELECT {PACE_COLUMNS}
+            FROM pace_after(hosts, clock_timestamp(), image.started_at, 'good',
+                            coalesce(CAST(:first_byte_s AS float8), exp(hosts.floor_log_s), 0.2), NULL, image.weight,
+                            coalesce(CAST(:own_rates AS jsonb) ->> hosts.host,
+                                     CAST(:own_rates AS jsonb) ->> regexp_replace(hosts.host, ':[0-9]+$', ''),
+                                     :max_rate)::float8))
+        FROM counted, image
+        WHERE hosts.host = image.host AND image.started_at IS NOT NULL AND random() * image.weight < 1
     ), of_host AS (
         UPDATE batch_hosts SET
             succeeded = succeeded + counted.images,
@@ -63,26 +78,26 @@ _END_WITH_SUCCESS = text(
     ), saved AS (
         {SAVE_AFTER.format(after="EXISTS (SELECT FROM counted)")}
     )
-    SELECT counted.status, counted.pending, CASE WHEN image.host_waiting THEN image.host END AS waiting_host
-    FROM counted, image
+    SELECT counted.status, counted.pending FROM counted
     """
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """The batch of an image that has just succeeded, and whether this sealed it; the host, if images wait for it."""
+    """The batch of an image that has just succeeded, and whether this sealed it."""
 
     batch_status: BatchStatus
     sealed: bool
-    waiting_host: str | None
 
 
-def end_with_success(connection: Connection, image_id: UUID, outcome: Outcome) -> Success | None:
+def end_with_success(
+    connection: Connection, settings: IngestSettings, image_id: UUID, outcome: Outcome
+) -> Success | None:
     """End an open image, and those with its URL and options, with an output; None when something has to be looked at.
 
     PENDING | DISPATCHED → SUCCEEDED, and with the batch's last image PENDING | PROCESSING → SEALING. One statement, so
-    no transaction is needed around it; it waits for the image and for the batch and locks both.
+    no transaction is needed around it; it waits for the image, the batch and the host and locks them.
     """
     values = {
         "image": image_id,
@@ -105,9 +120,14 @@ def end_with_success(connection: Connection, image_id: UUID, outcome: Outcome) -
         "source_sha256": outcome.source_sha256,
         "etag": outcome.etag,
         "last_modified": outcome.last_modified,
+        "lease_s": settings.lease_s,
+        "updates_per_s": UPDATES_PER_S,
+        "first_byte_s": None if outcome.first_byte_ms is None else outcome.first_byte_ms / 1000,
+        "own_rates": settings.own_rates_json,
+        "max_rate": str(settings.host_max_rate),
     }
     row = connection.execute(_END_WITH_SUCCESS, values).first()
     if row is None:
         return None
     status = BatchStatus(row.status)
-    return Success(status, status is BatchStatus.SEALING and row.pending == 0, row.waiting_host)
+    return Success(status, status is BatchStatus.SEALING and row.pending == 0)

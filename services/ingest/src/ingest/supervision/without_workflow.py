@@ -88,7 +88,7 @@ def dispatch(dependencies: Dependencies, request_id: UUID) -> Batch:
         if refused:
             raise refused[0][1]
         created += len(page.images)
-        if page.exhausted:
+        if page.next_claim_s > 0:
             break
     if created:
         log.info("batch.dispatched", batch=str(request_id), images=created)

@@ -1,0 +1,168 @@
+"""Plans the starts of due images at their hosts, over all batches and instances, and leases the images.
+
+Plans are made while the host's row is locked, so two claims cannot both plan the same start.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, text
+
+from ingest.dispatch.pace import STEADY_LOOK_AHEAD_S, HostPace, Plan, plan_starts
+from ingest.settings import IngestSettings
+from ingest.state.hosts import FIRST_RATE, begin_at, note_starts
+from ingest.state.images import dispatch_images
+from ingest.state.locks import lock_hosts
+
+_MAX_HOSTS = 1000  # looked at in one claim, those asked least recently first
+_MAX_LOCKED = 100  # enough for a page even with one image each
+_MAX_SHARERS = 50  # more batches than these count as these
+
+# Not EXISTS, which would be planned as a join that reads every image of the batch.
+_READY = text(
+    """
+    SELECT h.host FROM batch_hosts JOIN hosts AS h USING (host)
+    WHERE batch_hosts.batch = :batch
+      AND h.blocked_until < now() + make_interval(secs => :ahead_s)
+      AND h.next_start_at < now() + make_interval(secs => :ahead_s)
+      AND (SELECT true FROM images WHERE images.host = h.host AND images.batch = :batch
+           AND images.status = 'PENDING' AND images.same_as IS NULL AND images.next_at <= now() LIMIT 1)
+    ORDER BY h.next_start_at, h.host
+    LIMIT :limit
+    """
+)
+# A statement of its own, after the lock: it sees what the holder before us has planned. A lease ends `lease_s` after
+# the start of its image.
+_LEASED = text(
+    """
+    SELECT host,
+           count(*) FILTER (WHERE lease_until <= clock_timestamp() + make_interval(secs => :lease_s)) AS under_way,
+           count(*) FILTER (WHERE lease_until > clock_timestamp() + make_interval(secs => :lease_s)) AS planned,
+           count(*) FILTER (WHERE lease_until > clock_timestamp() + make_interval(secs => :lease_s)
+                              AND batch = :batch) AS own
+    FROM images WHERE host = ANY(:hosts) AND status = 'DISPATCHED' GROUP BY host
+    """
+)
+_SHARERS = text(
+    """
+    SELECT asked.host, sharing.batches FROM unnest(CAST(:hosts AS text[])) AS asked (host)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS batches FROM (
+            SELECT 1 FROM batch_hosts JOIN batches ON request_id = batch
+            WHERE batch_hosts.host = asked.host AND batches.finished_at IS NULL AND batches.status = 'PROCESSING'
+              AND (SELECT true FROM images WHERE images.host = asked.host AND images.batch = batch_hosts.batch
+                   AND images.status = 'PENDING' AND images.same_as IS NULL AND images.next_at <= now() LIMIT 1)
+            LIMIT :most) AS found) AS sharing
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedHost:
+    """A locked host with the starts that are planned, and the moment from which they count."""
+
+    plan: Plan
+    moment: datetime
+
+    def start_at(self, number: int) -> datetime:
+        """Return the moment of a start, counted from 0."""
+        return self.moment + timedelta(seconds=self.plan.starts[number])
+
+    def next_after(self, count: int) -> datetime:
+        """Return when the host may start the image after the first `count` planned ones."""
+        plan = self.plan
+        return self.moment + timedelta(seconds=plan.starts[count] if count < len(plan.starts) else plan.next_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An image that is leased now, and when its task may run."""
+
+    image: RowMapping
+    start_at: datetime
+
+
+def ready_hosts(connection: Connection, request_id: UUID, *, ahead_s: float | None) -> list[str]:
+    """Return the hosts of a batch's due images at which starts may be planned: a guess without locks."""
+    values = {"batch": request_id, "limit": _MAX_HOSTS, "ahead_s": ahead_s or STEADY_LOOK_AHEAD_S}
+    return list(connection.execute(_READY, values).scalars())
+
+
+def plan_hosts(
+    connection: Connection, settings: IngestSettings, request_id: UUID, hosts: Sequence[str], *, ahead_s: float | None
+) -> dict[str, PlannedHost]:
+    """Lock the first 100 hosts and plan starts for `ahead_s` seconds, None: as each host needs; return those with any.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: another transaction held one of them for too long.
+    """
+    wanted = list(hosts[:_MAX_LOCKED])
+    if not wanted:
+        return {}
+    locked = lock_hosts(connection, wanted)
+    first = _first_rates(settings, locked)
+    if first:
+        begin_at(connection, first)
+    values = {"hosts": wanted, "batch": request_id, "lease_s": settings.lease_s}
+    leased = {row["host"]: row for row in connection.execute(_LEASED, values).mappings()}
+    values = {"hosts": wanted, "most": _MAX_SHARERS}
+    sharers = {row.host: row.batches for row in connection.execute(_SHARERS, values)}
+    planned: dict[str, PlannedHost] = {}
+    for host, row in locked.items():
+        limits, counts = settings.host_limits_of(host), leased.get(host)
+        pace = HostPace(
+            rate=first.get(host, row["rate"]),
+            next_s=row["next_s"],
+            closed_s=row["blocked_s"],
+            is_shut=row["is_shut"],
+            is_steady=row["is_steady"],
+            floor_s=None if row["floor_log_s"] is None else math.exp(row["floor_log_s"]),
+            under_way=0 if counts is None else counts["under_way"],
+            planned=0 if counts is None else counts["planned"],
+            own=0 if counts is None else counts["own"],
+            sharers=sharers.get(host, 1),
+        )
+        plan = plan_starts(pace, max_rate=limits.starts_per_s, max_concurrency=limits.concurrency, ahead_s=ahead_s)
+        if plan.starts:
+            planned[host] = PlannedHost(plan, row["moment"])
+    return planned
+
+
+def _first_rates(settings: IngestSettings, locked: Mapping[str, RowMapping]) -> dict[str, float]:
+    """Return the rates of hosts of which nothing is learned, where they differ from what their rows begin with."""
+    rates = {}
+    for host, row in locked.items():
+        if row["floor_log_s"] is None and row["rate"] == FIRST_RATE:
+            own = settings.own_limits_of(host)
+            rate = settings.host_first_rate if own is None else own.starts_per_s
+            if rate != FIRST_RATE:
+                rates[host] = rate
+    return rates
+
+
+def start_images(
+    connection: Connection, settings: IngestSettings, planned: dict[str, PlannedHost], images: Sequence[RowMapping]
+) -> list[Started]:
+    """Lease locked images (with `id`, `batch` and `host`) from their planned starts on, and note what was planned."""
+    if not images:
+        return []
+    taken: Counter[str] = Counter()
+    started = []
+    for image in images:
+        host = image["host"]
+        started.append(Started(image, planned[host].start_at(taken[host])))
+        taken[host] += 1
+    ids, starts = [found.image["id"] for found in started], [found.start_at for found in started]
+    dispatch_images(connection, ids, starts, lease_s=settings.lease_s)
+    note_starts(
+        connection,
+        {host: planned[host].next_after(count) for host, count in taken.items()},
+        [(image["batch"], image["host"]) for image in images],
+    )
+    return started

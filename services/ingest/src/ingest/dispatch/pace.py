@@ -1,0 +1,104 @@
+"""When the next images of a host may start, from what was learned of it.
+
+A claim plans a few seconds ahead and no further: what is planned cannot be taken back when the host begins to refuse.
+How outcomes change the pace is the function `pace_after` of the database (state/schema.sql), simulated in `bench/pace`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LOOK_AHEAD_S = 2.0
+"""Seconds for which starts are planned while a host is still asked faster from sample to sample."""
+
+STEADY_LOOK_AHEAD_S = 4.0
+"""The same once its limit is known: fewer claims. With 10 s a host that queues or refuses is found out too late."""
+
+CLAIM_EVERY_S = 1.0
+STEADY_CLAIM_EVERY_S = 3.0
+"""Seconds between the claims of a batch that keep a host busy."""
+
+_FIRST_START_S = 0.1  # a task needs as long to be created
+_UNKNOWN_FLOOR_S = 0.2
+_EXPLAINED = 1.5
+_REPORTED_AFTER_S = 0.45
+_SLACK = 2.0
+_MOST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class HostPace:
+    """What a claim must know of a host; moments are seconds from now, negative ones have passed.
+
+    Args:
+        rate: starts a second.
+        next_s: when the next image may start.
+        closed_s: until when none may start.
+        is_shut: nothing good came for so long that one image has to try first.
+        is_steady: the rate that it does not bear is known.
+        floor_s: seconds to the first byte when the host is not busy; None while unknown.
+        under_way: images that have started and not ended, over all batches.
+        planned: images that will start later, over all batches.
+        own: those of them that belong to the batch that asks.
+        sharers: batches that have due images of this host.
+    """
+
+    rate: float
+    next_s: float
+    closed_s: float
+    is_shut: bool
+    is_steady: bool
+    floor_s: float | None
+    under_way: int
+    planned: int
+    own: int = 0
+    sharers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Starts in seconds from now, and when the one after them may be."""
+
+    starts: Sequence[float]
+    next_s: float
+
+
+def plan_starts(pace: HostPace, *, max_rate: float, max_concurrency: int, ahead_s: float | None = None) -> Plan:
+    """Return the starts that a claim may plan at a host now.
+
+    Args:
+        pace: of the host.
+        max_rate: bound of the rate.
+        max_concurrency: bound of what is under way at once, kept by the rate that the floor allows.
+        ahead_s: seconds for which starts are planned; None: as the host's state asks for.
+    """
+    if ahead_s is None:
+        ahead_s = STEADY_LOOK_AHEAD_S if pace.is_steady else LOOK_AHEAD_S
+    if pace.closed_s >= ahead_s:
+        return Plan((), pace.next_s)
+    first = max(pace.next_s, pace.closed_s, _FIRST_START_S)
+    if pace.is_shut:
+        free = pace.under_way + pace.planned == 0
+        return Plan((first,), first + ahead_s) if free else Plan((), pace.next_s)
+    rate = effective_rate(pace, max_rate=max_rate, max_concurrency=max_concurrency)
+    floor_s = _UNKNOWN_FLOOR_S if pace.floor_s is None else pace.floor_s
+    # More under way than the rate explains: the host queues, or does not answer at all. Wait until that is gone.
+    unexplained = pace.under_way - rate * (_EXPLAINED * floor_s + _REPORTED_AFTER_S) - _SLACK
+    if unexplained > 0:
+        first = max(first, unexplained / rate)
+    # What is in flight and not done may wait for our own compressors, whatever the host bears: plan no more on top than
+    # they do in a few seconds, or a small batch that comes would wait behind it.
+    room = _MOST * max_concurrency - pace.under_way - pace.planned
+    count = max(0, min(math.ceil((ahead_s - first) * rate), room))
+    if pace.sharers > 1:
+        share = max(1, math.ceil(rate * ahead_s / pace.sharers))
+        count = min(count, max(0, share - pace.own))
+    return Plan(tuple(first + number / rate for number in range(count)), first + count / rate)
+
+
+def effective_rate(pace: HostPace, *, max_rate: float, max_concurrency: int) -> float:
+    """Return the starts a second within the bounds: so many as are under way at once do not pass `max_concurrency`."""
+    rate = min(pace.rate, max_rate)
+    return rate if pace.floor_s is None else min(rate, max_concurrency / max(pace.floor_s, 0.001))
