@@ -14,7 +14,7 @@ MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-unit test-contract test-e2e docs fuzz mutants soak screenshots conformance lint format policy image-check bench ci lock clean
+.PHONY: help setup demo up down test test-unit test-contract test-e2e docs postman fuzz mutants soak screenshots conformance lint format policy image-check bench ci lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ docs: setup ## Write what the pages say about the code: limits, settings, reason
 
 screenshots: setup ## Write pictures of every page of the console to .local/screenshots (needs Chromium)
 	@cd tests && PYTHONPATH=.. ../$(BIN)/python -m screenshots ../.local/screenshots
+
+postman: setup ## Write a Postman collection of both OpenAPI documents, with the journey of a sheet in its first folder
+	@$(BIN)/python -m docs.generate.postman .local/postman/pressroom.postman_collection.json
 
 fuzz: setup ## Fuzz every parser that strangers feed, SECONDS_EACH (60), and both OpenAPI documents
 	@$(BIN)/pip install --quiet --require-hashes -r requirements-fuzz.txt

@@ -423,14 +423,14 @@ def test_failure_is_recorded_with_the_steps_name_and_notified() -> None:
 
 
 def test_failed_import_leaves_nothing_to_record() -> None:
-    """An import that is refused fails the execution with the service's error and calls nothing else."""
+    """An import that is refused fails the execution with a sentence for people, and calls nothing else."""
     services = Services([], {"imports": [refused(400, "INVALID_ARGUMENT")]})
 
     with pytest.raises(ExecutionFailedError) as failure:
         run(services, argument={"csv_uri": "gs://sheets/a.csv"})
 
     assert services.routes() == ["imports"]
-    assert "INVALID_ARGUMENT" in failure.value.payload
+    assert json.loads(failure.value.payload) == "The sheet was not imported. no"
 
 
 def test_the_next_claim_comes_when_ingest_says() -> None:
