@@ -14,7 +14,7 @@ MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-unit test-contract test-e2e docs postman fuzz mutants soak screenshots conformance lint format policy image-check bench ci lock clean
+.PHONY: help setup demo up down test test-unit test-contract test-e2e docs postman fuzz mutants soak screenshots conformance lint format policy image-check bench bench-peers ci lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,12 @@ image-check: setup ## Build the three images with buildah (root) and run them; I
 bench: setup ## Measure codec and stack beside a bare Pillow loop and the seed's way
 	@$(BIN)/python -m bench
 
+bench-peers: setup ## Measure the stack beside pyvips, img2dataset, thumbor and, where there is Node, sharp (not in CI)
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/pip install --quiet --require-hashes -r requirements-peers.txt
+	@if command -v npm > /dev/null; then npm install --silent --no-save --prefix .local/peers sharp@0.35.5; fi
+	@$(BIN)/python -m bench.peers
+
 ci: lint policy test ## What CI runs
 
 lock: ## Resolve the requirements again (needs uv)
@@ -123,6 +129,8 @@ lock: ## Resolve the requirements again (needs uv)
 	  --upgrade --quiet --custom-compile-command "make lock" --output-file requirements-mutants.txt
 	echo checkov | uv pip compile - --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	  --custom-compile-command "make lock" --output-file requirements-policy.txt
+	printf 'img2dataset\npyvips[binary]\nthumbor\n' | uv pip compile - --python-version 3.11 --generate-hashes --upgrade --quiet \
+	  --custom-compile-command "make lock" --output-file requirements-peers.txt
 	for service in ingest compressor reporter; do (cd services/$$service && \
 	  uv pip compile requirements.in ../chassis/requirements.in --constraint ../../requirements-dev.txt --universal \
 	  --python-version 3.11 --generate-hashes --quiet --custom-compile-command "make lock" --output-file requirements.txt); done
@@ -130,4 +138,4 @@ lock: ## Resolve the requirements again (needs uv)
 	  --python-version 3.11 --generate-hashes --quiet --custom-compile-command "make lock" --output-file build-requirements.txt
 
 clean: ## Remove the virtual environment, local state and caches
-	rm -rf $(VENV) .local .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .local .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

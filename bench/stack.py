@@ -39,11 +39,11 @@ def fresh_stack() -> Iterator[Stack]:
         stack.stop()
 
 
-def stack_rate(stack: Stack, urls: list[str]) -> float:
-    """Return images a second of one batch.
+def stack_rate(stack: Stack, urls: list[str], *, reused: int = 0) -> float:
+    """Return images a second of one batch, of whose images so many should be as an earlier one found them.
 
     Raises:
-        BenchError: not every image succeeded.
+        BenchError: not every image succeeded, or others were reused.
     """
     table = io.StringIO(newline="")
     writer = csv.writer(table)
@@ -66,4 +66,6 @@ def stack_rate(stack: Stack, urls: list[str]) -> float:
     elapsed = time.perf_counter() - began
     if status["counts"]["succeeded"] != len(urls):
         raise BenchError(f"not every image succeeded: {status['counts']}")
+    if status["reused"] != reused:
+        raise BenchError(f"{status['reused']} images were reused, not {reused}")
     return len(urls) / elapsed

@@ -1,0 +1,1 @@
+"""The stack beside what people would use instead; `make bench-peers` writes `bench/results/peers.json`."""
