@@ -12,7 +12,9 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("ALTER TABLE batches ADD COLUMN fresh boolean NOT NULL DEFAULT false")
-    op.execute("ALTER TABLE batches ADD COLUMN reused integer NOT NULL DEFAULT 0 CHECK (reused >= 0)")
+    op.execute("ALTER TABLE batches ADD COLUMN reused integer NOT NULL DEFAULT 0")
+    op.execute("ALTER TABLE batches ADD CONSTRAINT batches_reused_check CHECK (reused >= 0) NOT VALID")
+    op.execute("ALTER TABLE batches VALIDATE CONSTRAINT batches_reused_check")
     op.execute(
         """
         CREATE TABLE known_sources (
