@@ -104,28 +104,32 @@ class History:
         variables: Mapping[str, Value] | None = None,
     ) -> int:
         """Open an entry and return its id."""
-        stack = self._open.setdefault(thread, [])
+        stack = self._open.get(thread)
+        if stack is None:
+            stack = self._open[thread] = []
         parent = stack[-1] if stack else self._waiting_in(thread.rpartition("/")[0])
         now_s = self._now()
+        parent_id = None if parent is None else parent.entry_id
+        previous = self._closed_sibling.get((thread, parent_id or 0))
         entry = StepEntry(
-            entry_id=self._forgotten + len(self.entries) + 1,
-            routine=routine,
-            step=step,
-            step_type=_TYPES[step_type],
-            line=line,
-            thread=thread,
-            create_time=now_s,
-            update_time=now_s,
-            parent=parent.entry_id if parent else None,
-            previous=self._closed_sibling.get((thread, parent.entry_id if parent else 0)),
+            self._forgotten + len(self.entries) + 1,
+            routine,
+            step,
+            _TYPES[step_type],
+            line,
+            thread,
+            now_s,
+            now_s,
+            parent_id,
+            previous,
             progress=progress,
         )
         if variables is not None:
             self._snapshots.keep(entry, variables)
         if parent is not None:
             parent.children.append(entry.entry_id)
-        if entry.previous is not None and (sibling := self.entry(entry.previous)) is not None:
-            sibling.next = entry.entry_id
+        if previous is not None and previous > self._forgotten:
+            self.entries[previous - 1 - self._forgotten].next = entry.entry_id
         stack.append(entry)
         self.entries.append(entry)
         self._last = entry
@@ -140,24 +144,28 @@ class History:
         variables: Mapping[str, Value] | None = None,
     ) -> None:
         """Close the entry with that id, and whatever a jump out of it left open inside."""
-        closing = self.entry(entry)
-        if closing is None:
+        index = entry - 1 - self._forgotten
+        if not 0 <= index < len(self.entries):
             return
+        closing = self.entries[index]
         if error is not None:
             closing.exception = self._text_of(error)
         if variables is not None:
             self._snapshots.keep(closing, variables)
-        self._close(closing, StepState.STATE_FAILED if failed else StepState.STATE_SUCCEEDED)
-        stack = self._open.get(closing.thread, [])
+        closing.state = state = StepState.STATE_FAILED if failed else StepState.STATE_SUCCEEDED
+        closing.update_time = self._now()
+        stack = self._open.get(closing.thread)
         while stack:
             top = stack.pop()
             if top is closing:
                 break
-            self._close(top, closing.state)
+            self._close(top, state)
         if not stack:
             self._open.pop(closing.thread, None)
-        self._closed_sibling.pop((closing.thread, closing.entry_id), None)
-        self._closed_sibling[closing.thread, closing.parent or 0] = closing.entry_id
+        siblings = self._closed_sibling
+        if closing.children:
+            siblings.pop((closing.thread, entry), None)
+        siblings[closing.thread, closing.parent or 0] = entry
 
     def finish(self, state: StepState) -> None:
         """Close what is still open, because the execution was cancelled or broke."""

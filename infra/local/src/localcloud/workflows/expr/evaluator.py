@@ -69,6 +69,9 @@ class Code:
     later: RunLater
 
 
+_FAR = 2**63
+"""Integers have 64 bits; what lies beyond is refused where all operands are judged."""
+
 BINARY_OPERATIONS: dict[str, Callable[[Value, Value], Value]] = {
     "+": values.add,
     "-": values.subtract,
@@ -126,12 +129,28 @@ def _now(node: Node, link: FunctionLink | None, operands: list[RunNow]) -> RunNo
             (target,), key = operands, node.key
             return lambda environment: values.member(target(environment), key)
         case Binary():
-            operation = BINARY_OPERATIONS[node.operator]
             left, right = operands
-            return lambda environment: operation(left(environment), right(environment))
+            return _binary_now(node.operator, left, right)
         case _:
             combine = _combiner(node, link)
             return lambda environment: combine(environment, [operand(environment) for operand in operands])
+
+
+def _binary_now(name: str, left: RunNow, right: RunNow) -> RunNow:
+    """Return the closure of an operator; sums of two integers, which loops are full of, are done on the spot."""
+    operation = BINARY_OPERATIONS[name]
+    if name != "+":
+        return lambda environment: operation(left(environment), right(environment))
+
+    def plus(environment: Any) -> Value:
+        first, second = left(environment), right(environment)
+        if type(first) is int and type(second) is int:
+            total = first + second
+            if -_FAR <= total < _FAR:
+                return total
+        return operation(first, second)
+
+    return plus
 
 
 def _combiner(node: Node, link: FunctionLink | None) -> Callable[[Any, Sequence[Value]], Value]:

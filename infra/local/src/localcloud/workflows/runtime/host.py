@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from localcloud.core.clock import Clock
 from localcloud.workflows.errors import WorkflowError
@@ -88,8 +88,7 @@ class CallbackBroker(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """Which part of a whole an entry is: iteration `number` (from 1) of `expected`, None where that is open.
 
     `progress_type` is the API's name, such as `PROGRESS_TYPE_FOR`.

@@ -23,7 +23,6 @@ from localcloud.workflows.runtime.flow import (
     ContinueLoop,
     Flow,
     JumpTo,
-    Proceed,
     ReturnValue,
 )
 from localcloud.workflows.runtime.host import Host, Progress
@@ -43,6 +42,7 @@ from localcloud.workflows.runtime.observation import (
     step_type,
 )
 from localcloud.workflows.runtime.parallel import Thread, run_parallel
+from localcloud.workflows.runtime.quick_steps import add_frame, prepared
 from localcloud.workflows.runtime.retry import RetryBudget
 from localcloud.workflows.runtime.run import Activation, Result, Run
 from localcloud.workflows.runtime.scope import Scope
@@ -136,10 +136,17 @@ async def _run_block(block: Block, scope: Scope, enter: str | None = None) -> Fl
     """Run the steps of a block, beginning with the step called `enter` if given; it may be nested in one of them."""
     run = scope.activation.run
     steps = block.steps
+    quick_steps = prepared(block).steps
     index = 0 if enter is None else block.entries[enter]
     while index < len(steps):
         if run.is_turn_over():
             await asyncio.sleep(0)
+        if (quick := quick_steps[index]) is not None:
+            # A jump can only lead to the step itself: nothing is inside of it.
+            quick(scope)
+            enter = None
+            index += 1
+            continue
         flow = await _run_step(steps[index], scope, enter)
         enter = None
         if flow is PROCEED:
@@ -166,19 +173,9 @@ async def _run_step(step: Step, scope: Scope, enter: str | None) -> Flow:
                 position = step.ending.position
                 flow = await _run_ending(step.ending, scope)
         except WorkflowError as error:
-            _add_frame(error, step, activation, position)
+            add_frame(error, step, activation, position)
             raise
     return flow
-
-
-def _add_frame(error: WorkflowError, step: Step, activation: Activation, position: Position) -> None:
-    """Add this step to the trace, unless an inner step of the same activation did."""
-    if error.activation is activation:
-        return
-    at = error.position or position
-    error.frames.append(StackFrame(step.name, activation.routine, at.line, at.column, at.length))
-    error.activation = activation
-    error.position = None
 
 
 async def _run_action(step: Step, scope: Scope, enter: str | None) -> Flow:
@@ -245,7 +242,10 @@ async def _run_switch(switch: Switch, step: Step, scope: Scope, enter: str | Non
         position = entry.condition.position
         progress = Progress(SWITCH_PROGRESS, number, len(switch.entries))
         with observed(step, CONDITION, scope, progress, position.line):
-            if enter is not None or _is_true(await evaluate(entry.condition, scope), position):
+            run = entry.condition.now
+            if enter is not None or _is_true(
+                run(scope) if run is not None else await entry.condition.later(scope), position
+            ):
                 return await _run_block(entry.body, scope, enter)
     return PROCEED
 
@@ -264,19 +264,30 @@ async def _run_for(loop: For, step: Step, scope: Scope) -> Flow:
     variables = [loop.value] if loop.index is None else [loop.value, loop.index]
     names = [*variables, *scope.new_names(loop.body.assigned)]
     items = await loop_values(loop, scope)
+    body = prepared(loop.body)
     for index, value in enumerate(items.values):
         activation.run.count_step()
+        if body.is_whole and activation.run.is_turn_over():
+            await asyncio.sleep(0)
         iteration = scope.child(names)
         with observed(step, ITERATION, iteration, Progress(FOR_PROGRESS, index + 1, items.count)):
             try:
-                iteration.store(loop.value, value)
+                iteration.begin(loop.value, value)
                 if loop.index is not None:
-                    iteration.store(loop.index, index)
-                flow = await _run_block(loop.body, iteration)
+                    iteration.begin(loop.index, index)
+                if not body.is_whole:
+                    flow = await _run_block(loop.body, iteration)
+                else:
+                    flow = PROCEED
+                    for quick in body.steps:
+                        if quick is not None:
+                            quick(iteration)
             finally:
                 iteration.release()
+        if flow is PROCEED:
+            continue
         match flow:
-            case Proceed() | ContinueLoop():
+            case ContinueLoop():
                 continue
             case BreakLoop():
                 return PROCEED

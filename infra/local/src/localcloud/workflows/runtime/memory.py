@@ -14,6 +14,7 @@ from localcloud.workflows.limits import MAX_MEMORY_BYTES, MAX_STRING_BYTES
 from localcloud.workflows.values import Value
 
 _BASE_BYTES = 8
+NUMBER_BYTES = _BASE_BYTES
 
 
 def size_of(value: Value, depth: int = 0) -> int:

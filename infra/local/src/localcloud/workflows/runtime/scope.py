@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from localcloud.workflows.errors import key_error, type_error
 from localcloud.workflows.runtime.host import Host
-from localcloud.workflows.runtime.memory import size_after, size_of
+from localcloud.workflows.runtime.memory import NUMBER_BYTES, size_after, size_of
 from localcloud.workflows.runtime.run import Activation
 from localcloud.workflows.values import Value, checked_list_index, checked_map_key, message_type_name
 
@@ -58,7 +58,24 @@ class Scope:
         """
         owner = self._owner(name)
         assert owner is not None, f"variable {name} was not checked at deploy"
-        self._put(owner, name, value, size_after(owner.variables[name], owner.sizes.get(name, 0), value))
+        kind = type(value)
+        if kind is int or kind is bool or kind is float:
+            size = NUMBER_BYTES
+        else:
+            size = size_after(owner.variables[name], owner.sizes.get(name, 0), value)
+        self._put(owner, name, value, size)
+
+    def begin(self, name: str, value: Value) -> None:
+        """Assign one of this scope's own variables for the first time, such as that of an iteration.
+
+        Raises:
+            WorkflowError: ResourceLimitError when the execution's memory is exhausted.
+        """
+        kind = type(value)
+        size = NUMBER_BYTES if kind is int or kind is bool or kind is float else size_of(value)
+        self.variables[name] = value
+        self.sizes[name] = size
+        self.activation.run.memory.change(size)
 
     def store_element(self, name: str, path: Sequence[Value], value: Value) -> None:
         """Assign `name[path...]`, building new containers on the way down: other variables keep what they had.
@@ -114,7 +131,8 @@ class Scope:
         growth = size - owner.sizes.get(name, 0)
         owner.variables[name] = value
         owner.sizes[name] = size
-        self.activation.run.memory.change(growth)
+        if growth:
+            self.activation.run.memory.change(growth)
 
 
 def _with_element(container: Value, path: Sequence[Value], value: Value) -> tuple[Value, int]:

@@ -7,7 +7,8 @@ an action needs is checked and compiled. Does not know about: YAML and execution
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from localcloud.workflows.errors import Position
 from localcloud.workflows.functions.signatures import Backoff, Function
@@ -260,12 +261,14 @@ class Block:
     """A list of steps.
 
     `entries` gives, for every step name that a jump can reach through this block, the index of the step that is it or
-    holds it. `assigned` are the variables assigned in this block, without those of nested scopes.
+    holds it. `assigned` are the variables assigned in this block, without those of nested scopes. `prepared` is the
+    runtime's: what it made of the steps, once they have run.
     """
 
     steps: tuple[Step, ...]
     entries: Mapping[str, int]
     assigned: frozenset[str]
+    prepared: list[Any] = field(default_factory=list, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
