@@ -147,6 +147,7 @@ class Documented:
         assert set(re.findall(rb'form-data; name="(\w+)"', request.content)) <= {name.encode() for name in known}
 
 
+@pytest.mark.feature("64")
 @pytest.mark.parametrize("name", CALLS)
 def test_every_call_is_an_operation_and_its_answer_is_read(name: str) -> None:
     """Path, parameters, body and headers are documented; an answer with every documented field is understood."""

@@ -45,6 +45,7 @@ def test_a_document_is_valid_and_says_where_its_service_is(service: str) -> None
     assert document["servers"] == [{"url": f"https://{service}.test"}]
 
 
+@pytest.mark.feature("63")
 @pytest.mark.parametrize(("service", "operation"), OPERATIONS)
 def test_an_operation_has_a_name_and_a_group(service: str, operation: dict[str, Any]) -> None:
     """The name is a function's; the group is described."""

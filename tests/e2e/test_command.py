@@ -23,6 +23,7 @@ from support.shop_client import sheet_of
 pytestmark = pytest.mark.e2e
 
 
+@pytest.mark.feature("64")
 def test_a_sheet_goes_its_way_by_the_command(stack: Stack, tmp_path: Path) -> None:
     """Check, compress with an image that fails, show, retry, download, events on loopback; each with its status."""
     command = Path(sys.executable).parent / "pressroom"

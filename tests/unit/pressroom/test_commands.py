@@ -43,6 +43,7 @@ def run(*arguments: str, **given: str) -> Result:
     ("status", "failed", "code"),
     [("COMPLETED", 0, 0), ("COMPLETED_WITH_ERRORS", 1, 3), ("FAILED", 2, 1), ("CANCELLED", 2, 1)],
 )
+@pytest.mark.feature("64")
 def test_the_exit_status_is_that_of_the_batch(fake: FakePressroom, status: str, failed: int, code: int) -> None:
     """And the result is there in any case, under its path on standard output."""
     fake.on("GET", f"/status/{ID}", ok(summary(status, succeeded=2 - failed, failed=failed)))

@@ -46,6 +46,7 @@ def open_rows(lab: Lab, request_id: str) -> list[tuple[int, int]]:
         ({}, [(2, 0), (3, 0), (3, 1), (4, 0)]),
     ],
 )
+@pytest.mark.feature("17")
 def test_only_chosen_images_are_tried_again(
     lab: Lab, failed: str, chosen: dict[str, Any], places: list[tuple[int, int]]
 ) -> None:

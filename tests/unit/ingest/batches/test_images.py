@@ -137,6 +137,7 @@ def test_links_that_cannot_be_used_are_problems_that_no_retry_mends(lab: Lab) ->
     assert answer["invalid_rows"] == 1
 
 
+@pytest.mark.feature("52")
 def test_savings_are_told_by_row_host_and_batch(lab: Lab, finished: str) -> None:
     """Three images of 1000 bytes became 400 each; the sums of rows and of hosts are those of the batch."""
     status = lab.status(finished)

@@ -99,6 +99,7 @@ def test_every_operation_that_answers_json_is_called() -> None:
     assert modelled == set(CALLS)
 
 
+@pytest.mark.feature("63")
 @pytest.mark.parametrize(("method", "path"), CALLS)
 def test_public_answers_are_those_of_the_document(lab: Lab, method: str, path: str) -> None:
     """Every field is described, none is missing, and their types are those that are written."""

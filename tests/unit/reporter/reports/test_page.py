@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from reporter.reports import page as module
 from reporter.reports.export_reader import read_export
 from reporter.reports.page import ReportPage
@@ -45,6 +47,7 @@ def words(html: str) -> str:
     return " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL).split())
 
 
+@pytest.mark.feature("52")
 def test_the_page_tells_what_was_saved_and_what_failed() -> None:
     """By batch, by host, by code, and the rows with failures."""
     rows = [
