@@ -320,7 +320,29 @@ def test_alerts_watch_metrics_that_exist() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in (d.MODULES / "monitoring").glob("*.tf"))
     used = set(re.findall(r"user/pressroom/(\w+)", text)) | set(re.findall(r"\$\{local\.user\}/(\w+)", text))
 
-    assert used == set(d.local("monitoring", "metrics"))
+    assert used == {*d.local("monitoring", "metrics"), *d.local("monitoring", "google_metrics")}
+
+
+@pytest.mark.fault("J7")
+@pytest.mark.threat("T11")
+def test_refused_calls_of_our_own_parts_and_failed_schedules_alert() -> None:
+    """What IAM refuses reaches no service: it is counted where Cloud Run and Cloud Scheduler log it."""
+    metrics, alerts = d.local("monitoring", "google_metrics"), d.local("monitoring", "alerts")
+    refused = metrics["internal_refused"]["filter"]
+
+    assert set(re.findall(r'"([a-z-]+)"', refused.partition("service_name=")[2])) == set(d.GUARDED)
+    assert "httpRequest.status=(401 OR 403)" in refused
+    assert set(metrics) <= set(alerts)
+
+
+def test_objectives_are_of_services_that_exist_and_alerts_reach_every_channel() -> None:
+    """A renamed service would leave an objective without requests; a pager must hear of everything."""
+    objectives = d.local("monitoring", "objectives").values()
+    channels = {b.arguments["notification_channels"] for b in d.resources("google_monitoring_alert_policy")}
+
+    assert {objective["service"] for objective in objectives} <= set(d.SERVICES)
+    assert all(0.9 < objective["goal"] < 1 for objective in objectives)
+    assert channels == {Expression("local . channels")}
 
 
 def test_alerts_point_to_headings_of_the_runbook() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from chassis.logs import configure_logs, get_logger, safe_url
+from chassis.logs import bind_ids, configure_logs, get_logger, safe_url
 
 
 @pytest.fixture(autouse=True)
@@ -80,3 +80,17 @@ def test_a_users_url_is_logged_as_host_and_hash() -> None:
 def test_a_broken_url_can_be_logged_too(url: str) -> None:
     """Logging never fails on what a customer wrote."""
     assert safe_url(url)["host"] == ""
+
+
+def test_lines_name_batch_and_image_where_they_are_known(capsys: pytest.CaptureFixture[str]) -> None:
+    """Under the names that every service uses; what a stranger sends as an id is not logged."""
+    configure_logs(service="ingest", project="p", revision="", level="INFO")
+    structlog.contextvars.clear_contextvars()
+    batch = "0b0f2a52-5e0e-4a53-9d1f-6a4a9f6f2f10"
+
+    bind_ids({"request_id": batch, "image_id": "../../etc/passwd", "quality": 50})
+    get_logger("t").info("thing.done")
+
+    structlog.contextvars.clear_contextvars()
+    [line] = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert (line["request_id"], "image_id" in line, "quality" in line) == (batch, False, False)

@@ -144,6 +144,9 @@ module "monitoring" {
   source                   = "../../modules/monitoring"
   project                  = var.project
   alert_email              = var.alert_email
+  notification_channels    = var.alert_channels
+  runbook_url              = var.runbook_url
+  public_hosts             = { for name in ["ingest", "reporter"] : name => trimprefix(module.services.urls[name], "https://") }
   database_instance        = module.database.instance
   database_max_connections = module.database.max_connections
 

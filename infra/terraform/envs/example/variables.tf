@@ -14,6 +14,18 @@ variable "alert_email" {
   type        = string
 }
 
+variable "alert_channels" {
+  description = "Further Monitoring channels that alerts go to, projects/P/notificationChannels/N: a pager, a chat."
+  type        = list(string)
+  default     = []
+}
+
+variable "runbook_url" {
+  description = "Where your copy of docs/operate.md can be read; alerts link to its headings. Empty for no links."
+  type        = string
+  default     = ""
+}
+
 variable "billing_account" {
   description = "Id of the billing account (000000-000000-000000), for the budget; empty when somebody else watches what the project costs."
   type        = string

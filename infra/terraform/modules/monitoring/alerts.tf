@@ -27,6 +27,42 @@ locals {
       threshold = 3
       duration  = "0s"
     }
+    internal_refused = {
+      title     = "Calls of our own parts are refused"
+      severity  = "ERROR"
+      runbook   = "Our own calls are refused"
+      filter    = "${local.run} AND metric.type = \"logging.googleapis.com/user/pressroom/internal_refused\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      group_by  = ["metric.label.service"]
+      period    = "300s"
+      threshold = 10
+      duration  = "0s"
+    }
+    schedules_failed = {
+      title     = "A schedule fails"
+      severity  = "ERROR"
+      runbook   = "The sweep does not run"
+      filter    = "resource.type = \"cloud_scheduler_job\" AND metric.type = \"logging.googleapis.com/user/pressroom/schedules_failed\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      group_by  = ["metric.label.job"]
+      period    = "600s"
+      threshold = 4
+      duration  = "0s"
+    }
+    batches_failed = {
+      title     = "Batches end as FAILED"
+      severity  = "WARNING"
+      runbook   = "A batch is stuck"
+      filter    = "${local.run} AND metric.type = \"logging.googleapis.com/user/pressroom/batches\" AND metric.labels.status = \"FAILED\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      group_by  = ["metric.label.status"]
+      period    = "3600s"
+      threshold = 5
+      duration  = "0s"
+    }
     server_errors = {
       title     = "More than one answer in ten seconds is a server error"
       severity  = "WARNING"
@@ -90,6 +126,10 @@ locals {
   }
 }
 
+locals {
+  channels = concat([google_monitoring_notification_channel.email.id], var.notification_channels)
+}
+
 resource "google_monitoring_notification_channel" "email" {
   project      = var.project
   display_name = "Pressroom operators"
@@ -104,7 +144,7 @@ resource "google_monitoring_alert_policy" "threshold" {
   display_name          = "Pressroom: ${each.value.title}"
   combiner              = "OR"
   severity              = each.value.severity
-  notification_channels = [google_monitoring_notification_channel.email.id]
+  notification_channels = local.channels
 
   conditions {
     display_name = each.value.title
@@ -127,6 +167,15 @@ resource "google_monitoring_alert_policy" "threshold" {
   documentation {
     mime_type = "text/markdown"
     content   = "docs/operate.md, \"${each.value.runbook}\""
+
+    dynamic "links" {
+      for_each = var.runbook_url == "" ? [] : [each.value.runbook]
+
+      content {
+        display_name = links.value
+        url          = "${var.runbook_url}#${lower(replace(links.value, " ", "-"))}"
+      }
+    }
   }
 
   alert_strategy {
@@ -142,7 +191,7 @@ resource "google_monitoring_alert_policy" "sweep_silent" {
   display_name          = "Pressroom: the sweep of ingest has not run for ten minutes"
   combiner              = "OR"
   severity              = "ERROR"
-  notification_channels = [google_monitoring_notification_channel.email.id]
+  notification_channels = local.channels
 
   conditions {
     display_name = "No sweep"

@@ -1,4 +1,5 @@
-# Numbers made of the services' own log events (docs/glossary.md). An event is the field `message` of a JSON line.
+# Numbers made of the services' own log events (docs/glossary.md); an event is the field `message` of a JSON line. And of
+# two logs of Google's: what Cloud Run's IAM refuses never reaches a service, nor does a schedule that fails.
 locals {
   metrics = {
     images = {
@@ -32,17 +33,38 @@ locals {
       labels      = { service = "service" }
     }
   }
+
+  google_metrics = {
+    internal_refused = {
+      description = "Calls of the internal doors that IAM or the service refused"
+      filter      = "resource.type=\"cloud_run_revision\" log_id(\"run.googleapis.com/requests\") resource.labels.service_name=(\"ingest-internal\" OR \"reporter-internal\" OR \"compressor\") httpRequest.status=(401 OR 403)"
+      labels      = { service = "EXTRACT(resource.labels.service_name)" }
+    }
+    schedules_failed = {
+      description = "Runs of a schedule that failed"
+      filter      = "resource.type=\"cloud_scheduler_job\" severity>=ERROR"
+      labels      = { job = "EXTRACT(resource.labels.job_id)" }
+    }
+  }
+
+  all_metrics = merge(local.google_metrics, {
+    for name, metric in local.metrics : name => {
+      description = metric.description
+      filter      = "resource.type=\"cloud_run_revision\" ${metric.filter}"
+      labels      = { for label, field in metric.labels : label => "EXTRACT(jsonPayload.${field})" }
+    }
+  })
 }
 
 resource "google_logging_metric" "this" {
-  for_each = local.metrics
+  for_each = local.all_metrics
 
   project     = var.project
   name        = "pressroom/${each.key}"
   description = each.value.description
-  filter      = "resource.type=\"cloud_run_revision\" ${each.value.filter}"
+  filter      = each.value.filter
 
-  label_extractors = { for label, field in each.value.labels : label => "EXTRACT(jsonPayload.${field})" }
+  label_extractors = each.value.labels
 
   metric_descriptor {
     metric_kind = "DELTA"

@@ -17,3 +17,18 @@ variable "database_max_connections" {
   description = "PostgreSQL's max_connections; the alert is at 80 % of it."
   type        = number
 }
+
+variable "notification_channels" {
+  description = "Resource names of further channels that alerts go to, e.g. of a pager."
+  type        = list(string)
+}
+
+variable "runbook_url" {
+  description = "Where docs/operate.md can be read; alerts link to its headings. Empty for none."
+  type        = string
+}
+
+variable "public_hosts" {
+  description = "Host names of the public doors, by service; looked at from outside every five minutes."
+  type        = map(string)
+}

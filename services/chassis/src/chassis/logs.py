@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SEVERITIES = {"critical": "CRITICAL", "error": "ERROR", "warning": "WARNING", "info": "INFO", "debug": "DEBUG"}
 
 
@@ -80,6 +83,17 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return the logger of a module."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return logger
+
+
+def bind_ids(values: Mapping[str, object]) -> None:
+    """Name the batch and the image that the present work is about in every line from now on, where they are known.
+
+    Args:
+        values: `request_id` and `image_id` among others, e.g. a request's fields; what is no UUID is left out, because
+            anybody may send anything.
+    """
+    known = {name: str(values.get(name) or "") for name in ("request_id", "image_id")}
+    structlog.contextvars.bind_contextvars(**{name: value for name, value in known.items() if _UUID.fullmatch(value)})
 
 
 def safe_url(url: str) -> dict[str, Any]:

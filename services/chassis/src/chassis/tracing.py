@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from uuid import UUID
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _CLOUD_TRACE = re.compile(r"([0-9a-fA-F]{32})(?:/[0-9]+)?(?:;.*)?")
@@ -42,6 +43,11 @@ def begin_trace(headers: Mapping[str, str]) -> TraceContext:
     context = TraceContext(trace_id, secrets.token_hex(8))
     _current.set(context)
     return context
+
+
+def batch_trace_headers(request_id: UUID) -> dict[str, str]:
+    """Return the headers of what is done for a batch: its trace id is its request_id, by which all of it is found."""
+    return TraceContext(request_id.hex, secrets.token_hex(8)).headers()
 
 
 def trace_headers() -> dict[str, str]:

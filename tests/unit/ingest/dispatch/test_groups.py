@@ -43,10 +43,12 @@ def test_groups_are_whole_rows() -> None:
 
 def test_a_request_is_ready_to_be_sent(lab: Lab) -> None:
     """With queue, name, time, target and token, so that the workflow passes it on as it is."""
-    _, _, page = claimed(lab, urls(1))
+    request_id, _, page = claimed(lab, urls(1))
 
     [request] = page["groups"][0]["requests"]
     task = request["task"]
+    # All that is done for a batch is found by its id: it is the id of its trace.
+    assert task["httpRequest"]["headers"]["traceparent"].split("-")[1] == str(request_id).replace("-", "")
     assert request["parent"] == lab.settings.images_queue
     assert task["name"].startswith(f"{request['parent']}/tasks/")
     assert task["dispatchDeadline"] == "120s"

@@ -26,7 +26,7 @@ from chassis.http.body_pace import (
 from chassis.http.key_guard import open_to_all
 from chassis.http.requests import refuse_unread_query, takes_query
 from chassis.limits import over_limit_facts
-from chassis.logs import get_logger
+from chassis.logs import bind_ids, get_logger
 from chassis.settings import BODY_TIMEOUT_S
 from chassis.tracing import begin_trace
 
@@ -81,6 +81,7 @@ def new_app(
         trace = begin_trace(dict(request.headers))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(http_request_id=g.request_id, trace=trace.trace_id)
+        bind_ids(request.view_args or {})
         task = request.headers.get("X-CloudTasks-TaskName")
         if task:
             structlog.contextvars.bind_contextvars(

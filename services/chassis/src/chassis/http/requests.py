@@ -26,6 +26,7 @@ from chassis.errors import (
 )
 from chassis.limited import Limited
 from chassis.limits import told_with_value
+from chassis.logs import bind_ids
 
 MAX_JSON_BYTES: Annotated[
     int, Limited("bytes", "413 `BODY_TOO_LARGE`", "Largest JSON body of most routes; never above `max_body_bytes`")
@@ -81,7 +82,9 @@ def parse_json(model: type[M], *, max_bytes: int | None = None, may_be_empty: bo
             metadata={"content_type": request.mimetype[:100]},
             http_code=415,
         )
-    return validate(model, json_object(body))
+    fields = json_object(body)
+    bind_ids(fields)
+    return validate(model, fields)
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -108,7 +111,9 @@ def parse_query(model: type[M]) -> M:
     Raises:
         ApiError: 400 FIELD_INVALID, also for a parameter that is given twice.
     """
-    return validate(model, query_values())
+    values = query_values()
+    bind_ids(values)
+    return validate(model, values)
 
 
 def query_values() -> dict[str, str]:

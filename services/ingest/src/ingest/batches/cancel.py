@@ -40,7 +40,7 @@ def cancel_batch(engine: Engine, request_id: UUID, *, caller: Caller = SYSTEM) -
                 status=batch.status.public,
             )
         ended = end_overdue(connection, ask_cancel(connection, request_id))
-        log.info("batch.cancelled", batch=str(request_id), images=ended.images)
+        log.info("batch.cancelled", request_id=str(request_id), images=ended.images)
         return ended
 
     return transact(engine, work)

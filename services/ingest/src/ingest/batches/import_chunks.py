@@ -108,7 +108,7 @@ class ChunkedImport:
         try:
             self._import(batch, found)
         except _Stopped:
-            log.info("import.stopped", batch=str(request_id))
+            log.info("import.stopped", request_id=str(request_id))
         except SheetError as error:
             self._give_up(request_id, sheet_invalid(error))
         except ApiError as error:
@@ -163,7 +163,7 @@ class ChunkedImport:
             "failed": facts.invalid_images,
         }
         note_survey(connection, request_id, values)
-        log.info("import.checked", batch=str(request_id), rows=facts.rows, images=facts.images)
+        log.info("import.checked", request_id=str(request_id), rows=facts.rows, images=facts.images)
 
     def _store(self, batch: Batch, found: Import, asked: SheetRequest, body: SheetBody) -> None:
         assert found.way is not None
@@ -215,7 +215,7 @@ class ChunkedImport:
                 stop_import(connection, request_id, error={"error": kept})
 
         transact(self._engine, work)
-        log.warning("import.failed", batch=str(request_id), reason=error.reason)
+        log.warning("import.failed", request_id=str(request_id), reason=error.reason)
 
 
 def _load(request_id: UUID, execution: str | None, connection: Connection) -> tuple[Batch, Import | None]:

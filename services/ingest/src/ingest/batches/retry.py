@@ -72,7 +72,7 @@ def retry_batch(
         batch = reopen_batch(connection, request_id, reopened=reopened, deadline_s=settings.batch_deadline_s)
         outbox_id = add_entry(connection, OutboxKind.START, request_id, generation=batch.generation)
         confirm_quotas(connection, settings, batch.owner, Use(1, reopened, 0))
-        log.info("batch.retried", batch=str(request_id), generation=batch.generation, images=reopened)
+        log.info("batch.retried", request_id=str(request_id), generation=batch.generation, images=reopened)
         return Retried(batch, reopened, outbox_id)
 
     return transact(engine, work)

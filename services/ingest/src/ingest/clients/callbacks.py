@@ -53,6 +53,6 @@ class WorkflowCallbacks:
             answer = self._session.post(
                 batch.callback_url, json={"request_id": str(batch.request_id)}, timeout=_TIMEOUT_S
             )
-            log.info("callback.sent", batch=str(batch.request_id), code=answer.status_code)
+            log.info("callback.sent", request_id=str(batch.request_id), code=answer.status_code)
         except (requests.RequestException, google.auth.exceptions.GoogleAuthError, ApiError) as error:
-            log.warning("callback.lost", batch=str(batch.request_id), error=type(error).__name__)
+            log.warning("callback.lost", request_id=str(batch.request_id), error=type(error).__name__)

@@ -62,10 +62,10 @@ class WorkflowExecutions:
                 parent=self._workflow, execution=execution, timeout=CALL_S, retry=None
             )
         except google.api_core.exceptions.GoogleAPIError as error:
-            log.warning("execution.refused", batch=str(request_id), error=type(error).__name__)
+            log.warning("execution.refused", request_id=str(request_id), error=type(error).__name__)
             raise unavailable(Reason.EXECUTIONS_UNAVAILABLE, "No workflow execution could be created.") from error
         name = str(created.name)
-        log.info("execution.created", batch=str(request_id), execution=name)
+        log.info("execution.created", request_id=str(request_id), execution=name)
         return name
 
     def is_live(self, execution: str) -> bool:

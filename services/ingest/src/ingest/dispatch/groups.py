@@ -125,5 +125,7 @@ def give_back(
     transact(engine, own)
     transact(engine, work)
     refusals = [text for code, text in failed.values() if code not in _MAY_PASS]
-    log.warning("tasks.refused", batch=str(request_id), images=len(failed), refusal=refusals[0] if refusals else None)
+    log.warning(
+        "tasks.refused", request_id=str(request_id), images=len(failed), refusal=refusals[0] if refusals else None
+    )
     return GivenBack(len(failed), refusals[0] if refusals else None)

@@ -187,7 +187,7 @@ def _trouble(
         detail=outcome.detail,
         spent=spent,
     )
-    log.info("image.postponed", image=str(image_id), attempt=image["attempt"], code=outcome.code, delay_s=delay_s)
+    log.info("image.postponed", image_id=str(image_id), attempt=image["attempt"], code=outcome.code, delay_s=delay_s)
     return Recorded(True, ImageStatus.PENDING, batch.status, sealed=False)
 
 

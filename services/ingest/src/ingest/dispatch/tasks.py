@@ -13,6 +13,7 @@ from uuid import UUID
 
 from chassis.google.tasks import TaskQueue
 from chassis.times import rfc3339
+from chassis.tracing import batch_trace_headers
 from ingest.dispatch.host_starts import Started
 from ingest.settings import IngestSettings
 
@@ -48,7 +49,10 @@ class ClaimedImage:
                 "httpRequest": {
                     "url": _compress_url(settings),
                     "httpMethod": "POST",
-                    "headers": {"Content-Type": "application/json"},
+                    "headers": {
+                        "Content-Type": "application/json",
+                        **batch_trace_headers(UUID(self.payload["request_id"])),
+                    },
                     "body": base64.b64encode(json.dumps(self.payload).encode()).decode(),
                     "oidcToken": {
                         "serviceAccountEmail": settings.compressor_tasks_service_account,

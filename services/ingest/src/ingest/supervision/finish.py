@@ -65,7 +65,7 @@ def finish_batch(
         ended = end_batch(connection, request_id, final_status(batch), report_uri=report_uri)
         add_ended_event(connection, ended, grace_s=0 if execution is None else settings.notify_grace_s)
         reach(Failpoint.FINISH_WRITTEN)
-        log.info("batch.finished", batch=str(request_id), status=ended.status.value, **ended.counts())
+        log.info("batch.finished", request_id=str(request_id), status=ended.status.value, **ended.counts())
         return ended
 
     return transact(engine, work)

@@ -65,7 +65,7 @@ def start_batch(
         assert batch.execution is not None
         if executions.is_live(batch.execution):
             return Started(False, batch)
-        log.info("execution.replaced", batch=str(request_id), execution=batch.execution)
+        log.info("execution.replaced", request_id=str(request_id), execution=batch.execution)
         gone = batch.execution
     assert batch is not None
     return Started(False, batch)
@@ -136,7 +136,9 @@ def fail_batch(
         freed = state.drop_execution(connection, request_id, execution, failed=True, error=kept)
         assert freed is not None
         batch = freed
-        log.warning("execution.failed", batch=str(request_id), execution=execution, step=step, failures=batch.failures)
+        log.warning(
+            "execution.failed", request_id=str(request_id), execution=execution, step=step, failures=batch.failures
+        )
         if batch.failures < settings.max_execution_failures:
             return Failed(False, batch)
         batch = _end_failed(connection, settings, batch)

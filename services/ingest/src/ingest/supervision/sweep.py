@@ -156,7 +156,7 @@ class Sweep:
                 raise
             # Asked once, not once for every batch: each question may take its whole time-out.
             self._executions_down = True
-            log.warning("execution.unavailable", batch=str(batch.request_id))
+            log.warning("execution.unavailable", request_id=str(batch.request_id))
             return False
         return True
 
@@ -199,7 +199,7 @@ class Sweep:
             if request_id is None:
                 return
             self.counts["batches_expired"] += 1
-            log.info("batch.expired", batch=str(request_id))
+            log.info("batch.expired", request_id=str(request_id))
 
     def _guarded(self, event: str, request_id: UUID, work: Callable[[], None]) -> None:
         if self._dependencies.clock.monotonic() >= self._ends_at:
@@ -209,7 +209,7 @@ class Sweep:
             work()
         except ApiError as error:
             self.counts["postponed"] += 1
-            log.warning(event, batch=str(request_id), reason=error.reason)
+            log.warning(event, request_id=str(request_id), reason=error.reason)
 
 
 def _end(request_id: UUID, connection: Connection) -> Ended:

@@ -91,7 +91,7 @@ def dispatch(dependencies: Dependencies, request_id: UUID) -> Batch:
         if page.next_claim_s > 0:
             break
     if created:
-        log.info("batch.dispatched", batch=str(request_id), images=created)
+        log.info("batch.dispatched", request_id=str(request_id), images=created)
     return page.batch
 
 

@@ -5,6 +5,7 @@ An event is sent at least once and always under the same message id, by which a 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -13,7 +14,7 @@ from sqlalchemy import Connection
 
 from chassis.db.engine import transact
 from chassis.failpoints import reach
-from chassis.logs import get_logger, safe_url
+from chassis.logs import bind_ids, get_logger, safe_url
 from reporter.clients.receivers import Answered, Outcome, Unanswered, call_receiver
 from reporter.clients.task_queue import give_hint
 from reporter.dependencies import Dependencies
@@ -151,6 +152,7 @@ def _lease_or_end(connection: Connection, delivery_id: UUID, attempt: int) -> Le
 
 def _send_and_record(dependencies: Dependencies, leased: Leased) -> None:
     taken, clock = leased.lease, dependencies.clock
+    bind_ids(json.loads(taken.body))
     started = clock.monotonic()
     outcome = _send(dependencies, leased)
     reach(Failpoint.DELIVERY_SENT)
