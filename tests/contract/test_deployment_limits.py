@@ -9,6 +9,7 @@ import pytest
 import yaml
 from docs.generate.settings import SETTINGS
 
+from ingest.dispatch.claim import ALL_FIRST_WINDOWS
 from ingest.dispatch.tasks import COMPRESSION_DEADLINE_S
 from support import deployment_files as d
 from support.terraform_files import Expression
@@ -175,19 +176,13 @@ def test_sum_in_the_docs_is_the_sum() -> None:
 
 
 def test_capacity_in_the_docs_follows_from_the_numbers_deployed() -> None:
-    """docs/scaling.md: images a second of queue and host, and the batches that this leaves before leases end."""
+    """docs/scaling.md: images a second of one host, and leases that cover what may wait in the queue."""
     page = (d.ROOT / "docs/scaling.md").read_text(encoding="utf-8")
     rates = d.queues()["images"]["rate_limits"]
     fields = {name: field.default for name, field in SETTINGS["ingest"].model_fields.items()}
     concurrency, starts = fields["host_max_concurrency"], fields["host_max_rate"]
-    rows = re.findall(r"^\| ([\d.]+) s \| ([\d.]+) \| (\d+) \|$", page, re.MULTILINE)
-
-    assert [float(answer_s) for answer_s, _, _ in rows] == [0.5, 2, 5]
-    for answer_s, per_s, batches in rows:
-        expected = min(rates["max_dispatches_per_second"], rates["max_concurrent_dispatches"] / float(answer_s))
-        assert float(per_s) == expected
-        assert int(batches) == int(fields["lease_s"] * expected / fields["max_in_flight"])
     assert f"`INGEST_HOST_MAX_CONCURRENCY` {concurrency} under way and `INGEST_HOST_MAX_RATE` {starts:g} starts" in page
+    assert ALL_FIRST_WINDOWS / rates["max_dispatches_per_second"] < fields["lease_s"] / 2
     assert f"| {min(starts, concurrency / 0.5):g} at 0.5 s, {min(starts, concurrency / 5):g} at 5 s |" in page
 
 

@@ -147,7 +147,7 @@ class IngestSettings(PublicSettings):
         1000,
         alias="INGEST_MAX_IN_FLIGHT",
         ge=1,
-        description="Images of one batch with a task at the same time; keeps queue waits far below the lease",
+        description="Images of one batch with a task at once, however fast it is; queue waits stay below the lease",
     )
     lease_s: Annotated[int, Limited("seconds", "another attempt; `attempts` in `/status`")] = Field(
         900,

@@ -128,9 +128,54 @@ def test_no_more_than_the_window_is_in_flight(make_lab: MakeLab) -> None:
     assert len(second) == 1
 
 
+def leased(lab: Lab, request_id: str) -> int:
+    """Return how many images of a batch have a task."""
+    [row] = lab.rows("SELECT count(*) AS n FROM images WHERE batch = :b AND status = 'DISPATCHED'", b=request_id)
+    return int(row["n"])
+
+
+def claim_all(lab: Lab, request_id: str, execution: str) -> int:
+    """Claim until the window is full; return how many images of the batch have a task then."""
+    while lab.claim(request_id, execution):
+        pass
+    return leased(lab, request_id)
+
+
+@pytest.mark.fault("A8")
+def test_the_window_follows_what_the_batch_gets_done(lab: Lab) -> None:
+    """A hundred at first; then eight seconds of its work, so that no lease ends while its task waits in the queue."""
+    request_id, execution = started(lab, *[f"{A}?{n}" for n in range(900)])
+    first = claim_all(lab, request_id, execution)
+    lab.change("UPDATE batches SET measured_ended = -120, measured_at = now() - interval '2 s'")
+
+    faster = claim_all(lab, request_id, execution)
+    [rate] = lab.rows("SELECT images_per_s FROM batches")
+
+    # A window of which less than a quarter is free is not refilled.
+    assert 75 < first <= 100
+    assert 360 < faster <= 480
+    assert rate["images_per_s"] == pytest.approx(60, rel=0.05)
+
+
+@pytest.mark.fault("A8")
+def test_many_batches_have_small_windows_at_first(lab: Lab) -> None:
+    """What waits in the queue does not grow with their number."""
+    batches = [started(lab, f"{A}?{n}") for n in range(3)]
+    lab.change(
+        "INSERT INTO batches SELECT (jsonb_populate_record(b, jsonb_build_object('request_id', gen_random_uuid()))).*"
+        " FROM batches b, generate_series(1, 333) WHERE b.request_id = :b",
+        b=batches[0][0],
+    )
+    lab.change("UPDATE batches SET status = 'PROCESSING', started_at = now()")
+    request_id, execution = started(lab, *[f"{A}?{n}" for n in range(100, 200)])
+
+    assert claim_all(lab, request_id, execution) == 10_000 // 337
+
+
 def test_parallel_claims_hand_out_each_image_once(lab: Lab) -> None:
     """The sweeper and an execution may claim at the same moment."""
     request_id, _ = started(lab, *[f"{A}?{n}" for n in range(200)])
+    lab.change("UPDATE batches SET images_per_s = 100")
 
     def claim(_: int) -> list[str]:
         page = claim_page(lab.engine, lab.settings, UUID(request_id), execution=None, max_rows=20)

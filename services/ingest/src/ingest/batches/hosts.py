@@ -14,7 +14,7 @@ from chassis.times import rfc3339
 from ingest.batches.savings import savings
 from ingest.settings import IngestSettings
 from ingest.state.batch import load_batch
-from ingest.state.hosts import host_state
+from ingest.state.hosts import host_state, learned_rate
 
 MAX_LISTED_HOSTS: Annotated[
     int, Limited("hosts", "those in trouble first, and `host_count`", "Hosts that `/status` lists; all count")
@@ -62,10 +62,7 @@ def list_hosts(
     hosts = []
     for row in found:
         state = host_state(is_shut=row["is_shut"], blocked_s=row["blocked_s"])
-        limits = settings.host_limits_of(row["host"])
-        rate = None if row["rate"] is None else min(row["rate"], limits.starts_per_s)
-        if rate is not None and row["floor_s"] is not None:
-            rate = min(rate, limits.concurrency / max(row["floor_s"], 0.001))
+        rate = None if row["rate"] is None else learned_rate(settings, row["host"], row["rate"], row["floor_s"])
         hosts.append(
             {
                 "host": row["host"],

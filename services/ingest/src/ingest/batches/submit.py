@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, text
 
 from chassis.db.engine import transact
 from chassis.failpoints import reach
+from ingest.batches.estimate import deadline_s
 from ingest.batches.quotas import Use, check_backlog, check_quotas, confirm_quotas
 from ingest.clients.sheet_storage import StoredSheet
 from ingest.errors import ApiError, Reason, Status
@@ -255,7 +256,7 @@ def _store(
             "deduplicated": sheet.facts.images - sheet.facts.invalid_images - sheet.facts.unique_images,
             "total": sheet.facts.images,
             "failed": sheet.facts.invalid_images,
-            "deadline_s": settings.batch_deadline_s,
+            "deadline_s": deadline_s(connection, settings, sheet.facts),
             "import_key": import_key,
             "fresh": submission.fresh,
         },

@@ -6,6 +6,7 @@ How many images each host may get is decided in `host_starts`, when to claim aga
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from ingest.errors import not_owner
 from ingest.events.payload import add_started_event
 from ingest.settings import IngestSettings
 from ingest.state.batch import Batch, BatchStatus
-from ingest.state.batch_status import begin_batch
+from ingest.state.batch_status import begin_batch, measure_batch
 from ingest.state.expiry import end_overdue, end_unreachable
 from ingest.state.hosts import add_missing_hosts
 from ingest.state.images import return_image
@@ -58,11 +59,18 @@ class ClaimedPage:
     sealed: bool
 
 
+_WINDOW_S = 8.0
+"""Seconds of a batch's work that may have tasks: planned ahead, under way, and some room to become faster."""
+
+_FIRST_WINDOW, _LAST_WINDOW = 100, 4
+ALL_FIRST_WINDOWS = 10_000
+"""Images that may have tasks before anything is measured: of a batch among few or many, and of all together."""
+
 _IN_FLIGHT = text(
     """
-    SELECT count(*) FROM (
-        SELECT 1 FROM images WHERE batch = :batch AND status = 'DISPATCHED' LIMIT :window
-    ) AS leased
+    SELECT (SELECT count(*) FROM (
+                SELECT 1 FROM images WHERE batch = :batch AND status = 'DISPATCHED' LIMIT :limit) AS leased) AS leased,
+           (SELECT count(*) FROM batches WHERE finished_at IS NULL AND status = 'PROCESSING') AS batches
     """
 )
 
@@ -118,7 +126,7 @@ def _take(
 ) -> _Taken:
     if batch.status.is_final or batch.status is BatchStatus.IMPORTING or batch.pending == 0 or batch.cancel_requested:
         return _Taken()
-    left = window_left(connection, settings, batch.request_id)
+    left = window_left(connection, settings, batch.request_id, ahead_s=ahead_s)
     limit = min(_CANDIDATES, left)
     if limit == 0:
         return _Taken(window_is_full=True)
@@ -159,15 +167,23 @@ def _fitting(
     return fitting
 
 
-def window_left(connection: Connection, settings: IngestSettings, request_id: UUID) -> int:
+def window_left(connection: Connection, settings: IngestSettings, request_id: UUID, *, ahead_s: float | None) -> int:
     """Return how many more images of a batch may be dispatched now.
 
-    Below a quarter of the window it is 0, so that a busy batch is refilled in few large pages.
+    The window follows what the batch gets done: `_WINDOW_S` seconds of it, so that tasks wait in the database and not
+    in the queue, where their leases would run out. Below a quarter of the window nothing is handed out, so that a busy
+    batch is refilled in few large pages. The sweeper's windows are larger: nobody claims between two sweeps.
     """
-    window = settings.max_in_flight
-    in_flight = int(connection.execute(_IN_FLIGHT, {"batch": request_id, "window": window}).scalar_one())
-    left = window - in_flight
-    return left if in_flight == 0 or left * 4 >= window else 0
+    rate = measure_batch(connection, request_id)
+    found = connection.execute(_IN_FLIGHT, {"batch": request_id, "limit": settings.max_in_flight}).mappings().one()
+    first = max(_LAST_WINDOW, min(_FIRST_WINDOW, ALL_FIRST_WINDOWS // max(1, found["batches"])))
+    if ahead_s is None:
+        window = max(first, math.ceil(rate * _WINDOW_S))
+    else:
+        window = max(10 * first, math.ceil(rate * (ahead_s + _WINDOW_S)))
+    window = min(settings.max_in_flight, window)
+    left = window - int(found["leased"])
+    return left if found["leased"] == 0 or left * 4 >= window else 0
 
 
 def undo_claim(engine: Engine, image: ClaimedImage, *, delay_s: float) -> None:

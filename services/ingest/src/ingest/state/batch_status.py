@@ -52,6 +52,17 @@ _BEGIN = text(
     RETURNING *
     """
 )
+_MEASURE = text(
+    """
+    UPDATE batches SET
+        images_per_s = greatest(0, succeeded + failed - measured_ended)
+                       / extract(epoch FROM now() - measured_at)::float,
+        measured_ended = succeeded + failed,
+        measured_at = now()
+    WHERE request_id = :batch AND measured_at <= now() - interval '2 s'
+    """
+)
+_RATE = text("SELECT images_per_s FROM batches WHERE request_id = :batch")
 _ASK_CANCEL = text("UPDATE batches SET cancel_requested = true WHERE request_id = :batch RETURNING *")
 # The counter and the seal are one statement: whoever brings `pending` to 0 seals, and nobody else can.
 # now() is when the transaction began: the one that seals may have begun before another one that ended an image.
@@ -141,6 +152,15 @@ def begin_batch(
     values = {"batch": request_id, "execution": execution, "callback_url": callback_url, "alive": alive}
     row = connection.execute(_BEGIN, values).mappings().first()
     return None if row is None else batch_from_row(row)
+
+
+def measure_batch(connection: Connection, request_id: UUID) -> float:
+    """Return how many images of a batch ended in a second, measured over two seconds or more before now.
+
+    measured then → measured now, with the same status. The caller holds the batch.
+    """
+    connection.execute(_MEASURE, {"batch": request_id})
+    return float(connection.execute(_RATE, {"batch": request_id}).scalar_one())
 
 
 def ask_cancel(connection: Connection, request_id: UUID) -> Batch:

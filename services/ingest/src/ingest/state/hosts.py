@@ -36,6 +36,13 @@ def host_state(*, is_shut: bool, blocked_s: float) -> HostState:
     return HostState.WAITING if blocked_s > 0 else HostState.CLOSED
 
 
+def learned_rate(settings: IngestSettings, host: str, rate: float, floor_s: float | None) -> float:
+    """Return how many images of a host may start in a second, within its limits; `floor_s` as far as it is known."""
+    limits = settings.host_limits_of(host)
+    bounded = min(rate, limits.starts_per_s)
+    return bounded if floor_s is None else min(bounded, limits.concurrency / max(floor_s, 0.001))
+
+
 class AnswerKind(StrEnum):
     """What an attempt says of its host: an answer, a refusal of more, trouble that may pass, or no answer at all."""
 

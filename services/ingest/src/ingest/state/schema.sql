@@ -47,6 +47,9 @@ CREATE TABLE batches (
     sealed_at timestamptz,
     finished_at timestamptz,
     deadline_at timestamptz NOT NULL,
+    measured_at timestamptz NOT NULL DEFAULT now(),    -- when its rate was measured last
+    measured_ended integer NOT NULL DEFAULT 0,         -- images that had ended then
+    images_per_s float8 NOT NULL DEFAULT 0,            -- that ended in the time before
 
     CONSTRAINT counts_add_up CHECK (pending + succeeded + failed = total),
     CONSTRAINT sealed_means_settled CHECK (sealed_at IS NULL OR pending = 0),
@@ -152,7 +155,7 @@ CREATE TABLE hosts (
     refuses boolean NOT NULL DEFAULT false             -- shut, and it answers: by 429 and the like
 ) WITH (fillfactor = 50);                              -- updated many times a second
 
--- What an answer changes in a host's pace (docs/adr/0017; simulated in bench/pace, whose rule.py a test compares with it).
+-- What an answer changes in a host's pace (docs/adr/0021; simulated in bench/pace, whose rule.py a test compares with it).
 -- Kinds: good, refused (429, or 503 that says when to come back), trouble (may pass), dead (no answer at all). An answer
 -- counts `weight` times, so that of a fast host not every answer has to update the row.
 CREATE FUNCTION pace_after(h hosts, moment timestamptz, started timestamptz, kind text, latency_s float8,
