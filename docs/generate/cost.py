@@ -22,6 +22,19 @@ def table(*months: str) -> str:
     return str(cost.table([cost.Month(int(images), int(batches)) for images, batches in counts]))
 
 
+def sizes() -> str:
+    """Return what each size costs idle, and with a million images of quick and of slow origins."""
+    cost = script()
+    many = cost.Month(1_000_000, 500)
+    months = [
+        ("idle", cost.Month(0, 0)),
+        ("1,000,000 images, origins at 0.5 s", many),
+        ("origins at 5 s", cost.replace(many, origin_s=5.0)),
+        ("0.5 s, with a standby", cost.replace(many, highly_available=True)),
+    ]
+    return str(cost.sizes_table(months))
+
+
 @cache
 def script() -> ModuleType:
     """Import the script, which lies in no package."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -25,12 +26,16 @@ class Month:
         batches: sheets they come in.
         views_per_image: how often each stored image is downloaded from the bucket.
         highly_available: whether the database has a standby.
+        size: row of infra/sizes.yaml; only its database is paid for while nothing is done.
+        origin_s: seconds in which origins answer; slow ones hold instances that wait.
     """
 
     images: int
     batches: int
     views_per_image: float = 0.0
     highly_available: bool = False
+    size: str = "S"
+    origin_s: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,18 @@ def load(name: str) -> dict[str, dict[str, object]]:
     return lines
 
 
+def tier(size: str) -> tuple[float, float]:
+    """Return vCPUs and GiB of the database of a size; the file is read without a YAML library.
+
+    Raises:
+        KeyError: there is no such size.
+    """
+    text = (HERE.parent / "sizes.yaml").read_text(encoding="utf-8")
+    found = dict(re.findall(r"(?m)^  (\w+):\n    database: \{tier: db-custom-(\d+-\d+),", text))
+    cpus, megabytes = found[size].split("-")
+    return float(cpus), int(megabytes) / 1024
+
+
 def usage_values() -> dict[str, float]:
     """Return what an image, a batch and a month use."""
     return {name: float(str(line["value"])) for name, line in load("usage.json").items()}
@@ -60,7 +77,8 @@ def quantities(month: Month, u: Mapping[str, float]) -> list[tuple[str, str, flo
         message = "images come in batches: at least one is needed"
         raise ValueError(message)
     pages = month.batches * math.ceil(month.images / max(1, month.batches) / u["images_per_page"])
-    busy_s = month.images / u["images_per_second"]
+    busy_s = month.images * max(1 / u["images_per_second"], month.origin_s / u["requests_per_instance"])
+    database_vcpu, database_gib = tier(month.size)
     polls = month.batches * u["waits_per_batch"] + busy_s / u["seconds_between_polls"]
     sweep_s = u["sweeps_per_month"] * u["sweep_seconds"]
     reporter_s = month.batches * u["reporter_seconds_per_batch"]
@@ -92,8 +110,8 @@ def quantities(month: Month, u: Mapping[str, float]) -> list[tuple[str, str, flo
         ("buckets", "storage_reads", month.images * month.views_per_image),
         ("buckets", "storage_stored", stored_gib),
         ("buckets", "egress", month.images * month.views_per_image * u["output_kib_per_image"] / gib),
-        ("database", "sql_cpu", u["database_vcpu"] * u["hours_per_month"] * standby),
-        ("database", "sql_memory", u["database_gib"] * u["hours_per_month"] * standby),
+        ("database", "sql_cpu", database_vcpu * u["hours_per_month"] * standby),
+        ("database", "sql_memory", database_gib * u["hours_per_month"] * standby),
         (
             "database",
             "sql_disk",
@@ -142,6 +160,16 @@ def table(months: list[Month]) -> str:
     return "\n".join([head, "| --- |" + " ---: |" * len(months), *rows, total])
 
 
+def sizes_table(months: list[tuple[str, Month]]) -> str:
+    """Return a Markdown table: sizes as rows, months with their names as columns, sums in US dollars."""
+    head = "| size | " + " | ".join(name for name, _ in months) + " |"
+    rows = []
+    for size in ("S", "M", "L"):
+        sums = (sum(per_part(cost(replace(month, size=size))).values()) for _, month in months)
+        rows.append(f"| {size} | " + " | ".join(f"{total:.2f}" for total in sums) + " |")
+    return "\n".join([head, "| --- |" + " ---: |" * len(months), *rows])
+
+
 def main() -> int:
     """Print the cost of a month; return the exit status."""
     parser = argparse.ArgumentParser(description="What Pressroom costs a month, by part, in US dollars.")
@@ -149,9 +177,11 @@ def main() -> int:
     parser.add_argument("--batches", type=int, default=100, help="sheets a month")
     parser.add_argument("--views", type=float, default=0.0, help="downloads of each image straight from the bucket")
     parser.add_argument("--highly-available", action="store_true", help="with a standby of the database")
+    parser.add_argument("--size", choices=("S", "M", "L"), default="S", help="row of infra/sizes.yaml")
+    parser.add_argument("--origin-seconds", type=float, default=0.5, help="in which origins answer")
     given = parser.parse_args()
-    month = Month(given.images, given.batches, given.views, given.highly_available)
-    print(table([Month(0, 0, highly_available=given.highly_available), month]))  # noqa: T201 - a command line's answer
+    month = Month(given.images, given.batches, given.views, given.highly_available, given.size, given.origin_seconds)
+    print(table([replace(month, images=0, batches=0), month]))  # noqa: T201 - a command line's answer
     return 0
 
 

@@ -92,13 +92,13 @@ def test_workflow_counts_its_own_steps_from_above() -> None:
 def test_machine_sizes_are_those_of_manifests_and_terraform(cost: ModuleType) -> None:
     """What is priced is what is deployed."""
     usage = cost.usage_values()
-    tier = re.fullmatch(r"db-custom-(\d+)-(\d+)", d.size("S")["database"]["tier"])
-    assert tier is not None
-
     for service in ("ingest", "compressor"):
         limits = d.container(service)["resources"]["limits"]
         assert (usage[f"{service}_vcpu"], f"{usage[f'{service}_gib']:g}Gi") == (float(limits["cpu"]), limits["memory"])
-    assert (usage["database_vcpu"], usage["database_gib"]) == (float(tier[1]), int(tier[2]) / 1024)
+    for name, size in d.sizes().items():
+        vcpu, gib = cost.tier(name)
+        assert size["database"]["tier"] == f"db-custom-{vcpu:g}-{gib * 1024:g}"
+    assert usage["requests_per_instance"] == d.pod("compressor")["containerConcurrency"]
     assert usage["schedules"] == len(d.schedules())
     assert usage["secret_versions"] == len(d.local("secrets", "readers"))
 
