@@ -72,10 +72,11 @@ class ProductPage:
 
 @dataclass(frozen=True, slots=True)
 class BatchSummary:
-    """A batch with its rate."""
+    """A batch with its rate, and how far its import is."""
 
     batch: Batch
     rate: dict[str, Any]
+    sheet_import: Import | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ def read_summary(engine: Engine, request_id: UUID, *, caller: Caller) -> BatchSu
 
     def work(connection: Connection) -> BatchSummary:
         batch = load_batch(connection, request_id, seen_by=caller)
-        return BatchSummary(batch, rate_of(batch, connection.execute(_NOW).scalar_one()))
+        rate = rate_of(batch, connection.execute(_NOW).scalar_one())
+        return BatchSummary(batch, rate, load_import(connection, request_id))
 
     return transact(engine, work)
 

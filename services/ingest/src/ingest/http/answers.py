@@ -90,7 +90,7 @@ def status_answer(settings: IngestSettings, found: ProductPage) -> StatusAnswer:
         **_batch(settings, found.batch),
         **found.rate,
         **found.hosts,
-        sheet_import=None if found.sheet_import is None else _import(found.sheet_import),
+        sheet_import=_import(found.sheet_import),
         products=found.products,
         next_page_token=found.next_page_token,
     )
@@ -98,7 +98,7 @@ def status_answer(settings: IngestSettings, found: ProductPage) -> StatusAnswer:
 
 def summary_answer(settings: IngestSettings, found: BatchSummary) -> SummaryAnswer:
     """Return a batch with its rate."""
-    return SummaryAnswer(**_batch(settings, found.batch), **found.rate)
+    return SummaryAnswer(**_batch(settings, found.batch), **found.rate, sheet_import=_import(found.sheet_import))
 
 
 def send_if_changed(answer: SummaryAnswer) -> Response:
@@ -171,7 +171,9 @@ def _batch(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
     }
 
 
-def _import(found: Import) -> dict[str, Any]:
+def _import(found: Import | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
     state = "ENDED" if found.finished_at is not None else "CHECKING" if found.way is None else "STORING"
     names = ("rows_checked", "rows_stored", "images_stored", "warnings", "warning_count")
     return {"state": state, **{name: getattr(found, name) for name in names}}

@@ -73,6 +73,7 @@ STATUS: dict[str, Any] = {
     "links": _LINKS,
     "images_per_s": 24.0,
     "eta_seconds": 3,
+    "sheet_import": None,
 }
 
 CANCELLED: dict[str, Any] = {

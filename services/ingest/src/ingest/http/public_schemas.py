@@ -282,12 +282,12 @@ class SummaryAnswer(BatchAnswer):
 
     images_per_s: float | None = Field(description="Since the start; null before 20 images ended and after a retry")
     eta_seconds: int | None = Field(description="Until the last image ends; null when unknown")
+    sheet_import: ImportProgress | None = Field(description="Null for a sheet that was read by its upload")
 
 
 class StatusAnswer(SummaryAnswer):
     """A batch with its rate, its hosts (those in trouble first and 100 at most), and a page of its products."""
 
-    sheet_import: ImportProgress | None = Field(description="Null for a sheet that was read by its upload")
     hosts: list[HostProgress]
     host_count: int
     products: list[ProductAnswer]
