@@ -54,6 +54,7 @@ module "database" {
   tier                = local.size.database.tier
   max_connections     = local.size.database.max_connections
   highly_available    = var.database_highly_available
+  backup_location     = var.backup_location
   deletion_protection = var.deletion_protection
 
   depends_on = [module.apis]

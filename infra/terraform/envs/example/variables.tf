@@ -101,6 +101,12 @@ variable "database_highly_available" {
   default     = false
 }
 
+variable "backup_location" {
+  description = "Region or multi-region of the database's backups, e.g. another region than `location`; empty for Cloud SQL's choice."
+  type        = string
+  default     = ""
+}
+
 variable "deletion_protection" {
   description = "Whether database, buckets with objects, services, secrets and workflow refuse to be deleted."
   type        = bool

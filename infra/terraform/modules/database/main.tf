@@ -53,6 +53,7 @@ resource "google_sql_database_instance" "this" {
     backup_configuration {
       enabled                        = true
       start_time                     = "03:00"
+      location                       = var.backup_location == "" ? null : var.backup_location
       point_in_time_recovery_enabled = true
       transaction_log_retention_days = 7
     }

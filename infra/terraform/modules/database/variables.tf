@@ -38,3 +38,8 @@ variable "deletion_protection" {
   description = "Whether instance and databases refuse to be deleted."
   type        = bool
 }
+
+variable "backup_location" {
+  description = "Region or multi-region of the backups; empty for Cloud SQL's choice, the multi-region nearest to the instance."
+  type        = string
+}
