@@ -62,10 +62,9 @@ def test_what_the_compressor_says_is_told(lab: Lab) -> None:
     assert "HTTP_4XX: HTTP 404." in answer.text
 
 
-def test_a_host_is_asked_no_more_often_than_for_batches(make_lab: MakeLab) -> None:
-    lab = make_lab(INGEST_HOST_RATE="0.1")
+def test_a_host_is_asked_no_more_often_than_for_batches(lab: Lab) -> None:
     first, second, *_ = images_of(lab, play(lab, Story("a.csv", 1)))
-    lab.change("UPDATE hosts SET next_start_at = now()")
+    lab.change("UPDATE hosts SET next_start_at = now(), rate = 0.1")
     browser = Browser(lab)
 
     answers = [browser.get(f"/console/images/{image}/before").status_code for image in (first, second)]

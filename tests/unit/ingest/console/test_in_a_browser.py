@@ -237,7 +237,7 @@ def test_without_javascript_a_sheet_is_checked_and_started(lab: Lab, visit: Call
 
         assert page.get_by_role("heading", name="shop.csv").is_visible()
         page.goto(f"{begun.url}/console/batches")
-        assert page.get_by_role("link", name="shop.csv").is_visible()
+        assert page.get_by_role("link", name="shop.csv", exact=True).is_visible()
 
 
 def test_a_page_of_another_origin_cannot_send_our_forms(lab: Lab, visit: Callable[..., Any]) -> None:
@@ -286,7 +286,7 @@ def test_the_focus_and_what_was_typed_outlive_an_update(lab: Lab, visit: Callabl
         begun.go("/console/batches")
         tab_to(begun.page, f"a[href='/console/batches/{request_id}']")
         lab.change("UPDATE batches SET source_name = 'renamed.csv' WHERE request_id = :id", id=request_id)
-        expect(begun.page.get_by_role("link", name="renamed.csv")).to_be_visible(timeout=15_000)
+        expect(begun.page.get_by_role("link", name="renamed.csv", exact=True)).to_be_visible(timeout=15_000)
 
         assert begun.page.evaluate("document.activeElement.getAttribute('href')") == f"/console/batches/{request_id}"
 

@@ -105,8 +105,8 @@ def allow_sources(engine: Engine, settings: IngestSettings, urls: list[str], *, 
         allowed = {}
         for url in sorted(urls, key=host_of):
             host = host_of(url)
-            between_s = 1 / settings.host_limits_of(host).starts_per_s
-            allowed[url] = take_start(connection, host, between_s=between_s, patience_s=_PATIENCE_S)
+            most = settings.host_limits_of(host).starts_per_s
+            allowed[url] = take_start(connection, host, max_starts_per_s=most, patience_s=_PATIENCE_S)
         return [allowed[url] for url in urls]
 
     return transact(engine, work)
