@@ -39,3 +39,10 @@ def test_a_key_means_something_to_its_owner_only(make_lab: MakeLab) -> None:
     assert (alices.code, bobs.code) == (202, 202)
     assert alices.json["request_id"] != bobs.json["request_id"] == again.json["request_id"]
     assert again.headers["Idempotent-Replayed"] == "true"
+
+
+def test_a_key_without_an_owner_is_no_owners_key(lab: Lab) -> None:
+    """It is kept under a name that no API key can have."""
+    lab.upload(sheet_of(A), headers={"Idempotency-Key": "k"})
+
+    assert lab.rows("SELECT owner, key FROM idempotency_keys") == [{"owner": "", "key": "k"}]

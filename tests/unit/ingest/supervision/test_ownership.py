@@ -64,6 +64,15 @@ def test_a_dead_owner_is_replaced(lab: Lab) -> None:
     assert lab.batch_row(request_id)["execution"] == second
 
 
+def test_an_execution_that_died_without_a_word_leaves_no_error(lab: Lab) -> None:
+    """Nobody knows why; subscribers are told of errors that are known."""
+    request_id = lab.submit(A)
+    lab.executions.live.remove(lab.start(request_id))
+    start(lab, request_id, lab.new_execution())
+
+    assert lab.rows("SELECT error IS NULL AS nothing FROM batches") == [{"nothing": True}]
+
+
 def test_a_rival_that_takes_over_in_between_keeps_the_batch(lab: Lab) -> None:
     """What the Executions API said about one owner is not used against the next."""
     request_id = lab.submit(A)
