@@ -12,7 +12,7 @@ from sqlalchemy import text
 from reporter.settings import ReporterSettings
 from reporter.state.attempts import Attempt, record_delivered, record_given_up, record_try_again
 from reporter.state.deliveries import EndReason, Hint, lease, standing, take_unhinted
-from reporter.state.reports import Report, find_report, record_report
+from reporter.state.reports import Report, find_report, latest_report, record_report
 from reporter.state.secrets import add_secret
 from reporter.webhooks.attempt import LEASE_S
 from reporter.webhooks.secrets import new_seed
@@ -258,3 +258,16 @@ def test_a_report_is_found_by_its_very_generation(world: World) -> None:
 
     assert recorded == made
     assert found == [made[0], made[1], None, made[1]]
+
+
+def test_the_latest_report_is_that_of_its_owner_and_of_nobody_else(world: World) -> None:
+    """A batch without an owner is nobody's, whoever had one later."""
+    reports = {owner: Report(uuid4(), 0, owner, "a.csv", "o", "f", "r", 1, 1) for owner in (None, "alice", "bob")}
+    for report in reports.values():
+        with world.engine.begin() as connection:
+            record_report(connection, report)
+
+    with world.engine.connect() as connection:
+        found = {owner: latest_report(connection, owner=owner) for owner in (*reports, "carol")}
+
+    assert found == {**reports, "carol": None}
