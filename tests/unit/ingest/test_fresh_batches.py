@@ -35,7 +35,7 @@ from ingest.migrate import upgrade
 from ingest.options import ImageOptions
 from ingest.sheets.intake import read_sheet
 from ingest.state.images import Outcome
-from ingest.state.retention import delete_oldest
+from ingest.state.retention import delete_page
 from ingest.supervision.finish import finish_batch
 from ingest.supervision.ownership import start_batch
 from ingest.supervision.start import process_batch
@@ -77,6 +77,7 @@ BY_PAGE = (
     "trouble",
     "sweep without work",
     "finish",
+    "first page of retention",
 )
 SCANS = ("search without a find", "no image of a code", "failed images", "problems")
 WHOLE = ("export", "cancel", "retry", "deadline", "unreachable host", "retention")
@@ -227,4 +228,9 @@ def measure(lab: Lab, batch: UUID, size: int, found: Costs) -> None:
     lab.change("DELETE FROM outbox")
     lab.change("UPDATE batches SET finished_at = now() - interval '99 days' WHERE request_id = :b", b=batch)
     lab.change("UPDATE hosts SET failures = 0, opened_at = NULL, blocked_until = now()")
-    assert run("retention", lambda: transact(engine, partial(delete_oldest, days=30))) == batch
+
+    def delete() -> Any:
+        return transact(engine, partial(delete_page, days=30))
+
+    pages = [run("first page of retention", delete), *run("retention", lambda: list(iter(delete, None)))]
+    assert [page.whole for page in pages if page.request_id == batch][-1]

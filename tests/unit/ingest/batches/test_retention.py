@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from ingest.state.retention import delete_oldest
+from ingest.state.retention import Deleted, delete_page
 from support.ingest_service import Lab, MakeLab
 
 A = "https://a.example/1.jpg"
@@ -100,10 +100,11 @@ def test_a_batch_in_somebody_elses_hands_is_passed_over(lab: Lab) -> None:
     with lab.engine.begin() as retry:
         retry.execute(text("SELECT 1 FROM batches WHERE request_id = :id FOR UPDATE"), {"id": held})
         with lab.engine.begin() as sweep:
-            forgotten = delete_oldest(sweep, days=30)
+            deleted = delete_page(sweep, days=30)
         retry.execute(text("UPDATE batches SET finished_at = now() WHERE request_id = :id"), {"id": held})
 
-    assert str(forgotten) == free
+    assert deleted is not None
+    assert (str(deleted.request_id), deleted.whole) == (free, True)
     assert lab.sweep()["batches_expired"] == 0
     assert left(lab)["images"] == 1
 
@@ -139,3 +140,23 @@ def test_a_host_forgotten_too_early_is_put_back(lab: Lab) -> None:
     lab.change("DELETE FROM hosts WHERE host = 'b.example'")
 
     assert len(lab.claim(request_id, lab.start(request_id))) == 2
+
+
+def test_a_large_batch_is_deleted_in_pages_and_seen_by_nobody(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the first page it is gone from every answer; what is left of it, and its hosts, go page by page."""
+    monkeypatch.setattr("ingest.state.retention.MAX_DELETED_ROWS", 2)
+    request_id = ended(lab, *(f"https://h{number}.example/1.jpg" for number in range(5)))
+    lab.change(OLD, id=request_id)
+    pages: list[Deleted] = []
+    while not pages or not pages[-1].whole:
+        with lab.engine.begin() as connection:
+            deleted = delete_page(connection, days=30)
+        assert deleted is not None
+        pages.append(deleted)
+        assert lab.get(f"/status/{request_id}").reason == "BATCH_NOT_FOUND"
+        assert lab.get("/requests").json["requests"] == []
+        assert lab.post("/retry", {"request_id": request_id}).reason == "BATCH_NOT_FOUND"
+
+    assert len(pages) == 5
+    assert left(lab) == dict.fromkeys(TABLES, 0)
+    assert lab.rows("SELECT 1 FROM hosts") == lab.rows("SELECT 1 FROM batch_hosts") == []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Annotated
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
 from chassis.auth.callers import SYSTEM, Caller
 from chassis.db.engine import transact
+from chassis.limited import Limited
 from chassis.logs import get_logger
 from ingest.errors import Reason, failed_precondition
 from ingest.state.batch import BatchStatus
@@ -16,6 +19,14 @@ from ingest.state.expiry import end_overdue
 from ingest.state.locks import lock_batch
 
 log = get_logger(__name__)
+
+MAX_CANCEL_PAGES: Annotated[
+    int,
+    Limited(
+        "pages", "the workflow and the sweeper end the rest", "Pages of images that a cancellation ends", internal=True
+    ),
+] = 20
+"""100,000 rows: some seconds."""
 
 
 def cancel_batch(engine: Engine, request_id: UUID, *, caller: Caller = SYSTEM) -> Ended:
@@ -28,7 +39,7 @@ def cancel_batch(engine: Engine, request_id: UUID, *, caller: Caller = SYSTEM) -
         ApiError: 404 BATCH_NOT_FOUND, 400 BATCH_FINISHED when nothing is left to cancel.
     """
 
-    def work(connection: Connection) -> Ended:
+    def begin(connection: Connection) -> Ended:
         batch = lock_batch(connection, request_id, seen_by=caller)
         if batch.cancel_requested:
             return end_overdue(connection, batch)
@@ -43,4 +54,12 @@ def cancel_batch(engine: Engine, request_id: UUID, *, caller: Caller = SYSTEM) -
         log.info("batch.cancelled", request_id=str(request_id), images=ended.images)
         return ended
 
-    return transact(engine, work)
+    ended = transact(engine, begin)
+    images = ended.images
+    for _page in range(MAX_CANCEL_PAGES):
+        if not ended.more:
+            break
+        ended = transact(engine, lambda connection: end_overdue(connection, lock_batch(connection, request_id)))
+        images += ended.images
+    # What is left of a very large batch is ended by its execution and the sweeper.
+    return replace(ended, images=images)

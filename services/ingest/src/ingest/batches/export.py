@@ -21,7 +21,7 @@ from ingest.state.batch import BatchStatus
 
 _FETCH_ROWS = 2000
 
-_BATCH = text("SELECT * FROM batches WHERE request_id = :batch")
+_BATCH = text("SELECT * FROM batches WHERE request_id = :batch AND deleted_row IS NULL")
 # Lateral, and kept so by OFFSET 0: each row looks its images up by their key. As a plain join it may take the square of
 # the rows on a batch that the statistics do not know yet, for which one row is expected.
 _ROWS = text(

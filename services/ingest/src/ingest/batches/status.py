@@ -49,7 +49,7 @@ MAX_PAGE_IMAGES: Annotated[int, Limited("images", "`next_page_token`", "A page o
 _BATCHES = text(
     """
     SELECT * FROM batches
-    WHERE (:sees_all OR coalesce(owner, '') = :owner)
+    WHERE (:sees_all OR coalesce(owner, '') = :owner) AND deleted_row IS NULL
       AND (CAST(:statuses AS text[]) IS NULL OR status = ANY(CAST(:statuses AS text[])))
       AND (CAST(:before AS timestamptz) IS NULL OR (created_at, request_id) < (:before, CAST(:before_id AS uuid)))
     ORDER BY created_at DESC, request_id DESC

@@ -104,6 +104,9 @@ def claim_page(
         unreachable = end_unreachable(connection, settings, overdue.batch)
         sealed = overdue.sealed or unreachable.sealed
         batch = unreachable.batch
+        if overdue.more:
+            # What is overdue is not handed out, also where this claim ended only a page of it.
+            return ClaimedPage(batch, (), 0.0, sealed=sealed)
         ahead_s = None if execution is not None else SWEEP_AHEAD_S
         taken = _take(connection, settings, batch, max_rows, ahead_s)
         wait_s = next_claim_s(connection, batch, is_cut=taken.is_cut, window_is_full=taken.window_is_full)

@@ -106,7 +106,8 @@ _COLUMNS = tuple(field.name for field in fields(Batch))
 # What a caller may not see is not there for it: the same answer, in the same time, as for an unknown id.
 SELECT_BATCH = """
     SELECT * FROM batches
-    WHERE request_id = :request_id AND (:sees_all OR owner IS NOT DISTINCT FROM CAST(:owner AS text))
+    WHERE request_id = :request_id AND deleted_row IS NULL
+      AND (:sees_all OR owner IS NOT DISTINCT FROM CAST(:owner AS text))
 """
 _SELECT = text(SELECT_BATCH)
 

@@ -19,11 +19,15 @@ from ingest.state.batch import Batch, BatchStatus, batch_from_row
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A batch after some of its images have ended: how many, and whether the last one sealed the batch."""
+    """A batch after some of its images have ended: how many, and whether the last one sealed the batch.
+
+    `more` when only a page of a large batch was gone through: the next call goes on with the next one.
+    """
 
     batch: Batch
     images: int
     sealed: bool
+    more: bool = False
 
 
 _INSERT = text(
@@ -112,7 +116,7 @@ _REOPEN = text(
         sealed_at = CASE WHEN pending + :reopened = 0 THEN now() END,
         pending = pending + :reopened, failed = failed - :reopened, generation = generation + 1,
         cancel_requested = false, execution = NULL, callback_url = NULL, failures = 0, error = NULL,
-        report_uri = NULL, finished_at = NULL, heartbeat_at = now(),
+        report_uri = NULL, finished_at = NULL, heartbeat_at = now(), ended_row = 0,
         deadline_at = now() + make_interval(secs => :deadline_s)
     WHERE request_id = :batch
     RETURNING *

@@ -6,18 +6,49 @@ found again the next time (`state.locks`).
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Annotated
+
 from sqlalchemy import Connection, text
 
+from chassis.limited import Limited
 from ingest.settings import IngestSettings
 from ingest.state.batch import Batch, BatchStatus, ImageStatus
 from ingest.state.batch_status import Ended, count_ended
 from ingest.state.imports import SHEET_STEP, stop_import
 
+MAX_ENDED_ROWS: Annotated[
+    int,
+    Limited(
+        "rows",
+        "the next call, claim or sweep goes on",
+        "Rows of a cancelled or late batch whose images one transaction ends",
+        internal=True,
+    ),
+] = 5000
+
+MAX_UNREACHABLE_IMAGES: Annotated[
+    int,
+    Limited(
+        "images",
+        "the next claim goes on",
+        "Images that one claim ends because their host stays away",
+        internal=True,
+    ),
+] = 10_000
+
+_ENDED_ROW = text(
+    """
+    SELECT ended_row, (SELECT max(row_number) FROM rows WHERE rows.batch = request_id) AS last_row
+    FROM batches WHERE request_id = :batch
+    """
+)
+_NOTE_ENDED_ROW = text("UPDATE batches SET ended_row = :row WHERE request_id = :batch")
 _END_OPEN = text(
     """
     WITH open AS (
         SELECT id FROM images
-        WHERE batch = :batch AND status IN ('PENDING', 'DISPATCHED')
+        WHERE batch = :batch AND row_number > :after AND row_number <= :up_to AND status IN ('PENDING', 'DISPATCHED')
         FOR UPDATE SKIP LOCKED
     )
     UPDATE images SET status = :status, code = :code, detail = :detail, lease_until = NULL, finished_at = now()
@@ -58,6 +89,7 @@ _END_UNREACHABLE = text(
           AND hosts.opened_at <= now() - make_interval(secs => :patience_s)
           AND images.status = 'PENDING' AND images.same_as IS NULL
           AND images.next_at <= now() - make_interval(secs => :patience_s)
+        LIMIT :limit
         FOR UPDATE OF images SKIP LOCKED"""
     )
 )
@@ -115,12 +147,21 @@ def _stopped(connection: Connection, batch: Batch) -> Batch:
 
 
 def end_open_images(connection: Connection, batch: Batch, *, status: ImageStatus, code: str, detail: str) -> Ended:
-    """End every open image; the last one seals the batch.
+    """End the open images of the next `MAX_ENDED_ROWS` rows, after the last row from the first again.
 
-    PENDING | DISPATCHED → FAILED | CANCELLED. The caller holds the batch; passes over images that others hold.
+    PENDING | DISPATCHED → FAILED | CANCELLED; the last one seals the batch. The caller holds the batch; passes over
+    images that others hold.
     """
+    found = connection.execute(_ENDED_ROW, {"batch": batch.request_id}).one()
+    up_to = found.ended_row + MAX_ENDED_ROWS
     values = {"batch": batch.request_id, "status": status.value, "code": code, "detail": detail}
-    return _counted(connection, batch, connection.execute(_END_OPEN, values).rowcount)
+    window = {"after": found.ended_row, "up_to": up_to}
+    count = connection.execute(_END_OPEN, {**values, **window}).rowcount
+    more = (found.last_row or 0) > up_to
+    if more or found.ended_row:
+        connection.execute(_NOTE_ENDED_ROW, {"batch": batch.request_id, "row": up_to if more else 0})
+    ended = _counted(connection, batch, count)
+    return replace(ended, more=more and ended.batch.pending > 0)
 
 
 def end_unreachable(connection: Connection, settings: IngestSettings, batch: Batch) -> Ended:
@@ -134,6 +175,7 @@ def end_unreachable(connection: Connection, settings: IngestSettings, batch: Bat
         "batch": batch.request_id,
         "code": "HOST_UNREACHABLE",
         "patience_s": settings.host_patience_s,
+        "limit": MAX_UNREACHABLE_IMAGES,
     }
     return _counted(connection, batch, int(connection.execute(_END_UNREACHABLE, values).scalar_one()))
 

@@ -50,6 +50,8 @@ CREATE TABLE batches (
     measured_at timestamptz NOT NULL DEFAULT now(),    -- when its rate was measured last
     measured_ended integer NOT NULL DEFAULT 0,         -- images that had ended then
     images_per_s float8 NOT NULL DEFAULT 0,            -- that ended in the time before
+    ended_row integer NOT NULL DEFAULT 0,              -- the last row whose images were ended without an outcome
+    deleted_row integer,                               -- likewise of its deletion; then nobody sees the batch any more
 
     CONSTRAINT counts_add_up CHECK (pending + succeeded + failed = total),
     CONSTRAINT sealed_means_settled CHECK (sealed_at IS NULL OR pending = 0),

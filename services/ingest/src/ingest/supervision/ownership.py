@@ -152,7 +152,11 @@ def _end_failed(connection: Connection, settings: IngestSettings, batch: Batch) 
         batch = stop_import(connection, batch.request_id)
     if batch.pending:
         detail = f"Supervision failed {batch.failures} times."
-        batch = end_open_images(connection, batch, status=ImageStatus.FAILED, code="BATCH_FAILED", detail=detail).batch
+        end = partial(end_open_images, status=ImageStatus.FAILED, code="BATCH_FAILED", detail=detail)
+        page = end(connection, batch)
+        while page.more:
+            page = end(connection, page.batch)
+        batch = page.batch
     if batch.pending:
         # An outcome is being written this moment: the next failure report, or the deadline, ends the batch.
         return batch

@@ -26,7 +26,7 @@ from ingest.state.idempotency import forget_expired_keys
 from ingest.state.known_sources import forget_sources
 from ingest.state.locks import lock_batch
 from ingest.state.outbox import OutboxEntry, OutboxKind, lease_entries, remove_entry
-from ingest.state.retention import delete_oldest
+from ingest.state.retention import delete_page
 from ingest.supervision.ownership import drop_dead_execution
 from ingest.supervision.start import create_execution, relay_start
 from ingest.supervision.without_workflow import supervise
@@ -107,6 +107,8 @@ class Sweep:
     def _end_overdue(self) -> None:
         for request_id in self._ids():
             ended = transact(self._engine, partial(_end, request_id))
+            while ended.more and self._dependencies.clock.monotonic() < self._ends_at:
+                ended = transact(self._engine, partial(_end, request_id))
             self.counts["overdue"] += 1
             if ended.sealed:
                 self._dependencies.callbacks.batch_sealed(ended.batch)
@@ -193,13 +195,14 @@ class Sweep:
         days = self._dependencies.settings.retention_days
         if days == 0:
             return
-        delete = partial(delete_oldest, days=days)
+        delete = partial(delete_page, days=days)
         while self.counts["batches_expired"] < _MAX_DELETED and self._dependencies.clock.monotonic() < self._ends_at:
-            request_id = transact(self._engine, delete)
-            if request_id is None:
+            deleted = transact(self._engine, delete)
+            if deleted is None:
                 return
-            self.counts["batches_expired"] += 1
-            log.info("batch.expired", request_id=str(request_id))
+            if deleted.whole:
+                self.counts["batches_expired"] += 1
+                log.info("batch.expired", request_id=str(deleted.request_id))
 
     def _guarded(self, event: str, request_id: UUID, work: Callable[[], None]) -> None:
         if self._dependencies.clock.monotonic() >= self._ends_at:
