@@ -41,7 +41,6 @@ from ingest.batches.status import list_batches, read_products  # noqa: E402
 from ingest.clients.sheet_storage import StoredSheet  # noqa: E402
 from ingest.dispatch.claim import claim_page  # noqa: E402
 from ingest.dispatch.outcome import record_outcome  # noqa: E402
-from ingest.dispatch.progress import read_progress  # noqa: E402
 from ingest.migrate import upgrade  # noqa: E402
 from ingest.options import ImageOptions  # noqa: E402
 from ingest.settings import IngestSettings  # noqa: E402
@@ -151,8 +150,9 @@ def settings_of(url: str) -> IngestSettings:
             "BATCHES_QUEUE": queue + "batches",
             "IMAGES_QUEUE": queue + "images",
             **{f"{name.upper()}_SERVICE_ACCOUNT": f"{name}@demo.example" for name in accounts},
-            "INGEST_HOST_CONCURRENCY": "50",
-            "INGEST_HOST_RATE": "10000",
+            "INGEST_HOST_FIRST_RATE": "10000",
+            "INGEST_HOST_MAX_RATE": "10000",
+            "INGEST_HOST_MAX_CONCURRENCY": "10000",
             "INGEST_MAX_SHEET_BYTES": "1000",
         }
     )
@@ -282,7 +282,6 @@ def blocks(engine: Engine, settings: IngestSettings, batch: UUID) -> dict[str, i
 
     count("status", lambda: read_products(engine, settings, batch, caller=SYSTEM, page_size=100, token=""))
     count("list", lambda: list_batches(engine, caller=SYSTEM, status=None, page_size=100, token=""))
-    count("progress", lambda: read_progress(engine, settings, batch, execution=EXECUTION))
     page = count("claim", lambda: claim_page(engine, settings, batch, execution=EXECUTION, max_rows=100))
     image = page.images[0]
     outcome = Outcome(batch, image.payload["attempt"], True, False, "OK", "", output_url="https://s.example/x.jpg")

@@ -98,6 +98,7 @@ def _sheet(_ids: dict[str, str]) -> dict[str, Any]:
 CASES = {
     "ingest POST /upload": Case("own", "/upload", _sheet),
     "ingest POST /corrected_sheet": Case("own", "/corrected_sheet", _sheet),
+    "ingest POST /uploads": Case("own", "/uploads", lambda _ids: {"json": {}}),
     "ingest GET /status": Case("id", "/status?request_id={running}"),
     "ingest GET /status/<request_id>": Case("id", "/status/{running}"),
     "ingest GET /status/<request_id>/images": Case("id", "/status/{running}/images"),

@@ -28,7 +28,7 @@ def test_nobody_may_overwrite_or_delete_an_object() -> None:
 
     assert {role for _, role in granted} <= MAY
     assert {member for member, role in granted if role == "roles/storage.objectCreator"} == {
-        str(Expression(f'var . members [ "{name}" ]')) for name in ("compressor", "reporter")
+        str(Expression(f'var . members [ "{name}" ]')) for name in ("compressor", "ingest", "reporter")
     }
 
 

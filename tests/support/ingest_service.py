@@ -103,6 +103,7 @@ class Lab:
             "INGEST_HOST_FIRST_RATE": "10000",
             "INGEST_HOST_MAX_RATE": "10000",
             "INGEST_HOST_MAX_CONCURRENCY": "10000",
+            "INGEST_UPLOADS_BUCKET": "uploads",
             **overrides,
         }
         self.settings = IngestSettings.from_environ(environ)

@@ -161,6 +161,12 @@ class FakeStorage:
         """Return the object, to be read piece by piece."""
         return PiecewiseBody(self.read(sheet))
 
+    def begin_upload(self, uri: str, *, size_bytes: int | None) -> str:
+        """Return a URL that names the object."""
+        if self.down:
+            raise unavailable(Reason.STORAGE_UNAVAILABLE, "down")
+        return f"https://storage.test/upload?object={uri}&size={size_bytes}"
+
     def _check(self, uri: str) -> None:
         if self.down:
             raise unavailable(Reason.STORAGE_UNAVAILABLE, "down")

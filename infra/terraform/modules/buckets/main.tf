@@ -1,4 +1,5 @@
 # images: what the compressor stores, readable by everybody if wanted. reports: what the reporter writes, private.
+# uploads: into which clients upload large sheets by an address that ingest gives them, private, for a week.
 # sheets: where operators lay sheets for `gcloud workflows run batch --data='{"csv_uri": ...}'`, private.
 locals {
   prefix = "${var.project}-pressroom"
@@ -92,6 +93,29 @@ resource "google_storage_bucket" "sheets" {
   }
 }
 
+# A week: as long as an address of a resumable upload works, and more than the deadline of a batch.
+resource "google_storage_bucket" "uploads" {
+  #checkov:skip=CKV_GCP_62:Objects are read by ingest only, which logs every import.
+  #checkov:skip=CKV_GCP_78:Objects are created once and never overwritten.
+  project                     = var.project
+  name                        = "${local.prefix}-uploads"
+  location                    = var.location
+  storage_class               = "STANDARD"
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = var.force_destroy
+
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+
+    condition {
+      age = 7
+    }
+  }
+}
+
 # legacyObjectReader, not objectViewer: whoever knows an image's URL may read it, nobody may list the bucket.
 resource "google_storage_bucket_iam_member" "public" {
   count = var.public_images ? 1 : 0
@@ -139,6 +163,19 @@ resource "google_storage_bucket_iam_member" "reporter_reads_reports" {
 
 resource "google_storage_bucket_iam_member" "ingest_reads_sheets" {
   bucket = google_storage_bucket.sheets.name
+  role   = "roles/storage.objectViewer"
+  member = var.members["ingest"]
+}
+
+# It begins the uploads of clients, and cannot overwrite or delete what they have uploaded.
+resource "google_storage_bucket_iam_member" "ingest_begins_uploads" {
+  bucket = google_storage_bucket.uploads.name
+  role   = "roles/storage.objectCreator"
+  member = var.members["ingest"]
+}
+
+resource "google_storage_bucket_iam_member" "ingest_reads_uploads" {
+  bucket = google_storage_bucket.uploads.name
   role   = "roles/storage.objectViewer"
   member = var.members["ingest"]
 }

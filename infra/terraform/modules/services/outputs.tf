@@ -32,6 +32,7 @@ output "manifest_values" {
 
     images_bucket  = var.buckets["images"]
     reports_bucket = var.buckets["reports"]
+    uploads_bucket = var.buckets["uploads"]
 
     database_connection = var.database_connection
     workflow_id         = "batch"

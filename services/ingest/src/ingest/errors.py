@@ -57,6 +57,8 @@ class Reason(StrEnum):
     """503: Cloud Storage did not deliver"""
     TASKS_UNAVAILABLE = "TASKS_UNAVAILABLE"
     """503: Cloud Tasks cannot be reached or refuses"""
+    UPLOADS_NOT_CONFIGURED = "UPLOADS_NOT_CONFIGURED"
+    """400: there is no `INGEST_UPLOADS_BUCKET`, so no address to upload to is given"""
 
 
 def batch_not_found(request_id: UUID | str) -> ApiError:

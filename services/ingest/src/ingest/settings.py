@@ -104,6 +104,11 @@ class IngestSettings(PublicSettings):
         alias="INGEST_SHEET_BUCKETS",
         description="Buckets whose sheets clients may name as csv_uri, separated by commas; the workflow needs none",
     )
+    uploads_bucket: str = Field(
+        "",
+        alias="INGEST_UPLOADS_BUCKET",
+        description="Bucket into which clients upload large sheets (`POST /uploads`); without it that route is refused",
+    )
     max_sheet_bytes: Annotated[
         int, Limited("bytes", "413 `BODY_TOO_LARGE`; of a sheet in Cloud Storage 413 `SHEET_TOO_LARGE`")
     ] = Field(

@@ -184,6 +184,20 @@ def test_a_large_sheet_is_read_by_ranges(gcs: storage.Client) -> None:
     assert found == (content, content[1_048_500:1_048_700], content[1_048_700:])
 
 
+def test_an_upload_is_begun_for_whoever_has_its_address(gcs: storage.Client) -> None:
+    """In ranges, without an account; the object is there after the last one."""
+    sheets = CloudSheetStorage(gcs)
+    content = b"a,b\n" * 100_000
+    url = sheets.begin_upload("gs://sheets/up/large.csv", size_bytes=len(content))
+    half = 262_144
+    ranges = [f"bytes 0-{half - 1}/{len(content)}", f"bytes {half}-{len(content) - 1}/{len(content)}"]
+    with requests.Session() as session:
+        for piece, told in zip((content[:half], content[half:]), ranges, strict=True):
+            answer = session.put(url, data=piece, headers={"Content-Range": told}, timeout=10)
+    assert answer.status_code in {200, 201}
+    assert read_sheet_at(gcs, "gs://sheets/up/large.csv", max_bytes=10**6) == content
+
+
 def test_a_large_sheet_that_is_overwritten_is_not_read_on(gcs: storage.Client) -> None:
     """Its rows would be those of two sheets."""
     blob = gcs.bucket("sheets").blob("changing.csv")

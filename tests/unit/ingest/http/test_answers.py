@@ -85,6 +85,7 @@ CALLS: dict[tuple[str, str], list[Callable[[Lab], Answered]]] = {
     ("POST", "/retry"): [lambda lab: lab.post("/retry", {"request_id": half_failed(lab)})],
     ("POST", "/process"): [lambda lab: lab.internal("tasks", "POST", "/process", {"request_id": lab.submit(A)})],
     ("GET", "/limits"): [lambda lab: lab.get("/limits")],
+    ("POST", "/uploads"): [lambda lab: lab.post("/uploads", {"size_bytes": 50_000_000})],
 }
 OPERATION_OF = {(operation.method, operation.path): operation for operation in OPERATIONS}
 

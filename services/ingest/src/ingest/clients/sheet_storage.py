@@ -16,6 +16,7 @@ from ingest.errors import ApiError, Reason, Status, not_found, unavailable
 from ingest.sheets.body import PIECE_BYTES, SheetBody
 
 _RETRY = retried(for_s=1.5)
+_SESSION_TIMEOUT_S = 5.0
 _READ_BYTES = 8 * 1024 * 1024
 """Bytes of one request to Cloud Storage: what a sheet that is read piece by piece holds in memory."""
 
@@ -46,6 +47,17 @@ class SheetStorage(Protocol):
 
     def body(self, sheet: StoredSheet) -> SheetBody:
         """Return the content of a sheet, to be read piece by piece; reading raises the same errors."""
+        ...
+
+    def begin_upload(self, uri: str, *, size_bytes: int | None) -> str:
+        """Return the URL of a resumable upload that makes an object which does not exist yet.
+
+        Whoever has the URL can upload, once, without an account: it is as secret as a key.
+
+        Args:
+            uri: the object, `gs://bucket/name`.
+            size_bytes: Cloud Storage refuses an upload of any other size; None allows any.
+        """
         ...
 
 
@@ -94,6 +106,20 @@ class CloudSheetStorage:
             ApiError: 404 SHEET_NOT_FOUND, 503 STORAGE_UNAVAILABLE.
         """
         return _StoredBody(self._blob(sheet.uri), sheet)
+
+    def begin_upload(self, uri: str, *, size_bytes: int | None) -> str:
+        """Return the URL of a resumable upload that makes an object which does not exist yet.
+
+        Source: https://cloud.google.com/storage/docs/resumable-uploads#session-uris
+
+        Raises:
+            ApiError: 404 SHEET_NOT_FOUND when there is no such bucket, 503 STORAGE_UNAVAILABLE.
+        """
+        with _told(uri):
+            url: str = self._blob(uri).create_resumable_upload_session(
+                content_type="text/csv", size=size_bytes, if_generation_match=0, timeout=_SESSION_TIMEOUT_S
+            )
+        return url
 
     def _blob(self, uri: str) -> Any:
         bucket, _, name = uri.removeprefix("gs://").partition("/")

@@ -90,3 +90,5 @@ RETRIED: dict[str, Any] = {
     "retried_images": 2,
     "generation": 2,
 }
+
+UPLOAD_ADDRESS: dict[str, Any] = {"name": "catalogue.csv", "size_bytes": 734_003_200}

@@ -31,6 +31,7 @@ from ingest.http.public_schemas import (
     SummaryAnswer,
     UploadAnswer,
 )
+from ingest.http.upload_addresses import UploadAddressAnswer, UploadAddressRequest
 from ingest.http.upload_schemas import JsonUploadDocument, UploadDocument, UploadQuery
 
 VERSION = "0.9.0"
@@ -61,6 +62,18 @@ OPERATIONS: tuple[Operation, ...] = (
         takes_key=True,
         example=examples.UPLOAD,
         answer_example=examples.ACCEPTED,
+    ),
+    Operation(
+        "POST",
+        "/uploads",
+        "Get an address to upload a large sheet to, resumable and good for one sheet",
+        {201: UploadAddressAnswer},
+        body=UploadAddressRequest,
+        errors=(400, 413, 415, 503),
+        scope="write",
+        id="create_upload_address",
+        tag="batches",
+        example=examples.UPLOAD_ADDRESS,
     ),
     Operation(
         "POST",

@@ -39,6 +39,7 @@ from ingest.http.public_schemas import (
     RetryBody,
     StatusQuery,
 )
+from ingest.http.upload_addresses import UploadAddressRequest, new_address
 from ingest.http.upload_request import (
     Upload,
     idempotency_key,
@@ -68,7 +69,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         is in the sheet and wrong with it.
         """
         key = idempotency_key()
-        sent = parse_upload(settings, dependencies.storage)
+        sent = parse_upload(settings, dependencies.storage, owner=caller().owner)
         dependencies.webhook_targets.check(sent.webhook_url)
         if sent.validate_only:
             return send(check(sent))
@@ -93,12 +94,20 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
         found = estimate(engine, settings, sheet.facts, caller=caller())
         return ValidationAnswer(**validation_answer(sheet, sent.options), estimate=found)
 
+    @bp.post("/uploads")
+    @writes
+    def uploads() -> Response:
+        """Give an address to upload a large sheet to, up to `max_stored_sheet_bytes`; then name its `csv_uri`."""
+        asked = parse_json(UploadAddressRequest)
+        address = new_address(settings, dependencies.storage, dependencies.clock, asked, owner=caller().owner)
+        return send(address, code=201)
+
     @bp.post("/corrected_sheet")
     @writes
     @takes_query
     def corrected_sheet() -> Response:
         """Take the same as an upload and store nothing; the sheet comes back repaired with a column `Problems`."""
-        sent = parse_upload(settings, dependencies.storage)
+        sent = parse_upload(settings, dependencies.storage, owner=caller().owner)
         # Bad rows are what the copy is for, so they are no reason to refuse it.
         sheet = read_upload(sent, settings, replace(sent.asked, on_invalid=OnInvalid.SKIP))
         response = Response(corrected_csv(sheet), mimetype="text/csv")

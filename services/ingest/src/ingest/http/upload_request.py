@@ -22,6 +22,7 @@ from ingest.batches.import_sheet import find_sheet
 from ingest.batches.sheet_errors import limits_from, sheet_invalid
 from ingest.clients.sheet_storage import SheetStorage, StoredSheet, too_large
 from ingest.errors import ApiError, Reason, Status, invalid_argument
+from ingest.http.upload_addresses import check_csv_uri
 from ingest.http.upload_schemas import FILE_FIELDS, JsonUpload, UploadForm, UploadQuery
 from ingest.options import ImageOptions
 from ingest.settings import IngestSettings
@@ -76,8 +77,10 @@ class Upload:
         return None if self.webhook is None else self.webhook.url
 
 
-def parse_upload(settings: IngestSettings, storage: SheetStorage) -> Upload:
-    """Return the upload of the present request. The content type of the sheet itself is never looked at.
+def parse_upload(settings: IngestSettings, storage: SheetStorage, *, owner: str | None) -> Upload:
+    """Return the upload of the present request, sent by an owner.
+
+    The content type of the sheet itself is never looked at.
 
     Raises:
         ApiError: 415 when the body is neither a multipart form nor JSON, 413 when it is too large, 400 FILE_MISSING,
@@ -87,9 +90,9 @@ def parse_upload(settings: IngestSettings, storage: SheetStorage) -> Upload:
     query = _query()
     match request.mimetype:
         case "multipart/form-data":
-            return _from_form(query, settings, storage)
+            return _from_form(query, settings, storage, owner)
         case "application/json":
-            return _from_json(query, settings, storage)
+            return _from_json(query, settings, storage, owner)
     raise ApiError(
         Status.INVALID_ARGUMENT,
         SharedReason.UNSUPPORTED_MEDIA_TYPE,
@@ -173,7 +176,7 @@ def _query() -> dict[str, str]:
     return query
 
 
-def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetStorage) -> Upload:
+def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetStorage, owner: str | None) -> Upload:
     part = _sheet_part()
     repeated = [name for name, values in request.form.lists() if len(values) > 1 or name in query]
     if repeated:
@@ -189,7 +192,7 @@ def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetSt
             # A large part lies in a temporary file; it need not wait for the garbage collector.
             part.close()
         case None, str(csv_uri), None:
-            body, name, stored = _stored_sheet(csv_uri, settings, storage)
+            body, name, stored = _stored_sheet(csv_uri, settings, storage, owner)
         case None, None, str(csv_text):
             body, name = csv_text.encode(), _PASTED_NAME
             form = form.model_copy(update={"encoding": None})  # a form's text was decoded with the form
@@ -214,7 +217,7 @@ def _from_form(query: dict[str, str], settings: IngestSettings, storage: SheetSt
     )
 
 
-def _from_json(query: dict[str, str], settings: IngestSettings, storage: SheetStorage) -> Upload:
+def _from_json(query: dict[str, str], settings: IngestSettings, storage: SheetStorage, owner: str | None) -> Upload:
     sent = parse_json(JsonUpload, max_bytes=MAX_ITEMS_BYTES)
     named = query.keys() & sent.model_fields_set
     if named:
@@ -227,7 +230,7 @@ def _from_json(query: dict[str, str], settings: IngestSettings, storage: SheetSt
     stored: StoredSheet | None = None
     if sent.csv_uri is not None:
         fields["json"] = body.decode()
-        body, name, stored = _stored_sheet(sent.csv_uri, settings, storage)
+        body, name, stored = _stored_sheet(sent.csv_uri, settings, storage, owner)
     elif sent.csv_text is not None:
         fields["json"] = body.decode()
         body, name = sent.csv_text.encode(), _PASTED_NAME
@@ -266,20 +269,14 @@ def _sheet_part() -> FileStorage | None:
     return sheets[0][1]
 
 
-def _stored_sheet(csv_uri: str, settings: IngestSettings, storage: SheetStorage) -> tuple[bytes, str, StoredSheet]:
+def _stored_sheet(
+    csv_uri: str, settings: IngestSettings, storage: SheetStorage, owner: str | None
+) -> tuple[bytes, str, StoredSheet]:
     """Return the content and name of a sheet in a bucket that clients may name.
 
     Of a large one it returns what tells it from others, instead of the content.
-    Whoever may upload could otherwise read, by way of our identity, every bucket that it may read.
     """
-    bucket = csv_uri.removeprefix("gs://").partition("/")[0]
-    if bucket not in settings.sheet_buckets:
-        raise ApiError(
-            Status.PERMISSION_DENIED,
-            Reason.BUCKET_NOT_ALLOWED,
-            f"Sheets are not read from bucket {bucket} on a client's word; GET /limits lists the buckets.",
-            metadata={"bucket": bucket},
-        )
+    check_csv_uri(settings, csv_uri, owner=owner)
     stored = find_sheet(settings, storage, csv_uri)
     if stored.size_bytes <= settings.max_sheet_bytes:
         return storage.read(stored), csv_uri.rpartition("/")[2], stored
