@@ -5,13 +5,20 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from chassis.errors import ApiError
+from chassis.peer_service import InternalService
+from ingest.clients.previews import CompressorPreviews
+from ingest.options import ImageOptions
+from localcloud.identity.engine.issuer import TokenIssuer
 from support import pictures
-from support.compressor_service import RecordingIngest, Service, task
+from support.compressor_service import AUDIENCE, INGEST_ACCOUNT, RecordingIngest, Service, task
+from support.console_site import served
 from support.scripted_origin import ScriptedOrigin, answer
 
 
@@ -120,3 +127,34 @@ def test_a_request_that_says_too_little_or_too_much_is_refused(service: Service,
 
     assert response.status_code == 400
     assert response.json["error"]["details"][0]["reason"] == "FIELD_INVALID"
+
+
+@dataclass(frozen=True, slots=True)
+class IngestTokens:
+    """Tokens of ingest's account."""
+
+    issuer: TokenIssuer
+
+    def token(self, _audience: str) -> str:
+        """Return a token for the compressor, wherever it is served here."""
+        return self.issuer.mint_id_token(INGEST_ACCOUNT, AUDIENCE)
+
+
+def test_the_client_of_ingest_reads_every_answer(
+    service: Service, origin: ScriptedOrigin, ingest: RecordingIngest
+) -> None:
+    """What the console shows comes by this client, over HTTP."""
+    url = origin.on("/a.jpg", answer(pictures.photo_jpeg(320, 240)))
+    output_url = stored_url(service, url, ingest)
+    with served(service.app) as root:
+        client = CompressorPreviews(InternalService("compressor", root, IngestTokens(service.issuer)))
+        stored, source = client.stored(output_url, 64), client.source(url, 200, output_url)
+        trial = client.trial(url, 100, ImageOptions(quality=20, format="webp").model_dump())
+        with pytest.raises(ApiError) as refused:
+            client.source("http://10.0.0.1/", 64, None)
+
+    assert (stored.width, stored.height, stored.source_changed) == (64, 48, None)
+    assert (source.width, source.source_changed) == (200, False)
+    assert (trial.format, trial.before.width) == ("webp", 100)
+    assert trial.after.shown_bytes < trial.before.shown_bytes
+    assert (refused.value.http_code, refused.value.reason) == (400, "PREVIEW_FAILED")
