@@ -14,7 +14,7 @@ MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-unit test-contract test-e2e docs postman fuzz mutants soak screenshots conformance lint format policy image-check bench bench-peers ci lock clean
+.PHONY: help setup demo up down test test-unit test-contract test-e2e docs postman fuzz mutants soak screenshots conformance lint format policy image-check bench bench-million bench-peers ci lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ policy: $(POLICY)/.installed $(AUDIT)/.installed ## Scan Terraform and Dockerfil
 
 image-check: setup ## Build the three images with buildah (root) and run them; IMAGE_CHECK_ARGS=--stand-in needs no registry
 	@cd tests && ../$(BIN)/python -m contract.image_check $(IMAGE_CHECK_ARGS)
+
+bench-million: setup ## Measure sheets of 10 thousand, 100 thousand and a million rows from import to report, without pictures
+	@$(BIN)/python -m bench.million
 
 bench: setup ## Measure codec and stack beside a bare Pillow loop and the seed's way
 	@$(BIN)/python -m bench

@@ -1,4 +1,4 @@
-"""`python -m bench.million`: one sheet of 10 thousand, 100 thousand and a million rows, from its import to its report.
+"""`make bench-million`: one sheet of 10 thousand, 100 thousand and a million rows, from its import to its report.
 
 The real code and a real PostgreSQL, without pictures: in place of the compressor a statement ends the images of each
 claimed page. Each phase runs in a process of its own, whose highest memory is what the phase took. Then the blocks that
