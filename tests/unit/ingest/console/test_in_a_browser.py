@@ -207,6 +207,7 @@ def _instead_of_the_reporter(route: Route) -> None:
     route.fulfill(body="a,b\r\n", content_type="text/csv", headers=headers)
 
 
+@pytest.mark.threat("T20")
 def test_what_a_sheet_says_is_never_run(lab: Lab, visit: Callable[..., Any]) -> None:
     request_id = play(lab, Story("<img src=x onerror=alert(1)>.csv", 3, failed=0.3))
     with visit() as begun:
@@ -240,6 +241,7 @@ def test_without_javascript_a_sheet_is_checked_and_started(lab: Lab, visit: Call
         assert page.get_by_role("link", name="shop.csv", exact=True).is_visible()
 
 
+@pytest.mark.threat("T20")
 def test_a_page_of_another_origin_cannot_send_our_forms(lab: Lab, visit: Callable[..., Any]) -> None:
     """Another port is the same site but not the same origin, which is the nearest that an attacker gets on loopback."""
     request_id = lab.submit("https://a.test/1.jpg")

@@ -79,6 +79,7 @@ def test_the_cookie_is_for_this_site_only(make_lab: MakeLab, url: str, name: str
     assert "Domain" not in answer.headers["Set-Cookie"]
 
 
+@pytest.mark.threat("T20")
 def test_a_key_that_is_taken_out_ends_its_sessions(make_lab: MakeLab) -> None:
     before, after = Browser(make_lab(API_KEYS=KEYS)), Browser(make_lab(API_KEYS=READER.line))
     before.sign_in(SHOP.key)
@@ -122,7 +123,7 @@ def test_a_scope_that_is_missing_hides_and_refuses(make_lab: MakeLab) -> None:
     assert "SCOPE_MISSING" in refused.text
 
 
-@pytest.mark.threat("T10")
+@pytest.mark.threat("T20")
 @pytest.mark.parametrize(
     "headers",
     [
