@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import random
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -19,7 +21,7 @@ HOSTILE_NAME = '"><img src=x onerror=alert(1)><script>document.title="owned"</sc
 
 _PRODUCTS = ("Desk lamp", "Oak stool", "Linen curtain", "Café table", "Wool rug", "Tea pot", "Wall clock", "Bookshelf")
 _HOSTS = ("cdn.northwind.example", "images.lumen.example", "static.oakandco.example")
-_FAILURES = (("HTTP_4XX", "HTTP 404"), ("NOT_AN_IMAGE", "a web page, not a picture"), ("RATE_LIMITED", "HTTP 429"))
+_FAILURES = (("HTTP_4XX", "HTTP 404"), ("NOT_AN_IMAGE", "a web page, not a picture"), ("TOO_LARGE", "more than 25 MB"))
 
 
 class _Quiet(WSGIRequestHandler):
@@ -96,23 +98,30 @@ def play(lab: Lab, story: Story, *, seed: int = 1) -> str:
     )
     if story.ended:
         execution = lab.start(request_id)
-        claimed = []
-        while page := lab.claim(request_id, execution):
-            claimed += page
-        for payload in claimed[: round(len(claimed) * story.ended)]:
-            if chance.random() < story.failed:
-                code, detail = chance.choice(_FAILURES)
-                lab.report(payload, outcome="FAILED", code=code, detail=detail, bytes_in=None)
-            else:
-                before = chance.randrange(180_000, 2_400_000)
-                after = round(before * chance.uniform(0.18, 0.55))
-                lab.report(payload, bytes_in=before, bytes_out=after, width=1200, height=900)
+        left = round(lab.status(request_id)["counts"]["total"] * story.ended)
+        deadline = time.monotonic() + 60
+        # A host is given more only after it has answered, so outcomes are reported page by page.
+        while left and time.monotonic() < deadline:
+            for payload in lab.claim(request_id, execution)[:left]:
+                _report(lab, payload, chance, failed=chance.random() < story.failed)
+                left -= 1
+        assert left == 0
         if story.cancelled:
             assert lab.post("/cancel", {"request_id": request_id}).code == 202
         if story.ended == 1.0 or story.cancelled:
             assert lab.finish(request_id, execution).code == 200
     _move_back(lab, request_id, story)
     return request_id
+
+
+def _report(lab: Lab, payload: Mapping[str, Any], chance: random.Random, *, failed: bool) -> None:
+    if failed:
+        code, detail = chance.choice(_FAILURES)
+        lab.report(payload, outcome="FAILED", code=code, detail=detail, bytes_in=None)
+        return
+    before = chance.randrange(180_000, 2_400_000)
+    after = round(before * chance.uniform(0.18, 0.55))
+    lab.report(payload, bytes_in=before, bytes_out=after, width=1200, height=900)
 
 
 def fill(lab: Lab, stories: Sequence[Story] = STORIES) -> dict[str, str]:
