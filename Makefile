@@ -72,6 +72,9 @@ mutants: setup ## Change a PACKAGE (chassis, ingest, reporter) in every small wa
 soak: setup ## Load and break the stack for MINUTES (10), then check that nothing is lost, doubled or miscounted
 	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
 
+restore-drill: setup ## Dump, destroy and restore the databases in the middle of a batch, and say how long it took
+	@$(BIN)/python -m bench.restore_drill
+
 conformance: setup ## Run the conformance cases of localcloud and count them by how they are known
 	@$(BIN)/python infra/local/tests/harness/conformance_report.py
 

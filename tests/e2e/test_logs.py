@@ -46,6 +46,7 @@ def _logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder: Path = stack.state_dir / "logs"
     texts = {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*.log")}
     texts["secrets"] = json.dumps([*secrets.values(), token])
+    texts["request_id"] = request_id
     return texts
 
 
@@ -88,5 +89,26 @@ def test_one_trace_leads_through_the_compressor_and_ingest(logs: dict[str, str])
         for service in ("compressor", "ingest-internal")
     }
 
-    assert traces["compressor"]
+    batch = logs["request_id"].replace("-", "")
+    assert {trace.rpartition("/")[2] for trace in traces["compressor"]} == {batch}  # a batch's trace is its request_id
     assert traces["compressor"] == traces["ingest-internal"]
+
+
+ABOUT_THE_BATCH = {
+    "ingest-internal": {"execution.created", "batch.finished", "image.postponed"},
+    "compressor": {"image.compressed", "image.failed"},
+    "reporter-internal": {"delivery.attempted", "subscribers.noted"},
+}
+
+
+@pytest.mark.parametrize("service", ABOUT_THE_BATCH)
+def test_lines_about_a_batch_name_it_alike(logs: dict[str, str], service: str) -> None:
+    """`request_id` in what is said of the batch and in access lines; `image_id` in those about an image."""
+    lines = [json.loads(line) for line in logs[service].splitlines()]
+    about = [line for line in lines if line["message"] in ABOUT_THE_BATCH[service]]
+    served = [line for line in lines if str(line.get("route", "")).startswith(("/internal/batches/", "/compress"))]
+    images = [line for line in lines if line.get("route") in {"/compress", "/internal/images/<image_id>/outcome"}]
+
+    assert about
+    assert {line.get("request_id") for line in (*about, *served)} == {logs["request_id"]}
+    assert all(line.get("image_id") for line in images)
