@@ -35,7 +35,7 @@ from ingest.migrate import upgrade
 from ingest.options import ImageOptions
 from ingest.sheets.intake import read_sheet
 from ingest.state.images import Outcome
-from ingest.state.retention import delete_page
+from ingest.state.retention import MAX_DELETED_ROWS, delete_page
 from ingest.supervision.finish import finish_batch
 from ingest.supervision.ownership import start_batch
 from ingest.supervision.start import process_batch
@@ -77,7 +77,6 @@ BY_PAGE = (
     "trouble",
     "sweep without work",
     "finish",
-    "first page of retention",
 )
 SCANS = ("search without a find", "no image of a code", "failed images", "problems")
 WHOLE = ("export", "cancel", "retry", "deadline", "unreachable host", "retention")
@@ -127,6 +126,12 @@ def test_work_on_the_whole_batch_grows_with_it_only(costs: Costs, what: str) -> 
     small, large = costs[what][SMALL], costs[what][LARGE]
     assert total(large) <= 1.5 * LARGE / SMALL * total(small), told(large)
     assert total(large) <= 40 * LARGE, told(large)
+
+
+def test_a_page_of_retention_deletes_a_bounded_number_of_rows(costs: Costs) -> None:
+    """Each with its images, here two: a few blocks for each, whatever else the batch has."""
+    first = costs["first page of retention"][LARGE]
+    assert total(first) <= 5 * MAX_DELETED_ROWS, told(first)
 
 
 def opened(lab: Lab, path: str) -> None:
@@ -233,4 +238,5 @@ def measure(lab: Lab, batch: UUID, size: int, found: Costs) -> None:
         return transact(engine, partial(delete_page, days=30))
 
     pages = [run("first page of retention", delete), *run("retention", lambda: list(iter(delete, None)))]
+    found["retention"][size] += found["first page of retention"][size]
     assert [page.whole for page in pages if page.request_id == batch][-1]
