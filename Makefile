@@ -14,7 +14,7 @@ MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-unit test-contract test-e2e docs postman fuzz mutants soak screenshots conformance lint format policy image-check bench bench-million bench-peers ci lock clean
+.PHONY: help setup demo up down test test-unit test-contract test-e2e docs postman fuzz mutants soak restore-drill screenshots conformance lint format policy image-check bench bench-million bench-peers ci lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
