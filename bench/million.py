@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import multiprocessing
 import resource
 import shutil
 import socket
@@ -21,6 +20,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from multiprocessing import get_context
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -253,8 +253,9 @@ def finish(url: str, request_id: str) -> str:
 
 def apart(work: Callable[..., Any], *arguments: Any) -> tuple[Any, dict[str, float]]:
     """Run a phase in a process of its own; return its result, seconds, processor seconds and highest memory in MB."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_measured, args=(there, work, arguments))
+    spawning = get_context("spawn")
+    here, there = spawning.Pipe()
+    process = spawning.Process(target=_measured, args=(there, work, arguments))
     process.start()
     there.close()
     result, cost = here.recv()

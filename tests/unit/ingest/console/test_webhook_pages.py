@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 
 from chassis.auth.api_keys import new_key
 from chassis.errors import ApiError, Status
 from support.console_browser import Browser
 from support.console_site import HOSTILE_NAME, Story, play
+from support.console_webhooks import DELIVERY, ENDPOINT_ID, webhook_answers
 from support.ingest_service import Lab, MakeLab
-
-ID = str(uuid.UUID(int=7))
-ENDPOINT = {
-    "id": ID,
-    "url": "https://shop.example/hooks",
-    "description": HOSTILE_NAME,
-    "event_types": None,
-    "enabled": True,
-    "disabled_reason": None,
-    "failing_since": None,
-    "created_at": "2026-11-29T10:00:00.000000Z",
-}
-DELIVERY = {
-    "id": str(uuid.UUID(int=8)),
-    "request_id": str(uuid.UUID(int=9)),
-    "endpoint_id": ID,
-    "message_id": "msg_1",
-    "type": "batch.completed",
-    "url_host": "shop.example",
-    "state": "FAILED",
-    "end_reason": "GONE",
-    "created_at": "2026-11-29T10:00:00.000000Z",
-    "next_attempt_at": None,
-    "attempts": [
-        {
-            "number": 1,
-            "started_at": "2026-11-29T10:00:01.000000Z",
-            "elapsed_ms": 41,
-            "status_code": 410,
-            "failure": None,
-            "answer": "<b>gone</b>",
-        }
-    ],
-}
 
 
 @pytest.fixture
 def hooks(lab: Lab) -> Lab:
     """Give a laboratory whose reporter knows one endpoint with one delivery."""
-    lab.webhooks.answers |= {
-        "GET /webhooks": {"endpoints": [ENDPOINT], "next_page_token": ""},
-        f"GET /webhooks/{ID}": ENDPOINT,
-        f"GET /webhooks/{ID}/deliveries": {"deliveries": [DELIVERY], "next_page_token": "t"},
-        "GET /deliveries": {"deliveries": [DELIVERY], "next_page_token": ""},
-        "POST /webhooks": ENDPOINT | {"secret": "whsec_once"},
-        f"POST /webhooks/{ID}/rotate_secret": ENDPOINT | {"secret": "whsec_new"},
-        f"POST /deliveries/{DELIVERY['id']}/redeliver": DELIVERY,
-    }
+    lab.webhooks.answers |= webhook_answers()
     return lab
 
 
@@ -75,7 +32,7 @@ def test_a_secret_is_shown_once(hooks: Lab) -> None:
     browser = Browser(hooks)
 
     made = browser.post("/console/webhooks", url="https://shop.example/hooks", events=["batch.failed"])
-    later = browser.get(f"/console/webhooks/{ID}")
+    later = browser.get(f"/console/webhooks/{ENDPOINT_ID}")
 
     assert "whsec_once" in made.text
     assert made.headers["Cache-Control"] == "private, no-store"
@@ -87,32 +44,32 @@ def test_a_secret_is_shown_once(hooks: Lab) -> None:
 @pytest.mark.parametrize(
     ("what", "route", "body"),
     [
-        ("test", f"POST /webhooks/{ID}/test", None),
-        ("pause", f"PATCH /webhooks/{ID}", {"enabled": False}),
-        ("enable", f"PATCH /webhooks/{ID}", {"enabled": True}),
-        ("delete", f"DELETE /webhooks/{ID}", None),
+        ("test", f"POST /webhooks/{ENDPOINT_ID}/test", None),
+        ("pause", f"PATCH /webhooks/{ENDPOINT_ID}", {"enabled": False}),
+        ("enable", f"PATCH /webhooks/{ENDPOINT_ID}", {"enabled": True}),
+        ("delete", f"DELETE /webhooks/{ENDPOINT_ID}", None),
     ],
 )
 def test_each_button_makes_one_call(hooks: Lab, what: str, route: str, body: dict[str, bool] | None) -> None:
-    answer = Browser(hooks).post(f"/console/webhooks/{ID}/{what}")
+    answer = Browser(hooks).post(f"/console/webhooks/{ENDPOINT_ID}/{what}")
 
     assert answer.status_code == 303
     assert hooks.webhooks.asked == [(None, route, body)]
 
 
 def test_a_new_secret_is_shown(hooks: Lab) -> None:
-    assert "whsec_new" in Browser(hooks).post(f"/console/webhooks/{ID}/rotate").text
+    assert "whsec_new" in Browser(hooks).post(f"/console/webhooks/{ENDPOINT_ID}/rotate").text
 
 
 def test_one_or_all_since_are_sent_again(hooks: Lab) -> None:
     browser = Browser(hooks)
 
     one = browser.post(f"/console/deliveries/{DELIVERY['id']}/redeliver")
-    many = browser.post(f"/console/webhooks/{ID}/redeliver", since="week", which="all")
+    many = browser.post(f"/console/webhooks/{ENDPOINT_ID}/redeliver", since="week", which="all")
 
-    assert one.location == many.location == f"/console/webhooks/{ID}?done=redelivered"
+    assert one.location == many.location == f"/console/webhooks/{ENDPOINT_ID}?done=redelivered"
     _, route, body = hooks.webhooks.asked[-1]
-    assert route == f"POST /webhooks/{ID}/redeliver"
+    assert route == f"POST /webhooks/{ENDPOINT_ID}/redeliver"
     assert body is not None
     assert body["only_failed"] is False
 

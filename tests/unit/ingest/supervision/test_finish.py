@@ -74,7 +74,7 @@ def test_cancel_ends_what_is_open_and_keeps_what_is_done(lab: Lab) -> None:
     ending = lab.finish(request_id, execution)
 
     assert (answer.code, answer.json["cancelled_images"]) == (202, 3)
-    assert late.json == {"applied": False, "image_status": "CANCELLED", "batch_status": "SEALING"}
+    assert late.json == {"applied": False, "image_status": "CANCELLED", "batch_status": "SEALING", "host_closed_s": 0.0}
     assert ending.json["status"] == "CANCELLED"
     assert ending.json["counts"] == {"total": 4, "pending": 0, "succeeded": 1, "failed": 3}
     assert lab.status(request_id)["products"][0]["status"] == "COMPLETED_WITH_ERRORS"
@@ -125,7 +125,12 @@ def test_an_image_that_reports_trouble_while_being_cancelled_ends_as_cancelled(l
     reporter.join()
 
     assert (settled.images, settled.sealed) == (1, False)
-    assert answers[0].json == {"applied": True, "image_status": "CANCELLED", "batch_status": "SEALING"}
+    assert answers[0].json == {
+        "applied": True,
+        "image_status": "CANCELLED",
+        "batch_status": "SEALING",
+        "host_closed_s": 0.0,
+    }
 
 
 @pytest.mark.feature("17")
