@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import axe_playwright_python
 import pytest
@@ -26,6 +26,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; `apt-get install chromium` enables it")
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 DESK, PHONE = ViewportSize(width=1400, height=1000), ViewportSize(width=390, height=844)
 FLAGS = [
     "--no-sandbox",
@@ -115,7 +116,7 @@ def violations_of(begun: Visit, paths: list[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in paths:
         begun.go(path)
-        for size, scheme in product((DESK, PHONE), ("light", "dark")):
+        for size, scheme in product((DESK, PHONE), SCHEMES):
             begun.page.set_viewport_size(size)
             begun.page.emulate_media(color_scheme=scheme)
             found[f"{path} at {size['width']} px, {scheme}"] = violations(begun.page)
