@@ -44,8 +44,8 @@ _IMPATIENT = {
     "INGEST_START_GRACE_S": "3",
     "INGEST_NOTIFY_GRACE_S": "3",
 }
-SLOW_HOST = {"INGEST_HOST_LIMITS": "127.0.0.1=4/10"}
-"""At most 10 images a second, so that the batch is not over before its databases are gone."""
+SLOW_HOST = "127.0.0.1=4/10"
+"""What INGEST_HOST_LIMITS is: at most 10 images a second, so that the batch is not over before its databases are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,9 @@ def main() -> int:
     state = ROOT / ".local" / "restore-drill"
     shutil.rmtree(state, ignore_errors=True)
     config = replace(without_samples(load_stack_config(STACK_FILE)), fsync=False)
-    with Stack(config, state, free_ports(config), environment={**os.environ, **_IMPATIENT, **SLOW_HOST}) as stack:
+    with Stack(
+        config, state, free_ports(config), environment={**os.environ, **_IMPATIENT, "INGEST_HOST_LIMITS": SLOW_HOST}
+    ) as stack:
         found = drill(stack, images=asked.images)
     print(f"dumped both databases in      {found.dump_s:6.1f} s")
     print(f"destroyed and restored in     {found.away_s:6.1f} s, {found.forgotten} finished images forgotten")
