@@ -45,7 +45,7 @@ _IMPATIENT = {
     "INGEST_NOTIFY_GRACE_S": "3",
 }
 SLOW_HOST = "127.0.0.1=4/10"
-"""What INGEST_HOST_LIMITS is: at most 10 images a second, so that the batch is not over before its databases are gone."""
+"""INGEST_HOST_LIMITS: 10 images a second, so that the batch is not over before its databases are gone."""
 
 
 @dataclass(frozen=True, slots=True)
