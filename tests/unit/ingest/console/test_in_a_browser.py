@@ -177,6 +177,23 @@ def test_the_sign_in_can_be_used_by_everybody(make_lab: MakeLab, visit: Callable
         assert violations(begun.page) == []
 
 
+@pytest.mark.threat("T20")
+def test_a_revoked_key_is_signed_out(make_lab: MakeLab, visit: Callable[..., Any]) -> None:
+    """The browser keeps its cookie; the service that no longer has the key leads to the sign-in."""
+    revoked, kept = (new_key(owner="shop", scopes=["read"]) for _ in range(2))
+    after = make_lab(API_KEYS=kept.line)
+    with visit(make_lab(API_KEYS=f"{revoked.line}\n{kept.line}")) as begun, served(after.app) as url:
+        begun.go("/console/login")
+        begun.page.fill("[name=key]", revoked.key)
+        begun.page.keyboard.press("Enter")
+        begun.page.get_by_role("heading", name="Batches", level=1).wait_for()
+
+        begun.url = url  # cookies know no ports
+        begun.go("/console/batches")
+
+        assert "/console/login" in begun.page.url
+
+
 def test_a_bad_sheet_becomes_a_result_by_keyboard_alone(lab: Lab, visit: Callable[..., Any]) -> None:
     """Paste, choose a column, skip the bad row, watch, compare, download; without a mouse."""
     rows = "Title,Code,Image Urls\nLamp,L-1,https://a.test/1.jpg\nStool,S-2,no link\nRug,R-3,https://a.test/3.jpg\n"

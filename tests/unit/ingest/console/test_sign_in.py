@@ -51,7 +51,7 @@ def test_the_sign_in_leads_on_to_the_page_that_was_asked_for(make_lab: MakeLab) 
 def test_the_sign_in_leads_nowhere_else(make_lab: MakeLab, elsewhere: str) -> None:
     signed_in = Browser(make_lab(API_KEYS=KEYS)).post("/console/login", key=SHOP.key, next=elsewhere)
 
-    assert signed_in.location == "/console/new"
+    assert signed_in.location == "/console/"
 
 
 @pytest.mark.parametrize("wrong", ["", "prk_nobody", "x" * 100_000])
@@ -77,6 +77,17 @@ def test_the_cookie_is_for_this_site_only(make_lab: MakeLab, url: str, name: str
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(attributes)
     assert ("Secure" in attributes) is secure
     assert "Domain" not in answer.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize(
+    ("key", "begin"), [(SHOP.key, "/console/new"), (READER.key, "/console/batches")], ids=["may upload", "may not"]
+)
+def test_people_begin_where_their_key_lets_them(make_lab: MakeLab, key: str, begin: str) -> None:
+    """A key that may not upload is not led to the page for uploads, which would refuse it."""
+    browser = Browser(make_lab(API_KEYS=KEYS))
+    browser.sign_in(key)
+
+    assert browser.get("/console/").location == begin
 
 
 @pytest.mark.threat("T20")

@@ -38,8 +38,11 @@ def console_routes(dependencies: Dependencies) -> Blueprint:
     @open_to_all
     @takes_query
     def home() -> Response:
-        """Lead to where people begin."""
-        return seen("/console/new")
+        """Lead to where people begin: whoever may not upload sees the batches, a stranger the sign-in."""
+        visitor = guard.visitor()
+        if visitor is None:
+            return seen("/console/login")
+        return seen("/console/new" if visitor.may("write") else "/console/batches")
 
     @bp.get("/static/<name>")
     @open_to_all

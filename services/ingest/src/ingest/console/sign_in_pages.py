@@ -12,7 +12,7 @@ from ingest.console.answers import seen
 from ingest.console.visitors import VisitorGuard, refuse_other_origins
 from ingest.dependencies import Dependencies
 
-_HOME = "/console/new"
+_HOME = "/console/"
 
 
 def sign_in_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) -> None:
