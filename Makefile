@@ -111,7 +111,7 @@ image-check: setup ## Build the three images with buildah (root) and run them; I
 	@cd tests && ../$(BIN)/python -m contract.image_check $(IMAGE_CHECK_ARGS)
 
 bench-million: setup ## Measure sheets of 10 thousand, 100 thousand and a million rows from import to report, without pictures
-	@$(BIN)/python -m bench.million
+	@PYTHONPATH=tests $(BIN)/python -m bench.million
 
 bench: setup ## Measure codec and stack beside a bare Pillow loop and the seed's way
 	@$(BIN)/python -m bench

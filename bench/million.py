@@ -13,7 +13,6 @@ import json
 import resource
 import shutil
 import socket
-import sys
 import tempfile
 import time
 import uuid
@@ -28,32 +27,29 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # for the counter of blocks
-
-from chassis.auth.callers import SYSTEM  # noqa: E402
-from chassis.clock import SystemClock  # noqa: E402
-from chassis.db.engine import new_engine, transact  # noqa: E402
-from ingest.batches.export import export_batch  # noqa: E402
-from ingest.batches.import_chunks import ChunkedImport  # noqa: E402
-from ingest.batches.import_sheet import import_sheet  # noqa: E402
-from ingest.batches.status import list_batches, read_products  # noqa: E402
-from ingest.clients.sheet_storage import StoredSheet  # noqa: E402
-from ingest.dispatch.claim import claim_page  # noqa: E402
-from ingest.dispatch.outcome import record_outcome  # noqa: E402
-from ingest.migrate import upgrade  # noqa: E402
-from ingest.options import ImageOptions  # noqa: E402
-from ingest.settings import IngestSettings  # noqa: E402
-from ingest.sheets.body import PIECE_BYTES, SheetBody  # noqa: E402
-from ingest.state.batch import BatchStatus, load_batch  # noqa: E402
-from ingest.state.batch_status import count_ended  # noqa: E402
-from ingest.state.images import Outcome  # noqa: E402
-from ingest.supervision.finish import finish_batch  # noqa: E402
-from ingest.supervision.ownership import start_batch  # noqa: E402
-from localcloud.stack.postgres import Postgres  # noqa: E402
-from reporter.reports.export_reader import read_export  # noqa: E402
-from reporter.reports.publish import _write_files  # noqa: E402
-from support.statement_costs import statement_costs  # noqa: E402
+from chassis.auth.callers import SYSTEM
+from chassis.clock import SystemClock
+from chassis.db.engine import new_engine, transact
+from ingest.batches.export import export_batch
+from ingest.batches.import_chunks import ChunkedImport
+from ingest.batches.import_sheet import import_sheet
+from ingest.batches.status import list_batches, read_products
+from ingest.clients.sheet_storage import StoredSheet
+from ingest.dispatch.claim import claim_page
+from ingest.dispatch.outcome import record_outcome
+from ingest.migrate import upgrade
+from ingest.options import ImageOptions
+from ingest.settings import IngestSettings
+from ingest.sheets.body import PIECE_BYTES, SheetBody
+from ingest.state.batch import BatchStatus, load_batch
+from ingest.state.batch_status import count_ended
+from ingest.state.images import Outcome
+from ingest.supervision.finish import finish_batch
+from ingest.supervision.ownership import start_batch
+from localcloud.stack.postgres import Postgres
+from reporter.reports.export_reader import read_export
+from reporter.reports.publish import _write_files
+from support.statement_costs import statement_costs
 
 SIZES = (10_000, 100_000, 1_000_000)
 HOSTS = 20
