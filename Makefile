@@ -135,7 +135,7 @@ lock: ## Resolve the requirements again (needs uv)
 	  --upgrade --quiet --custom-compile-command "make lock" --output-file requirements-mutants.txt
 	echo checkov | uv pip compile - --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	  --custom-compile-command "make lock" --output-file requirements-policy.txt
-	printf 'img2dataset\npyvips[binary]\nthumbor\n' | uv pip compile - --python-version 3.11 --generate-hashes --upgrade --quiet \
+	printf 'dataclasses<0.7\nimg2dataset\npyvips[binary]\nthumbor\n' | uv pip compile - --python-version 3.11 --generate-hashes --upgrade --quiet \
 	  --custom-compile-command "make lock" --output-file requirements-peers.txt
 	for service in ingest compressor reporter; do (cd services/$$service && \
 	  uv pip compile requirements.in ../chassis/requirements.in --constraint ../../requirements-dev.txt --universal \
