@@ -73,7 +73,7 @@ def _counting() -> Iterator[CountingOrigin]:
 def test_two_batches_together_ask_an_origin_for_no_more_than_it_has_shown_to_bear(
     shop: Shop, counting: CountingOrigin
 ) -> None:
-    """Measured by the origin: 5 in the first second, then no more than six times what it has borne, every image once."""
+    """The origin counts: 5 in the first second, then no more than six times what it has borne, every image once."""
     urls = [f"{counting.base_url}/{number}.jpg" for number in range(120)]
     batches = [shop.upload(sheet_of([[url] for url in part])) for part in (urls[:100], urls[100:])]
 
