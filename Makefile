@@ -14,7 +14,7 @@ MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-unit test-contract test-e2e docs postman fuzz mutants soak restore-drill screenshots conformance lint format policy image-check bench bench-million bench-peers ci lock clean
+.PHONY: help setup demo up down test test-unit test-contract test-e2e docs postman fuzz mutants soak restore-drill last-release screenshots conformance lint format policy image-check bench bench-million bench-peers ci lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ soak: setup ## Load and break the stack for MINUTES (10), then check that nothin
 
 restore-drill: setup ## Dump, destroy and restore the databases in the middle of a batch, and say how long it took
 	@$(BIN)/python -m bench.restore_drill
+
+last-release: setup ## Keep this checkout's workflow, contracts and answers as those of the last release (docs/deploy.md)
+	@cd tests && PYTHONPATH=.. ../$(BIN)/python -m last_release
 
 conformance: setup ## Run the conformance cases of localcloud and count them by how they are known
 	@$(BIN)/python infra/local/tests/harness/conformance_report.py

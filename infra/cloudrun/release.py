@@ -1,15 +1,18 @@
 """Brings a release to Cloud Run and back: candidates without traffic, a smoke batch, traffic, rollback.
 
+    python3 infra/cloudrun/release.py ran RELEASE               refuses what the environment before does not run
     python3 infra/cloudrun/release.py migrate NAME RELEASE      the tables, by the jobs of the release
     python3 infra/cloudrun/release.py candidates NAME RELEASE   new revisions beside those that serve
     python3 infra/cloudrun/release.py url NAME [TAG]            where sheets are posted, of all or of a tag's revision
     python3 infra/cloudrun/release.py smoke ROOT_URL IMAGE_URL  one image from upload to COMPLETED
+    python3 infra/cloudrun/release.py smoke-candidate NAME IMAGE_URL   the same through the new public door
     python3 infra/cloudrun/release.py promote                   all traffic to the candidates
     python3 infra/cloudrun/release.py rollback                  all traffic back to the revisions before
 
 A revision that serves is tagged `previous` when its successor is tagged `candidate`, so a rollback needs nothing but
 Cloud Run's own memory. Standard library and gcloud only: it runs in Cloud Build and on operators' machines. PROJECT and
-LOCATION are read from the environment, and for `smoke` API_KEY.
+LOCATION are read from the environment, for `smoke` API_KEY, and STAGING: the project that ran the release before and
+has its images; empty where releases are built.
 """
 
 from __future__ import annotations
@@ -29,6 +32,9 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 # What is called comes before what calls it, and what clients reach comes last.
 SERVICES = ("compressor", "reporter-internal", "ingest-internal", "reporter", "ingest")
+WORKFLOW = HERE.parents[1] / "workflows/batch.yaml"
+PLACEHOLDER = "us-docker.pkg.dev/cloudrun/container/"
+"""Where Terraform's first image of every service is from."""
 IMAGES = ("ingest", "compressor", "reporter")
 FINAL = ("COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED")
 SMOKE_WITHIN_S = 300.0
@@ -52,18 +58,19 @@ def gcloud(*words: str) -> str:
     return done.stdout.strip()
 
 
-def run(*words: str) -> str:
+def run(*words: str, project: str = "") -> str:
     """Run `gcloud run ...` in project and region."""
-    return gcloud("run", *words, f"--project={os.environ['PROJECT']}", f"--region={os.environ['LOCATION']}", "--quiet")
+    where = (f"--project={project or os.environ['PROJECT']}", f"--region={os.environ['LOCATION']}")
+    return gcloud("run", *words, *where, "--quiet")
 
 
-def serving(service: str) -> str:
+def serving(service: str, project: str = "") -> str:
     """Return the revision that has all traffic of a service.
 
     Raises:
         ReleaseError: traffic is split, by hand; then nobody can say what a rollback would go back to.
     """
-    described = json.loads(run("services", "describe", service, "--format=json"))
+    described = json.loads(run("services", "describe", service, "--format=json", project=project))
     found = {part["revisionName"] for part in described["status"].get("traffic", []) if part.get("percent")}
     if len(found) != 1:
         message = f"{service}: traffic goes to {sorted(found) or 'no revision'}; send it to one first"
@@ -71,9 +78,40 @@ def serving(service: str) -> str:
     return str(found.pop())
 
 
+def image_of(revision: str, project: str = "") -> str:
+    """Return the image of a revision, as its manifest names it."""
+    described = json.loads(run("revisions", "describe", revision, "--format=json", project=project))
+    return str(described["spec"]["containers"][0]["image"])
+
+
+def ran(release: str) -> None:
+    """See that the environment before this one runs the release, and the workflow of these sources.
+
+    Raises:
+        ReleaseError: it runs another release or workflow, so nobody has seen them work together.
+    """
+    staging = os.environ.get("STAGING", "")
+    if not staging:
+        sys.stdout.write("no environment before this one\n")
+        return
+    built = images(release)
+    for service in SERVICES:
+        found, wanted = image_of(serving(service, staging), staging), built[service.removesuffix("-internal")]
+        if found != wanted:
+            message = f"{service} of {staging} runs {found} and not {wanted}: deploy {release} there first"
+            raise ReleaseError(message)
+    words = ("workflows", "describe", "batch", f"--project={staging}", f"--location={os.environ['LOCATION']}")
+    deployed = gcloud(*words, "--format=value(sourceContents)")
+    if deployed.strip() != WORKFLOW.read_text(encoding="utf-8").strip():
+        message = f"{staging} has another workflow than workflows/batch.yaml of these sources: check out what it runs"
+        raise ReleaseError(message)
+    sys.stdout.write(f"{staging} runs {release}\n")
+
+
 def images(release: str) -> dict[str, str]:
     """Return the images that a build has pushed under its name, by digest: a tag may move, a digest cannot."""
-    repository = f"{os.environ['LOCATION']}-docker.pkg.dev/{os.environ['PROJECT']}/pressroom"
+    project = os.environ.get("STAGING") or os.environ["PROJECT"]
+    repository = f"{os.environ['LOCATION']}-docker.pkg.dev/{project}/pressroom"
     found = {}
     for name in IMAGES:
         words = ("artifacts", "docker", "images", "describe", f"{repository}/{name}:{release}")
@@ -128,11 +166,16 @@ def migrate(name: str, release: str) -> None:
         run("jobs", "execute", job, "--wait")
 
 
-def url(name: str, tag: str = "") -> None:
-    """Print the root URL of ingest, or of the revision with a tag (https://TAG---SERVICE-NUMBER.REGION.run.app)."""
+def root_url(name: str, tag: str = "") -> str:
+    """Return the root URL of ingest, or of the revision with a tag (https://TAG---SERVICE-NUMBER.REGION.run.app)."""
     values = json.loads((HERE / "rendered" / f"{name}.json").read_text(encoding="utf-8"))
     root = str(values["ingest_url"])
-    sys.stdout.write((root.replace("https://", f"https://{tag}---", 1) if tag else root) + "\n")
+    return root.replace("https://", f"https://{tag}---", 1) if tag else root
+
+
+def url(name: str, tag: str = "") -> None:
+    """Print `root_url`."""
+    sys.stdout.write(root_url(name, tag) + "\n")
 
 
 def candidates(name: str, release: str) -> None:
@@ -154,6 +197,20 @@ def rollback() -> None:
     """Send all traffic to the revisions before, in the opposite order."""
     for service in reversed(SERVICES):
         run("services", "update-traffic", service, "--to-tags=previous=100")
+
+
+def smoke_candidate(name: str, image: str) -> None:
+    """Try a batch through the new public door and everything that serves.
+
+    At the first deployment nothing serves but Terraform's placeholder: then the batch after `promote` is the first.
+
+    Raises:
+        ReleaseError: as `smoke`.
+    """
+    if any(image_of(serving(service)).startswith(PLACEHOLDER) for service in SERVICES):
+        sys.stdout.write("the first deployment: no release serves yet that a candidate could be tried with\n")
+        return
+    smoke(root_url(name, "candidate"), image)
 
 
 def smoke(
@@ -204,6 +261,8 @@ COMMANDS: Mapping[str, tuple[tuple[int, ...], Callable[..., None]]] = {
     "candidates": ((2,), candidates),
     "url": ((1, 2), url),
     "smoke": ((2,), smoke),
+    "smoke-candidate": ((2,), smoke_candidate),
+    "ran": ((1,), ran),
     "promote": ((0,), promote),
     "rollback": ((0,), rollback),
 }

@@ -327,6 +327,21 @@ def test_tasks_that_were_not_created_are_given_back_at_once() -> None:
 
 
 @pytest.mark.fault("A23")
+def test_an_operation_that_is_never_done_is_not_waited_for_without_end() -> None:
+    """After a minute it is asked for as after any failure that may pass; then the group goes back."""
+    services = Services([[group(1, 2)]], {"look": [ok(operation(done=False))] * 1000})
+
+    with pytest.raises(ExecutionFailedError):
+        run(services)
+
+    looks = [route for route, _ in services.calls if route == "look"]
+    bodies = dict(services.calls)
+    assert len(looks) == 7 + 4
+    assert (bodies["give_back"]["leases"], bodies["give_back"]["failures"]) == (group(1, 2)["leases"], None)
+    assert bodies["fail"]["error"]["code"] == 504
+
+
+@pytest.mark.fault("A23")
 @pytest.mark.parametrize("way", ["batchCreate", "create"])
 def test_a_group_that_cannot_be_created_is_given_back_whole(way: str) -> None:
     """And the execution fails with the reason, for ingest to decide."""

@@ -12,6 +12,10 @@ from typing import Any
 
 import yaml
 
+from localcloud.check.approximations import approximations
+from localcloud.workflows.connectors.registry import connector_methods
+from localcloud.workflows.loader import load_program
+
 SOURCE = Path(__file__).resolve().parents[2] / "workflows/batch.yaml"
 PROGRAM = yaml.safe_load(SOURCE.read_text(encoding="utf-8"))
 
@@ -25,6 +29,71 @@ def maps(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...
         yield path, node
         for key, value in node.items():
             yield from maps(value, (*path, str(key)))
+
+
+LEANS_ON = {
+    "callback-received-time",
+    "callback-url-field",
+    "callback-wrong-method",
+    "connector-operation-result",
+    "connector-time-limit",
+    "equality",
+    "google-hosts",
+    "http-bodies",
+    "http-encoding",
+    "http-redirects",
+    "index-types",
+    "json-numbers",
+    "literal-forms",
+    "loop-corners",
+    "parallel-corners",
+    "raise-any-value",
+    "retry-corners",
+    "short-circuit",
+    "sleep-corners",
+    "step-corners",
+    "tasks-response-codes",
+    "tasks-texts",
+    "try-corners",
+}
+"""Rows of localcloud's fidelity table that batch.yaml touches and that are not known for certain."""
+
+SERVERS = {"tasks-batches", "tasks-overload"}
+"""Likewise of what answers it: `batchCreate`, and a queue that slows down when the compressor says 429 or 503."""
+
+
+def test_everything_without_proof_has_its_line_in_the_fidelity_table() -> None:
+    """`localcloud check` names it, with what is documented and what is assumed; a new lean is a decision to be made here."""
+    program = load_program(SOURCE.read_text(encoding="utf-8"), connectors=connector_methods())
+    readme = (SOURCE.parents[1] / "infra/local/README.md").read_text(encoding="utf-8")
+
+    assert {found.fact.id for found in approximations(program)} == LEANS_ON
+    assert {name for name in LEANS_ON | SERVERS if f"| `{name}` |" not in readme} == set()
+
+
+BOUNDS = {
+    "claim_page": "condition: ${steps_used >= 80000}",
+    "claim": "condition: ${steps_used >= 80000}",
+    "import_chunks": "- steps_used: ${steps_used + 16}",
+    "look": "condition: ${pause_s > 32}",
+}
+"""Step that the workflow jumps back to, and the line that ends it: a successor takes over, or the wait is given up.
+Chunks end with the sheet, and each of them is longer than its call."""
+
+
+def test_every_loop_of_the_workflow_has_an_end() -> None:
+    """Each jump back is in the table, and what ends it is in the source."""
+    text = SOURCE.read_text(encoding="utf-8")
+    seen: set[str] = set()
+    back: set[str] = set()
+    for line in text.splitlines():
+        if line.strip().startswith("- ") and line.endswith(":"):
+            seen.add(line.strip("- :"))
+        if line.strip().startswith("next: ") and line.split()[-1] in seen:
+            back.add(line.split()[-1])
+
+    assert back == set(BOUNDS)
+    assert [bound for bound in BOUNDS.values() if bound not in text] == []
 
 
 def test_retries_are_written_as_literals_in_whole_seconds() -> None:

@@ -285,9 +285,9 @@ def test_buckets_keep_uniform_access_and_prevent_publication() -> None:
 @pytest.mark.feature("54")
 def test_safe_by_default() -> None:
     """Without a word of the operator images are private, doors need keys and nothing can be deleted by accident."""
-    assert d.default("example", "public_images") is False
-    assert d.default("example", "public_without_keys") is False
-    assert d.default("example", "deletion_protection") is True
+    assert d.default("pressroom", "public_images") is False
+    assert d.default("pressroom", "public_without_keys") is False
+    assert d.default("pressroom", "deletion_protection") is True
 
 
 def test_database_admits_only_connectors() -> None:

@@ -131,16 +131,17 @@ def test_runbook_has_sql_for_both_databases() -> None:
 def test_deploy_page_explains_every_variable() -> None:
     """Each variable of an environment is in the table, and no other."""
     table = set(re.findall(r"^\| `(\w+)` \|", text_of("deploy.md"), re.MULTILINE))
-    variables = {b.labels[0] for folder, b in d.terraform() if folder == "example" and b.type == "variable"}
+    variables = {b.labels[0] for folder, b in d.terraform() if folder == "pressroom" and b.type == "variable"}
 
     assert table == variables
 
 
-def test_example_values_name_variables_that_exist() -> None:
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_example_values_name_variables_that_exist(name: str) -> None:
     """terraform.tfvars.example sets what has no default."""
-    text = (d.ENVIRONMENT / "terraform.tfvars.example").read_text(encoding="utf-8")
+    text = (d.ENVIRONMENTS / name / "terraform.tfvars.example").read_text(encoding="utf-8")
     named = set(re.findall(r"^(\w+)\s*=", text, re.MULTILINE))
-    blocks = {b.labels[0]: b.arguments for folder, b in d.terraform() if folder == "example" and b.type == "variable"}
+    blocks = {b.labels[0]: b.arguments for folder, b in d.terraform() if folder == name and b.type == "variable"}
 
     assert {name for name, arguments in blocks.items() if "default" not in arguments} <= named <= set(blocks)
 
@@ -150,8 +151,8 @@ def test_every_path_in_a_page_exists(page: str) -> None:
     """A command that names a file of the repository names one that is there."""
     made = (
         "infra/cloudrun/rendered",
-        "infra/terraform/envs/prod",
-        "infra/terraform/envs/staging",
+        "infra/terraform/environments/staging/terraform.tfvars",
+        "infra/terraform/environments/production/terraform.tfvars",
         "services/*/Dockerfile.old",
     )
     paths = set(re.findall(r"(?<![\w/$-])((?:infra|workflows|tests|services|docs|bench)/[\w./*-]*\w)", text_of(page)))
@@ -193,7 +194,7 @@ def test_script_and_default_name_the_same_instance() -> None:
     """`new-secrets` writes URLs of the instance that Terraform makes unless told otherwise."""
     script = (d.TERRAFORM / "new-secrets").read_text(encoding="utf-8")
 
-    assert set(re.findall(r"--instance=(\w+)", script)) == {d.default("example", "database_instance")}
+    assert set(re.findall(r"--instance=(\w+)", script)) == {d.default("pressroom", "database_instance")}
 
 
 def commands(page: str) -> list[str]:

@@ -60,7 +60,7 @@ def test_manifests_take_their_instances_from_the_size() -> None:
     for service in d.SERVICES:
         assert int(annotation(service, "autoscaling.knative.dev/maxScale")) == max_instances(service)
     assert {name: queue["rate_limits"] for name, queue in d.queues().items()} == d.size("S")["queues"]
-    main = (d.ENVIRONMENT / "main.tf").read_text(encoding="utf-8")
+    main = (d.MODULES / "pressroom/main.tf").read_text(encoding="utf-8")
     assert "sizes.yaml" in main
     for used in ("database.tier", "database.max_connections", "queues", "instances"):
         assert f"local.size.{used}" in main
@@ -236,10 +236,10 @@ def test_gunicorn_ends_before_cloud_run_kills() -> None:
 @pytest.mark.feature("55")
 def test_reports_outlive_the_rows_that_link_to_them() -> None:
     """Services and Terraform have one default, and the bucket keeps an object a day longer than its row is there."""
-    days = d.default("example", "rows_retention_days")
+    days = d.default("pressroom", "rows_retention_days")
 
     assert {SETTINGS[name].model_fields["retention_days"].default for name in MIGRATED} == {days}
-    assert d.default("example", "reports_retention_days") > days
+    assert d.default("pressroom", "reports_retention_days") > days
     given = [d.environment(name)[f"{d.image_of(name).upper()}_RETENTION_DAYS"] for name in WITH_DATABASE]
     assert given == [str(days)] * len(WITH_DATABASE)
 
@@ -270,7 +270,7 @@ def test_cloud_build_goes_from_test_to_traffic_in_order() -> None:
     )
 
     assert build == ["test", "build"]
-    assert deployment == ["render", "migrate", "candidates", "smoke-candidate", "promote"]
+    assert deployment == ["ran-in-staging", "render", "migrate", "candidates", "smoke-candidate", "promote"]
 
 
 def test_deployment_waits_for_no_timing_test() -> None:

@@ -95,9 +95,8 @@ def test_terraform_check_finds_what_is_wrong() -> None:
 
 def test_provider_versions_are_those_that_were_checked() -> None:
     """All modules take provider google and google-beta from the version of the extract on, and no untried major one."""
-    text = "".join(
-        (folder / "versions.tf").read_text(encoding="utf-8") for folder in [*d.MODULES.iterdir(), d.ENVIRONMENT]
-    )
+    folders = [*d.MODULES.iterdir(), *d.ENVIRONMENTS.iterdir()]
+    text = "".join((folder / "versions.tf").read_text(encoding="utf-8") for folder in folders)
 
     assert set(re.findall(r'^\s{6}version = "(.*)"$', text, re.MULTILINE)) == {">= 6.50, < 8.0"}
     assert data("google_provider_6_50")["version"] == "6.50.0"
@@ -146,7 +145,7 @@ def test_every_variable_and_output_is_described() -> None:
 def test_outputs_print_what_operators_need() -> None:
     """`terraform output` shows where sheets are posted and the line that runs the workflow."""
     outputs = {
-        b.labels[0]: str(b.arguments["value"]) for f, b in d.terraform() if f == "example" and b.type == "output"
+        b.labels[0]: str(b.arguments["value"]) for f, b in d.terraform() if f == "pressroom" and b.type == "output"
     }
 
     assert '["ingest"]' in outputs["upload_url"]

@@ -21,6 +21,8 @@ from support import deployment_files as d
 
 RELEASE = "0b5c1d2e"
 DIGEST = "sha256:" + "ab" * 32
+STAGING = "shop-staging"
+HELLO = "us-docker.pkg.dev/cloudrun/container/hello"
 # Cloud Run as far as a release needs it: a file per service with its traffic, which `replace` takes from the manifest.
 _GCLOUD = """#!{python}
 import json, sys
@@ -32,7 +34,13 @@ options = dict(word[2:].partition("=")[::2] for word in sys.argv[1:] if word.sta
 if words[:3] == ["artifacts", "docker", "images"]:
     print("{digest}")
 elif words[:3] == ["run", "services", "describe"]:
-    print(json.dumps({{"status": {{"traffic": json.loads((state / words[3]).read_text())}}}}))
+    where = state / "staging" if options["project"] == "{staging}" else state
+    print(json.dumps({{"status": {{"traffic": json.loads((where / words[3]).read_text())}}}}))
+elif words[:3] == ["run", "revisions", "describe"]:
+    where = state / "staging" if options["project"] == "{staging}" else state
+    print(json.dumps({{"spec": {{"containers": [{{"image": (where / (words[3] + ".image")).read_text()}}]}}}}))
+elif words[:3] == ["workflows", "describe", "batch"]:
+    print((state / "staging/batch.yaml").read_text())
 elif words[:3] == ["run", "services", "replace"]:
     import yaml
     manifest = yaml.safe_load(Path(words[3]).read_text())
@@ -56,7 +64,7 @@ class Cloud:
     """The services' traffic, and a copy of infra/cloudrun that is rendered for them."""
 
     def __init__(self, folder: Path) -> None:
-        self.state, self.scripts = folder / "state", folder / "cloudrun"
+        self.state, self.scripts = folder / "state", folder / "infra/cloudrun"
         self._bin = folder / "bin"
         for made in (self.state, self._bin):
             made.mkdir()
@@ -64,10 +72,10 @@ class Cloud:
         (self.scripts / "rendered").mkdir()
         (self.scripts / "rendered/prod.json").write_text(json.dumps(d.manifest_values()))
         gcloud = self._bin / "gcloud"
-        gcloud.write_text(_GCLOUD.format(python=sys.executable, state=self.state, digest=DIGEST))
+        gcloud.write_text(_GCLOUD.format(python=sys.executable, state=self.state, digest=DIGEST, staging=STAGING))
         gcloud.chmod(0o755)
         for service in d.SERVICES:
-            (self.state / service).write_text(json.dumps([{"revisionName": f"{service}-00001", "percent": 100}]))
+            self.serve(service, "old.example/image@sha256:00")
         self("render.py", "prod")
 
     def __call__(self, script: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -76,6 +84,13 @@ class Cloud:
         given = {"PATH": path, "PROJECT": d.PROJECT, "LOCATION": d.LOCATION, **environment}
         command = [sys.executable, str(self.scripts / script), *words]
         return subprocess.run(command, check=False, capture_output=True, text=True, env=given)
+
+    def serve(self, service: str, image: str, *, staging: bool = False) -> None:
+        """Let a first revision with this image have all traffic of a service, here or in staging."""
+        where = self.state / "staging" if staging else self.state
+        where.mkdir(exist_ok=True)
+        (where / service).write_text(json.dumps([{"revisionName": f"{service}-00001", "percent": 100}]))
+        (where / f"{service}-00001.image").write_text(image)
 
     def traffic(self, service: str) -> dict[str, int]:
         """Return how much of a service's traffic each revision has."""
@@ -145,6 +160,64 @@ def test_tables_are_migrated_by_the_jobs_of_the_release(cloud: Cloud) -> None:
     ]
     rendered = yaml.safe_load((cloud.scripts / "rendered/prod/migrate-ingest.yaml").read_text())
     assert rendered["spec"]["template"]["spec"]["template"]["spec"]["containers"][0]["image"].endswith(DIGEST)
+
+
+def release_in_staging(cloud: Cloud) -> None:
+    """Let staging serve the release, with the workflow of these sources."""
+    repository = f"{d.LOCATION}-docker.pkg.dev/{STAGING}/pressroom"
+    for service in d.SERVICES:
+        cloud.serve(service, f"{repository}/{d.image_of(service)}@{DIGEST}", staging=True)
+    (cloud.state / "staging/batch.yaml").write_text(d.workflow_text())
+    sources = cloud.scripts.parents[1] / "workflows"
+    sources.mkdir()
+    (sources / "batch.yaml").write_text(d.workflow_text())
+
+
+@pytest.mark.fault("J5")
+def test_production_takes_the_images_that_staging_runs(cloud: Cloud) -> None:
+    """They are not built again: digests, registry and workflow are those that staging has tried."""
+    release_in_staging(cloud)
+
+    assert cloud("release.py", "ran", RELEASE, STAGING=STAGING).returncode == 0
+    assert cloud("release.py", "candidates", "prod", RELEASE, STAGING=STAGING).returncode == 0
+
+    images = {(cloud.state / f"{service}.image").read_text().rpartition("/")[0] for service in d.SERVICES}
+    assert images == {f"{d.LOCATION}-docker.pkg.dev/{STAGING}/pressroom"}
+
+
+@pytest.mark.fault("J5")
+@pytest.mark.parametrize("other", ["release", "workflow"])
+def test_production_refuses_what_staging_does_not_run(cloud: Cloud, other: str) -> None:
+    """Another release, or another workflow than that of the sources: nobody has seen them work together."""
+    release_in_staging(cloud)
+    if other == "release":
+        cloud.serve("compressor", "old.example/image@sha256:00", staging=True)
+    else:
+        (cloud.state / "staging/batch.yaml").write_text("main: {}\n")
+
+    done = cloud("release.py", "ran", RELEASE, STAGING=STAGING)
+
+    assert done.returncode == 1
+    assert STAGING in done.stderr
+
+
+def test_first_environment_has_none_before_it(cloud: Cloud) -> None:
+    """Where releases are built nothing is compared."""
+    done = cloud("release.py", "ran", RELEASE, STAGING="")
+
+    assert (done.returncode, done.stdout) == (0, "no environment before this one\n")
+
+
+def test_first_deployment_is_not_tried_with_placeholders(cloud: Cloud) -> None:
+    """Behind the candidate's door there is Terraform's hello container yet: the batch after `promote` is the first."""
+    cloud.serve("compressor", HELLO)
+    cloud("release.py", "candidates", "prod", RELEASE)
+
+    done = cloud("release.py", "smoke-candidate", "prod", "https://images.example/1.jpg")
+
+    assert done.returncode == 0, done.stderr
+    assert "first deployment" in done.stdout
+    assert HELLO.startswith(d.local("services", "placeholder"))
 
 
 @contextmanager

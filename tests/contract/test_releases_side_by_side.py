@@ -1,6 +1,6 @@
 """Two releases work side by side for a while: the payloads of this one fit the last one's readers, and the other way.
 
-`tests/data/contracts` holds the contracts of the last release (docs/deploy.md, "What a release may change"). Both sides
+`tests/data/last_release` holds the last release's contracts (docs/deploy.md, "What a release may change"). Both sides
 may be the old one: services take traffic before the workflow, executions go on as they began, a rollback leaves the
 workflow. So whatever one side must have, both must send; and nothing may have another type or fewer values than before.
 """
@@ -8,15 +8,20 @@ workflow. So whatever one side must have, both must send; and nothing may have a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from contract.test_batch_yaml_constructs import maps
+from support import last_release
+from support.deployment_files import workflow_text
 from support.payload_schemas import CONTRACTS
 
-LAST = Path(__file__).resolve().parents[1] / "data/contracts"
+LAST = last_release.CONTRACTS
 NAMES = sorted(path.name for path in LAST.glob("*.json"))
 
 
@@ -110,3 +115,69 @@ def test_more_may_be_said_where_more_may_be_read() -> None:
     closed = OLD | {"additionalProperties": False}
     assert list(breaks(closed, OLD | {"properties": more})) != []
     assert list(breaks(closed, OLD | {"properties": more}, strict=False)) == []
+
+
+PATH = re.compile(r'\$\{\w+_url \+ "(/internal/[\w/]+?)/?"(?: \+ request_id \+ "(/\w+)")?\}')
+"""The address of a call in batch.yaml: what is before the id of a batch, and behind it."""
+
+
+def answers_of(source: str) -> dict[str, set[str]]:
+    """Return the contracts that each variable of a workflow may hold, by the routes that it is the answer of."""
+    held: dict[str, set[str]] = {}
+    for _, node in maps(yaml.safe_load(source)):
+        if node.get("call") == "call_service" and "result" in node:
+            found = PATH.fullmatch(node["args"]["url"])
+            assert found, node["args"]["url"]
+            route = f"POST {found[1]}" + (f"/{{id}}{found[2]}" if found[2] else "")
+            held.setdefault(node["result"], set()).add(last_release.PAYLOADS[route][1])
+    held["ending"] = held["finished"] | held["failure"]  # as notify_subscribers calls them
+    return held
+
+
+def reads_of(source: str) -> set[tuple[str, str]]:
+    """Return the fields that a workflow reads of its answers so that a missing one is a KeyError."""
+    names = "|".join(answers_of(source))
+    text = re.sub(r"(?m)^\s*#.*$", "", source)
+    return set(re.findall(rf"\b({names})\.(\w+)", text))
+
+
+def never_promised(source: str) -> list[str]:
+    """Return the reads of a workflow that the last release's services need not answer."""
+    held = answers_of(source)
+    return [
+        f"{variable}.{name}: {contract}"
+        for variable, name in sorted(reads_of(source))
+        for contract in sorted(held[variable])
+        if name not in schema(LAST / f"{contract}.schema.json").get("required", ())
+    ]
+
+
+@pytest.mark.fault("J5")
+def test_workflow_reads_nothing_that_the_last_releases_services_need_not_answer() -> None:
+    """On every path, failures and handing over too; what may be absent is read by `map.get`."""
+    source = workflow_text()
+
+    assert len(answers_of(source)) > 8
+    assert ("claimed", "groups") in reads_of(source)
+    assert never_promised(source) == []
+
+
+def test_workflow_that_relies_on_a_new_answer_is_refused() -> None:
+    """The check itself, on today's workflow with one more read."""
+    source = workflow_text().replace("status: ${released.status}", "status: ${released.successor_name}", 1)
+
+    assert source != workflow_text()
+    assert never_promised(source) == ["released.successor_name: release_response"]
+
+
+def test_last_release_is_a_version_that_the_changelog_has() -> None:
+    """And its workflow, its contracts and its answers are there together."""
+    kept = last_release.document()
+    changelog = (LAST.parents[3] / "CHANGELOG.md").read_text(encoding="utf-8")
+
+    assert f"## [{kept['after_version']}]" in changelog
+    assert re.fullmatch(r"[0-9a-f]{40}", kept["commit"])
+    assert yaml.safe_load(last_release.WORKFLOW.read_text(encoding="utf-8"))["main"]
+    answered = {answer["route"] for answer in kept["answers"]}
+    assert answered <= set(last_release.PAYLOADS)
+    assert {route.rpartition("/")[2] for route in answered} == {"start", "claim", "finish", "reports", "notifications"}

@@ -16,7 +16,7 @@ from support.terraform_files import Block, Expression, read_folder
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "infra/terraform"
 MODULES = TERRAFORM / "modules"
-ENVIRONMENT = TERRAFORM / "envs/example"
+ENVIRONMENTS = TERRAFORM / "environments"
 CLOUDRUN = ROOT / "infra/cloudrun"
 IMAGES = ("ingest", "compressor", "reporter")
 GUARDED = ("ingest-internal", "compressor", "reporter-internal")
@@ -47,7 +47,7 @@ def module(name: str) -> list[Block]:
 @cache
 def terraform() -> list[tuple[str, Block]]:
     """Return every top-level block with the name of its folder."""
-    folders = [*sorted(MODULES.iterdir()), ENVIRONMENT]
+    folders = [*sorted(MODULES.iterdir()), *sorted(ENVIRONMENTS.iterdir())]
     return [(folder.name, block) for folder in folders for block in read_folder(folder)]
 
 
@@ -103,14 +103,15 @@ def manifest_values() -> dict[str, str]:
             f'tostring(var.settings.max_instances["{name}"])': str(count)
             for name, count in size("S")["instances"].items()
         },
-        "var.settings.log_level": default("example", "log_level"),
-        "var.settings.webhook_url": default("example", "webhook_url"),
+        "var.settings.log_level": default("pressroom", "log_level"),
+        "var.settings.webhook_url": default("pressroom", "webhook_url"),
         **{
-            f"tostring(var.settings.{name})": str(default("example", name))
+            f"tostring(var.settings.{name})": str(default("pressroom", name))
             for name in ("ingest_min_instances", "rows_retention_days")
         },
         **{
-            f"tostring(var.settings.{name})": str(default("example", name)).lower() for name in ("public_without_keys",)
+            f"tostring(var.settings.{name})": str(default("pressroom", name)).lower()
+            for name in ("public_without_keys",)
         },
     }
     known |= {f'local.urls["{name}"]': url(name) for name in SERVICES}

@@ -91,6 +91,22 @@ resource "google_project_iam_member" "deployer_workflow" {
   member  = var.deployer_member
 }
 
+# Production asks what serves here, and which workflow, before it runs the same.
+resource "google_project_iam_custom_role" "see_release" {
+  project     = var.project
+  role_id     = "pressroomSeeRelease"
+  title       = "Pressroom: see which release serves"
+  permissions = ["run.revisions.get", "run.services.get", "workflows.workflows.get"]
+}
+
+resource "google_project_iam_member" "promoted_to" {
+  count = var.promoted_to == null ? 0 : 1
+
+  project = var.project
+  role    = google_project_iam_custom_role.see_release.id
+  member  = "serviceAccount:pressroom-deployer@${var.promoted_to.project}.iam.gserviceaccount.com"
+}
+
 resource "google_cloudbuild_trigger" "main" {
   count = var.build_repository == "" ? 0 : 1
 

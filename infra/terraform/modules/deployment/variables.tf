@@ -42,3 +42,11 @@ variable "build_repository" {
   description = "Resource name of a Cloud Build repository (second generation) whose branch main is built; empty for none."
   type        = string
 }
+
+variable "promoted_to" {
+  description = "Id and number of the project that takes over what this one ran; null for none."
+  type = object({
+    project = string
+    number  = string
+  })
+}

@@ -42,3 +42,19 @@ resource "google_artifact_registry_repository_iam_member" "deployer_reads" {
   role       = "roles/artifactregistry.reader"
   member     = var.deployer
 }
+
+# The project that takes over what this one ran has no copy of the images: its deployer looks up their digests here, and
+# Cloud Run, which pulls as its service agent, keeps what a serving revision needs
+# (https://cloud.google.com/run/docs/deploying#images).
+resource "google_artifact_registry_repository_iam_member" "promoted_to" {
+  for_each = var.promoted_to == null ? toset([]) : toset([
+    "serviceAccount:pressroom-deployer@${var.promoted_to.project}.iam.gserviceaccount.com",
+    "serviceAccount:service-${var.promoted_to.number}@serverless-robot-prod.iam.gserviceaccount.com",
+  ])
+
+  project    = var.project
+  location   = google_artifact_registry_repository.this.location
+  repository = google_artifact_registry_repository.this.name
+  role       = "roles/artifactregistry.reader"
+  member     = each.value
+}

@@ -23,3 +23,11 @@ variable "builder" {
   description = "IAM member that pushes images."
   type        = string
 }
+
+variable "promoted_to" {
+  description = "Id and number of the project that takes over what this one ran; null for none."
+  type = object({
+    project = string
+    number  = string
+  })
+}

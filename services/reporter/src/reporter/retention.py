@@ -1,7 +1,7 @@
 """Deletes reports, deliveries and deleted endpoints some time after their end, a page of each in a sweep.
 
 Only rows are deleted: the objects that a report names are deleted by the rule of their bucket, a day later
-(infra/terraform/envs), so that no link leads to a missing object.
+(infra/terraform), so that no link leads to a missing object.
 """
 
 from __future__ import annotations

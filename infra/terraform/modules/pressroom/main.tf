@@ -1,4 +1,4 @@
-# One environment of Pressroom. Copy the folder, fill in terraform.tfvars: docs/deploy.md.
+# All of Pressroom in one project; the folders of `environments` call it with what is theirs (docs/deploy.md).
 locals {
   size = yamldecode(file("${path.module}/../../../sizes.yaml")).sizes[var.size]
 }
@@ -10,30 +10,32 @@ data "google_project" "this" {
 }
 
 module "apis" {
-  source      = "../../modules/apis"
+  source      = "../apis"
   project     = var.project
   scan_images = var.scan_images
 }
 
 module "accounts" {
-  source  = "../../modules/accounts"
+  source  = "../accounts"
   project = var.project
 
   depends_on = [module.apis]
 }
 
 module "registry" {
-  source   = "../../modules/registry"
+  source   = "../registry"
   project  = var.project
   location = var.location
   builder  = module.accounts.members["builder"]
   deployer = module.accounts.members["deployer"]
 
+  promoted_to = var.promoted_to
+
   depends_on = [module.apis]
 }
 
 module "buckets" {
-  source                 = "../../modules/buckets"
+  source                 = "../buckets"
   project                = var.project
   location               = var.location
   public_images          = var.public_images
@@ -47,7 +49,7 @@ module "buckets" {
 }
 
 module "database" {
-  source              = "../../modules/database"
+  source              = "../database"
   project             = var.project
   location            = var.location
   instance            = var.database_instance
@@ -61,7 +63,7 @@ module "database" {
 }
 
 module "secrets" {
-  source              = "../../modules/secrets"
+  source              = "../secrets"
   project             = var.project
   location            = var.location
   deletion_protection = var.deletion_protection
@@ -71,7 +73,7 @@ module "secrets" {
 }
 
 module "queues" {
-  source      = "../../modules/queues"
+  source      = "../queues"
   project     = var.project
   location    = var.location
   members     = module.accounts.members
@@ -81,7 +83,7 @@ module "queues" {
 }
 
 module "services" {
-  source              = "../../modules/services"
+  source              = "../services"
   project             = var.project
   project_number      = data.google_project.this.number
   location            = var.location
@@ -107,7 +109,7 @@ module "services" {
 }
 
 module "workflow" {
-  source              = "../../modules/workflow"
+  source              = "../workflow"
   project             = var.project
   location            = var.location
   service_account     = module.accounts.ids["workflow"]
@@ -119,7 +121,7 @@ module "workflow" {
 }
 
 module "schedules" {
-  source   = "../../modules/schedules"
+  source   = "../schedules"
   project  = var.project
   location = var.location
   urls     = module.services.urls
@@ -129,20 +131,21 @@ module "schedules" {
 }
 
 module "deployment" {
-  source           = "../../modules/deployment"
+  source           = "../deployment"
   project          = var.project
   location         = var.location
   deployer_member  = module.accounts.members["deployer"]
   builder_member   = module.accounts.members["builder"]
   builder_id       = module.accounts.ids["builder"]
   manifest_values  = module.services.manifest_values
+  promoted_to      = var.promoted_to
   services         = module.services.services
   jobs             = module.services.jobs
   build_repository = var.build_repository
 }
 
 module "monitoring" {
-  source                   = "../../modules/monitoring"
+  source                   = "../monitoring"
   project                  = var.project
   alert_email              = var.alert_email
   notification_channels    = var.alert_channels
@@ -155,7 +158,7 @@ module "monitoring" {
 }
 
 module "budget" {
-  source                = "../../modules/budget"
+  source                = "../budget"
   count                 = var.billing_account == "" ? 0 : 1
   project               = var.project
   project_number        = data.google_project.this.number

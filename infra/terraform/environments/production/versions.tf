@@ -1,5 +1,4 @@
 terraform {
-  # 1.9: input validation may look at other variables.
   required_version = "~> 1.9"
 
   required_providers {

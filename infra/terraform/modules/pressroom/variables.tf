@@ -153,3 +153,12 @@ variable "build_repository" {
   type        = string
   default     = ""
 }
+
+variable "promoted_to" {
+  description = "Project that takes over what this one ran (staging names production here): its id and its number."
+  type = object({
+    project = string
+    number  = string
+  })
+  default = null
+}
