@@ -19,7 +19,7 @@ from support.deployment_files import workflow_text
 from support.last_release import OldServices
 from support.shop_client import Shop, eventually, sheet_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.fault("J5")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
 class Workflows:
@@ -85,6 +85,7 @@ def _workflows(stack: Stack) -> Workflows:
     return Workflows(stack)
 
 
+@pytest.mark.fault("J5")
 def test_new_services_with_the_old_workflow(stack: Stack, shop: Shop, workflows: Workflows) -> None:
     """From upload to report by the last release's workflow: services take traffic before today's is deployed."""
     files = {f"/{n}.jpg": SampleFile("image/jpeg", encoded(photo(64, 48, seed=n), "JPEG")) for n in range(3)}
@@ -107,6 +108,7 @@ def environment(stack: Stack, services: OldServices) -> dict[str, str]:
     return {**doors, "IMAGES_QUEUE": queue, "CREATE_TASKS_BY": "batchCreate"}
 
 
+@pytest.mark.fault("J5")
 def test_new_workflow_with_the_old_services(stack: Stack, workflows: Workflows) -> None:
     """Today's workflow by what the last release's services answered, and with nothing that they would refuse."""
     with OldServices() as services, workflows.other("beside", workflow_text(), environment(stack, services)):
