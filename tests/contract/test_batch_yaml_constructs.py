@@ -63,7 +63,7 @@ SERVERS = {"tasks-batches", "tasks-overload"}
 
 
 def test_everything_without_proof_has_its_line_in_the_fidelity_table() -> None:
-    """`localcloud check` names it, with what is documented and what is assumed; a new lean is a decision to be made here."""
+    """`localcloud check` names it, with what is documented and assumed; a new lean is a decision."""
     program = load_program(SOURCE.read_text(encoding="utf-8"), connectors=connector_methods())
     readme = (SOURCE.parents[1] / "infra/local/README.md").read_text(encoding="utf-8")
 
