@@ -152,7 +152,7 @@ def run_batches(
         hosts: over which the images of each batch are spread.
         environ: settings that differ from what everybody gets.
     """
-    settings = IngestSettings.from_environ({**_ENVIRON, **(environ or {})})
+    settings = IngestSettings.from_environ({**ENVIRON, **(environ or {})})
     run = Run()
     root = uuid.uuid4().hex[:8]
     stub = Stub(engine, settings, origin, run)
@@ -194,7 +194,7 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     wanted = sys.argv[1:] or ["a", "b", "c", "d", "e", "small", "many"]
     rng = random.Random(1)
-    with _database() as engine:
+    with new_database() as engine:
         for name in wanted:
             print(_line(engine, name, rng), flush=True)
     return 0
@@ -235,7 +235,7 @@ def _facts(run: Run) -> str:
 
 _LIFTED = {"INGEST_HOST_FIRST_RATE": "9999", "INGEST_HOST_MAX_RATE": "9999", "INGEST_HOST_MAX_CONCURRENCY": "1000"}
 _QUEUES = "projects/demo/locations/us-central1/queues"
-_ENVIRON = {
+ENVIRON = {
     "GOOGLE_CLOUD_PROJECT": "demo",
     "GOOGLE_CLOUD_LOCATION": "us-central1",
     "DATABASE_URL": "postgresql://unused",
@@ -256,7 +256,8 @@ _ENVIRON = {
 
 
 @contextmanager
-def _database() -> Iterator[Engine]:
+def new_database() -> Iterator[Engine]:
+    """Give the engine of a migrated database without batches, on a server of its own."""
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
         probe.close()

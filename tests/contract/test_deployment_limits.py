@@ -9,8 +9,8 @@ import pytest
 import yaml
 from docs.generate.settings import SETTINGS
 
-from ingest.dispatch.claim import ALL_FIRST_WINDOWS
 from ingest.dispatch.tasks import COMPRESSION_DEADLINE_S
+from ingest.dispatch.window import ALL_FIRST_WINDOWS
 from support import deployment_files as d
 from support.terraform_files import Expression
 

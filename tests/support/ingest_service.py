@@ -103,6 +103,8 @@ class Lab:
             "INGEST_HOST_FIRST_RATE": "10000",
             "INGEST_HOST_MAX_RATE": "10000",
             "INGEST_HOST_MAX_CONCURRENCY": "10000",
+            # Nor need they find out first what an image takes.
+            "INGEST_FIRST_IN_FLIGHT": "100",
             "INGEST_UPLOADS_BUCKET": "uploads",
             **overrides,
         }
@@ -314,6 +316,7 @@ def outcome_of(payload: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
         "sha256": "ab" * 32,
         "duration_ms": 7,
         "first_byte_ms": 50,
+        "codec_ms": 5,
     }
     return values | changes
 

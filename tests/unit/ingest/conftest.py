@@ -61,6 +61,14 @@ def empty_database(migrated_url: str, engine: Engine) -> Engine:
     return engine
 
 
+@pytest.fixture
+def own_time_engine(migrated_url: str, empty_database: Engine) -> Iterator[Engine]:
+    """Give an engine of the empty database for `bench.simulation`, which sets its time."""
+    engine = new_engine(migrated_url, pool_size=8)
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture(scope="session")
 def issuer() -> TokenIssuer:
     return TokenIssuer(IssuerClock())

@@ -79,7 +79,7 @@ class Job:
 class Succeeded:
     """The image lies in the bucket; `notes` are those about its origin, which do not belong to the object.
 
-    `reused` says that an earlier batch has made it of the same source.
+    `reused` says that an earlier batch has made it of the same source. `codec_s` is 0 when it was not compressed now.
     """
 
     stored: StoredImage
@@ -89,6 +89,7 @@ class Succeeded:
     validators: Validators = NO_VALIDATORS
     reused: bool = False
     first_byte_s: float | None = None
+    codec_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,13 @@ class Compressor:
         reach(Failpoint.IMAGE_ENCODED)
         stored = self.store.create(key, rendition)
         return Succeeded(
-            stored, len(source), sha256, fetched.notes, fetched.validators, first_byte_s=fetched.first_byte_s
+            stored,
+            len(source),
+            sha256,
+            fetched.notes,
+            fetched.validators,
+            first_byte_s=fetched.first_byte_s,
+            codec_s=rendition.codec_s,
         )
 
     def _record(self, job: Job, report: dict[str, Any]) -> bool:
@@ -251,9 +258,10 @@ def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
         "etag": None,
         "last_modified": None,
         "first_byte_ms": _first_byte_ms(outcome),
+        "codec_ms": 0,
     }
     match outcome:
-        case Succeeded(stored, _, source_sha256, notes, validators, reused, _):
+        case Succeeded(stored, _, source_sha256, notes, validators, reused, _, codec_s):
             report |= {
                 "outcome": "SUCCEEDED",
                 "code": OutcomeCode.OK.value,
@@ -269,6 +277,7 @@ def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
                 "source_sha256": source_sha256,
                 "etag": validators.etag,
                 "last_modified": validators.last_modified,
+                "codec_ms": round(codec_s * 1000),
             }
         case Deferred():
             report |= {
@@ -284,6 +293,7 @@ def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
                 "detail": error.detail,
                 "transient": error.transient,
                 "retry_after_s": error.retry_after_s,
+                "codec_ms": round(error.codec_s * 1000),
             }
     return report
 

@@ -154,6 +154,12 @@ class IngestSettings(PublicSettings):
         ge=1,
         description="Images of one batch with a task at once, however fast it is; queue waits stay below the lease",
     )
+    first_in_flight: Annotated[int, Limited("images", "the rest waits")] = Field(
+        10,
+        alias="INGEST_FIRST_IN_FLIGHT",
+        ge=1,
+        description="Images of one batch with a task at once before it is known how long one of them takes",
+    )
     lease_s: Annotated[int, Limited("seconds", "another attempt; `attempts` in `/status`")] = Field(
         900,
         alias="INGEST_LEASE_S",

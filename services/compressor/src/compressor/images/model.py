@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -79,6 +79,8 @@ class ImageError(Exception):
         self.retry_after_s = retry_after_s
         self.first_byte_s: float | None = None
         """Until its origin answered; None when it did not, or nothing was fetched."""
+        self.codec_s = 0.0
+        """In the codec, without the wait for it."""
 
 
 class CodecError(ImageError):
@@ -193,7 +195,8 @@ class Options:
 class Rendition:
     """A compressed picture: its bytes, its format (one of the first four), its size in px, and what was done.
 
-    `quality` is what the encoder was given; None for PNG and for the source's own data.
+    `quality` is what the encoder was given; None for PNG and for the source's own data. `codec_s` are the seconds that
+    it was in the codec's process, without the wait for it; equal pictures are equal whatever they took.
     """
 
     data: bytes
@@ -202,6 +205,7 @@ class Rendition:
     height: int
     notes: tuple[Note, ...] = ()
     quality: int | None = None
+    codec_s: float = field(default=0.0, compare=False)
 
     @property
     def detail(self) -> str:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from queue import Empty, LifoQueue
 from typing import Any
 
@@ -246,7 +246,7 @@ class CodecPool:
                 place.child = None
 
     def compress(self, source: bytes, options: Options) -> Rendition:
-        """Return the rendition.
+        """Return the rendition; it or the error says for how long the picture was in a child.
 
         Raises:
             CodecError: the picture cannot be compressed, or no child survives it.
@@ -256,8 +256,13 @@ class CodecPool:
             place = self._idle.get(timeout=self._wait_s)
         except Empty:
             raise codec_busy() from None
+        begun = self._clock.monotonic()
         try:
-            return self._compress(place, source, options)
+            rendition = self._compress(place, source, options)
+            return replace(rendition, codec_s=self._clock.monotonic() - begun)
+        except CodecError as error:
+            error.codec_s = self._clock.monotonic() - begun
+            raise
         finally:
             if place.child is None or place.child.is_worn:
                 self._replace(place)

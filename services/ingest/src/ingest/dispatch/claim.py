@@ -1,29 +1,30 @@
 """Hands out work: a page of rows with their due images, leased, with attempt numbers that only rise.
 
-How many images each host may get is decided in `host_starts`, when to claim again in `next_claim`.
+How many images a batch may have under way is decided in `window`, how many each host may get in `host_starts`, when to
+claim again in `next_claim`.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy import Connection, Engine, RowMapping
 
 from chassis.db.engine import transact
 from chassis.limited import Limited
 from ingest.dispatch.host_starts import Started, plan_hosts, ready_hosts, start_images
 from ingest.dispatch.next_claim import next_claim_s
 from ingest.dispatch.tasks import ClaimedImage, claimed_image
+from ingest.dispatch.window import window_left
 from ingest.errors import not_owner
 from ingest.events.payload import add_started_event
 from ingest.settings import IngestSettings
 from ingest.state.batch import Batch, BatchStatus
-from ingest.state.batch_status import begin_batch, measure_batch
+from ingest.state.batch_status import begin_batch
 from ingest.state.expiry import end_overdue, end_unreachable
 from ingest.state.hosts import add_missing_hosts
 from ingest.state.images import return_image
@@ -57,22 +58,6 @@ class ClaimedPage:
     images: Sequence[ClaimedImage]
     next_claim_s: float
     sealed: bool
-
-
-_WINDOW_S = 8.0
-"""Seconds of a batch's work that may have tasks: planned ahead, under way, and some room to become faster."""
-
-_FIRST_WINDOW, _LAST_WINDOW = 100, 4
-ALL_FIRST_WINDOWS = 10_000
-"""Images that may have tasks before anything is measured: of a batch among few or many, and of all together."""
-
-_IN_FLIGHT = text(
-    """
-    SELECT (SELECT count(*) FROM (
-                SELECT 1 FROM images WHERE batch = :batch AND status = 'DISPATCHED' LIMIT :limit) AS leased) AS leased,
-           (SELECT count(*) FROM batches WHERE finished_at IS NULL AND status = 'PROCESSING') AS batches
-    """
-)
 
 
 def claim_page(
@@ -168,25 +153,6 @@ def _fitting(
         fitting.append(row)
         rows.add(image.row_number)
     return fitting
-
-
-def window_left(connection: Connection, settings: IngestSettings, request_id: UUID, *, ahead_s: float | None) -> int:
-    """Return how many more images of a batch may be dispatched now.
-
-    The window follows what the batch gets done: `_WINDOW_S` seconds of it, so that tasks wait in the database and not
-    in the queue, where their leases would run out. Below a quarter of the window nothing is handed out, so that a busy
-    batch is refilled in few large pages. The sweeper's windows are larger: nobody claims between two sweeps.
-    """
-    rate = measure_batch(connection, request_id)
-    found = connection.execute(_IN_FLIGHT, {"batch": request_id, "limit": settings.max_in_flight}).mappings().one()
-    first = max(_LAST_WINDOW, min(_FIRST_WINDOW, ALL_FIRST_WINDOWS // max(1, found["batches"])))
-    if ahead_s is None:
-        window = max(first, math.ceil(rate * _WINDOW_S))
-    else:
-        window = max(10 * first, math.ceil(rate * (ahead_s + _WINDOW_S)))
-    window = min(settings.max_in_flight, window)
-    left = window - int(found["leased"])
-    return left if found["leased"] == 0 or left * 4 >= window else 0
 
 
 def undo_claim(engine: Engine, image: ClaimedImage, *, delay_s: float) -> None:

@@ -212,6 +212,7 @@ def _end(
         larger_images=images if won and outcome.growth else 0,
         larger_bytes=outcome.growth * images if won else 0,
         reused=images if won and outcome.reused else 0,
+        cost_s=outcome.cost_s,
     )
     if won:
         save_source(connection, image_id, outcome)

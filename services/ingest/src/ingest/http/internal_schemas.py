@@ -164,6 +164,7 @@ class OutcomeRequest(PeerRequest):
     etag: Text | None = Field(None, max_length=200)
     last_modified: Text | None = Field(None, max_length=40)
     first_byte_ms: Count = None
+    codec_ms: Count = None
 
     @model_validator(mode="after")
     def _success_has_an_output(self) -> Self:

@@ -30,6 +30,12 @@ class Ended:
     more: bool = False
 
 
+ADD_COST = """
+            image_cost_s = image_cost_s
+                + coalesce(CAST(:cost_s AS float8) - image_cost_s, 0) / (least(costed, 19) + 1),
+            costed = costed + CASE WHEN CAST(:cost_s AS float8) IS NULL THEN 0 ELSE 1 END"""
+"""Assignments that take the seconds of one more image into the mean of the last twenty or so; NULL changes nothing."""
+
 _INSERT = text(
     """
     INSERT INTO batches (request_id, owner, status, options, header, columns, dialect, source_name, source_sha256,
@@ -66,12 +72,12 @@ _MEASURE = text(
     WHERE request_id = :batch AND measured_at <= now() - interval '2 s'
     """
 )
-_RATE = text("SELECT images_per_s FROM batches WHERE request_id = :batch")
+_MEASURED = text("SELECT images_per_s, image_cost_s, costed FROM batches WHERE request_id = :batch")
 _ASK_CANCEL = text("UPDATE batches SET cancel_requested = true WHERE request_id = :batch RETURNING *")
 # The counter and the seal are one statement: whoever brings `pending` to 0 seals, and nobody else can.
 # now() is when the transaction began: the one that seals may have begun before another one that ended an image.
 _COUNT_ENDED = text(
-    """
+    f"""
     UPDATE batches SET
         pending = pending - :succeeded - :failed,
         succeeded = succeeded + :succeeded,
@@ -81,6 +87,7 @@ _COUNT_ENDED = text(
         larger_images = larger_images + :larger_images,
         larger_bytes = larger_bytes + :larger_bytes,
         reused = reused + :reused,
+        {ADD_COST},
         status = CASE WHEN pending = :succeeded + :failed AND status IN ('PENDING', 'PROCESSING')
                       THEN 'SEALING' ELSE status END,
         sealed_at = CASE WHEN pending = :succeeded + :failed
@@ -158,13 +165,22 @@ def begin_batch(
     return None if row is None else batch_from_row(row)
 
 
-def measure_batch(connection: Connection, request_id: UUID) -> float:
-    """Return how many images of a batch ended in a second, measured over two seconds or more before now.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How many images of a batch ended in a second, what one takes in the codec, and how many have told that."""
+
+    images_per_s: float
+    image_cost_s: float
+    costed: int
+
+
+def measure_batch(connection: Connection, request_id: UUID) -> Measured:
+    """Return what a batch gets done, measured over two seconds or more before now.
 
     measured then → measured now, with the same status. The caller holds the batch.
     """
     connection.execute(_MEASURE, {"batch": request_id})
-    return float(connection.execute(_RATE, {"batch": request_id}).scalar_one())
+    return Measured(**connection.execute(_MEASURED, {"batch": request_id}).mappings().one())
 
 
 def ask_cancel(connection: Connection, request_id: UUID) -> Batch:
@@ -186,6 +202,7 @@ def count_ended(
     larger_images: int = 0,
     larger_bytes: int = 0,
     reused: int = 0,
+    cost_s: float | None = None,
 ) -> Ended:
     """Move images from `pending` to the other counters; seal the batch when none is left.
 
@@ -202,6 +219,7 @@ def count_ended(
         larger_images: those whose output is larger than its source.
         larger_bytes: by how much, of all of them.
         reused: those whose source an earlier batch had.
+        cost_s: seconds that the one which ended them took in the codec; None when none was tried.
     """
     values = {
         "batch": request_id,
@@ -212,6 +230,7 @@ def count_ended(
         "larger_images": larger_images,
         "larger_bytes": larger_bytes,
         "reused": reused,
+        "cost_s": cost_s,
     }
     batch = batch_from_row(connection.execute(_COUNT_ENDED, values).mappings().one())
     ended = succeeded + failed

@@ -15,6 +15,9 @@ from sqlalchemy import Connection, text
 
 from ingest.state.batch import ImageStatus
 
+USUAL_COST_S = 0.05
+"""Seconds that an image usually takes in the codec: a photo of 3 MP takes 0.03 to 0.06 (docs/scaling.md)."""
+
 _DISPATCH = text(
     """
     UPDATE images SET status = 'DISPATCHED', attempt = attempt + 1,
@@ -109,7 +112,13 @@ class Outcome:
     etag: str | None = None
     last_modified: str | None = None
     first_byte_ms: int | None = None
+    codec_ms: int | None = None
     deferred: bool = False
+
+    @property
+    def cost_s(self) -> float:
+        """Return the seconds that the attempt took in the codec; a compressor of the last release does not say them."""
+        return USUAL_COST_S if self.codec_ms is None else self.codec_ms / 1000
 
     @property
     def growth(self) -> int:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from ingest.settings import IngestSettings
 from ingest.state.batch import BatchStatus
+from ingest.state.batch_status import ADD_COST
 from ingest.state.hosts import PACE_COLUMNS, UPDATES_PER_S
 from ingest.state.images import Outcome
 from ingest.state.known_sources import SAVE_AFTER
@@ -51,6 +52,7 @@ _END_WITH_SUCCESS = text(
             larger_images = larger_images + CASE WHEN :growth > 0 THEN number.images ELSE 0 END,
             larger_bytes = larger_bytes + number.images * CAST(:growth AS bigint),
             reused = reused + CASE WHEN :reused THEN number.images ELSE 0 END,
+            {ADD_COST},
             status = CASE WHEN pending = number.images AND status IN ('PENDING', 'PROCESSING')
                           THEN 'SEALING' ELSE status END,
             sealed_at = CASE WHEN pending = number.images
@@ -117,6 +119,7 @@ def end_with_success(
         "counted_out": outcome.bytes_out or 0,
         "growth": outcome.growth,
         "reused": outcome.reused,
+        "cost_s": outcome.cost_s,
         "source_sha256": outcome.source_sha256,
         "etag": outcome.etag,
         "last_modified": outcome.last_modified,

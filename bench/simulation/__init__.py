@@ -1,0 +1,1 @@
+"""Batches on ingest's own claims and outcomes and a real PostgreSQL, in a time of their own."""
