@@ -18,13 +18,14 @@ import pytest
 from chassis.auth.callers import SYSTEM
 from chassis.db.engine import new_engine, transact
 from chassis.http.page_tokens import page_token
+from ingest.batches.backlog import check_backlog
 from ingest.batches.cancel import cancel_batch
 from ingest.batches.estimate import estimate
 from ingest.batches.export import export_batch
 from ingest.batches.hosts import read_hosts
 from ingest.batches.images import MAX_SCANNED_IMAGES, ImageFilter, list_images, scope_of
 from ingest.batches.problems import list_problems
-from ingest.batches.quotas import check_backlog, read_use
+from ingest.batches.quotas import read_use
 from ingest.batches.retry import retry_batch
 from ingest.batches.sheet_errors import limits_from
 from ingest.batches.status import list_batches, read_products, read_summary
@@ -53,7 +54,7 @@ POLITE = {
     "INGEST_HOST_MAX_CONCURRENCY": "64",
     "INGEST_MAX_IN_FLIGHT": "100",
     "INGEST_MAX_OPEN_IMAGES": "10000000",
-    "INGEST_MAX_START_DELAY_S": "100000",
+    "INGEST_MAX_BACKLOG_S": "100000",
 }
 BY_PAGE = (
     "status",

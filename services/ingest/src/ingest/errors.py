@@ -14,7 +14,7 @@ class Reason(StrEnum):
     ATTEMPT_UNKNOWN = "ATTEMPT_UNKNOWN"
     """400: an outcome of an attempt that was never handed out"""
     BACKLOG_TOO_OLD = "BACKLOG_TOO_OLD"
-    """503: the oldest batch waits too long for its start; uploads are taken again when it has started"""
+    """503: batches wait too long for their start, or due images for a compressor; uploads are taken again afterwards"""
     BATCH_FINISHED = "BATCH_FINISHED"
     """400: cancel: no image of the batch is open any more"""
     BATCH_NOT_FINISHED = "BATCH_NOT_FINISHED"

@@ -266,11 +266,12 @@ class IngestSettings(PublicSettings):
         ge=1,
         description="Pictures an owner may look at in the console in a minute",
     )
-    max_start_delay_s: Annotated[int, Limited("seconds", "503 `BACKLOG_TOO_OLD`")] = Field(
+    max_backlog_s: Annotated[int, Limited("seconds", "503 `BACKLOG_TOO_OLD`")] = Field(
         600,
-        alias="INGEST_MAX_START_DELAY_S",
+        alias="INGEST_MAX_BACKLOG_S",
         ge=1,
-        description="Seconds the oldest batch may wait for its first image to be handed out before uploads are refused",
+        description="Seconds for which a batch may wait for its start, or a due image for a compressor, before no more"
+        " batches are taken",
     )
 
     @field_validator("image_link_secret")

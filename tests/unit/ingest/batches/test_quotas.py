@@ -1,4 +1,4 @@
-"""Quotas of owners, backpressure, and fair shares: refused with limit, value and use, never half-stored."""
+"""Quotas of owners, and fair shares: refused with limit, value and use, never half-stored."""
 
 from __future__ import annotations
 
@@ -154,24 +154,6 @@ def test_an_import_of_an_operator_is_counted_and_not_refused(make_lab: MakeLab) 
 
     assert lab.internal("workflow", "POST", "/internal/imports", body).code == 200
     assert quotas(lab)["max_open_images"] == 3
-
-
-@pytest.mark.fault("J7")
-@pytest.mark.threat("T6")
-def test_uploads_are_refused_while_the_oldest_batch_waits_too_long(make_lab: MakeLab) -> None:
-    """503 with limit and value until it is started; what runs, however long, is no reason."""
-    lab = make_lab()
-    waiting = lab.submit(A)
-    lab.change("UPDATE batches SET created_at = now() - interval '605 seconds'")
-
-    refused = lab.upload(sheet_of(B))
-
-    assert (refused.code, refused.reason) == (503, "BACKLOG_TOO_OLD")
-    assert facts(refused)["limit"] == "600"
-    assert 605 <= int(facts(refused)["value"]) < 700
-    assert refused.headers["Retry-After"] == "60"
-    lab.claim(waiting, lab.start(waiting))
-    assert lab.upload(sheet_of(B)).code == 202
 
 
 @pytest.mark.feature("29")

@@ -1,4 +1,4 @@
-"""What an owner may have at once and in a day, and when nobody may add more: refused with limit, value and use.
+"""What an owner may have at once and in a day: refused with limit, value and use.
 
 Whoever stores first looks (a refusal costs little then) and looks again before it commits, one of an owner at a time:
 two uploads that fit one by one cannot slip past the limit together. Without API keys everybody is one owner.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from chassis.limits import over_limit_facts, quota_exceeded
-from ingest.errors import ApiError, Reason, Status
+from ingest.errors import Reason
 from ingest.settings import IngestSettings
 from ingest.state.locks import lock_owner
 
@@ -27,12 +27,6 @@ _USE = text(
            (SELECT coalesce(sum(pending), 0) FROM batches WHERE finished_at IS NULL AND coalesce(owner, '') = :owner),
            (SELECT coalesce(sum(total), 0) FROM batches
             WHERE coalesce(owner, '') = :owner AND created_at > now() - interval '24 hours')
-    """
-)
-_OLDEST = text(
-    """
-    SELECT extract(epoch FROM now() - min(created_at))::float FROM batches
-    WHERE finished_at IS NULL AND started_at IS NULL AND pending > 0 AND status <> 'IMPORTING'
     """
 )
 
@@ -73,24 +67,6 @@ def confirm_quotas(connection: Connection, settings: IngestSettings, owner: str 
         use.open_batches - new.open_batches, use.open_images - new.open_images, use.daily_images - new.daily_images
     )
     _check(before, new, settings)
-
-
-def check_backlog(connection: Connection, settings: IngestSettings) -> None:
-    """Refuse a new batch while the oldest one waits too long for its start: the honest answer of a full queue.
-
-    Raises:
-        ApiError: 503 BACKLOG_TOO_OLD.
-    """
-    waiting_s = connection.execute(_OLDEST).scalar_one()
-    if waiting_s is not None and waiting_s > settings.max_start_delay_s:
-        raise ApiError(
-            Status.UNAVAILABLE,
-            Reason.BACKLOG_TOO_OLD,
-            f"The oldest batch has waited {waiting_s:.0f} s for its start; above {settings.max_start_delay_s} s no more"
-            " are taken.",
-            metadata=over_limit_facts("max_start_delay_s", limit=settings.max_start_delay_s, value=round(waiting_s)),
-            retry_after_s=RETRY_AFTER_S,
-        )
 
 
 def _check(use: Use, new: Use, settings: IngestSettings) -> None:

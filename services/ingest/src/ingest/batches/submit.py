@@ -14,8 +14,9 @@ from sqlalchemy import Connection, Engine, text
 
 from chassis.db.engine import transact
 from chassis.failpoints import reach
+from ingest.batches.backlog import check_backlog
 from ingest.batches.estimate import deadline_s
-from ingest.batches.quotas import Use, check_backlog, check_quotas, confirm_quotas
+from ingest.batches.quotas import Use, check_quotas, confirm_quotas
 from ingest.clients.sheet_storage import StoredSheet
 from ingest.errors import ApiError, Reason, Status
 from ingest.events.payload import add_accepted_event
