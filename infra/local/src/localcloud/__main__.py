@@ -218,6 +218,7 @@ def _collect_less_often() -> None:
 async def _serve(config: PlatformConfig, clock: Clock) -> int:
     # Here, not above: the emulators and gRPC take a second to load, and only this command needs them.
     from localcloud.composition import start_platform
+    from localcloud.core.grpc_extra import INSTALLS_GRPC, is_grpc_installed
     from localcloud.log_lines import LineFormatter
 
     _collect_less_often()
@@ -229,8 +230,14 @@ async def _serve(config: PlatformConfig, clock: Clock) -> int:
     platform = await start_platform(config, clock)
     try:
         workflows_url = f"http://{config.host}:{config.workflows_port}"
-        print(f"Workflows on {workflows_url} (gRPC {config.workflows_grpc_port}), pages at {workflows_url}/ui/")
-        print(f"Cloud Tasks on http://{config.host}:{config.tasks_port} (gRPC {config.tasks_grpc_port})", flush=True)
+        workflows_grpc, tasks_grpc = (
+            f" (gRPC {port})" if is_grpc_installed() else ""
+            for port in (config.workflows_grpc_port, config.tasks_grpc_port)
+        )
+        print(f"Workflows on {workflows_url}{workflows_grpc}, pages at {workflows_url}/ui/")
+        print(f"Cloud Tasks on http://{config.host}:{config.tasks_port}{tasks_grpc}", flush=True)
+        if not is_grpc_installed():
+            print(f"gRPC is not served: {INSTALLS_GRPC}", flush=True)
         await ended.wait()
     finally:
         await platform.stop()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from localcloud.core.clock import Clock, SystemClock
 from localcloud.core.faults import FaultPlan
+from localcloud.core.grpc_extra import is_grpc_installed
 from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.identity.engine.keys import kept_signing_key
 from localcloud.identity.server import IdentityServer, start_identity_server
@@ -105,6 +106,7 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
         host_names=config.host_names,
     )
     platform.identity = identity
+    has_grpc = is_grpc_installed()
     platform.will_stop(identity.stop)
     queues = (
         load_queues(config.queues_file, project=config.project, location=config.location) if config.queues_file else []
@@ -112,7 +114,7 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
     tasks = await start_tasks_server(
         host=config.host,
         port=config.tasks_port,
-        grpc_port=config.tasks_grpc_port,
+        grpc_port=config.tasks_grpc_port if has_grpc else None,
         clock=clock,
         location=config.location,
         queues=queues,
@@ -146,7 +148,7 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
     workflows = await start_workflows_server(
         host=config.host,
         port=config.workflows_port,
-        grpc_port=config.workflows_grpc_port,
+        grpc_port=config.workflows_grpc_port if has_grpc else None,
         clock=clock,
         project=config.project,
         project_number=config.project_number,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,48 +12,88 @@ import sys
 import sysconfig
 import tomllib
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
 import grpc
+import newcomer
 import pytest
 import requests
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import tasks_v2, workflows_v1
 from google.cloud.workflows import executions_v1
 from google.cloud.workflows.executions_v1.services.executions.transports import ExecutionsGrpcTransport
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from localcloud.stack.free_ports import is_port_taken
 from localcloud_process import GREETING, PARENT, Served, eventually, gcloud_environment
 
 LOADED_BY = {"pytest_plugin.py": {"pytest"}}
 """Modules that nothing but a program loads which is there then."""
+GRPC_MODULES = {"rpc.py", "grpc.py", "clients.py"}
+"""Modules that are loaded only where the extra `grpc` is installed."""
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of localcloud's folder, because a build leaves folders beside the sources."""
+    folder = tmp_path_factory.mktemp("stranger")
+    newcomer.copy_of_package(folder)
+    return folder / "infra/local"
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run([*PIP, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source], check=True)
+    [built] = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `localcloud` command of an environment into which nothing but localcloud was installed.
 
     Its dependencies are lent by the environment of the tests, since downloading them takes half a minute; that they
     are all declared is a test of its own.
     """
-    folder = tmp_path_factory.mktemp("stranger")
-    environment = folder / "venv"
-    venv.create(environment, with_pip=False, symlinks=True)
-    python = environment / "bin/python"
-    site = Path(sysconfig.get_path("purelib", vars={"base": str(environment), "platbase": str(environment)}))
-    (site / "lent.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
-    # A copy, because a build leaves folders beside the sources.
-    source = folder / "local"
-    shutil.copytree(PROJECT_FOLDER, source, ignore=shutil.ignore_patterns("*.egg-info", "build", "__pycache__"))
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "--quiet"]
-    subprocess.run(
-        [*pip, "install", "--no-deps", "--no-build-isolation", "--ignore-installed", "--no-index", str(source)],
-        check=True,
-    )
+    environment = tmp_path_factory.mktemp("environment") / "venv"
+    install(wheel, environment, lent=Path(sysconfig.get_path("purelib")))
     return environment / "bin/localcloud"
+
+
+def install(wheel: Path, environment: Path, *, lent: Path) -> None:
+    """Make an environment with localcloud in it that also sees the packages of a folder."""
+    venv.create(environment, with_pip=False, symlinks=True)
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(environment), "platbase": str(environment)}))
+    (site / "lent.pth").write_text(f"{lent}\n", encoding="utf-8")
+    options = ["--no-deps", "--ignore-installed", "--no-index"]
+    subprocess.run([*PIP, "--python", environment / "bin/python", "install", *options, wheel], check=True)
+
+
+def lend(names: Iterable[str], folder: Path) -> None:
+    """Link these distributions and all that they require into a folder, and nothing else."""
+    for distribution in required_by(names):
+        for top in {path.parts[0] for path in distribution.files or () if ".." not in path.parts} - {"__pycache__"}:
+            (folder / top).symlink_to(str(distribution.locate_file(top)))
+
+
+def required_by(names: Iterable[str]) -> list[metadata.Distribution]:
+    """Return these distributions and those that they require, without extras."""
+    found: dict[str, metadata.Distribution] = {}
+    todo = list(names)
+    while todo:
+        name = canonicalize_name(todo.pop())
+        if name in found:
+            continue
+        found[name] = metadata.distribution(name)
+        requirements = [Requirement(text) for text in found[name].requires or ()]
+        todo += [each.name for each in requirements if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return list(found.values())
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +103,7 @@ def served(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     server.kill()
 
 
-def test_installed_package_is_whole(installed: Path) -> None:
+def test_installed_package_is_whole(installed: Path, source: Path) -> None:
     """The environment runs its own copy of localcloud, which has every file of the checkout."""
     python = installed.parent / "python"
     code = "import localcloud, pathlib; print(pathlib.Path(localcloud.__file__).parent)"
@@ -71,7 +112,7 @@ def test_installed_package_is_whole(installed: Path) -> None:
 
     copy = next((installed.parents[1] / "lib").glob("*/site-packages/localcloud"))
     assert imported == str(copy)
-    assert files_in(copy) == files_in(installed.parents[2] / "local/src/localcloud")
+    assert files_in(copy) == files_in(source / "src/localcloud")
 
 
 def files_in(folder: Path) -> set[str]:
@@ -84,12 +125,7 @@ def files_in(folder: Path) -> set[str]:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    """What localcloud imports from others is in its requirements, in the extra `stack` what only the stack imports."""
-    project = tomllib.loads((PROJECT_FOLDER / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    plain, extra = (
-        {re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower() for requirement in requirements}
-        for requirements in (project["dependencies"], project["optional-dependencies"]["stack"])
-    )
+    """What localcloud imports from others is in its requirements, in an extra what only a part imports."""
     distributions = metadata.packages_distributions()
 
     undeclared = {
@@ -99,10 +135,24 @@ def test_every_import_is_a_declared_dependency() -> None:
         - sys.stdlib_module_names
         - {"localcloud"}
         - LOADED_BY.get(path.name, set())
-        if not {name.lower() for name in distributions[module]} & (plain | (extra if "stack" in path.parts else set()))
+        if not {name.lower() for name in distributions[module]} & (declared() | declared(extra_of(path)))
     }
 
     assert undeclared == set()
+
+
+def declared(extra: str | None = None) -> set[str]:
+    """Return the names of localcloud's requirements, or of those of an extra."""
+    project = tomllib.loads((PROJECT_FOLDER / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = project["dependencies"] if extra is None else project["optional-dependencies"][extra]
+    return {Requirement(each).name.lower() for each in requirements}
+
+
+def extra_of(path: Path) -> str | None:
+    """Return the extra that a module belongs to."""
+    if "stack" in path.parts:
+        return "stack"
+    return "grpc" if path.name in GRPC_MODULES else None
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -214,3 +264,47 @@ def test_ctrl_c_ends_it_cleanly(installed: Path, tmp_path: Path) -> None:
 
     assert (code, re.findall(r"WARNING|ERROR|Traceback", server.log.read_text())) == (0, [])
     assert [port for port in server.ports.values() if is_port_taken(port)] == []
+
+
+@pytest.fixture(scope="module")
+def newcomers(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the commands of the quick start were run: localcloud without extras, pytest, nothing else."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    lent = tmp_path_factory.mktemp("lent")
+    lend([*declared(), "pytest"], lent)
+    assert newcomer.preparations() == [
+        "python3 -m venv venv",
+        "venv/bin/pip install ./infra/local pytest",
+        "mkdir workflows",
+    ]
+    install(wheel, folder / "venv", lent=lent)
+    (folder / "workflows").mkdir()
+    newcomer.write_files(folder)
+    (folder / "venv/bin/pytest").write_text(f"#!{folder}/venv/bin/python\nimport pytest\nraise SystemExit(pytest.main())")
+    (folder / "venv/bin/pytest").chmod(0o755)
+    return folder
+
+
+def test_newcomer_reaches_a_passing_test(newcomers: Path) -> None:
+    """As the quick start is printed, with what it installs and without gRPC; harness/newcomer.py times it with pip."""
+    environment = {"PATH": os.defpath, "HOME": str(newcomers)}
+
+    newcomer.run(newcomer.last_command(), newcomers, environment)
+
+
+def test_server_without_the_extra_says_how_grpc_is_installed(newcomers: Path, tmp_path: Path) -> None:
+    """And serves everything over REST."""
+    server = Served([newcomers / "venv/bin/localcloud"], tmp_path)
+    code = server.end()
+
+    assert code == 0
+    assert "gRPC is not served: pip install 'gcp-localcloud[grpc]'" in server.log.read_text()
+
+
+def test_clients_without_the_extra_say_how_they_are_installed(newcomers: Path) -> None:
+    """Instead of a module that is not found."""
+    program = "from localcloud.testing import LocalCloud\nwith LocalCloud() as cloud: cloud.tasks_client('rest')"
+
+    done = subprocess.run([newcomers / "venv/bin/python", "-c", program], check=False, capture_output=True, text=True)
+
+    assert "Google's clients are not installed: pip install 'gcp-localcloud[grpc]'" in done.stderr

@@ -18,6 +18,7 @@ from localcloud.core.faults import ConnectionLostError
 from localcloud.core.google_errors import GoogleError, invalid_argument
 from localcloud.core.json_values import Json
 
+_GRACE_S = 0.2
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -69,16 +70,33 @@ def _fields(request: Any) -> Json:
     return fields
 
 
-def bind(server: grpc.aio.Server, host: str, port: int) -> int:
-    """Open a port of a gRPC server that has not started and return it; 0 picks a free one.
+class RpcServer:
+    """A gRPC server on one port of its own.
 
-    Raises:
-        OSError: the port is taken.
+    Args:
+        add_services: registers the services on a server that has not started.
     """
-    try:
-        return int(server.add_insecure_port(f"{host}:{port}"))
-    except RuntimeError as error:
-        raise OSError(f"gRPC port {port} of {host} cannot be opened: {error}") from error
+
+    def __init__(self, add_services: Callable[[grpc.aio.Server], None]) -> None:
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        add_services(self._server)
+
+    async def start(self, host: str, port: int) -> int:
+        """Open the port and return it; 0 picks a free one.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        try:
+            bound = int(self._server.add_insecure_port(f"{host}:{port}"))
+        except RuntimeError as error:
+            raise OSError(f"gRPC port {port} of {host} cannot be opened: {error}") from error
+        await self._server.start()
+        return bound
+
+    async def stop(self) -> None:
+        """Close the port; calls under way have a moment to end."""
+        await self._server.stop(_GRACE_S)
 
 
 def _message_class(kind: Any) -> Any:

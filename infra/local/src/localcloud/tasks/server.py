@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import aiohttp
-import grpc
 
 from localcloud.core.callers import Callers
 from localcloud.core.clock import Clock
@@ -14,10 +14,8 @@ from localcloud.core.control import Control
 from localcloud.core.faults import FaultPlan
 from localcloud.core.google_hosts import google_service
 from localcloud.core.rest import RestServer
-from localcloud.core.rpc import bind
 from localcloud.tasks.api.batches import TaskBatches
 from localcloud.tasks.api.buffering import is_buffer_path
-from localcloud.tasks.api.grpc import add_cloud_tasks
 from localcloud.tasks.api.methods import CloudTasksApi
 from localcloud.tasks.api.policies import QueuePolicies
 from localcloud.tasks.api.rest import TasksRest
@@ -26,6 +24,9 @@ from localcloud.tasks.engine.dispatcher import DISPATCH, Dispatcher
 from localcloud.tasks.engine.target_request import MintAccessToken, MintIdToken, RequestFactory
 from localcloud.tasks.model import TOMBSTONE_S, Queue
 from localcloud.tasks.store import TaskStore
+
+if TYPE_CHECKING:
+    from localcloud.core.rpc import RpcServer
 
 log = logging.getLogger("localcloud.tasks")
 
@@ -44,8 +45,8 @@ class TasksServer:
         dispatcher: Dispatcher,
         session: aiohttp.ClientSession,
         rest: RestServer,
-        grpc_server: grpc.aio.Server,
-        grpc_port: int,
+        rpc: RpcServer | None,
+        grpc_port: int | None,
         control: Control,
         requests: RequestFactory,
     ) -> None:
@@ -55,11 +56,12 @@ class TasksServer:
         self.host = host
         self.port = rest.port
         self.grpc_port = grpc_port
+        """None: gRPC is not served."""
         self.store = store
         self.dispatcher = dispatcher
         self._session = session
         self._rest = rest
-        self._grpc_server = grpc_server
+        self._rpc = rpc
 
     @property
     def base_url(self) -> str:
@@ -76,8 +78,9 @@ class TasksServer:
         return self.dispatcher.under_way
 
     async def stop(self) -> None:
-        """Close both ports and cancel what is on its way; the tasks are forgotten."""
-        await self._grpc_server.stop(grace=0.2)
+        """Close the ports and cancel what is on its way; the tasks are forgotten."""
+        if self._rpc is not None:
+            await self._rpc.stop()
         await self._rest.stop()
         await self.dispatcher.stop()
         await self._session.close()
@@ -87,7 +90,7 @@ async def start_tasks_server(
     *,
     host: str = "127.0.0.1",
     port: int,
-    grpc_port: int,
+    grpc_port: int | None,
     clock: Clock,
     location: str,
     queues: Sequence[Queue],
@@ -104,7 +107,7 @@ async def start_tasks_server(
     Args:
         host: address of both ports.
         port: REST port; 0 picks a free one (then read `.port`).
-        grpc_port: gRPC port; 0 picks a free one (then read `.grpc_port`).
+        grpc_port: gRPC port; 0 picks a free one (then read `.grpc_port`), None opens none and loads nothing of gRPC.
         clock: time of schedules, backoff, rates, deadlines and tombstones.
         location: the region served.
         queues: queues that exist from the start; their names carry the project.
@@ -145,12 +148,10 @@ async def start_tasks_server(
     callers = Callers(host_names, takes_any_body=is_buffer_path)
     control = Control(faults, clock, reset)
     rest = RestServer(TasksRest(api, batches, store, faults).answer, control, log, callers)
-    grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    rpc = None if grpc_port is None else _rpc_server(api, batches, store, faults)
     try:
         await rest.start(host, port)
-        add_cloud_tasks(grpc_server, api, batches, QueuePolicies(store), faults)
-        bound_grpc_port = bind(grpc_server, host, grpc_port)
-        await grpc_server.start()
+        bound_grpc_port = None if rpc is None or grpc_port is None else await rpc.start(host, grpc_port)
     except BaseException:
         await rest.stop()
         await session.close()
@@ -162,11 +163,19 @@ async def start_tasks_server(
         dispatcher=dispatcher,
         session=session,
         rest=rest,
-        grpc_server=grpc_server,
+        rpc=rpc,
         control=control,
         requests=requests,
         grpc_port=bound_grpc_port,
     )
+
+
+def _rpc_server(api: CloudTasksApi, batches: TaskBatches, store: TaskStore, faults: FaultPlan) -> RpcServer:
+    # Here, not above: gRPC is an extra of the installation, and takes a moment to load.
+    from localcloud.core.rpc import RpcServer
+    from localcloud.tasks.api.grpc import add_cloud_tasks
+
+    return RpcServer(lambda server: add_cloud_tasks(server, api, batches, QueuePolicies(store), faults))
 
 
 def _no_redirect_to_google() -> aiohttp.TraceConfig:

@@ -8,7 +8,7 @@ import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Self, TypeVar
 
 import yaml
@@ -16,6 +16,7 @@ import yaml
 from localcloud.composition import start_platform
 from localcloud.core.clock import ManualClock, SystemClock
 from localcloud.core.google_errors import GoogleError
+from localcloud.core.grpc_extra import INSTALLS_GRPC, is_grpc_installed
 from localcloud.testing.executions import RunningExecution
 from localcloud.testing.loop_thread import LoopThread
 from localcloud.testing.options import LocalCloudOptions, platform_config
@@ -84,8 +85,12 @@ class LocalCloud:
 
     @property
     def workflows_grpc(self) -> str:
-        """`HOST:PORT` of the same over gRPC."""
-        return f"127.0.0.1:{_there(self._platform.workflows).grpc_port}"
+        """`HOST:PORT` of the same over gRPC.
+
+        Raises:
+            RuntimeError: the extra `grpc` is not installed.
+        """
+        return _grpc_address(_there(self._platform.workflows).grpc_port)
 
     @property
     def tasks_url(self) -> str:
@@ -94,8 +99,12 @@ class LocalCloud:
 
     @property
     def tasks_grpc(self) -> str:
-        """`HOST:PORT` of Cloud Tasks over gRPC."""
-        return f"127.0.0.1:{_there(self._platform.tasks).grpc_port}"
+        """`HOST:PORT` of Cloud Tasks over gRPC.
+
+        Raises:
+            RuntimeError: the extra `grpc` is not installed.
+        """
+        return _grpc_address(_there(self._platform.tasks).grpc_port)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -200,22 +209,16 @@ class LocalCloud:
         self._entries.all.clear()
 
     def workflows_client(self, transport: str = "rest") -> Any:
-        """Return Google's `workflows_v1.WorkflowsClient` of this server; `rest` or `grpc`."""
-        from localcloud.testing import clients
-
-        return clients.workflows(transport, self.workflows_url, self.workflows_grpc)
+        """Return Google's `workflows_v1.WorkflowsClient` of this server; `rest` or `grpc`. Needs the extra `grpc`."""
+        return _clients().workflows(transport, self.workflows_url, self.workflows_grpc)
 
     def executions_client(self) -> Any:
-        """Return Google's `executions_v1.ExecutionsClient` of this server, which knows gRPC only."""
-        from localcloud.testing import clients
-
-        return clients.executions(self.workflows_grpc)
+        """Return Google's `executions_v1.ExecutionsClient` of this server, over gRPC. Needs the extra `grpc`."""
+        return _clients().executions(self.workflows_grpc)
 
     def tasks_client(self, transport: str = "rest") -> Any:
-        """Return Google's `tasks_v2.CloudTasksClient` of this server; `rest` or `grpc`."""
-        from localcloud.testing import clients
-
-        return clients.tasks(transport, self.tasks_url, self.tasks_grpc)
+        """Return Google's `tasks_v2.CloudTasksClient` of this server; `rest` or `grpc`. Needs the extra `grpc`."""
+        return _clients().tasks(transport, self.tasks_url, self.tasks_grpc)
 
     async def _finish(self, name: str) -> None:
         """Wait for the end of an execution; time moves to the next sleeper while no request is under way."""
@@ -255,6 +258,20 @@ class _Entries(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one entry, which is JSON text."""
         self.all.append(json.loads(record.getMessage()))
+
+
+def _clients() -> ModuleType:
+    if not is_grpc_installed():
+        raise RuntimeError(f"Google's clients are not installed: {INSTALLS_GRPC}")
+    from localcloud.testing import clients
+
+    return clients
+
+
+def _grpc_address(port: int | None) -> str:
+    if port is None:
+        raise RuntimeError(f"gRPC is not served: {INSTALLS_GRPC}")
+    return f"127.0.0.1:{port}"
 
 
 def _there(part: T | None) -> T:

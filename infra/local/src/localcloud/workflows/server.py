@@ -7,8 +7,8 @@ import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import grpc
 from aiohttp import web
 
 from localcloud.core.callers import Callers
@@ -17,9 +17,7 @@ from localcloud.core.control import Control
 from localcloud.core.faults import FaultPlan
 from localcloud.core.google_hosts import own_address
 from localcloud.core.rest import Answer, RestServer
-from localcloud.core.rpc import bind
 from localcloud.workflows.api.executions import ExecutionsApi
-from localcloud.workflows.api.grpc import add_services
 from localcloud.workflows.api.rest import WorkflowsRest
 from localcloud.workflows.api.routes import is_callback_path, routes
 from localcloud.workflows.api.secrets import SecretsApi
@@ -36,12 +34,13 @@ from localcloud.workflows.runtime.host import TokenSource
 from localcloud.workflows.runtime.interpreter import run_to_json
 from localcloud.workflows.store import Store
 
+if TYPE_CHECKING:
+    from localcloud.core.rpc import RpcServer
+
 _LOG = logging.getLogger("localcloud.workflows")
 
 OWN_SERVICES = ("workflows", "workflowexecutions", "secretmanager")
 """Google services that this server answers itself."""
-
-_GRPC_GRACE_S = 0.2
 
 
 class WorkflowsServer:
@@ -54,7 +53,8 @@ class WorkflowsServer:
         self, *, host: str, store: Store, executor: Executor, workflows: WorkflowsApi, executions: ExecutionsApi
     ) -> None:
         self.host = host
-        self.grpc_port = 0
+        self.grpc_port: int | None = None
+        """None: gRPC is not served."""
         self._rest: RestServer | None = None
         self._http: AiohttpCaller | None = None
         self.control: Control
@@ -83,13 +83,13 @@ class WorkflowsServer:
         return f"http://{own_address(self.host)}:{self.port}"
 
     async def stop(self) -> None:
-        """Close both ports and cancel running executions."""
+        """Close the ports and cancel running executions."""
         await self._cleanup.aclose()
 
     async def start(
-        self, *, rest: RestServer, port: int, grpc_server: grpc.aio.Server, grpc_port: int, http: AiohttpCaller
+        self, *, rest: RestServer, port: int, rpc: RpcServer | None, grpc_port: int | None, http: AiohttpCaller
     ) -> None:
-        """Open both ports; called once, by `start_workflows_server`.
+        """Open the ports; called once, by `start_workflows_server`.
 
         Raises:
             OSError: a port is taken.
@@ -102,9 +102,9 @@ class WorkflowsServer:
         await rest.start(self.host, port)
         self._rest = rest
         self._cleanup.push_async_callback(rest.stop)
-        self.grpc_port = bind(grpc_server, self.host, grpc_port)
-        await grpc_server.start()
-        self._cleanup.push_async_callback(grpc_server.stop, _GRPC_GRACE_S)
+        if rpc is not None and grpc_port is not None:
+            self.grpc_port = await rpc.start(self.host, grpc_port)
+            self._cleanup.push_async_callback(rpc.stop)
 
     async def reset(self) -> None:
         """Cancel and forget everything, then deploy the folder again: the state of a fresh start."""
@@ -127,7 +127,7 @@ async def start_workflows_server(
     *,
     host: str = "127.0.0.1",
     port: int,
-    grpc_port: int,
+    grpc_port: int | None,
     clock: Clock,
     project: str,
     project_number: str,
@@ -148,7 +148,7 @@ async def start_workflows_server(
     Args:
         host: address of both ports.
         port: REST port; 0 picks a free one (then read `.port`).
-        grpc_port: gRPC port; 0 picks a free one (then read `.grpc_port`).
+        grpc_port: gRPC port; 0 picks a free one (then read `.grpc_port`), None opens none and loads nothing of gRPC.
         clock: source of time for executions, retries and timestamps.
         project: project id, used for directory deploys, `locations` and as what `project_number` means in names.
         project_number: digits.
@@ -217,10 +217,9 @@ async def start_workflows_server(
     callers = Callers(host_names, is_page=Pages.have, takes_any_body=is_callback_path)
     server.control = Control(faults, clock, server.reset)
     rest = RestServer(answer, server.control, _LOG, callers)
-    grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    add_services(grpc_server, workflows, executions, aliases, faults)
+    rpc = None if grpc_port is None else _rpc_server(workflows, executions, aliases, faults)
     try:
-        await server.start(rest=rest, port=port, grpc_server=grpc_server, grpc_port=grpc_port, http=http)
+        await server.start(rest=rest, port=port, rpc=rpc, grpc_port=grpc_port, http=http)
     except BaseException:
         await server.stop()
         raise
@@ -228,8 +227,18 @@ async def start_workflows_server(
         known_endpoints.setdefault(service, server.base_url)
     if folder is not None:
         server.watch(folder)
-    _LOG.info("workflows.listening %s grpc %s:%d", server.base_url, host, server.grpc_port)
+    _LOG.info("workflows.listening %s grpc %s", server.base_url, server.grpc_port)
     return server
+
+
+def _rpc_server(
+    workflows: WorkflowsApi, executions: ExecutionsApi, aliases: Mapping[str, str], faults: FaultPlan
+) -> RpcServer:
+    # Here, not above: gRPC is an extra of the installation, and takes a moment to load.
+    from localcloud.core.rpc import RpcServer
+    from localcloud.workflows.api.grpc import add_services
+
+    return RpcServer(lambda server: add_services(server, workflows, executions, aliases, faults))
 
 
 def _pages_or_api(pages: Pages, api: Answer) -> Answer:
