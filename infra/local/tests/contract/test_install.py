@@ -17,7 +17,6 @@ from importlib import metadata
 from pathlib import Path
 
 import grpc
-import newcomer
 import pytest
 import requests
 from google.auth.credentials import AnonymousCredentials
@@ -27,6 +26,7 @@ from google.cloud.workflows.executions_v1.services.executions.transports import 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import newcomer
 from localcloud.stack.free_ports import is_port_taken
 from localcloud_process import GREETING, PARENT, Served, eventually, gcloud_environment
 
@@ -280,7 +280,9 @@ def newcomers(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     install(wheel, folder / "venv", lent=lent)
     (folder / "workflows").mkdir()
     newcomer.write_files(folder)
-    (folder / "venv/bin/pytest").write_text(f"#!{folder}/venv/bin/python\nimport pytest\nraise SystemExit(pytest.main())")
+    (folder / "venv/bin/pytest").write_text(
+        f"#!{folder}/venv/bin/python\nimport pytest\nraise SystemExit(pytest.main())"
+    )
     (folder / "venv/bin/pytest").chmod(0o755)
     return folder
 

@@ -12,6 +12,7 @@ import re
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -35,19 +36,21 @@ class Step:
 
 def quick_start() -> str:
     """Return the section of the README that a newcomer follows."""
-    [section] = re.findall(r"^## Quick start\n(.*?)^## ", README.read_text(encoding="utf-8") + "\n## ", re.S | re.M)
+    [section] = re.findall(
+        r"^## Quick start\n(.*?)^## ", README.read_text(encoding="utf-8") + "\n## ", re.DOTALL | re.MULTILINE
+    )
     return str(section)
 
 
 def files() -> dict[str, str]:
     """Return the files that the section asks for: path to text, in its order."""
-    printed = re.findall(r"`([\w/.]+)`[^`]*:\n\n```(?:yaml|pytest)\n(.*?)^```", quick_start(), re.S | re.M)
+    printed = re.findall(r"`([\w/.]+)`[^`]*:\n\n```(?:yaml|pytest)\n(.*?)^```", quick_start(), re.DOTALL | re.MULTILINE)
     return {str(path): str(text) for path, text in printed}
 
 
 def preparations() -> list[str]:
     """Return the commands that come before the files."""
-    return str(re.findall(r"^```sh\n(.*?)^```", quick_start(), re.S | re.M)[0]).splitlines()
+    return str(re.findall(r"^```sh\n(.*?)^```", quick_start(), re.DOTALL | re.MULTILINE)[0]).splitlines()
 
 
 def last_command() -> str:
@@ -99,10 +102,9 @@ def main() -> None:
         environment["PIP_NO_CACHE_DIR"] = "1"
     with tempfile.TemporaryDirectory(prefix="newcomer-") as folder:
         steps = list(walk(Path(folder), environment))
-    print(f"{'wall s':>7} {'cpu s':>7}")
-    for step in steps:
-        print(f"{step.wall_s:7.1f} {step.cpu_s:7.1f}  {step.command}")
-    print(f"{sum(step.wall_s for step in steps):7.1f} {sum(step.cpu_s for step in steps):7.1f}  in all")
+    total = Step("in all", sum(step.wall_s for step in steps), sum(step.cpu_s for step in steps))
+    lines = [f"{step.wall_s:7.1f} {step.cpu_s:7.1f}  {step.command}" for step in (*steps, total)]
+    sys.stdout.write("\n".join([" wall s   cpu s", *lines, ""]))
 
 
 if __name__ == "__main__":
