@@ -46,7 +46,7 @@ class TasksServer:
         session: aiohttp.ClientSession,
         rest: RestServer,
         rpc: RpcServer | None,
-        grpc_port: int | None,
+        grpc_port: int,
         control: Control,
         requests: RequestFactory,
     ) -> None:
@@ -56,7 +56,7 @@ class TasksServer:
         self.host = host
         self.port = rest.port
         self.grpc_port = grpc_port
-        """None: gRPC is not served."""
+        """0: gRPC is not served."""
         self.store = store
         self.dispatcher = dispatcher
         self._session = session
@@ -151,7 +151,7 @@ async def start_tasks_server(
     rpc = None if grpc_port is None else _rpc_server(api, batches, store, faults)
     try:
         await rest.start(host, port)
-        bound_grpc_port = None if rpc is None or grpc_port is None else await rpc.start(host, grpc_port)
+        bound_grpc_port = 0 if rpc is None or grpc_port is None else await rpc.start(host, grpc_port)
     except BaseException:
         await rest.stop()
         await session.close()

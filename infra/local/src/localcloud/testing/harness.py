@@ -268,8 +268,8 @@ def _clients() -> ModuleType:
     return clients
 
 
-def _grpc_address(port: int | None) -> str:
-    if port is None:
+def _grpc_address(port: int) -> str:
+    if not port:
         raise RuntimeError(f"gRPC is not served: {INSTALLS_GRPC}")
     return f"127.0.0.1:{port}"
 

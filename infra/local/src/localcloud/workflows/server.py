@@ -53,8 +53,8 @@ class WorkflowsServer:
         self, *, host: str, store: Store, executor: Executor, workflows: WorkflowsApi, executions: ExecutionsApi
     ) -> None:
         self.host = host
-        self.grpc_port: int | None = None
-        """None: gRPC is not served."""
+        self.grpc_port = 0
+        """0: gRPC is not served."""
         self._rest: RestServer | None = None
         self._http: AiohttpCaller | None = None
         self.control: Control
@@ -227,7 +227,7 @@ async def start_workflows_server(
         known_endpoints.setdefault(service, server.base_url)
     if folder is not None:
         server.watch(folder)
-    _LOG.info("workflows.listening %s grpc %s", server.base_url, server.grpc_port)
+    _LOG.info("workflows.listening %s grpc %d", server.base_url, server.grpc_port)
     return server
 
 
