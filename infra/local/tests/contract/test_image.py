@@ -1,34 +1,28 @@
-"""The Dockerfile: read everywhere, built and run where Docker is."""
+"""The Dockerfile: read everywhere, built and run where docker, buildah or podman is."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
+from image_builders import Buildah, Docker, builders, default_base
 from localcloud.__main__ import _parser
-from localcloud_process import eventually, free_ports
+from localcloud_process import eventually
 
 FOLDER = Path(__file__).parents[2]
 DOCKERFILE = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
-IMAGE = "localcloud-test"
+IMAGE = "localhost/localcloud-test"
 
 
 def command_of(instruction: str) -> list[str]:
     """Return the last command of an instruction in its JSON form."""
     return [str(each) for each in json.loads(re.findall(rf"^{instruction} (\[.*\])$", DOCKERFILE, re.MULTILINE)[-1])]
-
-
-def has_docker() -> bool:
-    """Tell whether there is a Docker with a daemon."""
-    docker = shutil.which("docker")
-    return docker is not None and subprocess.run([docker, "info"], check=False, capture_output=True).returncode == 0
 
 
 def test_command_of_the_image_is_one_that_localcloud_has() -> None:
@@ -66,36 +60,47 @@ def test_context_holds_what_is_copied() -> None:
 
 
 @pytest.fixture(scope="module")
-def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The REST port of a container with one workflow in its folder."""
-    if not has_docker():
-        pytest.skip("the image was NOT built and run: there is no Docker with a daemon here")
+def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Docker | Buildah, int]]:
+    """A container with one workflow in its folder, and its REST port.
+
+    LOCALCLOUD_TEST_BASE_IMAGE names another base than the Dockerfile does, for machines without a registry.
+    """
+    builder = next(iter(builders()), None)
+    if builder is None:
+        pytest.skip("the image was NOT built and run: neither docker with a daemon nor buildah nor podman is here")
+    base = os.environ.get("LOCALCLOUD_TEST_BASE_IMAGE", default_base(DOCKERFILE))
+    if not builder.can_pull(base):
+        pytest.skip(f"the image was NOT built and run: its base {base} cannot be fetched here")
     folder = tmp_path_factory.mktemp("workflows")
     (folder / "greeting.yaml").write_text("- greet: {return: Hello}\n")
-    folder.chmod(0o755)
-    subprocess.run(["docker", "build", "--quiet", "--tag", IMAGE, str(FOLDER)], check=True, timeout=900)
-    [port] = free_ports(1)
-    name = subprocess.run(
-        ["docker", "run", "--rm", "--detach", "-p", f"127.0.0.1:{port}:8787", "-v", f"{folder}:/workflows:ro", IMAGE],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    yield port
-    subprocess.run(["docker", "rm", "--force", name], check=True, capture_output=True)
+    for above in (folder, *folder.parents[:2]):
+        above.chmod(0o755)
+    builder.build(FOLDER, IMAGE, base)
+    try:
+        yield builder, builder.start(IMAGE, folder, [*command_of("ENTRYPOINT"), *command_of("CMD")])
+    finally:
+        builder.stop()
 
 
-def test_container_runs_the_workflows_of_its_folder(container: int) -> None:
-    """As a user of the image starts it."""
-    workflow = f"http://127.0.0.1:{container}/v1/projects/demo/locations/us-central1/workflows/greeting"
+@pytest.mark.timeout(1200)
+def test_container_runs_the_workflows_of_its_folder(container: tuple[Docker | Buildah, int]) -> None:
+    """As a user of the image starts it; its health check passes, and a workflow that is pushed runs, too."""
+    builder, port = container
+    workflows = f"http://127.0.0.1:{port}/v1/projects/demo/locations/us-central1/workflows"
 
     def is_up() -> bool:
         try:
-            return requests.get(workflow, timeout=2).ok
+            return requests.get(f"{workflows}/greeting", timeout=2).ok
         except requests.ConnectionError:
             return False
 
-    assert eventually(is_up, bool, within_s=30)
-    started = requests.post(f"{workflow}/executions", json={}, timeout=5).json()["name"]
-    address = f"http://127.0.0.1:{container}/v1/{started}"
-    assert eventually(lambda: requests.get(address, timeout=5).json().get("result"), bool) == '"Hello"'
+    def result_of(name: str) -> str:
+        started = requests.post(f"{workflows}/{name}/executions", json={}, timeout=5).json()["name"]
+        address = f"http://127.0.0.1:{port}/v1/{started}"
+        return str(eventually(lambda: requests.get(address, timeout=5).json().get("result"), bool))
+
+    assert eventually(is_up, bool, within_s=60)
+    assert builder.is_healthy(command_of(r"HEALTHCHECK .*\n    CMD"))
+    pushed = {"sourceContents": "- answer: {return: '${40 + 2}'}"}
+    assert requests.post(f"{workflows}?workflowId=pushed", json=pushed, timeout=5).ok
+    assert (result_of("greeting"), result_of("pushed")) == ('"Hello"', "42")
