@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := services/chassis services/ingest services/compressor services/reporter infra/local clients/python
 POLICY := .local/policy
 AUDIT := .local/audit
+SBOM := .local/sbom
 # Offline: no results are sent, nothing is downloaded, and a finding ends it with status 1.
 CHECKOV = LOG_LEVEL=ERROR timeout 120 $(POLICY)/bin/checkov --config-file infra/.checkov.yaml --skip-download --quiet --compact
 STAMP := $(VENV)/.installed
@@ -14,7 +15,7 @@ MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-unit test-contract test-e2e docs postman fuzz mutants soak restore-drill last-release screenshots conformance lint format policy image-check bench bench-million bench-peers ci lock clean
+.PHONY: help setup demo up down test test-unit test-contract test-e2e docs postman fuzz mutants soak restore-drill last-release screenshots conformance lint format policy sbom image-check bench bench-million bench-peers ci lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +111,13 @@ policy: $(POLICY)/.installed $(AUDIT)/.installed ## Scan Terraform and Dockerfil
 	  for service in ingest compressor reporter; do echo "== audit of $$service"; \
 	    timeout 300 $(AUDIT)/bin/pip-audit --disable-pip --require-hashes --progress-spinner off -r services/$$service/requirements.txt || exit 1; done
 
+# A requirement is a line with its hashes; the same file makes the same bill of materials.
+$(SBOM)/%.cdx.json: services/%/requirements.txt $(AUDIT)/.installed
+	@mkdir -p $(SBOM)
+	@timeout 120 $(AUDIT)/bin/cyclonedx-py requirements $< --output-reproducible --of JSON --output-file $@
+
+sbom: $(foreach service,ingest compressor reporter,$(SBOM)/$(service).cdx.json) ## Write what each image is made of to .local/sbom (CycloneDX)
+
 image-check: setup ## Build the three images with buildah (root) and run them; IMAGE_CHECK_ARGS=--stand-in needs no registry
 	@cd tests && ../$(BIN)/python -m contract.image_check $(IMAGE_CHECK_ARGS)
 
@@ -125,14 +133,14 @@ bench-peers: setup ## Measure the stack beside pyvips, img2dataset, thumbor and,
 	@if command -v npm > /dev/null; then npm install --silent --no-save --prefix .local/peers sharp@0.35.5; fi
 	@$(BIN)/python -m bench.peers
 
-ci: lint policy test ## What CI runs
+ci: lint policy sbom test ## What CI runs
 
 lock: ## Resolve the requirements again (needs uv)
 	uv pip compile requirements-dev.in --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	  --custom-compile-command "make lock" --output-file requirements-dev.txt
 	echo atheris==3.0.0 | uv pip compile - --universal --python-version 3.11 --generate-hashes --quiet \
 	  --custom-compile-command "make lock" --output-file requirements-fuzz.txt
-	echo pip-audit | uv pip compile - --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+	printf 'cyclonedx-bom\npip-audit\n' | uv pip compile - --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	  --custom-compile-command "make lock" --output-file requirements-audit.txt
 	echo mutmut | uv pip compile - --constraint requirements-dev.txt --universal --python-version 3.11 --generate-hashes \
 	  --upgrade --quiet --custom-compile-command "make lock" --output-file requirements-mutants.txt

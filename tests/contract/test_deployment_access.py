@@ -73,7 +73,7 @@ def test_roles_of_our_own_hold_what_is_done_and_nothing_that_opens_a_door() -> N
 
 @pytest.mark.threat("T15")
 def test_what_tests_download_never_runs_with_the_rights_of_a_deployment() -> None:
-    """The account `builder` pushes images and reads its sources; what it may do ends there."""
+    """The account `builder` pushes images, reads its sources and adds bills of materials; what it may do ends there."""
     allowed = {
         (folder, str(block.arguments["role"]))
         for folder, block in grants()
@@ -83,7 +83,11 @@ def test_what_tests_download_never_runs_with_the_rights_of_a_deployment() -> Non
         (d.ROOT / name).read_text(encoding="utf-8") for name in ("cloudbuild.yaml", "cloudbuild-deploy.yaml")
     )
 
-    assert allowed == {("registry", "roles/artifactregistry.writer"), ("deployment", "roles/storage.objectViewer")}
+    assert allowed == {
+        ("registry", "roles/artifactregistry.writer"),
+        ("deployment", "roles/storage.objectViewer"),
+        ("deployment", "roles/storage.objectCreator"),
+    }
     assert "gcloud run" not in built
     assert not re.search(r"\b(pip|make|npm|apt-get)\b|\.ci/run", deployed)
 

@@ -179,7 +179,7 @@ def test_ci_runs_the_scanner() -> None:
     makefile = (d.ROOT / "Makefile").read_text(encoding="utf-8")
     (ci,) = re.findall(r"^ci: ([a-z ]+)##", makefile, re.MULTILINE)
 
-    assert "policy" in ci.split()
+    assert {"policy", "sbom"} <= set(ci.split())
     assert set(re.findall(r"@\$\(CHECKOV\) --directory (\S+)", makefile)) == {"infra/terraform", "services"}
     assert "--skip-download" in makefile
     assert re.search(r"^make ci$", (d.ROOT / ".ci/run").read_text(encoding="utf-8"), re.MULTILINE)

@@ -42,6 +42,18 @@ resource "google_storage_bucket_iam_member" "builder_reads" {
   member = var.builder_member
 }
 
+# Bills of materials, one folder a build; it can neither read others' nor replace one.
+resource "google_storage_bucket_iam_member" "builder_adds_sbom" {
+  bucket = google_storage_bucket.deployment.name
+  role   = "roles/storage.objectCreator"
+  member = var.builder_member
+
+  condition {
+    title      = "sbom"
+    expression = "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.deployment.name}/objects/sbom/\")"
+  }
+}
+
 # What a deployment does and no more: it cannot open a door (setIamPolicy), make a service or delete one. roles/run.developer
 # could create and delete; roles/run.admin could grant everybody everything.
 resource "google_project_iam_custom_role" "replace_services" {
