@@ -14,7 +14,7 @@ from support import deployment_files as d
 
 NOT_BY_DIGEST_YET = {"gcr.io/google.com/cloudsdktool/google-cloud-cli:578.0.0-slim"}
 """Images of build steps by their exact version only: no public source was found that is sure of the digest, and none
-could be asked from where this was written. Renovate (docker:pinDigests) adds it in its first run; then this is empty."""
+could be asked from here. Renovate (docker:pinDigests) adds it in its first run; then none is left."""
 
 
 def steps() -> Iterator[dict[str, str]]:
