@@ -1,4 +1,4 @@
-"""What every test may rely on: nothing but loopback is ever dialled."""
+"""What every test may rely on: nothing but loopback is ever dialled, and a logged exception costs nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 
 from support.packet_loss import NETWORK
 
@@ -35,3 +36,10 @@ def _only_loopback() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", guarded)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_tracebacks() -> None:
+    """Log exceptions as Python prints them: `rich`, which a tool of ours brings along, takes seconds to draw one."""
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])

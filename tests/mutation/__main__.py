@@ -1,9 +1,9 @@
 """`python -m mutation PACKAGE`: change its modules of security and state in every small way, and run their tests.
 
-mutmut (https://mutmut.readthedocs.io, BSD licence) wants sources in `src` beside the tests, so the repository's tracked
-files are copied to `.local/mutants/PACKAGE` first. Each mutant is met by the tests that reach its function, until one
-fails. A run that was ended goes on where it was with `--keep`, and `--only` takes a part of the modules. At its end the
-surviving mutants are listed; `cd .local/mutants/PACKAGE && mutmut show NAME` shows one.
+mutmut (https://mutmut.readthedocs.io, BSD licence) writes the mutants. It wants sources in `src` beside the tests, so
+the repository's tracked files are copied to `.local/mutants/PACKAGE` first. What became of each mutant is a line of
+`.local/mutants/PACKAGE.jsonl`; with `--keep` those that were caught before are not tried again while their function is
+the same. The survivors are listed at the end with what they change.
 """
 
 from __future__ import annotations
@@ -11,24 +11,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from mutation.counted import counted_mutants
-from support.postgres_server import SHARED_PORT, running_postgres
+import yaml
+
+from mutation.counted import Mutant, counted_mutants
+from mutation.verdicts import CAUGHT, NOT_TRIED, Verdicts
 
 ROOT = Path(__file__).resolve().parents[2]
-MUTMUT = Path(sys.executable).with_name("mutmut")
-CAUGHT = {"killed", "timeout", "suspicious", "segfault"}
-NOT_CHECKED = "not checked"
+EQUIVALENTS = Path(__file__).with_name("equivalents.yaml")
 AIM_PERCENT = 95
 
 
@@ -42,11 +39,12 @@ class Target:
 
 TARGETS = {
     "chassis": Target(
-        ("auth/*", "egress/*", "http/key_guard.py", "http/caller_guard.py"),
+        ("auth/*", "egress/*", "http/key_guard.py", "http/caller_guard.py", "http/owner_guard.py"),
         (
             "tests/unit/chassis/auth",
             "tests/unit/chassis/egress",
             "tests/unit/chassis/http/test_app.py",
+            "tests/unit/chassis/http/test_owner_guard.py",
             "tests/unit/chassis/http/test_requests.py",
             "tests/unit/chassis/test_settings.py",
         ),
@@ -66,6 +64,7 @@ TARGETS = {
         (
             "tests/unit/reporter/state",
             "tests/unit/reporter/webhooks",
+            "tests/unit/reporter/reports/test_links.py",
             "tests/unit/reporter/reports/test_publish.py",
             "tests/unit/reporter/http/test_downloads.py",
             "tests/unit/reporter/test_retention.py",
@@ -87,36 +86,49 @@ def main() -> int:
     """Run the mutants of a package; return 0 when as many are caught as should be."""
     parser = argparse.ArgumentParser(prog="python -m mutation")
     parser.add_argument("package", choices=TARGETS)
-    parser.add_argument("--keep", action="store_true", help="go on with the run before instead of beginning anew")
-    parser.add_argument(
-        "--only", metavar="GLOB", action="append", help="modules, e.g. 'ingest.state.*'; may be repeated"
-    )
-    parser.add_argument("--children", default="1", help="how many mutants at once (1)")
+    parser.add_argument("--keep", action="store_true", help="do not try again what was caught before")
+    parser.add_argument("--only", metavar="GLOB", action="append", help="mutants, e.g. 'ingest.state.*'; repeatable")
+    parser.add_argument("--sample", type=int, metavar="N", help="N of the mutants, drawn with a fixed seed")
+    parser.add_argument("--children", type=int, default=1, help="how many mutants at once (1)")
     given = parser.parse_args()
     folder = ROOT / ".local/mutants" / given.package
-    if not given.keep:
-        stage(given.package, folder)
-    with postgres_of(given.package) as environment:
-        # No mutant has this name: mutmut writes all mutants, notes which test reaches which, and stops.
-        command = (MUTMUT, "run", "--max-children", given.children)
-        subprocess.run([*command, "none"], check=False, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
-        known = results(folder)
-        chosen = [
-            name
-            for name in counted_mutants(folder / "mutants/src", given.package)
-            if any(fnmatch(name, glob) for glob in given.only or ["*"])
-        ]
-        left = [name for name in chosen if known.get(name, NOT_CHECKED) == NOT_CHECKED]
-        print(f"{len(known)} mutants, of which {len(chosen)} count and {len(left)} are to be tried", flush=True)
-        if left:
-            # Without a choice no names are given: mutmut cannot run the tests of many functions by their ids.
-            names = left if given.only else []
-            subprocess.run([*command, *names], check=False, cwd=folder, env=environment)
-    return report(chosen, results(folder))
+    stage(given.package, folder)
+    os.chdir(folder)
+    from mutation.trials import try_mutants, write_mutants  # mutmut reads its settings when imported
+
+    write_mutants()
+    every = [
+        mutant
+        for mutant in counted_mutants(folder / "mutants/src", given.package)
+        if any(fnmatch(mutant.name, glob) for glob in given.only or ["*"])
+    ]
+    equal = [mutant for mutant in every if is_argued_equal(mutant)]
+    others = [mutant for mutant in every if mutant not in equal]
+    if given.sample:
+        others = random.Random(1).sample(others, min(given.sample, len(others)))
+    verdicts = Verdicts(folder.with_suffix(".jsonl"))
+    verdicts.begin(keep=given.keep)
+    known = verdicts.read()
+    status = try_mutants(
+        lambda: [mutant for mutant in others if mutant.key not in known],
+        verdicts,
+        arguments_of(TARGETS[given.package], folder),
+        children=given.children,
+        postgres=given.package != "chassis",
+    )
+    return status or report(others, equal, verdicts)
+
+
+def is_argued_equal(mutant: Mutant) -> bool:
+    """Tell whether the list of equivalents says why nobody can notice this mutant."""
+    return any(
+        fnmatch(mutant.function, entry["function"]) and entry["becomes"] in mutant.becomes
+        for entry in yaml.safe_load(EQUIVALENTS.read_text(encoding="utf-8"))
+    )
 
 
 def stage(package: str, folder: Path) -> None:
-    """Copy what git tracks, the sources to `src`, and say what is to be changed and run."""
+    """Copy what git tracks, the sources to `src`, and say what is to be changed."""
     shutil.rmtree(folder, ignore_errors=True)
     listed = subprocess.run(["git", "ls-files"], check=True, cwd=ROOT, capture_output=True, text=True).stdout
     for name in listed.splitlines():
@@ -125,50 +137,38 @@ def stage(package: str, folder: Path) -> None:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, copy)
     shutil.copytree(ROOT / f"services/{package}/src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    target = TARGETS[package]
     settings = {
         "source_paths": ["src"],
-        "only_mutate": [f"src/{package}/{module}" for module in target.modules],
+        "only_mutate": [f"src/{package}/{module}" for module in TARGETS[package].modules],
         "also_copy": ["tests", "services", "workflows", "infra", "docs"],
-        "pytest_add_cli_args_test_selection": [test for test in target.tests if (folder / test).exists()],
-        # In a fixed order, so that a mutant is caught by the same test each time.
-        "pytest_add_cli_args": [
-            *("-p", "no:xdist", "-p", "no:randomly", "-q"),
-            *(f"--ignore={test}" for test in sorted(LEFT_OUT)),
-        ],
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write("\n[tool.mutmut]\n" + "\n".join(lines) + "\n")
 
 
-@contextmanager
-def postgres_of(package: str) -> Iterator[dict[str, str]]:
-    """Give the environment of the test runs: with a server for all of them, since starting one takes two seconds."""
-    if package == "chassis":
-        yield dict(os.environ)
-        return
-    with TemporaryDirectory() as folder, running_postgres(Path(folder) / "data") as server:
-        yield {**os.environ, SHARED_PORT: str(server.port)}
+def arguments_of(target: Target, folder: Path) -> list[str]:
+    """Return what to tell pytest: a fixed order, and nothing that compares times, since that may fail by itself."""
+    tests = [test for test in target.tests if (folder / test).exists()]
+    ignored = [f"--ignore={test}" for test in sorted(LEFT_OUT)]
+    return [*tests, *ignored, "-p", "no:xdist", "-p", "no:randomly", "-m", "not timing"]
 
 
-def results(folder: Path) -> dict[str, str]:
-    """Return what became of each mutant, by its name."""
-    command = [str(MUTMUT), "results", "--all", "true"]
-    listed = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True).stdout
-    return {name.strip(): result for name, _, result in (line.rpartition(": ") for line in listed.splitlines()) if name}
-
-
-def report(chosen: list[str], known: dict[str, str]) -> int:
-    """Print what became of the mutants; those that no test runs count as survivors."""
-    counts = Counter(known.get(name, NOT_CHECKED) for name in chosen)
-    caught = sum(counts[result] for result in CAUGHT)
-    for name in chosen:
-        if known.get(name) not in CAUGHT:
-            print(f"{known.get(name, NOT_CHECKED)}: {name}")
-    percent = 100 * caught / max(len(chosen), 1)
-    print(f"{caught} of {len(chosen)} mutants that count are caught: {percent:.1f} % ({dict(counts)})")
-    return 0 if percent >= AIM_PERCENT else 1
+def report(tried: list[Mutant], equal: list[Mutant], verdicts: Verdicts) -> int:
+    """Print what became of the mutants; those that no test reaches count as survivors."""
+    known = verdicts.read()
+    counts = Counter(known.get(mutant.key, NOT_TRIED) for mutant in tried)
+    caught = sum(counts[verdict] for verdict in CAUGHT)
+    for mutant in tried:
+        verdict = known.get(mutant.key, NOT_TRIED)
+        if verdict not in CAUGHT:
+            print(f"{verdict}: {mutant.name}\n    " + "\n    ".join(mutant.becomes or ("(a line is gone)",)))
+    print(f"{len(equal)} mutants are argued to be the same as the original")
+    print(f"{caught} of the {len(tried)} others are caught: {100 * caught / max(len(tried), 1):.1f} % ({dict(counts)})")
+    controls = verdicts.controls()
+    failed = [by for verdict, by in controls if verdict != "survived"]
+    print(f"{len(controls)} trials without a change, of which failed: {failed}")
+    return 1 if failed or 100 * caught < AIM_PERCENT * len(tried) else 0
 
 
 if __name__ == "__main__":

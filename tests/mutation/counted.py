@@ -12,32 +12,74 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 _ORIGINAL = "__mutmut_orig"
 _WORDS = "words"
 
 
-def counted_mutants(folder: Path, package: str) -> list[str]:
-    """Return the names of the mutants that count, as mutmut calls them, of all modules below `folder/PACKAGE`."""
-    names = []
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A variant of a function.
+
+    Attributes:
+        name: as mutmut calls it, e.g. `chassis.auth.callers.x_is_known__mutmut_3`.
+        function: its module and function, e.g. `chassis.auth.callers.is_known`.
+        becomes: the lines that the original does not have, as Python writes them.
+        digest: the same as long as the function and its change are the same.
+    """
+
+    name: str
+    function: str
+    becomes: tuple[str, ...]
+    digest: str
+
+    @property
+    def key(self) -> str:
+        """Return a name that another change of the same number does not have."""
+        return f"{self.name} {self.digest}"
+
+    @property
+    def reached_as(self) -> str:
+        """Return how mutmut calls the function when it is run."""
+        return self.name.rpartition("__mutmut_")[0]
+
+
+def counted_mutants(folder: Path, package: str) -> list[Mutant]:
+    """Return the mutants that count, of all modules below `folder/PACKAGE`."""
+    mutants: list[Mutant] = []
     for path in sorted((folder / package).rglob("*.py")):
         module = ".".join(path.relative_to(folder).with_suffix("").parts)
-        names += [f"{module}.{name}" for name in _counted_in(ast.parse(path.read_text(encoding="utf-8")))]
-    return names
+        mutants += _counted_in(module, ast.parse(path.read_text(encoding="utf-8")))
+    return mutants
 
 
-def _counted_in(module: ast.Module) -> Iterator[str]:
-    functions = {node.name: node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)}
-    originals = {name.removesuffix(_ORIGINAL): _meaning(f) for name, f in functions.items() if name.endswith(_ORIGINAL)}
+def _counted_in(module: str, tree: ast.Module) -> Iterator[Mutant]:
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    originals = {name.removesuffix(_ORIGINAL): f for name, f in functions.items() if name.endswith(_ORIGINAL)}
     for name, function in functions.items():
         stem, mark, number = name.rpartition("__mutmut_")
-        if mark and number.isdigit() and _meaning(function) != originals[stem]:
-            yield name
+        if not (mark and number.isdigit()):
+            continue
+        before, after = _text(originals[stem]), _text(function)
+        if _meaning(originals[stem]) != _meaning(function):
+            yield Mutant(
+                f"{module}.{name}",
+                f"{module}.{stem.removeprefix('x').strip('_ǁ').replace('ǁ', '.')}",
+                tuple(line.strip() for line in after.splitlines() if line not in before.splitlines()),
+                sha256(f"{before}\n{after}".encode()).hexdigest()[:16],
+            )
+
+
+def _text(function: ast.FunctionDef) -> str:
+    return "\n".join(ast.unparse(statement) for statement in function.body)
 
 
 def _meaning(function: ast.FunctionDef) -> str:
-    return "\n".join(ast.dump(_Meaning().visit(statement)) for statement in function.body)
+    return "\n".join(ast.dump(_Meaning().visit(deepcopy(statement))) for statement in function.body)
 
 
 class _Meaning(ast.NodeTransformer):

@@ -15,7 +15,7 @@ from flask import Flask
 
 from chassis.auth.api_keys import MAX_KEY_CHARS, Scope, find_key, main, new_key, parse_api_keys
 from chassis.http.app import new_app
-from chassis.http.key_guard import KeyGuard, caller, open_to_all
+from chassis.http.key_guard import KeyGuard, caller, open_to_all, used_key
 from chassis.settings import PublicSettings, SettingsError
 
 READER, WRITER, ADMIN, OLD = (
@@ -159,6 +159,7 @@ def test_a_refusal_says_what_would_help(clock: Any) -> None:
     """RFC 9110 wants it in a header."""
     response = make_app(clock).test_client().get("/things")
     assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert "X-API-Key" in response.get_data(as_text=True)
 
 
 @pytest.mark.parametrize("secret", ["", "off", "off\n"])
@@ -167,9 +168,35 @@ def test_without_keys_everybody_is_the_anonymous_caller(clock: Any, secret: str)
     assert call(make_app(clock, secret), None, "POST") == (200, {"owner": None, "sees_all": False})
 
 
+@pytest.mark.parametrize(("secret", "name"), [(SECRET, "reader"), ("off", None)])
+def test_a_view_can_see_which_key_was_used(clock: Any, secret: str, name: str | None) -> None:
+    """Where there are keys."""
+    app = new_app("service", clock, max_body_bytes=1000)
+    keys = KeyGuard(parse_api_keys(secret), clock)
+
+    @app.get("/things")
+    @keys.needs(Scope.READ)
+    def which() -> dict[str, Any]:
+        key = used_key()
+        return {"name": key and key.name}
+
+    assert call(app, READER.key) == (200, {"name": name})
+
+
+def test_the_keys_of_an_owner_are_all_of_its_own(clock: Any) -> None:
+    """And nobody else's."""
+    keys = KeyGuard(parse_api_keys(SECRET), clock)
+
+    assert [key.name for key in keys.keys_of("shop")] == ["reader", "", ""]
+    assert [len(keys.keys_of(owner)) for owner in ("root", "nobody", None)] == [1, 0, 0]
+
+
 def test_what_is_open_needs_no_key(clock: Any) -> None:
     """Also where there are keys."""
-    assert make_app(clock).test_client().get("/open").status_code == 200
+    app = make_app(clock)
+
+    assert app.test_client().get("/open").status_code == 200
+    assert vars(app.view_functions["open"])["needed_scope"] is None
 
 
 @pytest.mark.parametrize("named", ["/things", "/open", "/health", "/nowhere"])

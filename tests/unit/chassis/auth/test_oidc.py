@@ -387,6 +387,16 @@ def test_a_token_that_comes_again_is_not_verified_again_for_a_minute(
     assert verified == ["once", "once"]
 
 
+def test_a_machine_that_has_just_begun_knows_no_token_yet(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any
+) -> None:
+    """Its monotonic clock may begin at zero, which is no time at which a token was verified."""
+    clock.seconds = 0.0
+    app = make_app(certificates.url("/certs"), clock=clock)
+
+    assert call(app, f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}").status_code == 200
+
+
 def test_certificates_may_be_a_set_of_json_web_keys(issuer: TokenIssuer, clock: Any) -> None:
     """An issuer may offer both forms; a key that is in the set is not asked for again."""
     key = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(issuer.key.private_key.public_key()))

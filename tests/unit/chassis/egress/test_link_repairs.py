@@ -29,6 +29,7 @@ from chassis.egress.link_repairs import Repair, repair_link, repair_location
         ("www.", "www.", ()),
         ("www.a", "https://www.a", (Repair.SCHEME,)),
         ("http:// a.example/x", "http://a.example/x", (Repair.BLANKS,)),
+        ("http:// a.example/?to=http://b.example", "http://a.example/?to=http://b.example", (Repair.BLANKS,)),
         ("http://a.example/x://y z", "http://a.example/x://y%20z", (Repair.BLANKS,)),
         ("http://a.example#x y", "http://a.example#x%20y", (Repair.BLANKS,)),
         ("http://a.example?q=x y", "http://a.example?q=x%20y", (Repair.BLANKS,)),

@@ -190,3 +190,16 @@ def test_addresses_are_those_of_streams() -> None:
     kinds = {info[1] for info in NameLookups(socket.getaddrinfo).addresses("localhost", 80, wait_s=5)}
 
     assert kinds == {socket.SOCK_STREAM}
+
+
+def test_a_name_that_the_machine_itself_knows_is_no_literal() -> None:
+    """It may hang as any other name: whoever asks for it waits no longer than he said."""
+    over = threading.Event()
+    lookups = NameLookups(lambda *_question: over.wait(60) and [])
+    try:
+        with pytest.raises(EgressError) as caught:
+            lookups.addresses("localhost", 80, wait_s=0.05)
+    finally:
+        over.set()
+
+    assert caught.value.fault is EgressFault.TIMEOUT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -258,6 +259,18 @@ def test_a_report_is_found_by_its_very_generation(world: World) -> None:
 
     assert recorded == made
     assert found == [made[0], made[1], None, made[1]]
+
+
+def test_a_report_is_recorded_once_for_its_generation(world: World) -> None:
+    """Whoever publishes it again gets what is there, and the files that it names."""
+    first = Report(uuid4(), 1, None, "a.csv", "o", "f", "r", 1, 1)
+    others = [replace(first, request_id=uuid4()), replace(first, generation=2)]
+    with world.engine.begin() as connection:
+        for report in (first, *others):
+            record_report(connection, report)
+        again = record_report(connection, replace(first, output_csv="another"))
+
+    assert again == first
 
 
 def test_the_latest_report_is_that_of_its_owner_and_of_nobody_else(world: World) -> None:

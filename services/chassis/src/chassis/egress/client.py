@@ -189,7 +189,6 @@ class Egress:
                 redirect=False,
                 timeout=timeout,
                 preload_content=False,
-                decode_content=False,
             )
         except EgressError:
             raise
@@ -285,18 +284,7 @@ def _pieces(response: urllib3.BaseHTTPResponse, limit: int) -> Iterator[bytes]:
 
 
 def _fault_from(error: Exception, call: Call) -> EgressError:
-    """Classify an exception of urllib3; an EgressError inside it wins."""
-    inner: BaseException | None = error
-    seen = 0
-    while inner is not None and seen < 20:
-        if isinstance(inner, EgressError):
-            return inner
-        args = [arg for arg in getattr(inner, "args", ()) if isinstance(arg, BaseException)]
-        reason = getattr(inner, "reason", None)
-        inner = (
-            reason if isinstance(reason, BaseException) else (args[0] if args else inner.__cause__ or inner.__context__)
-        )
-        seen += 1
+    """Classify an exception of urllib3, which lets an EgressError of ours pass as it is."""
     if call.expired or call.remaining() <= 0:
         return EgressError(EgressFault.TIMEOUT, f"not finished after {call.policy.total_timeout_s:g} s")
     if isinstance(error, urllib3.exceptions.TimeoutError):

@@ -110,8 +110,8 @@ def trusting_context() -> ssl.SSLContext:
 class PinnedHTTP(urllib3.connection.HTTPConnection):
     """A connection of one call, to an address that was checked for it."""
 
-    def __init__(self, dial: Dial, call: Call, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, dial: Dial, call: Call, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self._dial = dial
         self._call = call
         self.response_class = call.answer  # type: ignore[assignment]
@@ -123,8 +123,8 @@ class PinnedHTTP(urllib3.connection.HTTPConnection):
 class PinnedHTTPS(urllib3.connection.HTTPSConnection):
     """The same within TLS."""
 
-    def __init__(self, dial: Dial, call: Call, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, dial: Dial, call: Call, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self._dial = dial
         self._call = call
         self.response_class = call.answer  # type: ignore[assignment]

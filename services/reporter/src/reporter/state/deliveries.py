@@ -167,8 +167,7 @@ def add_deliveries(
     for statement, disabled in ((_ADD_PENDING, False), (_ADD_FAILED, True)):
         rows = [_new_row(event, target) for target in targets if target.disabled is disabled]
         if rows:
-            grace = {} if disabled else {"hint_grace_s": hint_grace_s}
-            connection.execute(statement, [row | grace for row in rows])
+            connection.execute(statement, [row | {"hint_grace_s": hint_grace_s} for row in rows])
     key = {"request_id": event.request_id, "generation": event.generation, "type": event.type}
     return [Hint(delivery_id, attempt=1) for delivery_id in connection.scalars(_UNTRIED, key)]
 
