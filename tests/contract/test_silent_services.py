@@ -6,7 +6,6 @@ from some moment on.
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 import time
@@ -35,6 +34,7 @@ from localcloud.core.clock import SystemClock as IssuerClock
 from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.stack.storage import Storage
 from reporter.clients.bucket import ReportObjects
+from reporter.clients.object_file import PIECE_BYTES
 from support.google_platform import QUEUE, Platform
 from support.ports import free_port
 from support.scripted_origin import ScriptedOrigin, answer, silent
@@ -56,6 +56,7 @@ REASONS = {
     "an image is stored": "STORAGE_UNAVAILABLE",
     "an image is looked for": "STORAGE_UNAVAILABLE",
     "a report is written": "STORAGE_UNAVAILABLE",
+    "a piece of a large report is written": "STORAGE_UNAVAILABLE",
     "a report is opened": "STORAGE_UNAVAILABLE",
     "a token for a peer is had": "IDENTITY_UNAVAILABLE",
     "a task is created with a new token": "IDENTITY_UNAVAILABLE",
@@ -150,8 +151,16 @@ class World:
             return ObjectKey(uuid.uuid4().hex * 2, Options())
 
         def report() -> None:
-            content = os.urandom(300_000)
-            reports.create(uuid.uuid4().hex, io.BytesIO(content), size_bytes=len(content), content_type="text/csv")
+            file = reports.begin(uuid.uuid4().hex, content_type="text/csv")
+            file.write(os.urandom(300_000))
+            file.finish()
+
+        def large_report() -> None:
+            file = reports.begin(uuid.uuid4().hex, content_type="text/csv")
+            try:
+                file.write(os.urandom(PIECE_BYTES))
+            finally:
+                file.abandon()
 
         return {
             "a task is created": lambda: _create(new_tasks_client(self.emulated)),
@@ -161,6 +170,7 @@ class World:
             "an image is stored": lambda: images.create(key(), rendition()),
             "an image is looked for": lambda: images.find(key(), OutputFormat.PNG),
             "a report is written": report,
+            "a piece of a large report is written": large_report,
             "a report is opened": lambda: reports.open("report.csv"),
             "a token for a peer is had": lambda: tokens.token("https://peer.example"),
             "a task is created with a new token": lambda: _create(unused_tasks),

@@ -148,7 +148,7 @@ def loopback(handle: Callable[[Got], Answer]) -> Iterator[str]:
             except OSError:
                 return  # the peer has gone, as some tests want it
 
-        do_GET = do_POST
+        do_GET = do_PUT = do_DELETE = do_POST
 
         def log_message(self, *_args: Any) -> None:
             """Say nothing."""

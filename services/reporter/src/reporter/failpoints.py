@@ -11,8 +11,10 @@ from enum import StrEnum
 class Failpoint(StrEnum):
     """The failpoints in the order of a batch's effects; the value is the name in `FAILPOINTS`."""
 
+    REPORT_PIECE_STORED = "report_piece_stored"
+    """Storage has a piece of a file in an upload session; rows are to come, and no object exists."""
     REPORT_WRITTEN = "report_written"
-    """The files are complete on this instance; none is stored."""
+    """All rows are written; no object exists."""
     REPORT_OBJECT_STORED = "report_object_stored"
     """One object more of the report exists."""
     REPORT_STORED = "report_stored"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
@@ -237,7 +236,7 @@ def test_storage_that_is_down_is_a_503() -> None:
         with pytest.raises(ApiError) as reading:
             objects.open("name")
         with pytest.raises(ApiError) as writing:
-            objects.create("name", io.BytesIO(b"x"), size_bytes=1, content_type="text/csv")
+            objects.begin("name", content_type="text/csv").finish()
         client.close()
 
     assert (reading.value.reason, reading.value.http_code) == ("STORAGE_UNAVAILABLE", 503)

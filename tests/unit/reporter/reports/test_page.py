@@ -147,3 +147,18 @@ def test_a_report_of_the_release_before_has_no_page(world: World) -> None:
     assert links["report_url"] is None
     made_up = world.follow(links["download_url"].replace("output.csv", "report.html"))
     assert (made_up.status_code, made_up.get_json()["error"]["details"][0]["reason"]) == (404, "REPORT_NOT_FOUND")
+
+
+def test_hosts_beyond_the_counted_ones_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host for each image would take memory without end; nothing is left out of the sums."""
+    monkeypatch.setattr(module, "MAX_COUNTED_HOSTS", 2)
+    hosts = ("a.test", "b.test", "c.test", "d.test", "a.test")
+    rows = [row(n, [failed_image(0, input_url=f"https://{host}/1.jpg")]) for n, host in enumerate(hosts, start=2)]
+
+    told = words(page_of(rows))
+
+    assert "a.test 2 2" in told
+    assert "b.test 1 1" in told
+    assert "other hosts 2 2" in told
+    assert "HTTP_4XX other hosts 2" in told
+    assert "c.test 1" not in told

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
-from google.api_core.exceptions import NotFound, PreconditionFailed
+from google.api_core.exceptions import NotFound
 
 from chassis.google.storage_client import STORAGE_FAILURES, retried
-from chassis.logs import get_logger
+from reporter.clients.object_file import ObjectFile
 from reporter.errors import storage_unavailable
 
-log = get_logger(__name__)
-
 WRITE_RETRIED_FOR_S = 20.0
-"""Seconds for which a failing write is tried again: the report would have to be made again."""
+"""Seconds for which a failing write is tried again: the report would have to be made again.
+
+In the middle of a report ingest waits meanwhile, and gives up its export when none of it is taken for a while.
+"""
 
 READ_RETRIED_FOR_S = 1.5
 """Seconds for which a failing read is tried again: a client waits for it."""
 
 _PIECE_BYTES = 1024 * 1024
-_UPLOAD_PIECE_BYTES = 8 * 1024 * 1024  # the library's own 100 MB would be held in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +51,30 @@ class ReportObjects:
         """Return `gs://BUCKET/NAME`."""
         return f"gs://{self._bucket.name}/{name}"
 
-    def create(
+    def begin(
         self,
         name: str,
-        content: IO[bytes],
         *,
-        size_bytes: int,
         content_type: str,
         metadata: Mapping[str, str] | None = None,
-    ) -> None:
-        """Write an object unless it exists: then it was written by an earlier run from the same rows, which is fine.
+        on_piece: Callable[[], None] = lambda: None,
+    ) -> ObjectFile:
+        """Return a file whose content becomes an object when it is finished, unless there is one by then.
 
-        Raises:
-            ApiError: 503 STORAGE_UNAVAILABLE.
+        Args:
+            name: of the object.
+            content_type: of the object.
+            metadata: of the object.
+            on_piece: called each time when pieces have gone to storage and no object exists yet.
         """
-        blob = self._bucket.blob(name, chunk_size=_UPLOAD_PIECE_BYTES)
-        blob.cache_control = "private, no-store"
-        blob.metadata = dict(metadata or {})
-        content.seek(0)
-        try:
-            blob.upload_from_file(
-                content,
-                size=size_bytes,
-                content_type=content_type,
-                if_generation_match=0,
-                retry=self._write_retry,
-            )
-        except PreconditionFailed:
-            log.info("report_object.found", object=name)
-        except STORAGE_FAILURES as error:
-            log.warning("report_object.refused", object=name, error=type(error).__name__)
-            raise storage_unavailable() from error
+        return ObjectFile(
+            self._bucket,
+            name,
+            content_type=content_type,
+            metadata=metadata or {},
+            retry=self._write_retry,
+            on_piece=on_piece,
+        )
 
     def open(self, name: str) -> StoredObject | None:
         """Return an object; None when there is none.

@@ -1,8 +1,9 @@
 """report.html: a batch on one page for people, without scripts and without anything that is loaded from elsewhere.
 
 Numbers, hosts, problems, and the first rows with failures. Rows are counted as they come and not kept, so that the page
-of a large batch is as small as that of a small one; the whole is in output.csv and results.jsonl. Text of the sheet is
-escaped, and only http and https links can be followed. The same rows make the same bytes.
+of a large batch is as small as that of a small one, and takes no more memory; the whole is in output.csv and
+results.jsonl. Text of the sheet is escaped, and only http and https links can be followed. The same rows make the same
+bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import IO, Annotated, Any
+from io import BufferedIOBase
+from typing import Annotated, Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
@@ -26,6 +28,13 @@ MAX_PAGE_GROUPS: Annotated[
     int, Limited("entries", "those with most images", "Hosts, and problems, that `report.html` lists; all count")
 ] = 50
 
+MAX_COUNTED_HOSTS: Annotated[
+    int,
+    Limited("hosts", "later ones are counted as one", "Hosts that `report.html` counts each for itself"),
+] = 20_000
+"""For memory: a sheet may have a host for each of its images."""
+
+_OTHERS = "other hosts"
 _SHOWN_CHARS = 300
 
 
@@ -76,6 +85,8 @@ class ReportPage:
         self._skipped_rows += bool(row.problems)
         for image in row.images:
             host = _host(image.input_url)
+            if host not in self._hosts and len(self._hosts) >= MAX_COUNTED_HOSTS:
+                host = _OTHERS
             self._sizes.add(image)
             self._hosts.setdefault(host, _Sizes()).add(image)
             if image.failed:
@@ -91,11 +102,11 @@ class ReportPage:
                 {"number": row.row_number, "serial": _cut(row.serial), "name": _cut(row.product_name), "faults": faults}
             )
 
-    def save(self, out: IO[bytes]) -> None:
+    def save(self, out: BufferedIOBase) -> None:
         """Write the whole page; may be called once."""
         hosts = sorted(self._hosts.items(), key=lambda found: (-found[1].images, found[0]))
         problems = sorted(self._problems.items(), key=lambda found: (-found[1], found[0]))
-        _template().stream(
+        html = _template().render(
             batch=self._batch,
             sizes=self._sizes,
             row_count=self._row_count,
@@ -106,7 +117,8 @@ class ReportPage:
             host_count=len(hosts),
             problems=problems[:MAX_PAGE_GROUPS],
             problem_count=len(problems),
-        ).dump(out, encoding="utf-8", errors="replace")
+        )
+        out.write(html.encode("utf-8", "replace"))
 
 
 @cache

@@ -1,23 +1,28 @@
-"""Publishes the report of a batch: reads the sealed rows once, writes the objects, then the row that names them.
+"""Publishes the report of a batch: the sealed rows stream into the objects, then a row is written that names them.
 
 May be called any number of times, also at once: object names are made of ids, objects are create-only with content
-made of rows that cannot change any more, and the first row wins.
+made of rows that cannot change any more, and the first row wins. No object exists before the export was read to its end
+and found whole, so whoever comes after a death on the way begins anew and has nothing to remove.
 """
 
 from __future__ import annotations
 
 import io
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import IO, TextIO
+from functools import partial
+from typing import TextIO
 from uuid import UUID
 
 from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.http.fields import storable
 from chassis.logs import get_logger
+from reporter.clients.bucket import ReportObjects
+from reporter.clients.object_file import PIECE_BYTES, ObjectFile
 from reporter.dependencies import Dependencies
 from reporter.errors import batch_not_sealed, export_incomplete
 from reporter.failpoints import Failpoint
@@ -41,9 +46,6 @@ log = get_logger(__name__)
 EXPORT_TIMEOUT_S = 120.0
 """Seconds without a byte from ingest after which the export counts as broken."""
 
-SPOOL_BYTES = 8 * 1024 * 1024
-"""A file of a report is held in memory up to this size, then in the temporary folder."""
-
 _Writer = OutputSheet | FailedSheet | ResultLines
 
 _WRITERS: dict[str, Callable[[TextIO, ExportBatch], _Writer]] = {
@@ -55,9 +57,12 @@ _WRITERS: dict[str, Callable[[TextIO, ExportBatch], _Writer]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """The files, complete, and what went into them; `xlsx_left_out` says why a workbook has no output.xlsx."""
+    """The files, each with all of its content and not an object yet, and what went into them.
 
-    files: dict[str, IO[bytes]]
+    `xlsx_left_out` says why a workbook has no output.xlsx.
+    """
+
+    files: Mapping[str, ObjectFile]
     row_count: int
     image_count: int
     xlsx_left_out: str | None
@@ -72,7 +77,7 @@ def publish_report(dependencies: Dependencies, request_id: UUID) -> Report:
     """
     clock = dependencies.clock
     started = clock.monotonic()
-    with ExitStack() as spools:
+    with ExitStack() as unfinished:
         try:
             path = f"/internal/batches/{request_id}/export"
             with dependencies.ingest.stream_lines(path, timeout_s=EXPORT_TIMEOUT_S) as lines:
@@ -81,12 +86,15 @@ def publish_report(dependencies: Dependencies, request_id: UUID) -> Report:
                 known = transact(dependencies.engine, lambda c: find_report(c, request_id, generation=batch.generation))
                 if known is not None:
                     return known
-                written = _write_files(batch, rows, spools)
+                written = write_files(dependencies.objects, batch, rows, unfinished)
         except ExportError as error:
             log.warning("export.refused", request_id=str(request_id), fault=str(error))
             raise export_incomplete(str(request_id), str(error)) from error
         reach(Failpoint.REPORT_WRITTEN)
-        names = _store(dependencies, batch, written)
+        for file in written.files.values():
+            file.finish()
+            reach(Failpoint.REPORT_OBJECT_STORED)
+    names = {name: file.name for name, file in written.files.items()}
     report = Report(
         request_id=request_id,
         generation=batch.generation,
@@ -126,34 +134,28 @@ def _check(batch: ExportBatch, request_id: UUID) -> None:
         raise ExportError(f"the name of its sheet cannot be stored: {error}") from error
 
 
-def _store(dependencies: Dependencies, batch: ExportBatch, written: _Written) -> dict[str, str]:
-    """Write the objects that do not exist yet; return their names by file name."""
-    names = {name: f"reports/{batch.request_id}/{batch.generation}/{name}" for name in written.files}
-    for name, content in written.files.items():
-        content_type = CONTENT_TYPES[name]
-        if name in CSV_FILES:
-            content_type = content_type.replace("utf-8", batch.writing.encoding)
-        dependencies.objects.create(
-            names[name],
-            content,
-            size_bytes=_size(content),
-            content_type=content_type,
-            metadata=_metadata(batch.writing),
-        )
-        reach(Failpoint.REPORT_OBJECT_STORED)
-    return names
-
-
 def _metadata(writing: Writing) -> dict[str, str]:
     """Return what a download has to know of how a file was written."""
     return {"codec": writing.codec, "delimiter": writing.delimiter, "mark": str(writing.bom)}
 
 
-def _write_files(batch: ExportBatch, rows: Iterator[ExportRow], spools: ExitStack) -> _Written:
-    files: dict[str, IO[bytes]] = {}
+def write_files(
+    objects: ReportObjects, batch: ExportBatch, rows: Iterator[ExportRow], unfinished: ExitStack
+) -> _Written:
+    """Write the files while the rows come; `unfinished` gets what has to be done when they are not all finished."""
+    files: dict[str, ObjectFile] = {}
 
-    def new_file(name: str) -> IO[bytes]:
-        files[name] = spools.enter_context(tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 - the stack closes it
+    def new_file(name: str) -> ObjectFile:
+        content_type = CONTENT_TYPES[name]
+        if name in CSV_FILES:
+            content_type = content_type.replace("utf-8", batch.writing.encoding)
+        files[name] = objects.begin(
+            f"reports/{batch.request_id}/{batch.generation}/{name}",
+            content_type=content_type,
+            metadata=_metadata(batch.writing),
+            on_piece=partial(reach, Failpoint.REPORT_PIECE_STORED),
+        )
+        unfinished.callback(files[name].abandon)
         return files[name]
 
     texts = []
@@ -168,7 +170,7 @@ def _write_files(batch: ExportBatch, rows: Iterator[ExportRow], spools: ExitStac
         writers.append(make(text, batch))
     workbook = OutputWorkbook(batch) if batch.came_as_workbook else None
     if workbook is not None:
-        spools.callback(workbook.close)
+        unfinished.callback(workbook.close)
         writers.append(workbook)
     row_count = image_count = 0
     try:
@@ -177,19 +179,16 @@ def _write_files(batch: ExportBatch, rows: Iterator[ExportRow], spools: ExitStac
                 writer.write(row)
             row_count += 1
             image_count += len(row.images)
+        for text in texts:
+            text.flush()
     except UnicodeEncodeError as error:
         raise ExportError(f"row {row.row_number} holds half a surrogate pair") from error
-    finally:
-        # Detached, because closing the text would close the file that is uploaded next.
-        for wrapper in texts:
-            wrapper.detach()
     page.save(new_file(REPORT_HTML))
     left_out = None if workbook is None else workbook.left_out
     if workbook is not None and left_out is None:
-        workbook.save(new_file(OUTPUT_XLSX))
+        # A ZIP file is not written from its beginning to its end; the limits of workbooks bound it.
+        with tempfile.SpooledTemporaryFile(max_size=PIECE_BYTES) as spool:
+            workbook.save(spool)
+            spool.seek(0)
+            shutil.copyfileobj(spool, new_file(OUTPUT_XLSX))
     return _Written(files, row_count, image_count, left_out)
-
-
-def _size(content: IO[bytes]) -> int:
-    content.seek(0, io.SEEK_END)
-    return content.tell()
