@@ -158,10 +158,22 @@ def test_what_was_not_seen_for_long_is_not_used_and_then_forgotten(make_lab: Mak
     assert lab.rows("SELECT 1 FROM known_sources") == []
 
 
+def test_a_backlog_of_old_sources_is_forgotten_by_one_sweep(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page after page, so that a day of millions of new URLs is forgotten within a day."""
+    monkeypatch.setattr("ingest.supervision.sweep._MAX_SOURCES", 2)
+    lab = make_lab(INGEST_REUSE_DAYS="10")
+    for number in range(5):
+        first_run(lab, f"{A}?{number}")
+    lab.change("UPDATE known_sources SET seen_at = now() - interval '11 days'")
+
+    assert [lab.sweep()["sources_forgotten"] for _ in range(2)] == [5, 0]
+
+
 def test_reuse_can_be_switched_off(make_lab: MakeLab) -> None:
+    """Nothing of a source is kept, so nothing costs anything."""
     lab = make_lab(INGEST_REUSE_DAYS="0")
     first_run(lab, A)
 
+    assert lab.rows("SELECT 1 FROM known_sources") == []
     [payload] = claimed(lab, A)
-
     assert "known" not in payload

@@ -154,7 +154,10 @@ def _decide(
     is_open = present in {ImageStatus.PENDING, ImageStatus.DISPATCHED}
     is_current = outcome.attempt == image["attempt"]
     if is_open and outcome.succeeded:
-        return _end(connection, image_id, outcome, ImageStatus.SUCCEEDED)
+        recorded = _end(connection, image_id, outcome, ImageStatus.SUCCEEDED)
+        if settings.reuse_days:
+            save_source(connection, image_id, outcome)
+        return recorded
     if is_open and is_current and not outcome.transient:
         return _end(connection, image_id, outcome, ImageStatus.FAILED)
     # Once an attempt's transient trouble is recorded the image waits; the same report again must not delay it further.
@@ -214,8 +217,6 @@ def _end(
         reused=images if won and outcome.reused else 0,
         cost_s=outcome.cost_s,
     )
-    if won:
-        save_source(connection, image_id, outcome)
     return Recorded(True, status, ended.batch.status, ended.sealed, ended.images)
 
 

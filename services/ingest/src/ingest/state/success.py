@@ -120,7 +120,8 @@ def end_with_success(
         "growth": outcome.growth,
         "reused": outcome.reused,
         "cost_s": outcome.cost_s,
-        "source_sha256": outcome.source_sha256,
+        # Without reuse nothing is kept of a source.
+        "source_sha256": outcome.source_sha256 if settings.reuse_days else None,
         "etag": outcome.etag,
         "last_modified": outcome.last_modified,
         "lease_s": settings.lease_s,

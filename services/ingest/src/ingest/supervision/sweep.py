@@ -98,8 +98,7 @@ class Sweep:
         self._revive_silent()
         self._relay_outbox()
         self.counts["keys_expired"] += transact(self._engine, partial(forget_expired_keys, limit=_MAX_KEYS))
-        forget = partial(forget_sources, days=self._dependencies.settings.reuse_days, limit=_MAX_SOURCES)
-        self.counts["sources_forgotten"] += transact(self._engine, forget)
+        self._forget_sources()
         self._delete_old()
         log.info("sweep.finished", **self.counts)
         return self.counts
@@ -189,6 +188,14 @@ class Sweep:
         self._dependencies.reporter.notify(entry.payload, download_url)
         reach(Failpoint.SWEEP_NOTIFIED)
         remove_entry(self._engine, entry.id)
+
+    def _forget_sources(self) -> None:
+        # As many pages as there is time for: a day of many new URLs is to be forgotten within a day.
+        forget = partial(forget_sources, days=self._dependencies.settings.reuse_days, limit=_MAX_SOURCES)
+        forgotten = _MAX_SOURCES
+        while forgotten == _MAX_SOURCES and self._dependencies.clock.monotonic() < self._ends_at:
+            forgotten = transact(self._engine, forget)
+            self.counts["sources_forgotten"] += forgotten
 
     def _delete_old(self) -> None:
         """Delete what is past its retention: the least urgent step, so the last, within what is left of the time."""
