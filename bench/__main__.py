@@ -16,7 +16,7 @@ import PIL
 from bench.bare import bare_rate, compress_bare, seed_rate
 from bench.origin import photo_origin
 from bench.pictures import SIZE_PX, photos
-from bench.processor_time import processor_times, spent_per_image
+from bench.second_run import WARM_UP_IMAGES, both_runs
 from bench.stack import fresh_stack, stack_rate
 from chassis.clock import SystemClock
 from compressor.images.codec import compress
@@ -28,8 +28,6 @@ RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
 STACK_IMAGES = 500
 CODEC_IMAGES = 60
 SLOW_ORIGIN_S = 0.2
-WARM_UP_IMAGES = 40
-"""Compressed once before anything is measured: processes start, and pages of memory are mapped for the first time."""
 SEED_IMAGES = {"fast": 150, "slow": 60}
 """How many the seed's way gets: enough to be steady, fewer where each takes long."""
 
@@ -85,23 +83,13 @@ def main() -> None:
     _show("sandbox", results["sandbox"])
     with photo_origin(STACK_IMAGES + WARM_UP_IMAGES, delay_s=SLOW_ORIGIN_S) as origin, fresh_stack() as stack:
         bare = bare_rate(sources, processes=cores)
-        stack_rate(stack, origin.urls()[STACK_IMAGES:])
-        before = processor_times()
-        first = stack_rate(stack, origin.urls()[:STACK_IMAGES])
-        spent = spent_per_image(before, processor_times(), STACK_IMAGES)
+        runs = both_runs(stack, origin, STACK_IMAGES)
+        first = runs.first_per_s
         results["stack"] = {"ours_per_s": first, "bare_per_s": bare, "ratio": first / bare}
         _show("stack", results["stack"])
-        print("  ms of processor an image: " + ", ".join(f"{part} {ms:.1f}" for part, ms in spent.items()), flush=True)
-        sent = origin.picture_bytes()
-        before = processor_times()
-        again = stack_rate(stack, origin.urls()[:STACK_IMAGES], reused=STACK_IMAGES)
-        spent_again = spent_per_image(before, processor_times(), STACK_IMAGES)
-        results["second_run"] = {"again_per_s": again, "first_per_s": first, "ratio": again / first}
+        results["second_run"] = {"again_per_s": runs.again_per_s, "first_per_s": first, "ratio": runs.ratio}
         _show("second_run", results["second_run"])
-        parts = f"{spent_again['all']:.1f} instead of {spent['all']:.1f}"
-        print(
-            f"  ms of processor an image: {parts}; {origin.picture_bytes() - sent} bytes of pictures sent", flush=True
-        )
+        print(runs.told(), flush=True)
         for kind in ("fast", "slow"):
             key, urls = f"seed_{kind}_origin", origin.urls(kind)[:STACK_IMAGES]
             ours = first if kind == "fast" else stack_rate(stack, urls)
@@ -116,7 +104,7 @@ def main() -> None:
         "size_px": SIZE_PX,
         "aims": AIMS,
         "results": results,
-        "processor_ms_per_image": {"first run": spent, "second run": spent_again},
+        "processor_ms_per_image": {"first run": runs.first_ms, "second run": runs.again_ms},
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
