@@ -269,7 +269,7 @@ def test_local_services_and_manifests_set_the_same_variables() -> None:
     """A variable that only one of the two platforms sets is one of the few that must differ."""
     stack = yaml.safe_load((d.ROOT / "infra/local/stack.yaml").read_text(encoding="utf-8"))
     only_cloud = {"LOG_LEVEL", "AUTH_MODE", "DATABASE_POOL_SIZE", "PUBLIC_WITHOUT_KEYS"}
-    only_cloud |= {"INGEST_RETENTION_DAYS", "REPORTER_RETENTION_DAYS"}
+    only_cloud |= {"INGEST_RETENTION_DAYS", "REPORTER_RETENTION_DAYS", "MAX_REQUESTS_PER_MINUTE", "TRUSTED_PROXIES"}
     for service in d.SERVICES:
         known = {row.variable for row in settings_rows(SETTINGS[d.image_of(service)])}
         given = {**stack["environment"], **stack["services"][service]["environment"]}

@@ -107,13 +107,14 @@ def manifest_values() -> dict[str, str]:
         "var.settings.webhook_url": default("pressroom", "webhook_url"),
         **{
             f"tostring(var.settings.{name})": str(default("pressroom", name))
-            for name in ("ingest_min_instances", "rows_retention_days")
+            for name in ("ingest_min_instances", "max_requests_per_minute", "rows_retention_days")
         },
         **{
             f"tostring(var.settings.{name})": str(default("pressroom", name)).lower()
             for name in ("public_without_keys",)
         },
     }
+    known["tostring(var.settings.trusted_proxies)"] = "1"
     known |= {f'local.urls["{name}"]': url(name) for name in SERVICES}
     public_url_base = 'var.settings.public_images?"https://storage.googleapis.com":"${local.urls["reporter"]}/images"'
     known[public_url_base] = f"{url('reporter')}/images"  # by default images are private

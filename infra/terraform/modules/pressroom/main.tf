@@ -95,14 +95,16 @@ module "services" {
   queues              = module.queues.names
 
   settings = {
-    log_level            = var.log_level
-    webhook_url          = var.webhook_url
-    public_without_keys  = var.public_without_keys
-    public_images        = var.public_images
-    ingest_min_instances = var.ingest_min_instances
-    max_instances        = local.size.instances
-    rows_retention_days  = var.rows_retention_days
-    secret_versions      = merge({ for id in module.secrets.ids : id => "1" }, var.secret_versions)
+    log_level               = var.log_level
+    webhook_url             = var.webhook_url
+    public_without_keys     = var.public_without_keys
+    max_requests_per_minute = var.max_requests_per_minute
+    trusted_proxies         = 1
+    public_images           = var.public_images
+    ingest_min_instances    = var.ingest_min_instances
+    max_instances           = local.size.instances
+    rows_retention_days     = var.rows_retention_days
+    secret_versions         = merge({ for id in module.secrets.ids : id => "1" }, var.secret_versions)
   }
 
   depends_on = [module.apis]

@@ -136,6 +136,17 @@ variable "public_without_keys" {
   default     = false
 }
 
+variable "max_requests_per_minute" {
+  description = "Requests a caller (an API key, else an address) may make of an instance of a public door in a minute."
+  type        = number
+  default     = 600
+
+  validation {
+    condition     = var.max_requests_per_minute >= 1 && floor(var.max_requests_per_minute) == var.max_requests_per_minute
+    error_message = "A whole number, 1 or more."
+  }
+}
+
 variable "ingest_min_instances" {
   description = "Instances of ingest that are kept warm; 1 spares the first upload a cold start and costs money all day."
   type        = number

@@ -31,14 +31,16 @@ variable "members" {
 variable "settings" {
   description = "What operators may set of the running services."
   type = object({
-    log_level            = string
-    webhook_url          = string
-    public_without_keys  = bool
-    public_images        = bool
-    ingest_min_instances = number
-    max_instances        = map(number)
-    rows_retention_days  = number
-    secret_versions      = map(string)
+    log_level               = string
+    webhook_url             = string
+    public_without_keys     = bool
+    max_requests_per_minute = number
+    trusted_proxies         = number
+    public_images           = bool
+    ingest_min_instances    = number
+    max_instances           = map(number)
+    rows_retention_days     = number
+    secret_versions         = map(string)
   })
 }
 

@@ -88,6 +88,8 @@ class SharedReason(StrEnum):
     """413: the body has more bytes, a form more parts, than the route reads"""
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
     """415: the body is of a type that the route does not read"""
+    TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
+    """429: the API key, or the address, has made as many requests as it may in a minute"""
     INTERNAL = "INTERNAL"
     """500: a fault of ours; the message has the id under which it is in the logs"""
     CERTIFICATES_UNAVAILABLE = "CERTIFICATES_UNAVAILABLE"

@@ -26,7 +26,7 @@ from pydantic_core import PydanticUndefined
 
 from chassis.auth.api_keys import ApiKey, parse_api_keys
 from chassis.egress.address_policy import parse_networks
-from chassis.limited import Limited
+from chassis.limited import Limited, NoLimit
 
 BODY_TIMEOUT_S = 300.0
 """Default of the setting `BODY_TIMEOUT_S`: no body is waited for longer, seconds."""
@@ -174,6 +174,20 @@ class PublicSettings(Settings):
         False,
         alias="PUBLIC_WITHOUT_KEYS",
         description="true: public routes may be open to everybody on Cloud Run too; otherwise API_KEYS must have a key",
+    )
+
+    max_requests_per_minute: Annotated[int, Limited("requests a minute", "429 `TOO_MANY_REQUESTS`")] = Field(
+        6000,
+        alias="MAX_REQUESTS_PER_MINUTE",
+        ge=1,
+        description="Requests a caller (an API key, else an address) may make of a public door's instance in a minute",
+    )
+    trusted_proxies: Annotated[int, NoLimit()] = Field(
+        0,
+        alias="TRUSTED_PROXIES",
+        ge=0,
+        le=5,
+        description="Proxies that add to X-Forwarded-For: so far from its end is the caller's address; 0: the peer's",
     )
 
     @field_validator("api_keys")

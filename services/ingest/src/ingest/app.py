@@ -6,6 +6,7 @@ from flask import Flask
 
 from chassis.http.app import new_app
 from chassis.http.docs_page import docs_routes
+from chassis.http.request_rate import limit_requests
 from ingest.console.blueprint import console_routes
 from ingest.dependencies import Dependencies
 from ingest.http.batch_routes import batch_routes
@@ -26,6 +27,13 @@ def create_app(dependencies: Dependencies) -> Flask:
     )
     app.config.update(MAX_FORM_MEMORY_SIZE=MAX_FORM_FIELD_BYTES, MAX_FORM_PARTS=MAX_FORM_PARTS)
     if settings.serves_clients:
+        limit_requests(
+            app,
+            settings.keys_of_callers,
+            dependencies.clock,
+            per_minute=settings.max_requests_per_minute,
+            proxies=settings.trusted_proxies,
+        )
         app.register_blueprint(public_routes(dependencies))
         app.register_blueprint(batch_routes(dependencies))
         app.register_blueprint(page_routes(settings.ingest_url))

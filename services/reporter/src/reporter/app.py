@@ -7,6 +7,7 @@ from flask import Flask
 from chassis.http.app import new_app
 from chassis.http.docs_page import docs_routes
 from chassis.http.owner_guard import OwnerGuard
+from chassis.http.request_rate import limit_requests
 from reporter.dependencies import Dependencies
 from reporter.errors import FORMER_REASONS
 from reporter.http.internal_routes import internal_routes
@@ -26,6 +27,13 @@ def create_app(dependencies: Dependencies) -> Flask:
         former_reasons=FORMER_REASONS,
     )
     if settings.serves_clients:
+        limit_requests(
+            app,
+            settings.keys_of_callers,
+            dependencies.clock,
+            per_minute=settings.max_requests_per_minute,
+            proxies=settings.trusted_proxies,
+        )
         app.register_blueprint(public_routes(dependencies))
         app.register_blueprint(webhook_routes(dependencies, dependencies.keys))
         app.register_blueprint(docs_routes("Pressroom reporter"))

@@ -55,7 +55,7 @@ class KeyGuard:
     def _admitted(self, scope: Scope) -> Caller:
         if not self._keys:
             return ANONYMOUS
-        given = _given_key()
+        given = given_key()
         if not given:
             raise _refused(
                 SharedReason.API_KEY_MISSING,
@@ -104,7 +104,8 @@ def used_key() -> ApiKey | None:
     return cast("ApiKey | None", g.get("api_key"))
 
 
-def _given_key() -> str:
+def given_key() -> str:
+    """Return the API key of the present request as it was sent; empty without one."""
     named = request.headers.get("X-API-Key", "").strip()
     if named:
         return named

@@ -183,7 +183,7 @@ def _operation(spec: APISpec, operation: Operation, known: set[str]) -> dict[str
     for code, answer in operation.responses.items():
         result["responses"][str(code)] = _success(spec, answer, example, known)
         example = {}
-    refusals = () if not operation.scope else (401, 403)
+    refusals = () if not operation.scope else (401, 403, 429)
     for code in sorted({*operation.errors, *refusals}):
         result["responses"][str(code)] = {
             "description": "Error (AIP-193)",
