@@ -3,8 +3,9 @@
 mutmut writes every variant of a function `f` beside the original, as `..f__mutmut_1` and `..f__mutmut_orig`. A variant
 does not count when it and the original are the same but for
 
-- the words of a message (a text with a blank in it; also None instead of it), and calls of `log`,
-- the case of a header's name, which HTTP does not distinguish,
+- the words of a message (a text with a blank in it, or a variable `message`; also None instead of it),
+- calls of `log`,
+- the case of a header's name or an encoding's, which makes no difference,
 - a type given to `cast`, the name of a thread.
 """
 
@@ -68,7 +69,7 @@ def _counted_in(module: str, tree: ast.Module) -> Iterator[Mutant]:
         if _meaning(originals[stem]) != _meaning(function):
             yield Mutant(
                 f"{module}.{name}",
-                f"{module}.{stem.removeprefix('x').strip('_ǁ').replace('ǁ', '.')}",
+                f"{module}.{stem.removeprefix('x_').removeprefix('xǁ').replace('ǁ', '.')}",
                 tuple(line.strip() for line in after.splitlines() if line not in before.splitlines()),
                 sha256(f"{before}\n{after}".encode()).hexdigest()[:16],
             )
@@ -86,6 +87,16 @@ class _Meaning(ast.NodeTransformer):
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         is_words = node.value is None or (isinstance(node.value, str) and " " in node.value)
         return ast.Name(_WORDS) if is_words else node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Name(_WORDS) if node.id == "message" and isinstance(node.ctx, ast.Load) else node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        match node:
+            case ast.Compare(left=ast.Constant(value=str(name)), comparators=[ast.Attribute(attr="headers")]):
+                node.left = ast.Constant(name.lower())
+                return node
+        return self.generic_visit(node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         texts = [part.value for part in node.values if isinstance(part, ast.Constant)]
@@ -105,6 +116,8 @@ class _Meaning(ast.NodeTransformer):
                 func=ast.Attribute(value=ast.Attribute(attr="headers"), attr="get" | "getlist"),
                 args=[ast.Constant(value=str(name)), *rest],
             ):
+                node.args = [ast.Constant(name.lower()), *rest]
+            case ast.Call(func=ast.Attribute(attr="encode" | "decode"), args=[ast.Constant(value=str(name)), *rest]):
                 node.args = [ast.Constant(name.lower()), *rest]
             case ast.Call(func=ast.Attribute(value=ast.Name(id="threading"), attr="Thread" | "Timer")):
                 node.keywords = [keyword for keyword in node.keywords if keyword.arg != "name"]

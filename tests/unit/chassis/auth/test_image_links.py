@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -37,6 +38,11 @@ def parts_of(url: str | None) -> tuple[int, str]:
     """Return when a link ends and its signature."""
     query = parse_qs(urlsplit(str(url)).query)
     return int(query["expires"][0]), query["signature"][0]
+
+
+def test_a_signature_needs_no_escape_in_a_link() -> None:
+    """43 characters of base 64 as URLs have it, without padding."""
+    assert re.search(r"[?]expires=[0-9]+&signature=[A-Za-z0-9_-]{43}$", str(links().shown(BASE + NAME)))
 
 
 def test_link_opens_for_so_many_whole_days() -> None:

@@ -387,6 +387,36 @@ def test_a_token_that_comes_again_is_not_verified_again_for_a_minute(
     assert verified == ["once", "once"]
 
 
+def test_certificates_are_fetched_without_the_proxy_of_the_environment(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sets a variable must not choose who signs tokens."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    app = make_app(certificates.url("/certs"))
+
+    assert call(app, f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("authorization", "expected", "said"),
+    [
+        ("Bearer", "TOKEN_MISSING", "Authorization: Bearer"),
+        ("Bearer two words", "TOKEN_INVALID", "malformed"),
+        ("Bearer " + "x" * 8193, "TOKEN_INVALID", "8193 characters; the limit is 8192"),
+    ],
+    ids=["no token", "two words", "too long"],
+)
+def test_a_refusal_says_what_is_wrong_with_the_token(app: Flask, authorization: str, expected: str, said: str) -> None:
+    """In its reason and in words."""
+    answered = call(app, authorization)
+
+    assert reason(answered) == (401, expected)
+    assert said in answered.json["error"]["message"]
+
+
 def test_a_machine_that_has_just_begun_knows_no_token_yet(
     certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any
 ) -> None:

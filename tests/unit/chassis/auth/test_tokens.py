@@ -10,6 +10,7 @@ import google.auth.compute_engine._metadata as metadata
 import jwt
 import pytest
 
+from chassis.auth import oidc
 from chassis.auth.oidc import MetadataTokens, SingleTry
 from chassis.errors import ApiError
 from localcloud.identity.engine.issuer import TokenIssuer
@@ -103,6 +104,20 @@ def test_each_audience_has_a_token_of_its_own(server: ScriptedOrigin, clock: Any
     tokens.token("https://other.example")
 
     assert len(asked(server)) == 2
+
+
+def test_a_metadata_server_that_says_nothing_is_503(
+    server: ScriptedOrigin, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a time that whoever calls us can wait."""
+    monkeypatch.setattr(oidc, "_METADATA_TIMEOUT_S", 0.1)
+    server.on(IDENTITY, silent())
+    begun = time.monotonic()
+    with pytest.raises(ApiError) as caught:
+        MetadataTokens(clock).token(AUDIENCE)
+
+    assert caught.value.reason == "IDENTITY_UNAVAILABLE"
+    assert time.monotonic() - begun < 10
 
 
 def test_no_metadata_server_is_503(server: ScriptedOrigin, clock: Any) -> None:

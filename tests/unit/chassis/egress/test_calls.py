@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from chassis.clock import SystemClock
+from chassis.clock import Clock, SystemClock
 from chassis.egress.address_policy import parse_networks
 from chassis.egress.client import Egress, EgressError, EgressFault, EgressPolicy
 from chassis.egress.connections import Call
@@ -25,6 +26,26 @@ def refusal(egress: Egress, url: str) -> tuple[EgressFault, str]:
     with pytest.raises(EgressError) as caught:
         egress.request("GET", url)
     return caught.value.fault, caught.value.detail
+
+
+def test_a_connection_that_is_not_made_in_the_time_of_the_call_is_a_time_out() -> None:
+    """However long one connection alone might take."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as waiting:
+        for _ in range(3):
+            sock = waiting.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/"
+
+        found = refusal(make_egress(connect_timeout_s=30, total_timeout_s=0.2), url)
+
+    assert found == (EgressFault.TIMEOUT, "the connection was not made in time")
+
+
+@pytest.mark.parametrize("url", ["http://images.example/a!b", "https://images.example:8443/~x?y=(1)#z"])
+def test_a_usual_url_may_be_dialled(url: str) -> None:
+    """Every character that a URL may hold is let through."""
+    assert make_egress().check_url(url).host == "images.example"
 
 
 def test_a_call_names_itself_and_wants_its_answer_as_it_is(origin: ScriptedOrigin) -> None:
@@ -156,6 +177,18 @@ def test_a_body_that_is_not_packed_as_it_says_is_incomplete(origin: ScriptedOrig
     url = origin.on("/", answer(b"plain", headers=[("Content-Encoding", "gzip")]))
 
     assert refusal(make_egress(), url) == (EgressFault.INCOMPLETE, "the content encoding is broken")
+
+
+@pytest.mark.parametrize("data", [b"", b"SSH-2.0-OpenSSH_9.2\r\n"], ids=["nothing", "no HTTP"])
+def test_an_answer_that_is_none_is_incomplete_while_there_is_time(
+    origin: ScriptedOrigin, clock: Clock, data: bytes
+) -> None:
+    """Even if little of it is left."""
+    policy = EgressPolicy(allowed_networks=parse_networks(("127.0.0.0/8",)), total_timeout_s=0.9)
+    egress = Egress(policy, user_agent="test", clock=clock)  # on a clock that stands still
+
+    found = refusal(egress, origin.on("/", raw(data)))
+    assert found == (EgressFault.INCOMPLETE, "the answer broke off or is not HTTP")
 
 
 def test_a_call_that_takes_too_long_says_how_long_it_might_have_taken(origin: ScriptedOrigin) -> None:

@@ -108,3 +108,17 @@ def test_the_longest_cookie_is_kept() -> None:
 
     assert (len(text), len(sent(text, "https://shop.example/"))) == (4096, 4096 - len("; Path=/"))
     assert sent(text.replace("v", "vv", 1), "https://shop.example/") == ""
+
+
+@pytest.mark.parametrize("url", ["https://shop.example/", "https://www.shop.example/", "https://cdn.shop.example/"])
+def test_a_host_may_set_a_cookie_for_the_domain_above_it(url: str) -> None:
+    """As long as that is not a whole country."""
+    assert sent("k=v; Path=/; Domain=shop.example", url, set_by="https://www.shop.example/") == "k=v"
+
+
+def test_a_cookie_is_known_by_what_stands_before_its_first_equals_sign() -> None:
+    """Its value may have more of them."""
+    cookies = CallCookies()
+    cookies.take(SET_BY, ["k=a=b", "k=c=d"])
+
+    assert cookies.header(SET_BY) == {"Cookie": "k=c=d"}

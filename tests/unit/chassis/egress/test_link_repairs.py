@@ -33,7 +33,7 @@ from chassis.egress.link_repairs import Repair, repair_link, repair_location
         ("http://a.example/x://y z", "http://a.example/x://y%20z", (Repair.BLANKS,)),
         ("http://a.example#x y", "http://a.example#x%20y", (Repair.BLANKS,)),
         ("http://a.example?q=x y", "http://a.example?q=x%20y", (Repair.BLANKS,)),
-        ("http://a&amp;b.example", "http://a&amp;b.example", ()),
+        ("http://aX&amp;b.example", "http://aX&amp;b.example", ()),
         ("http:///x y", "http:///x%20y", (Repair.BLANKS,)),
         ("/x y", "/x%20y", (Repair.BLANKS,)),
         ("a b://c d", "a%20b://c%20d", (Repair.BLANKS,)),

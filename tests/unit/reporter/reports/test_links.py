@@ -1,10 +1,17 @@
-"""What a browser saves a file as."""
+"""Links to reports: what opens them, and what a browser saves a file as."""
 
 from __future__ import annotations
 
-import pytest
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
-from reporter.reports.links import content_disposition, saved_name
+import pytest
+from itsdangerous import URLSafeTimedSerializer
+
+from chassis.errors import ApiError
+from reporter.reports.links import check_link, content_disposition, make_link, saved_name
+from reporter.state.reports import Report
+from support.reporter_service import World
 
 
 @pytest.mark.parametrize(
@@ -48,3 +55,18 @@ def test_a_file_is_saved_unless_it_is_to_be_shown() -> None:
 def test_a_name_in_any_script_is_said_twice(name: str, plain: str, quoted: str) -> None:
     """Once for old browsers, once as it is; it can neither end the header nor begin another."""
     assert content_disposition(name) == f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quoted}"
+
+
+def test_a_link_is_signed_for_reports_only(world: World) -> None:
+    """Another use of the same secret makes no link, however it is written."""
+    request_id = uuid4()
+    secret = world.settings.download_signing_secret.get_secret_value()
+    clock = world.dependencies.clock
+    foreign = URLSafeTimedSerializer(secret).dumps([str(request_id), 0])
+    own = make_link(world.settings, clock, Report(request_id, 0, None, "a.csv", "o", "f", "r", 1, 1), "output.csv")
+    token = parse_qs(urlsplit(own.url).query)["token"][0]
+
+    assert check_link(world.settings, clock, token, request_id, 0) == 0
+    with pytest.raises(ApiError) as caught:
+        check_link(world.settings, clock, foreign, request_id, 0)
+    assert caught.value.reason == "DOWNLOAD_LINK_INVALID"

@@ -190,6 +190,7 @@ def test_deleting_ends_what_waits_for_this_endpoint(connection: Connection) -> N
     delete_endpoint(connection, endpoint.id)
 
     states = [standing(connection, each) for each in (mine, theirs, batchs)]
+    assert [each and each.delivery_id for each in states] == [mine, theirs, batchs]
     assert [each and each.state for each in states] == [DeliveryState.FAILED, *[DeliveryState.PENDING] * 2]
     assert find_endpoint(connection, endpoint.id, caller=SYSTEM) is None
     found = [endpoint_of_delivery(connection, each) for each in (mine, theirs, batchs)]

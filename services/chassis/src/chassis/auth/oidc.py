@@ -238,14 +238,14 @@ class SingleTry:
         self._request = google.auth.transport.requests.Request()
         self._timeout_s = timeout_s
 
-    def __call__(self, url: str, method: str = "GET", body: Any = None, headers: Any = None, **_kwargs: Any) -> Any:
-        """Ask once.
+    def __call__(self, url: str, method: str = "GET", headers: Any = None, **_kwargs: Any) -> Any:
+        """Ask once, without a body.
 
         Raises:
             ApiError: 503 IDENTITY_UNAVAILABLE when there is no answer in time, or one of trouble.
         """
         try:
-            answer = self._request(url=url, method=method, body=body, headers=headers, timeout=self._timeout_s)
+            answer = self._request(url=url, method=method, headers=headers, timeout=self._timeout_s)
         except google.auth.exceptions.TransportError as error:
             raise unavailable(SharedReason.IDENTITY_UNAVAILABLE, "The metadata server does not answer.") from error
         if answer.status == 429 or answer.status >= 500:

@@ -293,6 +293,4 @@ def _fault_from(error: Exception, call: Call) -> EgressError:
         return EgressError(EgressFault.TLS_ERROR, "the TLS connection could not be trusted")
     if isinstance(error, urllib3.exceptions.DecodeError):
         return EgressError(EgressFault.INCOMPLETE, "the content encoding is broken")
-    if isinstance(error, urllib3.exceptions.LocationValueError):
-        return EgressError(EgressFault.URL_INVALID, "cannot be requested")
     return EgressError(EgressFault.INCOMPLETE, "the answer broke off or is not HTTP")
