@@ -10,6 +10,12 @@ from typing import Any
 import pytest
 import structlog
 
+from support.distribution import (  # noqa: F401 - hooks
+    pytest_collection,
+    pytest_collection_modifyitems,
+    pytest_xdist_auto_num_workers,
+    pytest_xdist_make_scheduler,
+)
 from support.packet_loss import NETWORK
 
 
