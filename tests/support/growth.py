@@ -10,7 +10,7 @@ from typing import TypeVar
 MAX_GROWTH = 2.6
 """Most that twice the input may take of the processor time of once; 2 is linear, 4 is quadratic."""
 
-MIN_RUN_S = 0.01
+MIN_RUN_S = 0.02
 """Shortest run that is compared: below it, the clock and the machine's noise count for too much."""
 
 _MAX_RUNS = 9
