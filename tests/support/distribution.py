@@ -9,12 +9,9 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from xdist.scheduler.loadfile import LoadFileScheduling
 
 E2E = "tests/e2e/"
 KILLED_STACK = ("tests/e2e/test_failpoints.py", "tests/e2e/test_trouble.py")
@@ -60,18 +57,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Return the scheduler of `--dist loadfile`, with parts of our own in our order."""
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler.loadfile import LoadFileScheduling
 
-    class Scheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return part_of(nodeid)
-
     config.option.loadscopereorder = False
-    return Scheduling(config, log)
+    scheduling = LoadFileScheduling(config, log)
+    scheduling._split_scope = part_of
+    return scheduling
 
 
 @pytest.hookimpl(wrapper=True)
