@@ -4,8 +4,9 @@ A test compares the two on random outcomes. In words:
 
 - A host starts at 5 images a second. While a short sample of answers is good the rate doubles.
 - A refusal (429, 503 with Retry-After), trouble in more than 7 % of the answers, or answers that take 25 % longer than
-  the floor, with more than two of them in a queue: the rate that failed is remembered as the ceiling, and the rate
-  halves the first time and falls by a tenth later. Starts pause until the queue is gone, or as long as the host asks.
+  the floor, by more than chance and with more than two of them in a queue: the rate that failed is remembered as the
+  ceiling, and the rate halves the first time and falls by a tenth later. Starts pause until the queue is gone, or as
+  long as the host asks.
 - Only images that started after a change are judged by it.
 - Below a ceiling the rate goes half of the way back after a quiet time, then creeps above it by 3 % a sample.
 - Trouble again before anything good came: the host is shut. One image tries it after 1, 1.5, 2.25 ... seconds. A host
@@ -41,6 +42,7 @@ class Host:
         judged_from: images that started before are not judged.
         sampled: answers in the present sample.
         sample_log_s: mean of the logarithms of their seconds to the first byte.
+        sample_square: sum of the squares by which they are off that mean.
         floor_log_s: the same of a host that is not busy.
         ceiling: the rate that failed last.
         trouble: share of the last fifty answers that were trouble.
@@ -56,6 +58,7 @@ class Host:
     judged_from: float = 0.0
     sampled: int = 0
     sample_log_s: float = 0.0
+    sample_square: float = 0.0
     floor_log_s: float | None = None
     ceiling: float | None = None
     trouble: float = 0.0
@@ -90,23 +93,21 @@ def after(host: Host, now: float, start: float, kind: Kind, latency_s: float, re
     if host.is_shut:
         return _reopened(host, now)
     sampled = host.sampled + 1
-    mean = host.sample_log_s + (math.log(max(latency_s, 0.02)) - host.sample_log_s) / sampled
-    host = replace(host, failures=0, sampled=sampled, sample_log_s=mean)
-    if host.ceiling is None:
-        seconds = 0.4
-    else:
-        seconds = 0.75 if host.rate < 0.8 * host.ceiling else 1.5
-    if sampled < max(4.0, host.rate * seconds):
+    off = math.log(max(latency_s, 0.02)) - host.sample_log_s
+    mean = host.sample_log_s + off / sampled
+    square = host.sample_square + off * (off - off / sampled)
+    host = replace(host, failures=0, sampled=sampled, sample_log_s=mean, sample_square=square)
+    if sampled < sample_size(host):
         return host
-    floor = mean
-    if host.floor_log_s is not None:
-        # Slowly upwards once a ceiling is known: a queue must not become the floor. Before, faster: the first sample
-        # may have been a lucky one.
-        weight = 0.25 if host.ceiling is None or mean < host.floor_log_s else 0.02
-        floor = host.floor_log_s + (mean - host.floor_log_s) * weight
-    host = replace(host, floor_log_s=floor)
+    ramping, floor = host.ceiling is None, mean if host.floor_log_s is None else host.floor_log_s
     longer_s = math.exp(mean) - math.exp(floor)
-    if mean > floor + math.log(1.25) + 1 / math.sqrt(sampled) and host.rate * longer_s > 2:
+    chance = 3 * math.sqrt(square) / sampled  # three standard errors of the mean
+    is_slow = mean > floor + math.log(1.25) + chance and host.rate * longer_s > 2
+    # Slowly upwards: a queue must not become the floor. While nothing is wrong yet faster: the first sample may have
+    # been a lucky one.
+    weight = 0.25 if mean < floor or (ramping and not is_slow) else 0.02
+    host = replace(host, floor_log_s=floor + (mean - floor) * weight)
+    if is_slow:
         return _slower(host, now, pause=3 * longer_s + 1, refused=False)
     if host.ceiling is None:
         return _changed(replace(host, next_at=min(host.next_at, now + 0.2)), now, host.rate * 2)
@@ -114,6 +115,13 @@ def after(host: Host, now: float, start: float, kind: Kind, latency_s: float, re
         return _changed(host, now, host.rate)
     ceiling = host.rate * 1.03 if host.rate > 0.95 * host.ceiling else host.ceiling
     return _changed(replace(host, ceiling=ceiling), now, min(host.rate * 2, (host.rate + ceiling) / 2))
+
+
+def sample_size(host: Host) -> float:
+    """Return how many answers make a sample."""
+    if host.ceiling is None:
+        return max(4.0, host.rate * 0.25)
+    return max(4.0, host.rate * (0.75 if host.rate < 0.8 * host.ceiling else 1.5))
 
 
 def _after_trouble(host: Host, now: float, start: float, kind: Kind, retry_after_s: float | None) -> Host:
@@ -136,7 +144,8 @@ def _after_trouble(host: Host, now: float, start: float, kind: Kind, retry_after
             host = replace(host, refuses=True, ceiling=rate)
     longest = 60.0 if host.refuses else 10.0
     closed = now + max(retry_after_s or 0.0, min(longest, 1.5 ** min(failures - 2, 30)))
-    return replace(host, closed_until=closed, next_at=closed, judged_from=closed, sampled=0, sample_log_s=0.0)
+    host = replace(host, closed_until=closed, next_at=closed, judged_from=closed)
+    return replace(host, sampled=0, sample_log_s=0.0, sample_square=0.0)
 
 
 def _reopened(host: Host, now: float) -> Host:
@@ -169,5 +178,6 @@ def _changed(host: Host, now: float, rate: float) -> Host:
         judged_from=next_at,
         sampled=0,
         sample_log_s=0.0,
+        sample_square=0.0,
         trouble=0.0,
     )

@@ -16,8 +16,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.pace.origins import Origin
-from bench.pace.rule import Host, Kind, after
-from ingest.dispatch.pace import CLAIM_EVERY_S, STEADY_CLAIM_EVERY_S, HostPace, plan_starts
+from bench.pace.rule import Host, Kind, after, sample_size
+from ingest.dispatch.next_claim import REPORTED_S, UNKNOWN_FLOOR_S
+from ingest.dispatch.pace import (
+    CLAIM_BEFORE_S,
+    CLAIM_EVERY_S,
+    LOOK_AHEAD_S,
+    RISING_BELOW,
+    RISING_CLAIM_EVERY_S,
+    STEADY_LOOK_AHEAD_S,
+    HostPace,
+    plan_starts,
+)
 
 MAX_RATE, MAX_CONCURRENCY = 500.0, 64
 DISPATCH_S = 0.3
@@ -148,14 +158,30 @@ class World:
                 used = len(starts)
                 next_s = plan.next_s if used == len(plan.starts) else plan.starts[used]
                 self.host = replace(host, next_at=now + next_s)
+                if plan.waits and now < host.calm_until and host.judged_from < now + starts[0]:
+                    self.host = replace(
+                        self.host, judged_from=now + starts[0], sampled=0, sample_log_s=0.0, sample_square=0.0
+                    )
             for start in starts:
                 image = batch.due.popleft()
                 image.start = now + start
                 self._images[id(image)] = image
                 self._flying.add(id(image))
                 self._at(image.start + self._rng.uniform(0, DISPATCH_S), self._arrive, image)
-        every_s = CLAIM_EVERY_S if self.host.ceiling is None else STEADY_CLAIM_EVERY_S
-        self._at(now + every_s * self._rng.uniform(1.0, 1.1), self._claim, number)
+        self._at(now + self._next_claim_s(batch) + self._rng.uniform(0.0, 0.1), self._claim, number)
+
+    def _next_claim_s(self, batch: Batch) -> float:
+        """Return what ingest's `next_claim_s` would say, which is one statement over all hosts of a batch."""
+        host, now = self.host, self._now
+        due_s = 0.0 if batch.due else batch.later[0][0] - now if batch.later else CLAIM_EVERY_S
+        ahead_s = LOOK_AHEAD_S if host.ceiling is None else STEADY_LOOK_AHEAD_S
+        wait_s = max(CLAIM_EVERY_S, due_s, host.closed_until - now - ahead_s, host.next_at - now - CLAIM_BEFORE_S)
+        if host.ceiling is None and host.rate < RISING_BELOW and not host.is_shut:
+            floor_s = UNKNOWN_FLOOR_S if host.floor_log_s is None else math.exp(host.floor_log_s)
+            learned_s = host.judged_from - now + sample_size(host) / host.rate + floor_s + REPORTED_S
+            if learned_s > -CLAIM_EVERY_S:
+                return min(wait_s, max(due_s, learned_s, RISING_CLAIM_EVERY_S))
+        return wait_s
 
     def _arrive(self, image: Image) -> None:
         self._waiting.append(image)

@@ -15,14 +15,14 @@ ANSWERS, SEEDS = 400, 5
 
 _STEP = text(
     """
-    UPDATE hosts SET (rate, next_start_at, judged_from, sampled, sample_log_s, floor_log_s, ceiling, trouble,
-                      calm_until, blocked_until, failures, opened_at, refuses) =
-        (SELECT p.rate, p.next_start_at, p.judged_from, p.sampled, p.sample_log_s, p.floor_log_s, p.ceiling, p.trouble,
-                p.calm_until, p.blocked_until, p.failures, p.opened_at, p.refuses
+    UPDATE hosts SET (rate, next_start_at, judged_from, sampled, sample_log_s, sample_square, floor_log_s, ceiling,
+                      trouble, calm_until, blocked_until, failures, opened_at, refuses) =
+        (SELECT p.rate, p.next_start_at, p.judged_from, p.sampled, p.sample_log_s, p.sample_square, p.floor_log_s,
+                p.ceiling, p.trouble, p.calm_until, p.blocked_until, p.failures, p.opened_at, p.refuses
          FROM pace_after(hosts, to_timestamp(:now), to_timestamp(:start), :kind, :latency, :retry_after, 1, 500) AS p)
     WHERE host = 'h'
     RETURNING rate, extract(epoch FROM next_start_at)::float, extract(epoch FROM judged_from)::float, sampled,
-              sample_log_s, floor_log_s, ceiling, trouble, extract(epoch FROM calm_until)::float,
+              sample_log_s, sample_square, floor_log_s, ceiling, trouble, extract(epoch FROM calm_until)::float,
               extract(epoch FROM blocked_until)::float, failures, extract(epoch FROM opened_at)::float, refuses
     """
 )

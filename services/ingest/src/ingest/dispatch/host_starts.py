@@ -164,5 +164,6 @@ def start_images(
         connection,
         {host: planned[host].next_after(count) for host, count in taken.items()},
         [(image["batch"], image["host"]) for image in images],
+        {host: planned[host].start_at(0) for host in taken if planned[host].plan.waits},
     )
     return started

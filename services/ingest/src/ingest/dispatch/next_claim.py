@@ -4,36 +4,56 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from ingest.dispatch.pace import CLAIM_EVERY_S, LOOK_AHEAD_S, STEADY_CLAIM_EVERY_S, STEADY_LOOK_AHEAD_S
+from ingest.dispatch.pace import (
+    CLAIM_BEFORE_S,
+    CLAIM_EVERY_S,
+    LOOK_AHEAD_S,
+    RISING_BELOW,
+    RISING_CLAIM_EVERY_S,
+    STEADY_LOOK_AHEAD_S,
+)
 from ingest.state.batch import Batch
 
 LONGEST_WAIT_S = 60.0
 """Seconds after which an execution looks, also when nothing is to be expected."""
 
+_FULL_PAGE = 90
+"""Images of a page that is full, or nearly."""
+
 # A claim also ends what is overdue: leases that ran out count as due, and a cancelled or late batch is due whole.
-_LEASES = text(
+_BATCH = text(
     """
     SELECT extract(epoch FROM min(lease_until) - now())::float AS lease_s,
-           (SELECT cancel_requested OR deadline_at <= now() FROM batches WHERE request_id = :batch) AS overdue
+           (SELECT cancel_requested OR deadline_at <= now() FROM batches WHERE request_id = :batch) AS overdue,
+           (SELECT images_per_s FROM batches WHERE request_id = :batch) AS images_per_s
     FROM images WHERE batch = :batch AND status = 'DISPATCHED'
     """
 )
-# A host is looked at again when most of its look-ahead is free; one that is shut, when an image may try it.
+# A host is looked at again shortly before its last planned start; one that is shut, when an image may try it; one that
+# is tried faster and faster, when the answers to its present sample may have come. Should they not come, that says that
+# something else holds them up: then there is no hurry.
 _HOSTS = text(
     """
-    SELECT min(greatest(
-        extract(epoch FROM first.due_at - now()),
-        extract(epoch FROM hosts.blocked_until - now()) - CASE WHEN ceiling IS NULL THEN :ahead_s ELSE :steady_s END,
-        extract(epoch FROM hosts.next_start_at - now())
-            - CASE WHEN ceiling IS NULL THEN :ahead_s - :every_s ELSE :steady_s - :steady_every_s END)::float)
+    SELECT min(CASE WHEN learned_s > -:every_s THEN least(wait_s, greatest(due_s, learned_s, :rising_every_s))
+                    ELSE wait_s END)
     FROM batch_hosts JOIN hosts USING (host)
     CROSS JOIN LATERAL (
-        SELECT min(next_at) AS due_at FROM images
+        SELECT extract(epoch FROM min(next_at) - now())::float AS due_s FROM images
         WHERE images.host = hosts.host AND images.batch = batch_hosts.batch
           AND images.status = 'PENDING' AND images.same_as IS NULL) AS first
-    WHERE batch_hosts.batch = :batch AND first.due_at IS NOT NULL
+    CROSS JOIN LATERAL (
+        SELECT greatest(:every_s, due_s,
+                        extract(epoch FROM blocked_until - now())
+                            - CASE WHEN ceiling IS NULL THEN :ahead_s ELSE :steady_s END,
+                        extract(epoch FROM next_start_at - now()) - :before_s)::float AS wait_s,
+               CASE WHEN ceiling IS NULL AND rate < :rising_below AND opened_at IS NULL
+                    THEN extract(epoch FROM judged_from - now()) + greatest(4 / rate, 0.25)
+                         + coalesce(exp(floor_log_s), :unknown_s) + :reported_s END::float AS learned_s) AS waits
+    WHERE batch_hosts.batch = :batch AND due_s IS NOT NULL
     """
 )
+UNKNOWN_FLOOR_S, REPORTED_S = 0.2, 0.2
+"""Seconds to the first byte as long as they are unknown, and from it to the recorded outcome."""
 
 
 def next_claim_s(connection: Connection, batch: Batch, *, is_cut: bool, window_is_full: bool) -> float:
@@ -49,18 +69,23 @@ def next_claim_s(connection: Connection, batch: Batch, *, is_cut: bool, window_i
         return LONGEST_WAIT_S
     if is_cut:
         return 0.0
-    leases = connection.execute(_LEASES, {"batch": batch.request_id}).mappings().one()
-    if leases["overdue"]:
+    found = connection.execute(_BATCH, {"batch": batch.request_id}).mappings().one()
+    if found["overdue"]:
         return CLAIM_EVERY_S
+    # A second, or what a page of a faster batch lasts for: so pages are full, and few.
+    every_s = min(CLAIM_EVERY_S, max(RISING_CLAIM_EVERY_S, _FULL_PAGE / max(1.0, found["images_per_s"])))
     values = {
         "batch": batch.request_id,
         "ahead_s": LOOK_AHEAD_S,
-        "every_s": CLAIM_EVERY_S,
         "steady_s": STEADY_LOOK_AHEAD_S,
-        "steady_every_s": STEADY_CLAIM_EVERY_S,
+        "before_s": CLAIM_BEFORE_S,
+        "every_s": every_s,
+        "rising_every_s": RISING_CLAIM_EVERY_S,
+        "rising_below": RISING_BELOW,
+        "unknown_s": UNKNOWN_FLOOR_S,
+        "reported_s": REPORTED_S,
     }
     due_s = connection.execute(_HOSTS, values).scalar_one()
-    moments = [moment for moment in (leases["lease_s"], None if window_is_full else due_s) if moment is not None]
-    if window_is_full:
-        moments.append(CLAIM_EVERY_S)
-    return min(LONGEST_WAIT_S, max(CLAIM_EVERY_S, min(moments, default=LONGEST_WAIT_S)))
+    lease_s = LONGEST_WAIT_S if found["lease_s"] is None else max(CLAIM_EVERY_S, found["lease_s"])
+    wait_s = min(LONGEST_WAIT_S, lease_s, LONGEST_WAIT_S if due_s is None else due_s)
+    return min(CLAIM_EVERY_S, wait_s) if window_is_full else wait_s

@@ -16,9 +16,15 @@ LOOK_AHEAD_S = 2.0
 STEADY_LOOK_AHEAD_S = 4.0
 """The same once its limit is known: fewer claims. With 10 s a host that queues or refuses is found out too late."""
 
+CLAIM_BEFORE_S = 1.0
+"""A batch claims again so long before the last planned start of a host: its tasks have to be created by then."""
+
 CLAIM_EVERY_S = 1.0
-STEADY_CLAIM_EVERY_S = 3.0
-"""Seconds between the claims of a batch that keep a host busy."""
+"""Seconds between two claims of a batch at least, so that the pages of a fast host are full ..."""
+
+RISING_CLAIM_EVERY_S = 0.3
+RISING_BELOW = 100.0
+"""... and while a host is tried faster, below so many images a second: then a claim follows each change of its pace."""
 
 _FIRST_START_S = 0.1  # a task needs as long to be created
 _UNKNOWN_FLOOR_S = 0.2
@@ -59,10 +65,11 @@ class HostPace:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Starts in seconds from now, and when the one after them may be."""
+    """Starts in seconds from now, when the one after them may be, and whether they wait for what is under way."""
 
     starts: Sequence[float]
     next_s: float
+    waits: bool = False
 
 
 def plan_starts(pace: HostPace, *, max_rate: float, max_concurrency: int, ahead_s: float | None = None) -> Plan:
@@ -86,7 +93,8 @@ def plan_starts(pace: HostPace, *, max_rate: float, max_concurrency: int, ahead_
     floor_s = _UNKNOWN_FLOOR_S if pace.floor_s is None else pace.floor_s
     # More under way than the rate explains: the host queues, or does not answer at all. Wait until that is gone.
     unexplained = pace.under_way - rate * (_EXPLAINED * floor_s + _REPORTED_AFTER_S) - _SLACK
-    if unexplained > 0:
+    waits = unexplained > 0
+    if waits:
         first = max(first, unexplained / rate)
     # What is in flight and not done may wait for our own compressors, whatever the host bears: plan no more on top than
     # they do in a few seconds, or a small batch that comes would wait behind it.
@@ -95,7 +103,7 @@ def plan_starts(pace: HostPace, *, max_rate: float, max_concurrency: int, ahead_
     if pace.sharers > 1:
         share = max(1, math.ceil(rate * ahead_s / pace.sharers))
         count = min(count, max(0, share - pace.own))
-    return Plan(tuple(first + number / rate for number in range(count)), first + count / rate)
+    return Plan(tuple(first + number / rate for number in range(count)), first + count / rate, waits)
 
 
 def effective_rate(pace: HostPace, *, max_rate: float, max_concurrency: int) -> float:

@@ -76,8 +76,8 @@ UPDATES_PER_S = 40
 """Good answers a second that update a host's row at most; above, some stand for all."""
 
 PACE_COLUMNS = (
-    "rate, next_start_at, judged_from, sampled, sample_log_s, floor_log_s, ceiling, trouble, calm_until, "
-    "blocked_until, failures, opened_at, refuses"
+    "rate, next_start_at, judged_from, sampled, sample_log_s, sample_square, floor_log_s, ceiling, trouble, "
+    "calm_until, blocked_until, failures, opened_at, refuses"
 )
 """What an answer may change."""
 
@@ -111,9 +111,17 @@ _COUNT_SUCCESS = text(
 )
 _NOTE_STARTS = text(
     """
-    UPDATE hosts SET next_start_at = started.at
-    FROM unnest(CAST(:hosts AS text[]), CAST(:moments AS timestamptz[])) AS started (host, at)
+    UPDATE hosts SET next_start_at = started.next_at
+    FROM unnest(CAST(:hosts AS text[]), CAST(:moments AS timestamptz[])) AS started (host, next_at)
     WHERE hosts.host = started.host
+    """
+)
+# After a cut, as long as the host is left in peace: what waits there since before it says nothing of the new rate.
+_JUDGE_LATER = text(
+    """
+    UPDATE hosts SET judged_from = waiting.until, sampled = 0, sample_log_s = 0, sample_square = 0
+    FROM unnest(CAST(:hosts AS text[]), CAST(:moments AS timestamptz[])) AS waiting (host, until)
+    WHERE hosts.host = waiting.host AND judged_from < waiting.until AND calm_until > clock_timestamp()
     """
 )
 _COUNT_REQUESTS = text(
@@ -210,8 +218,13 @@ def count_succeeded(
     connection.execute(_COUNT_SUCCESS, values)
 
 
-def note_starts(connection: Connection, next_starts: Mapping[str, datetime], asked: Sequence[tuple[UUID, str]]) -> None:
-    """Note what hosts were asked and when the next image of each may start.
+def note_starts(
+    connection: Connection,
+    next_starts: Mapping[str, datetime],
+    asked: Sequence[tuple[UUID, str]],
+    waited: Mapping[str, datetime],
+) -> None:
+    """Note what hosts were asked, when the next image of each may start, and which were given time to get done.
 
     planned → taken starts. The caller holds the hosts; locks the rows of `batch_hosts`.
 
@@ -219,9 +232,13 @@ def note_starts(connection: Connection, next_starts: Mapping[str, datetime], ask
         connection: the transaction.
         next_starts: by host, when the next image may start.
         asked: batch and host of each image.
+        waited: by host that had too much under way, the first start that waits for the end of it.
     """
     hosts = sorted(next_starts)
     connection.execute(_NOTE_STARTS, {"hosts": hosts, "moments": [next_starts[host] for host in hosts]})
+    if waited:
+        hosts = sorted(waited)
+        connection.execute(_JUDGE_LATER, {"hosts": hosts, "moments": [waited[host] for host in hosts]})
     if asked:
         values = {"batches": [batch for batch, _host in asked], "hosts": [host for _batch, host in asked]}
         connection.execute(_COUNT_REQUESTS, values)

@@ -156,7 +156,8 @@ CREATE TABLE hosts (
     ceiling float8,                                    -- the rate that failed last
     trouble float8 NOT NULL DEFAULT 0,                 -- share of trouble in the last fifty answers or so
     calm_until timestamptz NOT NULL DEFAULT now(),     -- not faster before
-    refuses boolean NOT NULL DEFAULT false             -- shut, and it answers: by 429 and the like
+    refuses boolean NOT NULL DEFAULT false,            -- shut, and it answers: by 429 and the like
+    sample_square float8 NOT NULL DEFAULT 0            -- sum of the squares by which the sample is off its mean
 ) WITH (fillfactor = 50);                              -- updated many times a second
 
 -- What an answer changes in a host's pace (docs/adr/0021; simulated in bench/pace, whose rule.py a test compares with it).
@@ -167,7 +168,9 @@ CREATE FUNCTION pace_after(h hosts, moment timestamptz, started timestamptz, kin
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     floor_s float8 := coalesce(exp(h.floor_log_s), 0.5);
+    off float8;
     longer_s float8;
+    slow boolean;
     pause_s float8;
     new_rate float8;
     ramping boolean := h.ceiling IS NULL;
@@ -190,18 +193,21 @@ BEGIN
         ELSE
             h.failures := 0;
             h.sampled := h.sampled + weight;
-            h.sample_log_s := h.sample_log_s
-                + (ln(greatest(latency_s, 0.02)) - h.sample_log_s) * weight / h.sampled;
-            IF h.sampled < greatest(4, h.rate * CASE WHEN ramping THEN 0.4
+            off := ln(greatest(latency_s, 0.02)) - h.sample_log_s;
+            h.sample_log_s := h.sample_log_s + off * weight / h.sampled;
+            h.sample_square := h.sample_square + weight * off * (off - off * weight / h.sampled);
+            IF h.sampled < greatest(4, h.rate * CASE WHEN ramping THEN 0.25
                                                      WHEN h.rate < 0.8 * h.ceiling THEN 0.75 ELSE 1.5 END) THEN
                 RETURN h;
             END IF;
-            h.floor_log_s := coalesce(
-                h.floor_log_s + (h.sample_log_s - h.floor_log_s)
-                    * CASE WHEN ramping OR h.sample_log_s < h.floor_log_s THEN 0.25 ELSE 0.02 END,
-                h.sample_log_s);
+            h.floor_log_s := coalesce(h.floor_log_s, h.sample_log_s);
             longer_s := exp(h.sample_log_s) - exp(h.floor_log_s);
-            IF h.sample_log_s > h.floor_log_s + ln(1.25) + 1 / sqrt(h.sampled) AND h.rate * longer_s > 2 THEN
+            -- By more than three standard errors of the mean.
+            slow := h.sample_log_s > h.floor_log_s + ln(1.25) + 3 * sqrt(h.sample_square * weight) / h.sampled
+                    AND h.rate * longer_s > 2;
+            h.floor_log_s := h.floor_log_s + (h.sample_log_s - h.floor_log_s)
+                * CASE WHEN h.sample_log_s < h.floor_log_s OR (ramping AND NOT slow) THEN 0.25 ELSE 0.02 END;
+            IF slow THEN
                 pause_s := 3 * longer_s + 1;
                 h.calm_until := moment + make_interval(secs => pause_s + 3);
             ELSIF ramping THEN
@@ -233,7 +239,7 @@ BEGIN
                 coalesce(retry_after_s, 0),
                 least(CASE WHEN h.refuses THEN 60 ELSE 10 END, 1.5::float8 ^ least(h.failures - 2, 30))));
             h.next_start_at := h.blocked_until; h.judged_from := h.blocked_until;
-            h.sampled := 0; h.sample_log_s := 0;
+            h.sampled := 0; h.sample_log_s := 0; h.sample_square := 0;
             RETURN h;
         END IF;
         pause_s := coalesce(retry_after_s, 1);
@@ -248,7 +254,7 @@ BEGIN
     h.next_start_at := greatest(h.next_start_at, moment);
     h.judged_from := h.next_start_at;
     h.rate := greatest(0.2, least(max_rate, new_rate));
-    h.sampled := 0; h.sample_log_s := 0; h.trouble := 0;
+    h.sampled := 0; h.sample_log_s := 0; h.sample_square := 0; h.trouble := 0;
     RETURN h;
 END
 $$;

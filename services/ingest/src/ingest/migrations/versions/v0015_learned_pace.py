@@ -22,7 +22,7 @@ ALTER TABLE hosts
     ADD COLUMN refuses boolean NOT NULL DEFAULT false,
     SET (fillfactor = 50)
 """
-_PACE_AFTER = """
+PACE_AFTER = """
 CREATE FUNCTION pace_after(h hosts, moment timestamptz, started timestamptz, kind text, latency_s float8,
                            retry_after_s float8, weight integer, max_rate float8) RETURNS hosts
 LANGUAGE plpgsql IMMUTABLE AS $$
@@ -118,7 +118,7 @@ $$;
 
 def upgrade() -> None:
     op.execute(_COLUMNS)
-    op.execute(_PACE_AFTER)
+    op.execute(PACE_AFTER)
 
 
 def downgrade() -> None:
