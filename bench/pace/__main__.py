@@ -1,4 +1,8 @@
-"""`python -m bench.pace [SEEDS]`: the learned pace at ten kinds of origins, simulated; prints a table."""
+"""`python -m bench.pace [SEEDS [FIRST]]`: the learned pace at ten kinds of origins, simulated; prints a table.
+
+The share of the noisy origin is also taken of a good fixed pace in the same simulation: that one has to wait for the
+retries of its last images as well.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,8 @@ CORES, COMPRESS_S = 4, 0.03
 
 def main() -> int:
     """Print the table; return the exit status."""
-    seeds = range(1, 1 + int(sys.argv[1] if len(sys.argv) > 1 else 5))
+    count, first = (int(given) for given in [*sys.argv[1:], *("5", "1")[len(sys.argv) - 1 :]])
+    seeds = range(first, first + count)
     print("| origin | share of the best fixed pace [worst] | refused after 10 s | p95 | handed back | lost |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name, case in cases(CORES / COMPRESS_S).items():
@@ -31,6 +36,15 @@ def main() -> int:
             f"| {name} | {mean(shares):.2f} [{min(shares):.2f}] | {mean(refused):.1%} | {mean(p95):.2f} s"
             f" | {mean(deferred):.0f} | {lost} |"
         )
+    noisy = cases(CORES / COMPRESS_S)["e noisy"]
+    shares = []
+    for seed in seeds:
+        fixed, learned = (
+            World(noisy.make, seed=seed, cores=CORES, compress_s=COMPRESS_S, fixed_rate=rate).run()
+            for rate in (noisy.best_per_s, None)
+        )
+        shares.append(fixed.seconds / learned.seconds)
+    print(f"noisy, of a fixed pace with the same noise: {statistics.mean(shares):.2f}, worst {min(shares):.2f}")
     for name, origin in (("fast", Fast), ("8/s", cases(1)["b 8/s"].make), ("4 x 200 ms", Queueing)):
         small = []
         for seed in seeds:

@@ -92,11 +92,13 @@ class World:
         cores: int = 4,
         compress_s: float = 0.03,
         max_s: float = 4000.0,
+        fixed_rate: float | None = None,
     ) -> None:
         self._rng = random.Random(seed)
         self._origin = origin(random.Random(seed + 1000))
         self.batches = [Batch(images, begins, left=images) for images, begins in batches]
-        self.host = Host()
+        self._learns = fixed_rate is None
+        self.host = Host() if fixed_rate is None else Host(rate=fixed_rate, ceiling=fixed_rate)
         self.seen = Seen()
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._serial = itertools.count()
@@ -222,7 +224,8 @@ class World:
     def _outcome(self, image: Image, index: int, answer: Any) -> None:
         self._flying.discard(id(image))
         now, batch = self._now, self.batches[image.batch]
-        self.host = after(self.host, now, image.start, answer.kind, answer.seconds, answer.retry_after_s)
+        if self._learns:
+            self.host = after(self.host, now, image.start, answer.kind, answer.seconds, answer.retry_after_s)
         if answer.kind is Kind.GOOD:
             batch.left -= 1
             self.seen.done += 1
