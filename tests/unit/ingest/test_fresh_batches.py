@@ -208,7 +208,7 @@ def measure(lab: Lab, batch: UUID, size: int, found: Costs) -> None:
     run("quotas", lambda: transact(engine, partial(read_use, owner=None)))
     run("backlog", lambda: transact(engine, partial(check_backlog, settings=settings)))
     facts = read_sheet(sheet_of("https://a.example/1.jpg").encode(), limits_from(settings)).facts
-    run("estimate", lambda: estimate(engine, settings, facts, caller=SYSTEM))
+    run("estimate", lambda: estimate(engine, settings, facts, owner=None))
     run("process", lambda: process_batch(engine, lab.executions, batch))
     run("start", lambda: start_batch(engine, lab.executions, batch, execution=execution, callback_url="http://x.test"))
     lab.change("UPDATE batches SET execution = :e WHERE request_id = :b", e=execution, b=batch)

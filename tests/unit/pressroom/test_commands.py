@@ -132,6 +132,17 @@ def test_an_interruption_leaves_the_batch_running_and_says_how_to_go_on(fake: Fa
     assert fake.requests("POST", "/cancel") == []
 
 
+def test_an_upload_tells_what_the_batch_will_take(fake: FakePressroom) -> None:
+    """On standard error, before it is waited for; a service of the release before says nothing."""
+    estimate = {"bytes_in": 2_000_000, "bytes_out": 1, "seconds": 3, "learned": True, "assumes": []}
+    assert "to fetch" not in run("compress", "spring.csv").stderr
+    fake.on("POST", "/upload", ok({"request_id": ID, "estimate": estimate}, 202))
+
+    done = run("compress", "spring.csv")
+
+    assert f"batch {ID}, about 2.0 MB to fetch and 3 s (learned)" in done.stderr
+
+
 def test_detached_only_the_id_is_written(fake: FakePressroom) -> None:
     """For scripts."""
     done = run("compress", "spring.csv", "--detach")
@@ -198,7 +209,7 @@ def test_every_result_is_to_be_had_as_json(fake: FakePressroom, arguments: list[
 def test_a_check_tells_problems_and_writes_the_corrected_sheet(fake: FakePressroom) -> None:
     """Status 2, because an upload would be refused."""
     counts = {"total_rows": 4, "invalid_rows": 1, "total_images": 5, "unique_images": 4, "host_count": 2}
-    estimate = {"bytes_in": 2_000_000, "bytes_out": 1, "seconds": 3, "learned": False}
+    estimate = {"bytes_in": 2_000_000, "bytes_out": 1, "seconds": 3, "learned": False, "assumes": ["no other waits"]}
     found = {"problems": [PROBLEM], "problem_count": 1, "warnings": [], "warning_count": 0, "columns": {}}
     fake.on("POST", "/upload", ok({"valid": False, **counts, **found, "estimate": estimate}))
     fake.on("POST", "/corrected_sheet", httpx2.Response(200, content=b"corrected"))
@@ -208,6 +219,7 @@ def test_a_check_tells_problems_and_writes_the_corrected_sheet(fake: FakePressro
     assert done.exit_code == 2
     assert "spring.csv:3:Bild: URL_INVALID: No link." in done.stderr
     assert "4 rows, 5 images (4 different) from 2 hosts; 1 problems" in done.stdout
+    assert "about 2.0 MB to fetch and 3 s (assumed)\n  assumed: no other waits\n" in done.stdout
     assert Path("corrected.csv").read_bytes() == b"corrected"
 
 

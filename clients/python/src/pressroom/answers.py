@@ -49,6 +49,17 @@ class Savings:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a batch will probably take; `learned` from earlier batches, or assumed as `assumes` says in words."""
+
+    bytes_in: int
+    bytes_out: int
+    seconds: int
+    learned: bool
+    assumes: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """A batch without its rows. `images_per_s` and `eta_seconds` are None where unknown, and in a list."""
 
@@ -65,6 +76,7 @@ class Summary:
     finished_at: str | None
     images_per_s: float | None = None
     eta_seconds: int | None = None
+    estimate: Estimate | None = None
 
     @property
     def is_final(self) -> bool:
@@ -129,16 +141,6 @@ class Problem:
     code: str
     message: str
     value: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a batch will probably take; `learned` from earlier batches, or assumed."""
-
-    bytes_in: int
-    bytes_out: int
-    seconds: int
-    learned: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from pressroom.answers import Host, Image, Links, ProblemCount, Summary
+from pressroom.answers import Estimate, Host, Image, Links, ProblemCount, Summary
 from pressroom.errors import PressroomError
 
 FileKind = Literal["output", "failed", "jsonl", "xlsx", "html"]
@@ -58,11 +58,12 @@ class Calls(Protocol):
 
 
 class Batch:
-    """A batch of a deployment."""
+    """A batch of a deployment; `estimate` is what its upload was told, None of one that was not uploaded here."""
 
-    def __init__(self, client: Calls, request_id: str) -> None:
+    def __init__(self, client: Calls, request_id: str, estimate: Estimate | None = None) -> None:
         self._client = client
         self.request_id = request_id
+        self.estimate = estimate
 
     def summary(self) -> Summary:
         """Return the batch as it is now."""

@@ -16,6 +16,7 @@ from pressroom.answers import (
     Delivery,
     Endpoint,
     EndpointWithSecret,
+    Estimate,
     Host,
     Image,
     Limit,
@@ -105,7 +106,8 @@ class Pressroom:
         """
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         answer = self.ingest.json("POST", "/upload", repeatable=True, headers=headers, **_form(sheet, name, options))
-        return Batch(self, str(answer.get("request_id", "")))
+        told = answer.get("estimate")
+        return Batch(self, str(answer.get("request_id", "")), None if told is None else _parsed(Estimate, told))
 
     def check(self, sheet: Sheet, *, name: str | None = None, **options: Any) -> Check:
         """Return what an upload of a sheet would make, and what is wrong with it; nothing is stored."""

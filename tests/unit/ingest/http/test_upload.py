@@ -37,7 +37,8 @@ def test_an_upload_answers_the_seeds_shape_and_more(lab: Lab) -> None:
     request_id = answer.json["request_id"]
     assert answer.code == 202
     assert answer.headers["Location"] == f"/status/{request_id}"
-    assert answer.json | {"links": None} == {
+    assert answer.json["estimate"]["seconds"] == 1
+    assert answer.json | {"links": None, "estimate": None} == {
         "request_id": request_id,
         "status": "PENDING",
         "total_images": 2,
@@ -57,6 +58,7 @@ def test_an_upload_answers_the_seeds_shape_and_more(lab: Lab) -> None:
             "other_pictures": [],
         },
         "may_be_larger": None,
+        "estimate": None,
         "problems": [],
         "problem_count": 0,
         "problems_listed": 0,

@@ -55,7 +55,13 @@ def test_without_experience_an_estimate_is_an_assumption(make_lab: MakeLab) -> N
     """Two images that differ; the busiest host sets the time."""
     lab = make_lab(INGEST_HOST_MAX_RATE="0.5")
     told = lab.upload(GOOD, validate_only="true").json["estimate"]
+    assumed = told.pop("assumes")
     assert told == {"bytes_in": 1_000_000, "bytes_out": 400_000, "seconds": 4, "learned": False}
+    assert assumed == [
+        "an image has 500,000 bytes and its output 200,000, as no batch of yours tells more",
+        "a.example is asked for 0.5 images a second, the most it may be, as its pace is not learned yet",
+        "nothing waits behind other batches",
+    ]
 
 
 @pytest.mark.feature("57")
@@ -68,12 +74,33 @@ def test_an_estimate_learns_from_what_the_batches_before_took(lab: Lab) -> None:
 
     told = lab.upload(GOOD, validate_only="true").json["estimate"]
 
+    assert told.pop("assumes")[0] == "an image has 1,000 bytes and its output 400, as in your last batches"
     assert told == {"bytes_in": 2000, "bytes_out": 800, "seconds": 1, "learned": True}
+
+
+@pytest.mark.feature("57")
+def test_an_upload_and_its_status_tell_the_same_estimate_as_the_check_before(make_lab: MakeLab) -> None:
+    """At the pace that was learned of the host; and no image fails by a deadline that this estimate passes."""
+    lab = make_lab(INGEST_BATCH_DEADLINE_S="60", INGEST_HOST_MAX_CONCURRENCY="1", INGEST_HOST_MAX_RATE="10000")
+    lab.submit(A)
+    lab.change("UPDATE hosts SET rate = 0.01, floor_log_s = ln(0.2) WHERE host = 'a.example'")
+
+    checked = lab.upload(GOOD, validate_only="true").json["estimate"]
+    uploaded = lab.upload(GOOD).json
+    shown = lab.status(uploaded["request_id"])
+    listed = lab.get("/requests").json["requests"][0]
+    row = lab.batch_row(uploaded["request_id"])
+
+    assert uploaded["estimate"] == shown["estimate"] == listed["estimate"] == checked
+    assert "a.example is asked for 0.01 images a second, as learned" in checked["assumes"]
+    assert checked["seconds"] >= 100
+    assert (row["deadline_at"] - row["created_at"]).total_seconds() >= 3 * checked["seconds"] - 1
 
 
 def test_a_sheet_without_images_takes_nothing(lab: Lab) -> None:
     """No host, no time."""
     told = lab.upload(f"{HEADER}\n1,Lamp,\n", validate_only="true").json["estimate"]
+    assert told.pop("assumes")
     assert told == {"bytes_in": 0, "bytes_out": 0, "seconds": 0, "learned": False}
 
 

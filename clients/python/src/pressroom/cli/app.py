@@ -14,6 +14,7 @@ from pressroom.answers import Summary
 from pressroom.batch import Batch, FileKind
 from pressroom.cli import webhooks
 from pressroom.cli.display import (
+    expected,
     print_json,
     print_line,
     print_table,
@@ -100,7 +101,7 @@ def compress(
         if detach:
             print_json({"request_id": batch.request_id}) if as_json else print_line(batch.request_id)
             return
-        say(f"batch {batch.request_id}")
+        say(f"batch {batch.request_id}" + ("" if batch.estimate is None else f", {expected(batch.estimate)}"))
         summary = _wait(batch, silent=as_json)
         target = output or Path(f"{sheet.stem}-output.csv")
         batch.download(target)
@@ -139,8 +140,9 @@ def check(
                 f" {found.host_count} hosts; {found.problem_count} problems, {found.warning_count} warnings"
             )
         if found.estimate is not None:
-            guess = "learned" if found.estimate.learned else "assumed"
-            print_line(f"about {size(found.estimate.bytes_in)} to fetch and {found.estimate.seconds} s ({guess})")
+            print_line(expected(found.estimate))
+            for assumption in found.estimate.assumes or ():
+                print_line(f"  assumed: {assumption}")
     raise typer.Exit(0 if found.valid else USAGE)
 
 
@@ -190,6 +192,8 @@ def show(
         print_json(shown | {"images": images} if failed else shown)
         return
     print_line(told(summary))
+    if summary.estimate is not None and not summary.is_final:
+        print_line(expected(summary.estimate))
     if failed:
         rows = [(str(image.row), image.code or image.status, image.input_url, image.detail or "") for image in images]
         print_table(("ROW", "CODE", "LINK", "DETAIL"), rows)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from pressroom.answers import Problem, Summary
+from pressroom.answers import Estimate, Problem, Summary
 
 
 def out() -> Console:
@@ -67,6 +67,12 @@ def size(value: int) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1000
     return f"{number:.1f} TB"
+
+
+def expected(estimate: Estimate) -> str:
+    """Return e.g. `about 2.0 MB to fetch and 3 s (assumed)`."""
+    guess = "learned" if estimate.learned else "assumed"
+    return f"about {size(estimate.bytes_in)} to fetch and {estimate.seconds} s ({guess})"
 
 
 def saved(summary: Summary) -> str:

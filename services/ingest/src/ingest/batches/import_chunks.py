@@ -18,6 +18,7 @@ from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.limited import Limited
 from chassis.logs import get_logger
+from ingest.batches.estimate import deadline_s, estimated
 from ingest.batches.quotas import Use, check_quotas
 from ingest.batches.sheet_errors import sheet_invalid, stored_limits_from
 from ingest.clients.sheet_storage import SheetStorage, StoredSheet
@@ -30,6 +31,7 @@ from ingest.sheets.body import HeldBody, SheetBody
 from ingest.sheets.intake import SheetRequest, SheetRows, Surveyed, open_surveyed, survey_sheet
 from ingest.sheets.model import OnInvalid, SheetError, SheetRow
 from ingest.state.batch import Batch, BatchStatus, load_batch
+from ingest.state.batch_status import note_estimate
 from ingest.state.hosts import add_hosts
 from ingest.state.imports import (
     Chunk,
@@ -163,6 +165,8 @@ class ChunkedImport:
             "failed": facts.invalid_images,
         }
         note_survey(connection, request_id, values)
+        told = estimated(connection, self._settings, facts, owner=batch.owner)
+        note_estimate(connection, request_id, told, deadline_s=deadline_s(self._settings, told))
         log.info("import.checked", request_id=str(request_id), rows=facts.rows, images=facts.images)
 
     def _store(self, batch: Batch, found: Import, asked: SheetRequest, body: SheetBody) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 from chassis.auth.callers import SYSTEM, Caller
 from chassis.db.engine import transact
 from chassis.logs import get_logger
+from ingest.batches.estimate import deadline_s
 from ingest.batches.quotas import Use, confirm_quotas
 from ingest.errors import Reason, failed_precondition
 from ingest.settings import IngestSettings
@@ -69,7 +70,7 @@ def retry_batch(
                 f"Batch {request_id} has no failed image with these codes, hosts and ids.",
                 request_id=str(request_id),
             )
-        batch = reopen_batch(connection, request_id, reopened=reopened, deadline_s=settings.batch_deadline_s)
+        batch = reopen_batch(connection, request_id, reopened=reopened, deadline_s=deadline_s(settings, batch.estimate))
         outbox_id = add_entry(connection, OutboxKind.START, request_id, generation=batch.generation)
         confirm_quotas(connection, settings, batch.owner, Use(1, reopened, 0))
         log.info("batch.retried", request_id=str(request_id), generation=batch.generation, images=reopened)

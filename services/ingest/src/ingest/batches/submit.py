@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from chassis.db.engine import transact
 from chassis.failpoints import reach
 from ingest.batches.backlog import check_backlog
-from ingest.batches.estimate import deadline_s
+from ingest.batches.estimate import deadline_s, estimated
 from ingest.batches.quotas import Use, check_quotas, confirm_quotas
 from ingest.clients.sheet_storage import StoredSheet
 from ingest.errors import ApiError, Reason, Status
@@ -26,7 +26,7 @@ from ingest.settings import IngestSettings
 from ingest.sheets.intake import SheetRequest
 from ingest.sheets.model import Columns, Dialect, Sheet
 from ingest.state.batch import Batch, load_batch
-from ingest.state.batch_status import insert_batch
+from ingest.state.batch_status import insert_batch, note_estimate
 from ingest.state.idempotency import EarlierUpload, IdempotencyKey, take_key
 from ingest.state.imports import add_import
 from ingest.state.outbox import OutboxKind, add_entry
@@ -35,7 +35,7 @@ from ingest.state.sheet_copy import copy_sheet
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A readable sheet and what its sender asked for."""
+    """A readable sheet, what its sender asked for, and what it was told that this takes; None: nothing yet."""
 
     sheet: Sheet
     body: bytes
@@ -45,6 +45,7 @@ class Submission:
     owner: str | None = None
     same_encoding: bool = False
     fresh: bool = False
+    estimate: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,12 +258,14 @@ def _store(
             "deduplicated": sheet.facts.images - sheet.facts.invalid_images - sheet.facts.unique_images,
             "total": sheet.facts.images,
             "failed": sheet.facts.invalid_images,
-            "deadline_s": deadline_s(connection, settings, sheet.facts),
+            "deadline_s": settings.batch_deadline_s,
             "import_key": import_key,
             "fresh": submission.fresh,
         },
     )
     if inserted:
+        told = submission.estimate or estimated(connection, settings, sheet.facts, owner=submission.owner)
+        note_estimate(connection, request_id, told, deadline_s=deadline_s(settings, told))
         add_accepted_event(connection, load_batch(connection, request_id))
         copy_sheet(connection, request_id, sheet.rows, options=submission.options, attempt_limit=settings.max_attempts)
     return inserted

@@ -107,6 +107,12 @@ class BatchView:
         return rate_of(self.batch, self.now)
 
     @property
+    def expected_s(self) -> int | None:
+        """Return the seconds that the batch would take when it was read; None where unknown, and once it has ended."""
+        told = self.batch.estimate
+        return None if told is None or self.is_final or self.batch.generation > 1 else int(told["seconds"])
+
+    @property
     def elapsed_s(self) -> float | None:
         """Return how long the batch has run, or ran; None before its start."""
         if self.batch.started_at is None:

@@ -81,7 +81,7 @@ def new_pages(bp: Blueprint, dependencies: Dependencies, guard: VisitorGuard) ->
             sheet = read_sheet(upload.body, limits, asked)
         except SheetError as error:
             return view_of_faults(error)
-        return view_of_sheet(sheet, estimate(engine, settings, sheet.facts, caller=current_visitor().caller))
+        return view_of_sheet(sheet, estimate(engine, settings, sheet.facts, owner=current_visitor().caller.owner))
 
     def start(given: Given, sheet: Sheet) -> Response:
         accepted = accept_upload(

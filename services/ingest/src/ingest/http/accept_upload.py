@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 from chassis.failpoints import reach
+from ingest.batches.estimate import estimate
 from ingest.batches.submit import Accepted, StoredSubmission, Submission, fingerprint, submit_stored, submit_upload
 from ingest.dependencies import Dependencies
 from ingest.failpoints import Failpoint
@@ -29,6 +30,7 @@ def accept_upload(
     request_id = uuid4()
     kept = None if key is None else IdempotencyKey(key, fingerprint(sent.body, sent.fields))
     if sheet is not None:
+        told = estimate(engine, settings, sheet.facts, owner=owner)
         accepted = submit_upload(
             engine,
             settings,
@@ -41,9 +43,10 @@ def accept_upload(
                 owner,
                 sent.same_encoding,
                 fresh=sent.fresh,
+                estimate=told,
             ),
             request_id=request_id,
-            response=upload_answer(settings, request_id, sheet).model_dump(mode="json"),
+            response=upload_answer(settings, request_id, sheet, told).model_dump(mode="json"),
             key=kept,
         )
     else:

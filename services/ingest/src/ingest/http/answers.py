@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -41,8 +42,8 @@ def send(answer: BaseModel, *, code: int = 200) -> Response:
     return response
 
 
-def upload_answer(settings: IngestSettings, request_id: UUID, sheet: Sheet) -> UploadAnswer:
-    """Return what the sender of a sheet is told."""
+def upload_answer(settings: IngestSettings, request_id: UUID, sheet: Sheet, told: Mapping[str, Any]) -> UploadAnswer:
+    """Return what the sender of a sheet is told; `told` is the estimate."""
     warnings = sheet.warnings
     values: dict[str, Any] = {
         "request_id": str(request_id),
@@ -56,6 +57,7 @@ def upload_answer(settings: IngestSettings, request_id: UUID, sheet: Sheet) -> U
         "columns": column_titles(sheet),
         "findings": sheet.findings.to_json(),
         "may_be_larger": may_be_larger(sheet),
+        "estimate": told,
         **sheet.problems.to_json(),
         "warnings": [warning.to_json() for warning in warnings.listed],
         "warning_count": warnings.count,
@@ -70,7 +72,7 @@ def unread_answer(settings: IngestSettings, request_id: UUID) -> UploadAnswer:
     values: dict[str, Any] = {
         "request_id": str(request_id),
         "status": "PENDING",
-        **dict.fromkeys((*names, "may_be_larger")),
+        **dict.fromkeys((*names, "may_be_larger", "estimate")),
         **ProblemList().to_json(),
         "warnings": [],
         "warning_count": 0,
@@ -153,6 +155,7 @@ def _batch(settings: IngestSettings, batch: Batch) -> dict[str, Any]:
         "deduplicated": batch.deduplicated,
         "reused": batch.reused,
         "progress_percent": progress_percent(batch),
+        "estimate": batch.estimate,
         "generation": batch.generation,
         "options": dict(batch.options),
         # Batches of the first release have no layout: it read only one.

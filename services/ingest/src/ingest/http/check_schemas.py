@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ingest.http.public_schemas import Answer, DialectAnswer, FindingsAnswer, MayBeLarger, SheetWarning
+from ingest.http.public_schemas import Answer, DialectAnswer, EstimateAnswer, FindingsAnswer, MayBeLarger, SheetWarning
 from ingest.options import ImageOptions
 
 
@@ -13,15 +13,6 @@ class HostAnswer(Answer):
 
     host: str
     images: int
-
-
-class EstimateAnswer(Answer):
-    """What a batch will probably take; `learned` from the caller's recent batches, or else assumed."""
-
-    bytes_in: int
-    bytes_out: int
-    seconds: int
-    learned: bool
 
 
 class PreviewLink(Answer):

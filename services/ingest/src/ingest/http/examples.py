@@ -22,6 +22,18 @@ _LINKS = {
 }
 _DIALECT = {"encoding": "utf-8", "bom": False, "delimiter": ",", "layout": "csv"}
 
+_ESTIMATE = {
+    "bytes_in": 1_000_000,
+    "bytes_out": 400_000,
+    "seconds": 1,
+    "learned": False,
+    "assumes": [
+        "an image has 500,000 bytes and its output 200,000, as no batch of yours tells more",
+        "the compressors do 25 images a second",
+        "nothing waits behind other batches",
+    ],
+}
+
 ACCEPTED: dict[str, Any] = {
     "request_id": _ID,
     "status": "PENDING",
@@ -33,6 +45,7 @@ ACCEPTED: dict[str, Any] = {
     "columns": {"serial": ["S. No."], "name": ["Product Name"], "urls": ["Input Image Urls"]},
     "findings": {"platform": None, "header_row": 1, "chosen": [], "other_pictures": []},
     "may_be_larger": None,
+    "estimate": _ESTIMATE,
     "problems": [],
     "problem_count": 0,
     "problems_listed": 0,
@@ -52,6 +65,7 @@ STATUS: dict[str, Any] = {
     "deduplicated": 4,
     "reused": 0,
     "progress_percent": 60.0,
+    "estimate": _ESTIMATE,
     "generation": 1,
     "options": {"quality": 50},
     "dialect": _DIALECT,

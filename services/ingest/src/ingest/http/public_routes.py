@@ -91,7 +91,7 @@ def public_routes(dependencies: Dependencies) -> Blueprint:
             sheet = look_into_upload(sent, settings, replace(sent.asked, on_invalid=OnInvalid.SKIP))
         except SheetError as error:
             return ValidationAnswer(**refusal_answer(error, sent.options), estimate=None)
-        found = estimate(engine, settings, sheet.facts, caller=caller())
+        found = estimate(engine, settings, sheet.facts, owner=caller().owner)
         return ValidationAnswer(**validation_answer(sheet, sent.options), estimate=found)
 
     @bp.post("/uploads")

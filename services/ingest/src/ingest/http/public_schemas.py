@@ -128,6 +128,16 @@ class MayBeLarger(Answer):
     advice: str = Field(description="Which `format` is usually smaller")
 
 
+class EstimateAnswer(Answer):
+    """What a batch will probably take from its start on, as known when its sheet was read."""
+
+    bytes_in: int = Field(description="To download, of the images that differ")
+    bytes_out: int = Field(description="To store")
+    seconds: int = Field(description="What compressors need, or the slowest host at its learned pace, if that is more")
+    learned: bool = Field(description="Whether the bytes follow from your last batches")
+    assumes: list[str] = Field(description="What this follows from, in words")
+
+
 class UploadAnswer(Answer):
     """An accepted sheet.
 
@@ -146,6 +156,7 @@ class UploadAnswer(Answer):
     )
     findings: FindingsAnswer | None
     may_be_larger: MayBeLarger | None = Field(description="Null when no link says so")
+    estimate: EstimateAnswer | None
     problems: list[SheetWarning]
     problem_count: int
     problems_listed: int
@@ -232,6 +243,7 @@ class BatchAnswer(Answer):
     deduplicated: int = Field(description="Images that share the download of an equal URL with equal options")
     reused: int = Field(description="Images unchanged since an earlier batch, whose output was used again")
     progress_percent: float = Field(description="0 to 100; 100 only once the batch is finished")
+    estimate: EstimateAnswer | None = Field(description="As its upload was told; null until a large sheet is read")
     generation: int
     options: ImageOptions
     dialect: DialectAnswer

@@ -91,6 +91,7 @@ class Batch:
     sealed_at: datetime | None
     finished_at: datetime | None
     deadline_at: datetime
+    estimate: Mapping[str, Any] | None = None
 
     def counts(self) -> dict[str, int]:
         """Return e.g. `{"total": 3, "pending": 1, "succeeded": 2, "failed": 0}`."""

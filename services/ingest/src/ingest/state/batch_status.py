@@ -73,6 +73,13 @@ _MEASURE = text(
     """
 )
 _MEASURED = text("SELECT images_per_s, image_cost_s, costed FROM batches WHERE request_id = :batch")
+_NOTE_ESTIMATE = text(
+    """
+    UPDATE batches SET estimate = CAST(:estimate AS jsonb),
+                       deadline_at = greatest(deadline_at, now() + make_interval(secs => :deadline_s))
+    WHERE request_id = :batch
+    """
+)
 _ASK_CANCEL = text("UPDATE batches SET cancel_requested = true WHERE request_id = :batch RETURNING *")
 # The counter and the seal are one statement: whoever brings `pending` to 0 seals, and nobody else can.
 # now() is when the transaction began: the one that seals may have begun before another one that ended an image.
@@ -139,6 +146,15 @@ def insert_batch(connection: Connection, values: Mapping[str, Any]) -> bool:
     values = {"importing": False, **values}
     encoded = {name: json.dumps(values[name]) for name in ("options", "header", "columns", "dialect")}
     return bool(connection.execute(_INSERT, {**values, **encoded}).rowcount)
+
+
+def note_estimate(connection: Connection, request_id: UUID, estimate: Mapping[str, Any], *, deadline_s: float) -> None:
+    """Note what a batch will probably take, and put its deadline off to `deadline_s` from now if it ends before.
+
+    IMPORTING | PENDING | SEALING → the same. The caller holds the batch.
+    """
+    values = {"batch": request_id, "estimate": json.dumps(estimate), "deadline_s": deadline_s}
+    connection.execute(_NOTE_ESTIMATE, values)
 
 
 def begin_batch(

@@ -52,6 +52,7 @@ CREATE TABLE batches (
     images_per_s float8 NOT NULL DEFAULT 0,            -- that ended in the time before
     image_cost_s float8 NOT NULL DEFAULT 0,            -- mean of what the last twenty or so took in the codec
     costed integer NOT NULL DEFAULT 0,                 -- images that told what they took
+    estimate jsonb,                                    -- what it would take, when it was read; NULL before
     ended_row integer NOT NULL DEFAULT 0,              -- the last row whose images were ended without an outcome
     deleted_row integer,                               -- likewise of its deletion; then nobody sees the batch any more
 
