@@ -167,10 +167,14 @@ def migrate(name: str, release: str) -> None:
 
 
 def root_url(name: str, tag: str = "") -> str:
-    """Return the root URL of ingest, or of the revision with a tag (https://TAG---SERVICE-NUMBER.REGION.run.app)."""
+    """Return the root URL of ingest, or of the revision with a tag.
+
+    That is https://TAG---SERVICE-NUMBER.REGION.run.app, and behind a load balancer https://TAG.DOMAIN (module edge).
+    """
     values = json.loads((HERE / "rendered" / f"{name}.json").read_text(encoding="utf-8"))
     root = str(values["ingest_url"])
-    return root.replace("https://", f"https://{tag}---", 1) if tag else root
+    between = "---" if root.endswith(".run.app") else "."
+    return root.replace("https://", f"https://{tag}{between}", 1) if tag else root
 
 
 def url(name: str, tag: str = "") -> None:

@@ -167,8 +167,11 @@ def test_door_of_a_service_is_the_same_in_terraform_and_manifest(service: str) -
     annotations = d.manifests()[service]["metadata"]["annotations"]
     ingress = {"INGRESS_TRAFFIC_ALL": "all", "INGRESS_TRAFFIC_INTERNAL_ONLY": "internal"}
 
+    # An option puts a load balancer in front of the public doors; by default there is none.
+    stated_ingress = "INGRESS_TRAFFIC_ALL" if stated["public"] else stated["ingress"]
+    assert not stated["public"] or stated["ingress"] == Expression("local . public_ingress")
     assert annotations == {
-        "run.googleapis.com/ingress": ingress[stated["ingress"]],
+        "run.googleapis.com/ingress": ingress[stated_ingress],
         "run.googleapis.com/invoker-iam-disabled": str(stated["public"]).lower(),
         "run.googleapis.com/custom-audiences": f'["{d.url(service)}"]',
     }

@@ -114,7 +114,9 @@ def manifest_values() -> dict[str, str]:
             for name in ("public_without_keys",)
         },
     }
-    known["tostring(var.settings.trusted_proxies)"] = "1"
+    # By default there is no load balancer in front.
+    known['var.settings.domains==null?"1":"2"'] = "1"
+    known['var.settings.domains==null?"all":"internal-and-cloud-load-balancing"'] = "all"
     known |= {f'local.urls["{name}"]': url(name) for name in SERVICES}
     public_url_base = 'var.settings.public_images?"https://storage.googleapis.com":"${local.urls["reporter"]}/images"'
     known[public_url_base] = f"{url('reporter')}/images"  # by default images are private

@@ -37,3 +37,8 @@ output "deployer" {
   description = "Resource id of the account that Cloud Build deploys as."
   value       = module.pressroom.deployer
 }
+
+output "records" {
+  description = "With `domains`: the address that the A records of these host names must lead to."
+  value       = module.pressroom.records
+}

@@ -33,7 +33,7 @@ locals {
 }
 
 resource "google_project_service" "this" {
-  for_each = setunion(local.services, local.scanning)
+  for_each = setunion(local.services, local.scanning, var.more_services)
 
   project = var.project
   service = each.value
@@ -44,7 +44,7 @@ resource "google_project_service" "this" {
 
 resource "google_project_service_identity" "this" {
   provider = google-beta
-  for_each = local.agents
+  for_each = setunion(local.agents, var.more_agents)
 
   project = var.project
   service = google_project_service.this[each.value].service

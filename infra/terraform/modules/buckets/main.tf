@@ -16,6 +16,14 @@ resource "google_storage_bucket" "images" {
   public_access_prevention    = var.public_images ? "inherited" : "enforced"
   force_destroy               = var.force_destroy
 
+  dynamic "encryption" {
+    for_each = var.kms_key == null ? [] : [var.kms_key]
+
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
   soft_delete_policy {
     retention_duration_seconds = 604800
   }
@@ -56,6 +64,14 @@ resource "google_storage_bucket" "reports" {
   public_access_prevention    = "enforced"
   force_destroy               = var.force_destroy
 
+  dynamic "encryption" {
+    for_each = var.kms_key == null ? [] : [var.kms_key]
+
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
   soft_delete_policy {
     retention_duration_seconds = 604800
   }
@@ -82,6 +98,14 @@ resource "google_storage_bucket" "sheets" {
   public_access_prevention    = "enforced"
   force_destroy               = var.force_destroy
 
+  dynamic "encryption" {
+    for_each = var.kms_key == null ? [] : [var.kms_key]
+
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
   lifecycle_rule {
     action {
       type = "Delete"
@@ -104,6 +128,14 @@ resource "google_storage_bucket" "uploads" {
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
   force_destroy               = var.force_destroy
+
+  dynamic "encryption" {
+    for_each = var.kms_key == null ? [] : [var.kms_key]
+
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
 
   lifecycle_rule {
     action {

@@ -37,3 +37,8 @@ variable "members" {
   description = "Account name to IAM member."
   type        = map(string)
 }
+
+variable "kms_key" {
+  description = "Key that encrypts at rest; null for Google's own."
+  type        = string
+}

@@ -16,6 +16,7 @@ resource "google_sql_database_instance" "this" {
   region              = var.location
   database_version    = "POSTGRES_18"
   deletion_protection = var.deletion_protection
+  encryption_key_name = var.kms_key
 
   settings {
     tier                        = var.tier

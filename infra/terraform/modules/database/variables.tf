@@ -43,3 +43,8 @@ variable "backup_location" {
   description = "Region or multi-region of the backups; empty for Cloud SQL's choice, the multi-region nearest to the instance."
   type        = string
 }
+
+variable "kms_key" {
+  description = "Key that encrypts at rest; null for Google's own."
+  type        = string
+}

@@ -1,5 +1,8 @@
 # All of Pressroom in one project; the folders of `environments` call it with what is theirs (docs/deploy.md).
 locals {
+  # Null where Google's own keys encrypt; else the key, once the agents may use it.
+  kms_key = one(module.encryption[*].kms_key)
+
   size = yamldecode(file("${path.module}/../../../sizes.yaml")).sizes[var.size]
 }
 
@@ -13,6 +16,22 @@ module "apis" {
   source      = "../apis"
   project     = var.project
   scan_images = var.scan_images
+
+  more_services = toset(concat(
+    var.domains == null ? [] : ["compute.googleapis.com"],
+    var.kms_key == null ? [] : ["cloudkms.googleapis.com"],
+  ))
+  more_agents = var.kms_key == null ? toset([]) : toset(["artifactregistry.googleapis.com", "sqladmin.googleapis.com"])
+}
+
+module "encryption" {
+  source         = "../encryption"
+  count          = var.kms_key == null ? 0 : 1
+  project        = var.project
+  project_number = data.google_project.this.number
+  kms_key        = var.kms_key
+
+  depends_on = [module.apis]
 }
 
 module "accounts" {
@@ -25,6 +44,7 @@ module "accounts" {
 module "registry" {
   source   = "../registry"
   project  = var.project
+  kms_key  = local.kms_key
   location = var.location
   builder  = module.accounts.members["builder"]
   deployer = module.accounts.members["deployer"]
@@ -37,6 +57,7 @@ module "registry" {
 module "buckets" {
   source                 = "../buckets"
   project                = var.project
+  kms_key                = local.kms_key
   location               = var.location
   public_images          = var.public_images
   images_retention_days  = var.images_retention_days
@@ -51,6 +72,7 @@ module "buckets" {
 module "database" {
   source              = "../database"
   project             = var.project
+  kms_key             = local.kms_key
   location            = var.location
   instance            = var.database_instance
   tier                = local.size.database.tier
@@ -99,13 +121,25 @@ module "services" {
     webhook_url             = var.webhook_url
     public_without_keys     = var.public_without_keys
     max_requests_per_minute = var.max_requests_per_minute
-    trusted_proxies         = 1
     public_images           = var.public_images
     ingest_min_instances    = var.ingest_min_instances
     max_instances           = local.size.instances
     rows_retention_days     = var.rows_retention_days
+    domains                 = var.domains
     secret_versions         = merge({ for id in module.secrets.ids : id => "1" }, var.secret_versions)
   }
+
+  depends_on = [module.apis]
+}
+
+module "edge" {
+  source                  = "../edge"
+  count                   = var.domains == null ? 0 : 1
+  project                 = var.project
+  location                = var.location
+  domains                 = var.domains
+  max_requests_per_minute = var.max_requests_per_minute
+  services                = module.services.services
 
   depends_on = [module.apis]
 }
@@ -113,6 +147,7 @@ module "services" {
 module "workflow" {
   source              = "../workflow"
   project             = var.project
+  kms_key             = local.kms_key
   location            = var.location
   service_account     = module.accounts.ids["workflow"]
   urls                = module.services.urls

@@ -31,3 +31,8 @@ variable "promoted_to" {
     number  = string
   })
 }
+
+variable "kms_key" {
+  description = "Key that encrypts at rest; null for Google's own."
+  type        = string
+}

@@ -7,11 +7,13 @@
 locals {
   placeholder = "us-docker.pkg.dev/cloudrun/container/hello"
 
+  public_ingress = var.settings.domains == null ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"
+
   services = {
     # Ingest and reporter run twice, each door with its own routes. The public ones have no IAM check: clients have API
     # keys. Behind them no route trusts a token.
-    ingest   = { account = "ingest", public = true, ingress = "INGRESS_TRAFFIC_ALL" }
-    reporter = { account = "reporter", public = true, ingress = "INGRESS_TRAFFIC_ALL" }
+    ingest   = { account = "ingest", public = true, ingress = local.public_ingress }
+    reporter = { account = "reporter", public = true, ingress = local.public_ingress }
     # IAM checks who calls. The ingress is open, because calls of other Cloud Run services are internal only in a VPC.
     ingest-internal   = { account = "ingest", public = false, ingress = "INGRESS_TRAFFIC_ALL" }
     reporter-internal = { account = "reporter", public = false, ingress = "INGRESS_TRAFFIC_ALL" }
@@ -19,7 +21,12 @@ locals {
     compressor = { account = "compressor", public = false, ingress = "INGRESS_TRAFFIC_ALL" }
   }
 
-  urls = { for name in keys(local.services) : name => "https://${name}-${var.project_number}.${var.location}.run.app" }
+  urls = {
+    for name in keys(local.services) : name => try(
+      "https://${var.settings.domains[name]}",
+      "https://${name}-${var.project_number}.${var.location}.run.app",
+    )
+  }
 
   # Who calls what, one by one.
   invokers = {

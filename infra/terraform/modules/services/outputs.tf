@@ -42,7 +42,8 @@ output "manifest_values" {
     log_level                       = var.settings.log_level
     webhook_url                     = var.settings.webhook_url
     max_requests_per_minute         = tostring(var.settings.max_requests_per_minute)
-    trusted_proxies                 = tostring(var.settings.trusted_proxies)
+    trusted_proxies                 = var.settings.domains == null ? "1" : "2"
+    public_ingress                  = var.settings.domains == null ? "all" : "internal-and-cloud-load-balancing"
     public_without_keys             = tostring(var.settings.public_without_keys)
     ingest_min_instances            = tostring(var.settings.ingest_min_instances)
     ingest_max_instances            = tostring(var.settings.max_instances["ingest"])

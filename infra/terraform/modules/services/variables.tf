@@ -35,12 +35,15 @@ variable "settings" {
     webhook_url             = string
     public_without_keys     = bool
     max_requests_per_minute = number
-    trusted_proxies         = number
-    public_images           = bool
-    ingest_min_instances    = number
-    max_instances           = map(number)
-    rows_retention_days     = number
-    secret_versions         = map(string)
+    domains = object({
+      ingest   = string
+      reporter = string
+    })
+    public_images        = bool
+    ingest_min_instances = number
+    max_instances        = map(number)
+    rows_retention_days  = number
+    secret_versions      = map(string)
   })
 }
 

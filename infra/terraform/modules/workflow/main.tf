@@ -9,6 +9,7 @@ resource "google_workflows_workflow" "batch" {
   call_log_level          = "LOG_ERRORS_ONLY"
   execution_history_level = "EXECUTION_HISTORY_BASIC"
   deletion_protection     = var.deletion_protection
+  crypto_key_name         = var.kms_key
 
   user_env_vars = {
     INGEST_INTERNAL_URL   = var.urls["ingest-internal"]

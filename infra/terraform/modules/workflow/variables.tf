@@ -38,3 +38,8 @@ variable "deletion_protection" {
   description = "Whether the workflow refuses to be deleted."
   type        = bool
 }
+
+variable "kms_key" {
+  description = "Key that encrypts at rest; null for Google's own."
+  type        = string
+}
