@@ -11,6 +11,8 @@ from docs.generate.settings import SETTINGS
 
 from ingest.dispatch.tasks import COMPRESSION_DEADLINE_S
 from ingest.dispatch.window import ALL_FIRST_WINDOWS
+from localcloud.tasks.model import MAX_DISPATCHES_PER_SECOND
+from localcloud.tasks.queues_file import load_queues
 from support import deployment_files as d
 from support.terraform_files import Expression
 
@@ -151,6 +153,62 @@ def test_queues_stay_within_the_limit_of_cloud_tasks(size: str) -> None:
     """500 dispatches a second are the most that a queue can have (https://cloud.google.com/tasks/docs/quotas)."""
     for queue in d.size(size)["queues"].values():
         assert queue["max_dispatches_per_second"] <= 500
+
+
+PROCESSOR_S = {"compressor": 0.06, "ingest-internal": 0.0041, "database": 0.002}
+"""Seconds of a processor that an image of 3 MP takes at most in each part (measured: docs/scaling.md)."""
+
+
+def images_per_s(size: str) -> dict[str, int]:
+    """Return how many images a second the processors of each part do."""
+    processors = {
+        "database": int(d.size(size)["database"]["tier"].split("-")[2]),
+        **{
+            service: max_instances(service, size) * int(d.container(service)["resources"]["limits"]["cpu"])
+            for service in ("compressor", "ingest-internal")
+        },
+    }
+    return {part: round(processors[part] / seconds) for part, seconds in PROCESSOR_S.items()}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_part_does_what_the_queue_of_images_gives(size: str) -> None:
+    """The queue is what bounds a size: no part behind it has fewer processors than its rate needs."""
+    rate = d.size(size)["queues"]["images"]["max_dispatches_per_second"]
+
+    assert {part: most for part, most in images_per_s(size).items() if most < rate} == {}
+    assert d.size(size)["queues"]["images"]["max_concurrent_dispatches"] / rate >= 0.6  # seconds; half for its origin
+
+
+def test_the_largest_size_gives_as_many_images_as_a_queue_can() -> None:
+    """500 a second, and one host may be asked for all of them."""
+    assert d.size("L")["queues"]["images"]["max_dispatches_per_second"] == MAX_DISPATCHES_PER_SECOND == 500
+    assert SETTINGS["ingest"].model_fields["host_max_rate"].default >= 500
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_localcloud_takes_the_queues_of_every_size(size: str, tmp_path: Path) -> None:
+    """What Terraform would be given, also where the file of queues has size S."""
+    given = [{"name": name, "rate_limits": limits} for name, limits in d.size(size)["queues"].items()]
+    path = tmp_path / "queues.yaml"
+    path.write_text(yaml.safe_dump({"queues": given}), encoding="utf-8")
+
+    taken = {queue.queue_id: queue.rate_limits for queue in load_queues(path, project="p", location="l")}
+
+    assert {
+        name: (limits.max_dispatches_per_second, limits.max_concurrent_dispatches) for name, limits in taken.items()
+    } == {name: tuple(limits.values()) for name, limits in d.size(size)["queues"].items()}
+
+
+def test_table_of_rates_in_the_docs_is_what_is_deployed() -> None:
+    """docs/scaling.md: by size what the queue gives, for how long an image may then take, and what each part does."""
+    page = (d.ROOT / "docs/scaling.md").read_text(encoding="utf-8")
+    for name in SIZES:
+        queues, parts = d.size(name)["queues"], images_per_s(name)
+        rate, under_way = queues["images"].values()
+        does = " | ".join(str(parts[part]) for part in PROCESSOR_S)
+        rest = f"{queues['batches']['max_dispatches_per_second']} | {queues['webhooks']['max_concurrent_dispatches']}"
+        assert f"| {name} | {rate} | {under_way} | {under_way / rate:.2f} s | {does} | {rest} |" in page
 
 
 @pytest.mark.parametrize("size", SIZES)
