@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
+import psycopg2
 import pytest
 
 from chassis.auth.callers import SYSTEM
@@ -85,10 +86,10 @@ WHOLE = ("export", "cancel", "retry", "deadline", "unreachable host", "retention
 Costs = dict[str, dict[int, list[Cost]]]
 
 
-@pytest.fixture(scope="module", params=["never analysed", "analysed before"])
-def costs(request: pytest.FixtureRequest, postgres: Postgres, certs_url: str, issuer: TokenIssuer) -> Iterator[Costs]:
-    """Give the costs of each use case by the size of the batch."""
-    name = f"fresh_{uuid.uuid4().hex}"
+@pytest.fixture(scope="module")
+def beside(postgres: Postgres, certs_url: str, issuer: TokenIssuer) -> str:
+    """Give the name of a database with two large batches; nobody is connected to it, so that it can be copied."""
+    name = f"beside_{uuid.uuid4().hex}"
     postgres.create_database(name)
     upgrade(postgres.url(name))
     engine = new_engine(postgres.url(name), pool_size=8)
@@ -97,6 +98,23 @@ def costs(request: pytest.FixtureRequest, postgres: Postgres, certs_url: str, is
         lab.change(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
     for _ in range(2):
         submit(lab, LARGE)
+    engine.dispose()
+    return name
+
+
+@pytest.fixture(scope="module", params=["never analysed", "analysed before"])
+def costs(
+    request: pytest.FixtureRequest, postgres: Postgres, beside: str, certs_url: str, issuer: TokenIssuer
+) -> Iterator[Costs]:
+    """Give the costs of each use case by the size of the batch."""
+    name = f"fresh_{uuid.uuid4().hex}"
+    connection = psycopg2.connect(postgres.url("postgres"))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {beside}")
+    connection.close()
+    engine = new_engine(postgres.url(name), pool_size=8)
+    lab = Lab(engine, certs_url, issuer, POLITE)
     if request.param == "analysed before":
         lab.change("ANALYZE")
     found: Costs = {}
