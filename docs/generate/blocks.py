@@ -25,6 +25,7 @@ WRITERS: dict[str, Callable[..., str]] = {
     "classes": classes.picture,
     "codes": codes.table,
     "cost": cost.table,
+    "cost-parts": cost.parts,
     "cost-sizes": cost.sizes,
     "floors": floors.picture,
     "limits": limits.table,

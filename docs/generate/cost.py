@@ -35,6 +35,13 @@ def sizes() -> str:
     return str(cost.sizes_table(months))
 
 
+def parts() -> str:
+    """Return what each part of each size costs in a month in which the size has something to do."""
+    cost = script()
+    months = [("S", 1_000_000, 500), ("M", 3_000_000, 1_500), ("L", 10_000_000, 5_000)]
+    return str(cost.parts_table([cost.Month(images, batches, size=size) for size, images, batches in months]))
+
+
 @cache
 def script() -> ModuleType:
     """Import the script, which lies in no package."""

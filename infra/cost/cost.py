@@ -66,6 +66,33 @@ def tier(size: str) -> tuple[float, float]:
     return float(cpus), int(megabytes) / 1024
 
 
+def alert_conditions() -> int:
+    """Return how many conditions of alerts the module monitoring makes; its files are read without an HCL library.
+
+    Raises:
+        ValueError: an alert is made for each of something that is not known here.
+    """
+    folder = HERE.parent / "terraform/modules/monitoring"
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.tf")))
+
+    def entries(name: str) -> int:
+        block = text.partition(f"\n  {name} = {{\n")[2].partition("\n  }\n")[0]
+        return len(re.findall(r"(?m)^    \w+ += \{", block))
+
+    each = {
+        "local.alerts": entries("alerts"),
+        "local.burn_alerts": entries("objectives") * entries("burns"),
+        "var.public_hosts": 2,
+        "": 1,
+    }
+    policies = re.findall(r'resource "google_monitoring_alert_policy" "\w+" \{\n(?:  for_each = (\S+)\n)?', text)
+    unknown = set(policies) - set(each)
+    if unknown:
+        message = f"alerts for each of {sorted(unknown)}: how many are there?"
+        raise ValueError(message)
+    return sum(each[made_for] for made_for in policies)
+
+
 def usage_values() -> dict[str, float]:
     """Return what an image, a batch and a month use."""
     return {name: float(str(line["value"])) for name, line in load("usage.json").items()}
@@ -122,6 +149,8 @@ def quantities(month: Month, u: Mapping[str, float]) -> list[tuple[str, str, flo
         ("secrets", "secret_versions", u["secret_versions"]),
         ("registry", "registry_stored", u["registry_gib"]),
         ("logs", "log_ingested", month.images * u["log_kib_per_image"] / gib),
+        ("alerts", "alert_conditions", alert_conditions()),
+        ("alerts", "alert_series", alert_conditions() * u["alert_evaluations"] * u["series_per_condition"]),
     ]
 
 
@@ -168,6 +197,18 @@ def sizes_table(months: list[tuple[str, Month]]) -> str:
         sums = (sum(per_part(cost(replace(month, size=size))).values()) for _, month in months)
         rows.append(f"| {size} | " + " | ".join(f"{total:.2f}" for total in sums) + " |")
     return "\n".join([head, "| --- |" + " ---: |" * len(months), *rows])
+
+
+def parts_table(months: list[Month]) -> str:
+    """Return a Markdown table: parts as rows, sizes at work as columns."""
+    columns = [per_part(cost(month)) for month in months]
+    head = "| part | " + " | ".join(f"{month.size}, {month.images:,} images" for month in months) + " |"
+    rows = [f"| {part} | " + " | ".join(f"{column[part]:.2f}" for column in columns) + " |" for part in columns[0]]
+    total = "| **sum** | " + " | ".join(f"**{sum(column.values()):.2f}**" for column in columns) + " |"
+    each = "| USD per million images | " + " | ".join(
+        f"{sum(column.values()) / month.images * 1e6:.2f}" for month, column in zip(months, columns, strict=True)
+    )
+    return "\n".join([head, "| --- |" + " ---: |" * len(months), *rows, total, each + " |"])
 
 
 def main() -> int:

@@ -130,3 +130,21 @@ def test_images_without_a_batch_are_refused(cost: ModuleType) -> None:
     """A month that cannot be is an error and not a cheap month."""
     with pytest.raises(ValueError, match="at least one"):
         cost.cost(cost.Month(10, 0))
+
+
+def test_every_condition_of_an_alert_is_counted(cost: ModuleType) -> None:
+    """As many as Terraform makes: its maps, read by another reader than the script's."""
+    policies = d.resources("google_monitoring_alert_policy")
+    burns, objectives = d.local("monitoring", "burns"), d.local("monitoring", "objectives")
+    each = {
+        "local . alerts": len(d.local("monitoring", "alerts")),
+        "local . burn_alerts": len(burns) * len(objectives),
+        "var . public_hosts": len(d.PUBLIC),
+    }
+    counted = [
+        each[policy.arguments["for_each"].text] if "for_each" in policy.arguments else 1
+        for policy in policies
+        for _ in policy.inner("conditions")
+    ]
+
+    assert cost.alert_conditions() == sum(counted) > len(policies)
