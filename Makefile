@@ -33,8 +33,8 @@ $(STAMP): requirements-dev.txt $(addsuffix /pyproject.toml,$(PACKAGES))
 demo: setup ## Run the whole thing once: sheet in, images compressed, sheet and webhook out
 	@$(BIN)/python -m samples.demo
 
-up: setup ## Start the stack in the foreground; Ctrl-C ends it
-	@$(BIN)/localcloud up --config infra/local/stack.yaml
+up: setup ## Start the stack in the foreground; Ctrl-C ends it; TRACE=1 shows where the time of each batch goes
+	@TRACE_SAMPLE_RATIO=$(if $(TRACE),1,0) $(BIN)/localcloud up --config infra/local/stack.yaml
 
 down: setup ## End a stack that `make up` left behind
 	@$(BIN)/localcloud down --config infra/local/stack.yaml

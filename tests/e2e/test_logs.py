@@ -1,9 +1,9 @@
-"""What the services log during a full run: JSON lines of one form, found by the batch's trace, without any secret."""
+"""What the services log and record of a full run: JSON lines of one form, one trace, and no secret in either."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -13,6 +13,7 @@ from samples.photos import encoded, photo
 from samples.receiver import Receiver
 
 from e2e.conftest import running_stack
+from localcloud.stack.blocking import Stack
 from support.shop_client import Shop, eventually, sheet_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -24,7 +25,8 @@ SERVICES = ("ingest", "ingest-internal", "compressor", "reporter", "reporter-int
 def _logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Run a batch with sentinels in every place that must not be logged; return each program's log."""
     picture = SampleFile("image/jpeg", encoded(photo(100, 80, seed=1), "JPEG"))
-    with running_stack(tmp_path_factory.mktemp("stack")) as stack, Origin({"/a.jpg": picture}) as origin:
+    folder = tmp_path_factory.mktemp("stack")
+    with running_stack(folder, TRACE_SAMPLE_RATIO="1") as stack, Origin({"/a.jpg": picture}) as origin:
         shop = Shop(stack)
         with Receiver(stack.exports["WEBHOOK_SIGNING_SECRET"]) as receiver:
             urls = [f"{origin.base_url}/a.jpg?sig=sentinel-query", f"{origin.base_url}/b.jpg?sig=sentinel-query"]
@@ -41,13 +43,24 @@ def _logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             )
             requests.get(f"{stack.url('ingest')}/status?request_id=sentinel-nonsense%0aline", timeout=10)
             shop.sweep()
+        trace = eventually(lambda: _whole_trace(stack, request_id), within_s=20, what="all spans arrive")
         secrets = json.loads((stack.state_dir / "secrets.json").read_text(encoding="utf-8"))
         token = shop.token("tasks-images", stack.url("compressor"))
-    folder: Path = stack.state_dir / "logs"
-    texts = {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*.log")}
+    logs = stack.state_dir / "logs"
+    texts = {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in logs.glob("*.log")}
+    texts["trace"] = trace
     texts["secrets"] = json.dumps([*secrets.values(), token])
     texts["request_id"] = request_id
     return texts
+
+
+def _whole_trace(stack: Stack, request_id: str) -> str | None:
+    """Return the batch's trace as the Cloud Trace API tells it, once the last spans are there."""
+    trace_id = request_id.replace("-", "")
+    answer = requests.get(f"{stack.url('workflows')}/v1/projects/demo/traces/{trace_id}", timeout=10)
+    names = [span["name"] for span in answer.json().get("spans", [])]
+    is_whole = names.count("task") == 2 and names.count("outcome") == 2 and {"workflow", "delivery"} <= set(names)
+    return answer.text if is_whole else None
 
 
 @pytest.mark.fault("J2")
@@ -92,6 +105,49 @@ def test_one_trace_leads_through_the_compressor_and_ingest(logs: dict[str, str])
     batch = logs["request_id"].replace("-", "")
     assert {trace.rpartition("/")[2] for trace in traces["compressor"]} == {batch}  # a batch's trace is its request_id
     assert traces["compressor"] == traces["ingest-internal"]
+
+
+WAYS = [
+    ("upload",),
+    ("upload", "process"),
+    ("upload", "workflow"),
+    ("upload", "workflow", "start"),
+    ("upload", "workflow", "claim"),
+    ("upload", "workflow", "claim", "task"),
+    ("upload", "workflow", "claim", "task", "fetch"),
+    ("upload", "workflow", "claim", "task", "codec"),
+    ("upload", "workflow", "claim", "task", "storage"),
+    ("upload", "workflow", "claim", "task", "outcome"),
+    ("upload", "workflow", "report"),
+    ("upload", "workflow", "finish"),
+    ("upload", "workflow", "notify"),
+    ("upload", "workflow", "notify", "delivery"),
+]
+SERVICE_OF = {"task": "compressor", "fetch": "compressor", "codec": "compressor", "storage": "compressor"} | {
+    "report": "reporter",
+    "notify": "reporter",
+    "delivery": "reporter",
+}
+
+
+def test_one_image_is_followed_from_the_upload_to_the_webhook(logs: dict[str, str]) -> None:
+    """Each span hangs below what caused it, in whichever process that was; the trace's id is the batch's."""
+    trace = json.loads(logs["trace"])
+    spans = {span["spanId"]: span for span in trace["spans"]}
+
+    def way(span: dict[str, Any]) -> tuple[str, ...]:
+        parent = span.get("parentSpanId")
+        return (*(way(spans[parent]) if parent else ()), span["name"])
+
+    assert trace["traceId"] == logs["request_id"].replace("-", "")
+    early = {("upload", "process", "notify"), ("upload", "workflow", "start", "notify")}
+    assert {way(span) for span in spans.values()} - early == set(WAYS)  # early events go with whoever comes by
+    for span in spans.values():
+        assert span["labels"]["service.name"] == SERVICE_OF.get(span["name"], "ingest")
+    stored = next(span for span in spans.values() if span["name"] == "storage")
+    reported = [span for span in spans.values() if span["name"] == "outcome"]
+    image_id = spans[stored["parentSpanId"]]["labels"]["image_id"]
+    assert image_id in {span["labels"]["image_id"] for span in reported}
 
 
 ABOUT_THE_BATCH = {

@@ -107,7 +107,12 @@ def manifest_values() -> dict[str, str]:
         "var.settings.webhook_url": default("pressroom", "webhook_url"),
         **{
             f"tostring(var.settings.{name})": str(default("pressroom", name))
-            for name in ("ingest_min_instances", "max_requests_per_minute", "rows_retention_days")
+            for name in (
+                "ingest_min_instances",
+                "max_requests_per_minute",
+                "rows_retention_days",
+                "trace_sample_ratio",
+            )
         },
         **{
             f"tostring(var.settings.{name})": str(default("pressroom", name)).lower()

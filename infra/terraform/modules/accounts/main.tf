@@ -29,6 +29,10 @@ locals {
     "ingest cloudsql"     = { account = "ingest", role = "roles/cloudsql.client" }
     "reporter cloudsql"   = { account = "reporter", role = "roles/cloudsql.client" }
     "migrations cloudsql" = { account = "migrations", role = "roles/cloudsql.client" }
+    # Send the spans of the batches that are followed; traces have no smaller scope.
+    "ingest trace"     = { account = "ingest", role = "roles/cloudtrace.agent" }
+    "compressor trace" = { account = "compressor", role = "roles/cloudtrace.agent" }
+    "reporter trace"   = { account = "reporter", role = "roles/cloudtrace.agent" }
     # Create executions, ask whether they live, send callbacks. Workflows has no grants per workflow.
     "ingest workflows" = { account = "ingest", role = "roles/workflows.invoker" }
     # An execution that has used up its steps starts its successor.

@@ -9,6 +9,8 @@ locals {
     "cloudresourcemanager.googleapis.com",
     "cloudscheduler.googleapis.com",
     "cloudtasks.googleapis.com",
+    # Spans are sent to telemetry, which keeps them only where Cloud Trace is on.
+    "cloudtrace.googleapis.com",
     "containeranalysis.googleapis.com",
     "iam.googleapis.com",
     "logging.googleapis.com",
@@ -17,6 +19,7 @@ locals {
     "secretmanager.googleapis.com",
     "sqladmin.googleapis.com",
     "storage.googleapis.com",
+    "telemetry.googleapis.com",
     "workflowexecutions.googleapis.com",
     "workflows.googleapis.com",
   ])

@@ -118,6 +118,7 @@ module "services" {
 
   settings = {
     log_level               = var.log_level
+    trace_sample_ratio      = var.trace_sample_ratio
     webhook_url             = var.webhook_url
     public_without_keys     = var.public_without_keys
     max_requests_per_minute = var.max_requests_per_minute

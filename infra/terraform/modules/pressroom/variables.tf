@@ -184,6 +184,17 @@ variable "log_level" {
   }
 }
 
+variable "trace_sample_ratio" {
+  description = "Part of all batches whose trace is recorded, 0 to 1."
+  type        = number
+  default     = 0.01
+
+  validation {
+    condition     = var.trace_sample_ratio >= 0 && var.trace_sample_ratio <= 1
+    error_message = "0 to 1."
+  }
+}
+
 variable "webhook_url" {
   description = "Told of every batch, besides the batch's own URL; empty for none."
   type        = string

@@ -40,6 +40,7 @@ output "manifest_values" {
     public_url_base = var.settings.public_images ? "https://storage.googleapis.com" : "${local.urls["reporter"]}/images"
 
     log_level                       = var.settings.log_level
+    trace_sample_ratio              = tostring(var.settings.trace_sample_ratio)
     webhook_url                     = var.settings.webhook_url
     max_requests_per_minute         = tostring(var.settings.max_requests_per_minute)
     trusted_proxies                 = var.settings.domains == null ? "1" : "2"

@@ -32,6 +32,7 @@ variable "settings" {
   description = "What operators may set of the running services."
   type = object({
     log_level               = string
+    trace_sample_ratio      = number
     webhook_url             = string
     public_without_keys     = bool
     max_requests_per_minute = number

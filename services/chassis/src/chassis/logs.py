@@ -33,6 +33,10 @@ def _to_cloud_logging(project: str, service: str, revision: str) -> Processor:
         trace = event.pop("trace", None)
         if trace:
             event["logging.googleapis.com/trace"] = f"projects/{project}/traces/{trace}"
+        span_id = event.pop("span_id", None)
+        if span_id:
+            event["logging.googleapis.com/spanId"] = span_id
+            event["logging.googleapis.com/trace_sampled"] = True
         if "exception" in event and event["severity"] in {"ERROR", "CRITICAL"}:
             event["serviceContext"] = {"service": service, "version": revision or "local"}
         return event

@@ -32,6 +32,10 @@ BODY_TIMEOUT_S = 300.0
 """Default of the setting `BODY_TIMEOUT_S`: no body is waited for longer, seconds."""
 
 
+GOOGLE_TELEMETRY = "https://telemetry.googleapis.com/"
+"""The API that takes spans for Cloud Trace: the only one that is sent an access token with them."""
+
+
 class SettingsError(Exception):
     """Some variables are missing or malformed; the message lists all of them, values redacted."""
 
@@ -93,6 +97,18 @@ class Settings(BaseModel):
         "", alias="STORAGE_EMULATOR_HOST", description="URL of a Cloud Storage emulator; empty: Google's"
     )
 
+    trace_sample_ratio: Annotated[float, NoLimit()] = Field(
+        0.0,
+        alias="TRACE_SAMPLE_RATIO",
+        ge=0,
+        le=1,
+        description="Part of all batches whose trace is recorded, 0 to 1, the same in all services; 0 records none",
+    )
+    trace_endpoint: str = Field(
+        f"{GOOGLE_TELEMETRY}v1/traces",
+        alias="TRACE_ENDPOINT",
+        description="Where spans are sent, as OTLP over HTTP; not to be changed on Cloud Run",
+    )
     body_timeout_s: Annotated[float, Limited("seconds", "408 `BODY_TIMEOUT`, the connection is closed")] = Field(
         BODY_TIMEOUT_S,
         alias="BODY_TIMEOUT_S",
@@ -144,6 +160,8 @@ class Settings(BaseModel):
         faults = []
         if not self.auth_certs_url.startswith("https://www.googleapis.com/"):
             faults.append("AUTH_CERTS_URL: on Cloud Run only Google's certificates are accepted")
+        if not self.trace_endpoint.startswith(GOOGLE_TELEMETRY):
+            faults.append("TRACE_ENDPOINT: on Cloud Run spans are sent to Google only")
         if self.failpoints:
             faults.append("FAILPOINTS: on Cloud Run the service dies at no failpoint")
         return faults

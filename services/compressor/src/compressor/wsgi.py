@@ -13,6 +13,7 @@ from chassis.clock import Clock, SystemClock
 from chassis.egress.address_policy import parse_networks
 from chassis.egress.client import Egress, EgressPolicy
 from chassis.failpoints import arm_failpoints
+from chassis.google.span_export import record_spans
 from chassis.google.storage_client import new_storage_client
 from chassis.http.caller_guard import CallerGuard
 from chassis.logs import configure_logs
@@ -37,6 +38,7 @@ def build() -> Flask:
         exit_with_faults("compressor", error)
     configure_logs(service="compressor", project=settings.project, revision=settings.revision, level=settings.log_level)
     arm_failpoints("compressor", settings, Failpoint)
+    record_spans("compressor", settings)
     # Otherwise the client asks for the bucket's metadata in the background, which our account may not read.
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     clock = SystemClock()

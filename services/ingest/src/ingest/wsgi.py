@@ -11,6 +11,7 @@ from chassis.clock import SystemClock
 from chassis.db.engine import new_engine
 from chassis.failpoints import arm_failpoints
 from chassis.google.clients import new_authorized_session, new_executions_client, new_tasks_client
+from chassis.google.span_export import record_spans
 from chassis.google.storage_client import new_storage_client
 from chassis.google.tasks import CloudTasksQueue
 from chassis.http.caller_guard import CallerGuard
@@ -39,6 +40,7 @@ def build() -> Flask:
         exit_with_faults("ingest", error)
     configure_logs(service="ingest", project=settings.project, revision=settings.revision, level=settings.log_level)
     arm_failpoints("ingest", settings, Failpoint)
+    record_spans("ingest", settings)
     clock = SystemClock()
     tokens = MetadataTokens(clock)
     reporter = InternalService("reporter", settings.reporter_internal_url, tokens)

@@ -16,6 +16,7 @@ from chassis.clock import Clock, SystemClock
 from chassis.db.engine import new_engine
 from chassis.failpoints import arm_failpoints
 from chassis.google.clients import new_tasks_client
+from chassis.google.span_export import record_spans
 from chassis.google.storage_client import new_storage_client
 from chassis.google.tasks import CloudTasksQueue
 from chassis.http.caller_guard import CallerGuard
@@ -39,6 +40,7 @@ def build() -> Flask:
         exit_with_faults("reporter", error)
     configure_logs(service="reporter", project=settings.project, revision=settings.revision, level=settings.log_level)
     arm_failpoints("reporter", settings, Failpoint)
+    record_spans("reporter", settings)
     clock = SystemClock()
     tasks = CloudTasksQueue(new_tasks_client(settings), {settings.webhooks_queue: settings.tasks_service_account})
     queue = CloudDeliveryQueue(tasks, queue=settings.webhooks_queue, root_url=settings.reporter_internal_url)

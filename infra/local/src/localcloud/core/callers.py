@@ -19,6 +19,8 @@ from localcloud.core.google_errors import GoogleError
 
 _MAX_HOST_CHARS = 300
 _MAX_NAMED_CHARS = 100
+_TYPES_OF_PROGRAMS = ("application/json", "application/x-protobuf")
+"""No page can make a browser send them to another site without asking that first."""
 _READING_METHODS = ("GET", "HEAD")
 
 
@@ -104,7 +106,7 @@ class Callers:
         if "Content-Type" not in request.headers:
             # Cloud Tasks adds no type to a task for one of the APIs here, and no page can send this header unasked.
             return "X-CloudTasks-TaskName" in request.headers
-        return request.content_type == "application/json"
+        return request.content_type in _TYPES_OF_PROGRAMS
 
 
 def _shown(text: str) -> str:

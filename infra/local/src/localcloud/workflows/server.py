@@ -17,6 +17,8 @@ from localcloud.core.control import Control
 from localcloud.core.faults import FaultPlan
 from localcloud.core.google_hosts import own_address
 from localcloud.core.rest import Answer, RestServer
+from localcloud.traces.rest import TracesRest
+from localcloud.traces.store import TraceStore
 from localcloud.workflows.api.executions import ExecutionsApi
 from localcloud.workflows.api.rest import WorkflowsRest
 from localcloud.workflows.api.routes import is_callback_path, routes
@@ -62,6 +64,8 @@ class WorkflowsServer:
         self.store = store
         self.workflows = workflows
         self.executions = executions
+        self.traces = TraceStore()
+        """Spans that programs have sent."""
         self._executor = executor
         self._cleanup = contextlib.AsyncExitStack()
         self.folder: WorkflowFolder | None = None
@@ -111,6 +115,7 @@ class WorkflowsServer:
         while self._executor.running_count:
             await self._executor.stop()
         self.store.reset()
+        self.traces.reset()
         if self.folder is not None:
             self.folder.forget()
             self.folder.deploy_changed()
@@ -212,8 +217,8 @@ async def start_workflows_server(
     aliases = {project_number: project}
     table = routes(workflows, executions, SecretsApi(secrets_file))
     faults = FaultPlan(clock, [route.method for route in table])
-    pages = Pages(store=store, executions=executions, clock=clock, folder=lambda: server.folder)
-    answer = _pages_or_api(pages, WorkflowsRest(table, aliases, faults).answer)
+    pages = Pages(store=store, executions=executions, traces=server.traces, clock=clock, folder=lambda: server.folder)
+    answer = _by_path(pages, TracesRest(server.traces), WorkflowsRest(table, aliases, faults).answer)
     callers = Callers(host_names, is_page=Pages.have, takes_any_body=is_callback_path)
     server.control = Control(faults, clock, server.reset)
     rest = RestServer(answer, server.control, _LOG, callers)
@@ -241,11 +246,15 @@ def _rpc_server(
     return RpcServer(lambda server: add_services(server, workflows, executions, aliases, faults))
 
 
-def _pages_or_api(pages: Pages, api: Answer) -> Answer:
-    """Return what answers on the REST port: the pages on their paths, the APIs on all others."""
+def _by_path(pages: Pages, traces: TracesRest, api: Answer) -> Answer:
+    """Return what answers on the REST port: pages and traces on their paths, the APIs of Workflows on all others."""
 
     async def answer(request: web.BaseRequest, body: bytes) -> web.StreamResponse:
-        return await (pages.answer if pages.have(request.path) else api)(request, body)
+        if pages.have(request.path):
+            return await pages.answer(request, body)
+        if traces.have(request.method, request.path):
+            return await traces.answer(request, body)
+        return await api(request, body)
 
     return answer
 

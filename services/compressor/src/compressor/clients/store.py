@@ -14,6 +14,7 @@ import google.auth.exceptions
 from chassis.errors import ApiError
 from chassis.google.storage_client import STORAGE_FAILURES
 from chassis.logs import get_logger
+from chassis.tracing import span
 from compressor.clients.bucket_objects import RETRY, BucketObjects
 from compressor.errors import storage_refused, storage_unavailable
 from compressor.images.codec import ENCODER_VERSION
@@ -90,7 +91,10 @@ class ImageStore:
             },
         }
         try:
-            self._objects.create(name, rendition.data, content_type=f"image/{rendition.format}", described=described)
+            with span("storage", operation="create", bytes=len(rendition.data)):
+                self._objects.create(
+                    name, rendition.data, content_type=f"image/{rendition.format}", described=described
+                )
         except google.api_core.exceptions.PreconditionFailed:
             found = self._found(name, rendition.format)
             if found is None:
@@ -169,7 +173,8 @@ class ImageStore:
 
     def _described(self, name: str) -> dict[str, Any] | None:
         try:
-            return self._objects.find(name)
+            with span("storage", operation="find"):
+                return self._objects.find(name)
         except Exception as error:
             raise _storage_error(error) from error
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Self
+from uuid import UUID
 
 from flask import Flask, request
 from pydantic import Field, model_validator
@@ -12,6 +15,7 @@ from chassis.http.caller_guard import CallerGuard
 from chassis.http.fields import PeerRequest
 from chassis.http.requests import parse_json
 from chassis.limited import Limited
+from chassis.tracing import work_span
 from compressor.images.model import Animated, Metadata, Options, OutputFormat
 from compressor.images.picture import MAX_OUTPUT_SIDE_PX
 from compressor.origin.validators import MAX_DATE_CHARS, MAX_ETAG_CHARS, Validators
@@ -24,6 +28,9 @@ MAX_PREVIEW_PX: Annotated[
 
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
+
+_ETA = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,9})?")
+"""Seconds since 1970."""
 
 _MAX_LIMIT_PX = min(MAX_OUTPUT_SIDE_PX.values())
 
@@ -119,7 +126,10 @@ def add_routes(
         body = parse_json(CompressRequest)
         # Only a hint to look for an earlier delivery's object first; callers other than Cloud Tasks cannot get here.
         redelivered = request.headers.get("X-CloudTasks-TaskRetryCount", "0") != "0"
-        recorded = compressor.run(body.to_job(redelivered=redelivered))
+        with work_span("task", UUID(body.request_id), under=None, began=_due()) as task:
+            task.set(image_id=body.image_id, attempt=body.attempt)
+            recorded = compressor.run(body.to_job(redelivered=redelivered))
+            task.set(outcome=recorded.outcome, code=recorded.code.value)
         return {
             "image_id": body.image_id,
             "outcome": recorded.outcome,
@@ -143,6 +153,15 @@ def add_routes(
         if body.url is not None:
             return _preview_json(previewer.source(body.url, body.side, body.output_url))
         return _preview_json(previewer.stored(body.output_url or "", body.side))
+
+
+def _due() -> datetime | None:
+    """Return when the task was due; from then to its arrival it has waited in the queue.
+
+    Source: https://cloud.google.com/tasks/docs/creating-http-target-tasks#handler (X-CloudTasks-TaskETA)
+    """
+    given = request.headers.get("X-CloudTasks-TaskETA", "")
+    return datetime.fromtimestamp(float(given), UTC) if _ETA.fullmatch(given) else None
 
 
 def _preview_json(preview: Preview) -> dict[str, Any]:

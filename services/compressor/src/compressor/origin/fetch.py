@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from chassis.clock import Clock
 from chassis.egress.client import Egress, EgressError, EgressFault, EgressResponse
 from chassis.logs import get_logger
+from chassis.tracing import span
 from compressor.images.model import FetchError, Note, OutcomeCode
 from compressor.images.sniff import NotAnImage, sniff
 from compressor.origin.robots import refusal
@@ -54,8 +55,14 @@ class ImageFetcher:
         Raises:
             FetchError: with the code, and whether and when another attempt may help.
         """
+        with span("fetch") as fetching:
+            fetched = self._foreseen(url, known.conditions())
+            fetching.set(bytes=len(fetched.body), unchanged=fetched.unchanged)
+        return fetched
+
+    def _foreseen(self, url: str, conditions: Mapping[str, str]) -> Fetched:
         try:
-            return self._fetched(url, known.conditions())
+            return self._fetched(url, conditions)
         except (FetchError, MemoryError):
             raise
         except Exception as error:

@@ -18,6 +18,7 @@ from typing import Any
 
 from chassis.clock import Clock
 from chassis.logs import get_logger
+from chassis.tracing import span
 from compressor.errors import codec_busy, codec_stalled, codec_unavailable, out_of_memory
 from compressor.images.model import CodecError, Note, Options, OutcomeCode, OutputFormat, Rendition
 from compressor.sandbox.child import LENGTHS, send_frame
@@ -258,7 +259,9 @@ class CodecPool:
             raise codec_busy() from None
         begun = self._clock.monotonic()
         try:
-            rendition = self._compress(place, source, options)
+            with span("codec", bytes_in=len(source)) as coding:
+                rendition = self._compress(place, source, options)
+                coding.set(bytes_out=len(rendition.data), format=rendition.format.value)
             return replace(rendition, codec_s=self._clock.monotonic() - begun)
         except CodecError as error:
             error.codec_s = self._clock.monotonic() - begun

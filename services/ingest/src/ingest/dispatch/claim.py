@@ -16,9 +16,10 @@ from sqlalchemy import Connection, Engine, RowMapping
 
 from chassis.db.engine import transact
 from chassis.limited import Limited
+from chassis.tracing import is_drawn, is_sampled
 from ingest.dispatch.host_starts import Started, plan_hosts, ready_hosts, start_images
 from ingest.dispatch.next_claim import next_claim_s
-from ingest.dispatch.tasks import ClaimedImage, claimed_image
+from ingest.dispatch.tasks import TRACED_IMAGES, ClaimedImage, claimed_image
 from ingest.dispatch.window import window_left
 from ingest.errors import not_owner
 from ingest.events.payload import add_started_event
@@ -125,8 +126,16 @@ def _take(
     found = lock_due_of_batch(connection, batch.request_id, starts, limit=limit)
     known = find_sources(connection, [row["id"] for row in found], days=settings.reuse_days)
     started = start_images(connection, settings, planned, _fitting(settings, batch, found, known, max_rows))
+    share = TRACED_IMAGES / batch.total if is_sampled(batch.request_id) else 0.0
     images = tuple(
-        claimed_image(each, batch.request_id, batch.options, known.get(each.image["id"])) for each in started
+        claimed_image(
+            each,
+            batch.request_id,
+            batch.options,
+            known.get(each.image["id"]),
+            traced=is_drawn(each.image["id"], share),
+        )
+        for each in started
     )
     if len(images) == left:
         return _Taken(images, window_is_full=True)

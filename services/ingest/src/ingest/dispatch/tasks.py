@@ -13,9 +13,12 @@ from uuid import UUID
 
 from chassis.google.tasks import TaskQueue
 from chassis.times import rfc3339
-from chassis.tracing import batch_trace_headers
+from chassis.tracing import carrying, work_context
 from ingest.dispatch.host_starts import Started
 from ingest.settings import IngestSettings
+
+TRACED_IMAGES = 100
+"""Images of a batch, about, whose tasks are recorded in its trace: one of a million spans would help nobody."""
 
 COMPRESSION_DEADLINE_S = 120
 """Seconds that the compressor has for a task; its time-out in Cloud Run."""
@@ -29,6 +32,12 @@ class ClaimedImage:
     task_id: str
     start_at: datetime
     payload: dict[str, Any]
+    traced: bool = False
+
+    @property
+    def request_id(self) -> UUID:
+        """Return the batch."""
+        return UUID(self.payload["request_id"])
 
     @property
     def lease(self) -> str:
@@ -51,7 +60,7 @@ class ClaimedImage:
                     "httpMethod": "POST",
                     "headers": {
                         "Content-Type": "application/json",
-                        **batch_trace_headers(UUID(self.payload["request_id"])),
+                        **work_context(self.request_id, under="workflow", sampled=self.traced).headers(),
                     },
                     "body": base64.b64encode(json.dumps(self.payload).encode()).decode(),
                     "oidcToken": {
@@ -69,7 +78,12 @@ def task_id(request_id: UUID, image_id: UUID, attempt: int) -> str:
 
 
 def claimed_image(
-    started: Started, request_id: UUID, options: Mapping[str, Any], known: Mapping[str, Any] | None = None
+    started: Started,
+    request_id: UUID,
+    options: Mapping[str, Any],
+    known: Mapping[str, Any] | None = None,
+    *,
+    traced: bool = False,
 ) -> ClaimedImage:
     """Return a leased image as its task will carry it.
 
@@ -78,6 +92,7 @@ def claimed_image(
         request_id: its batch.
         options: the batch's; the image's own come first.
         known: what an earlier batch found behind its URL.
+        traced: whether what is done for it is recorded in the batch's trace.
     """
     image = started.image
     image_id, attempt = image["id"], image["attempt"] + 1
@@ -90,7 +105,8 @@ def claimed_image(
     }
     if known is not None:
         payload["known"] = dict(known)
-    return ClaimedImage(image["row_number"], task_id(request_id, image_id, attempt), started.start_at, payload)
+    name = task_id(request_id, image_id, attempt)
+    return ClaimedImage(image["row_number"], name, started.start_at, payload, traced)
 
 
 def create_compression(tasks: TaskQueue, settings: IngestSettings, image: ClaimedImage) -> None:
@@ -99,15 +115,16 @@ def create_compression(tasks: TaskQueue, settings: IngestSettings, image: Claime
     Raises:
         ApiError: 503 TASKS_UNAVAILABLE.
     """
-    tasks.create(
-        settings.images_queue,
-        image.task_id,
-        url=_compress_url(settings),
-        audience=settings.compressor_url,
-        body=image.payload,
-        dispatch_deadline_s=COMPRESSION_DEADLINE_S,
-        start_at=image.start_at,
-    )
+    with carrying(image.request_id, under="workflow", sampled=image.traced):
+        tasks.create(
+            settings.images_queue,
+            image.task_id,
+            url=_compress_url(settings),
+            audience=settings.compressor_url,
+            body=image.payload,
+            dispatch_deadline_s=COMPRESSION_DEADLINE_S,
+            start_at=image.start_at,
+        )
 
 
 def _compress_url(settings: IngestSettings) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from chassis.failpoints import reach
+from chassis.tracing import first_span
 from ingest.batches.estimate import estimate
 from ingest.batches.submit import Accepted, StoredSubmission, Submission, fingerprint, submit_stored, submit_upload
 from ingest.dependencies import Dependencies
@@ -26,12 +27,30 @@ def accept_upload(
     Raises:
         ApiError: what `submit_upload` raises.
     """
-    engine, settings = dependencies.engine, dependencies.settings
     request_id = uuid4()
+    with first_span("upload", request_id) as uploading:
+        accepted = _store(dependencies, sent, sheet, request_id, owner=owner, key=key)
+        reach(Failpoint.UPLOAD_COMMITTED)
+        relay_start_now(dependencies.engine, dependencies.tasks, dependencies.settings, accepted.outbox_id)
+        if accepted.replayed:
+            uploading.leave_out()
+    return accepted
+
+
+def _store(
+    dependencies: Dependencies,
+    sent: Upload,
+    sheet: Sheet | None,
+    request_id: UUID,
+    *,
+    owner: str | None,
+    key: str | None,
+) -> Accepted:
+    engine, settings = dependencies.engine, dependencies.settings
     kept = None if key is None else IdempotencyKey(key, fingerprint(sent.body, sent.fields))
     if sheet is not None:
         told = estimate(engine, settings, sheet.facts, owner=owner)
-        accepted = submit_upload(
+        return submit_upload(
             engine,
             settings,
             Submission(
@@ -49,24 +68,20 @@ def accept_upload(
             response=upload_answer(settings, request_id, sheet, told).model_dump(mode="json"),
             key=kept,
         )
-    else:
-        assert sent.stored is not None
-        accepted = submit_stored(
-            engine,
-            settings,
-            StoredSubmission(
-                sent.stored,
-                sent.asked,
-                sent.options,
-                sent.webhook_url,
-                owner,
-                sent.same_encoding,
-                fresh=sent.fresh,
-            ),
-            request_id=request_id,
-            response=unread_answer(settings, request_id).model_dump(mode="json"),
-            key=kept,
-        )
-    reach(Failpoint.UPLOAD_COMMITTED)
-    relay_start_now(engine, dependencies.tasks, settings, accepted.outbox_id)
-    return accepted
+    assert sent.stored is not None
+    return submit_stored(
+        engine,
+        settings,
+        StoredSubmission(
+            sent.stored,
+            sent.asked,
+            sent.options,
+            sent.webhook_url,
+            owner,
+            sent.same_encoding,
+            fresh=sent.fresh,
+        ),
+        request_id=request_id,
+        response=unread_answer(settings, request_id).model_dump(mode="json"),
+        key=kept,
+    )

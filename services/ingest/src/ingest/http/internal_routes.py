@@ -12,6 +12,7 @@ from flask import Blueprint, Response
 from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.http.requests import parse_id, parse_json
+from chassis.tracing import first_span, work_span
 from ingest.batches.export import export_batch
 from ingest.batches.import_chunks import ChunkedImport
 from ingest.batches.import_sheet import import_sheet
@@ -66,8 +67,9 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     def process() -> Response:
         """Create the execution of a batch that has none."""
         request_id = parse_id(parse_json(BatchReference).request_id)
-        processed = process_batch(engine, dependencies.executions, request_id)
-        relay_events_now(engine, dependencies.reporter, request_id)
+        with work_span("process", request_id, under="upload"):
+            processed = process_batch(engine, dependencies.executions, request_id)
+            relay_events_now(engine, dependencies.reporter, request_id)
         return send(process_answer(processed.batch, processed.message))
 
     @bp.post("/internal/imports")
@@ -86,6 +88,8 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
             options=body.options or ImageOptions(),
             owner=body.owner,
         )
+        with first_span("upload", batch.request_id, rows=batch.row_count, images=batch.total):
+            pass  # the batch had no id before
         return send(ImportAnswer(**_known_of(batch)))
 
     @bp.post("/internal/batches/<request_id>/import")
@@ -94,22 +98,26 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
         """Store some more of a large sheet; the batch is IMPORTING as long as there is more."""
         body = parse_json(ChunkRequest)
         work = ChunkedImport(engine, settings, dependencies.storage, dependencies.clock, budget_s=IMPORT_CALL_S)
-        return send(ImportAnswer(**_known_of(work.go_on(parse_id(request_id), execution=body.execution))))
+        with work_span("import", parse_id(request_id), under="workflow"):
+            batch = work.go_on(parse_id(request_id), execution=body.execution)
+        return send(ImportAnswer(**_known_of(batch)))
 
     @bp.post("/internal/batches/<request_id>/start")
     @workflow_only
     def start(request_id: str) -> Response:
         """Make the execution the supervising one, or say that another one lives."""
         body = parse_json(StartRequest)
-        started = start_batch(
-            engine,
-            dependencies.executions,
-            parse_id(request_id),
-            execution=body.execution,
-            callback_url=body.callback_url,
-        )
-        reach(Failpoint.OWNER_TAKEN)
-        relay_events_now(engine, dependencies.reporter, started.batch.request_id)
+        with work_span("start", parse_id(request_id), under="workflow") as starting:
+            started = start_batch(
+                engine,
+                dependencies.executions,
+                parse_id(request_id),
+                execution=body.execution,
+                callback_url=body.callback_url,
+            )
+            starting.set(execution=body.execution, owner=started.owner)
+            reach(Failpoint.OWNER_TAKEN)
+            relay_events_now(engine, dependencies.reporter, started.batch.request_id)
         return send(StartAnswer(**_known_of(started.batch), owner=started.owner))
 
     @bp.post("/internal/batches/<request_id>/claim")
@@ -117,9 +125,16 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     def claim(request_id: str) -> Response:
         """Lease a page of due images with the requests that create their tasks; a sign of life of the execution."""
         body = parse_json(ClaimRequest)
-        page = claim_page(engine, settings, parse_id(request_id), execution=body.execution, max_rows=body.max_rows)
-        reach(Failpoint.PAGE_CLAIMED)
-        return send(ClaimAnswer.of(page, settings))
+        batch_id = parse_id(request_id)
+        with work_span("claim", batch_id, under="workflow") as claiming:
+            page = claim_page(engine, settings, batch_id, execution=body.execution, max_rows=body.max_rows)
+            reach(Failpoint.PAGE_CLAIMED)
+            # Their tasks name this span as their parent.
+            answer = ClaimAnswer.of(page, settings)
+            claiming.set(images=len(page.images))
+            if not any(image.traced for image in page.images):
+                claiming.leave_out()
+        return send(answer)
 
     @bp.post("/internal/batches/<request_id>/give_back")
     @workflow_only
@@ -140,9 +155,10 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     def finish(request_id: str) -> Response:
         """Set the final status of a sealed batch."""
         body = parse_json(FinishRequest)
-        batch = finish_batch(
-            engine, settings, parse_id(request_id), execution=body.execution, report_uri=body.report_uri
-        )
+        with work_span("finish", parse_id(request_id), under="workflow"):
+            batch = finish_batch(
+                engine, settings, parse_id(request_id), execution=body.execution, report_uri=body.report_uri
+            )
         reach(Failpoint.FINISH_COMMITTED)
         return send(FinishAnswer(**event_payload(batch)))
 
@@ -151,14 +167,15 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     def fail(request_id: str) -> Response:
         """Record a failed step; FAILED once the budget is spent."""
         body = parse_json(FailRequest)
-        failed = fail_batch(
-            engine,
-            settings,
-            parse_id(request_id),
-            execution=body.execution,
-            step=body.step,
-            error=body.error,
-        )
+        with work_span("fail", parse_id(request_id), under="workflow", step=body.step):
+            failed = fail_batch(
+                engine,
+                settings,
+                parse_id(request_id),
+                execution=body.execution,
+                step=body.step,
+                error=body.error,
+            )
         return send(FailAnswer(**event_payload(failed.batch), terminal=failed.terminal))
 
     @bp.post("/internal/batches/<request_id>/release")
@@ -182,12 +199,13 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     def outcome(image_id: str) -> Response:
         """Record the outcome of one attempt."""
         reported = parse_json(OutcomeRequest).to_outcome()
-        recorded = record_outcome(engine, settings, parse_id(image_id, name="image id"), reported)
-        reach(Failpoint.OUTCOME_COMMITTED)
-        if recorded.sealed:
-            batch = transact(engine, lambda connection: load_batch(connection, reported.request_id))
-            dependencies.callbacks.batch_sealed(batch)
-            reach(Failpoint.OWNER_WOKEN)
+        with work_span("outcome", reported.request_id, under=None, image_id=image_id):
+            recorded = record_outcome(engine, settings, parse_id(image_id, name="image id"), reported)
+            reach(Failpoint.OUTCOME_COMMITTED)
+            if recorded.sealed:
+                batch = transact(engine, lambda connection: load_batch(connection, reported.request_id))
+                dependencies.callbacks.batch_sealed(batch)
+                reach(Failpoint.OWNER_WOKEN)
         return send(
             OutcomeAnswer(
                 applied=recorded.applied,

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine
 from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.logs import get_logger
+from chassis.tracing import record_past_span
 from ingest.errors import Reason, failed_precondition, not_owner
 from ingest.events.payload import add_ended_event
 from ingest.failpoints import Failpoint
@@ -68,4 +69,20 @@ def finish_batch(
         log.info("batch.finished", request_id=str(request_id), status=ended.status.value, **ended.counts())
         return ended
 
-    return transact(engine, work)
+    batch = transact(engine, work)
+    record_run(batch)
+    return batch
+
+
+def record_run(batch: Batch) -> None:
+    """Record the span that all executions of a batch make together, once it has ended for the first time."""
+    if batch.generation == 1 and batch.started_at is not None and batch.finished_at is not None:
+        record_past_span(
+            "workflow",
+            batch.request_id,
+            under="upload",
+            began=batch.started_at,
+            ended=batch.finished_at,
+            status=batch.status.value,
+            **batch.counts(),
+        )

@@ -25,6 +25,7 @@ from ingest.state.batch_status import begin_batch, end_batch
 from ingest.state.expiry import end_open_images
 from ingest.state.imports import stop_import
 from ingest.state.locks import lock_batch
+from ingest.supervision.finish import record_run
 
 log = get_logger(__name__)
 
@@ -144,7 +145,10 @@ def fail_batch(
         batch = _end_failed(connection, settings, batch)
         return Failed(batch.status.is_final, batch)
 
-    return transact(engine, work)
+    recorded = transact(engine, work)
+    if recorded.terminal:
+        record_run(recorded.batch)
+    return recorded
 
 
 def _end_failed(connection: Connection, settings: IngestSettings, batch: Batch) -> Batch:

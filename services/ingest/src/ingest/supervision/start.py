@@ -12,6 +12,7 @@ from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.google.tasks import TaskQueue
 from chassis.logs import get_logger
+from chassis.tracing import carrying, is_sampled
 from ingest.clients.executions import Executions
 from ingest.errors import ApiError
 from ingest.events.payload import final_message
@@ -85,14 +86,15 @@ def relay_start(engine: Engine, queue: TaskQueue, settings: IngestSettings, entr
         ApiError: 503 TASKS_UNAVAILABLE; the entry comes back later.
     """
     seed = f"start/{entry.batch}/{entry.generation}/{entry.attempt}"
-    queue.create(
-        settings.batches_queue,
-        hashlib.sha256(seed.encode()).hexdigest(),
-        url=f"{settings.ingest_internal_url.rstrip('/')}/process",
-        audience=settings.ingest_internal_url,
-        body={"request_id": str(entry.batch)},
-        dispatch_deadline_s=_DISPATCH_DEADLINE_S,
-    )
+    with carrying(entry.batch, under="upload", sampled=is_sampled(entry.batch)):
+        queue.create(
+            settings.batches_queue,
+            hashlib.sha256(seed.encode()).hexdigest(),
+            url=f"{settings.ingest_internal_url.rstrip('/')}/process",
+            audience=settings.ingest_internal_url,
+            body={"request_id": str(entry.batch)},
+            dispatch_deadline_s=_DISPATCH_DEADLINE_S,
+        )
     reach(Failpoint.START_TASK_CREATED)
     remove_entry(engine, entry.id)
     reach(Failpoint.START_ENTRY_REMOVED)

@@ -11,6 +11,7 @@ from uuid import UUID
 from flask import Blueprint
 
 from chassis.http.requests import parse_json
+from chassis.tracing import work_span
 from reporter.dependencies import Dependencies
 from reporter.http.internal_schemas import (
     DeliveryAnswer,
@@ -40,7 +41,10 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     @batches_only
     def publish() -> dict[str, Any]:
         """Publish the report of a sealed batch; a repeat answers the same report."""
-        report = publish_report(dependencies, UUID(parse_json(ReportRequest).request_id))
+        request_id = UUID(parse_json(ReportRequest).request_id)
+        with work_span("report", request_id, under="workflow") as reporting:
+            report = publish_report(dependencies, request_id)
+            reporting.set(rows=report.row_count, images=report.image_count)
         return ReportAnswer(
             request_id=str(report.request_id),
             reports=ReportUris(
@@ -58,7 +62,9 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
     def notify() -> dict[str, Any]:
         """Record a delivery per subscriber of what a batch has come to; a repeat adds none."""
         notice = parse_json(NotificationRequest).to_notice()
-        count = notify_subscribers(dependencies, notice)
+        with work_span("notify", UUID(notice.request_id), under="workflow", status=notice.status) as notifying:
+            count = notify_subscribers(dependencies, notice)
+            notifying.set(deliveries=count)
         return NotificationAnswer(request_id=notice.request_id, deliveries=count).model_dump()
 
     @bp.post("/internal/deliveries")

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from chassis.db.engine import transact
 from chassis.failpoints import reach
 from chassis.logs import bind_ids, get_logger, safe_url
+from chassis.tracing import work_span
 from reporter.clients.receivers import Answered, Outcome, Unanswered, call_receiver
 from reporter.clients.task_queue import give_hint
 from reporter.dependencies import Dependencies
@@ -152,13 +153,16 @@ def _lease_or_end(connection: Connection, delivery_id: UUID, attempt: int) -> Le
 
 def _send_and_record(dependencies: Dependencies, leased: Leased) -> None:
     taken, clock = leased.lease, dependencies.clock
-    bind_ids(json.loads(taken.body))
-    started = clock.monotonic()
-    outcome = _send(dependencies, leased)
-    reach(Failpoint.DELIVERY_SENT)
-    elapsed_ms = round((clock.monotonic() - started) * 1000)
-    attempt = Attempt(taken.delivery_id, taken.attempt, started_at=taken.started_at, elapsed_ms=elapsed_ms)
-    record(dependencies, attempt, outcome, earlier_attempts=taken.earlier_attempts, url=taken.url)
+    body = json.loads(taken.body)
+    bind_ids(body)
+    with work_span("delivery", UUID(body["request_id"]), under="workflow", attempt=taken.attempt) as delivering:
+        started = clock.monotonic()
+        outcome = _send(dependencies, leased)
+        reach(Failpoint.DELIVERY_SENT)
+        elapsed_ms = round((clock.monotonic() - started) * 1000)
+        delivering.set(outcome=outcome.status_code if isinstance(outcome, Answered) else outcome.code)
+        attempt = Attempt(taken.delivery_id, taken.attempt, started_at=taken.started_at, elapsed_ms=elapsed_ms)
+        record(dependencies, attempt, outcome, earlier_attempts=taken.earlier_attempts, url=taken.url)
 
 
 def _send(dependencies: Dependencies, leased: Leased) -> Outcome:

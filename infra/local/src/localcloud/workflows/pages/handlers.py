@@ -15,6 +15,7 @@ from aiohttp import web
 
 from localcloud.core.clock import Clock
 from localcloud.core.google_errors import GoogleError, failed_precondition, invalid_argument, not_found
+from localcloud.traces.store import TraceStore
 from localcloud.workflows.api.executions import ExecutionsApi
 from localcloud.workflows.api.lists import ListQuery
 from localcloud.workflows.engine.callbacks import CallbackRequest
@@ -24,6 +25,7 @@ from localcloud.workflows.pages.execution_page import execution_page
 from localcloud.workflows.pages.layout import CONTENT_SECURITY_POLICY, ROOT, page, page_url
 from localcloud.workflows.pages.markup import h
 from localcloud.workflows.pages.steps_table import MAX_FOLDED, StepsView
+from localcloud.workflows.pages.traces_pages import TRACES, trace_page, traces_page
 from localcloud.workflows.pages.workflow_page import workflow_page
 from localcloud.workflows.pages.workflows_page import workflows_page
 from localcloud.workflows.store import Store
@@ -61,14 +63,22 @@ class Pages:
     Args:
         store: read, never written.
         executions: runs and cancels.
+        traces: read, never written.
         clock: the time that running things are drawn up to.
         folder: the watched folder as it is now, or None.
     """
 
     def __init__(
-        self, *, store: Store, executions: ExecutionsApi, clock: Clock, folder: Callable[[], WorkflowFolder | None]
+        self,
+        *,
+        store: Store,
+        executions: ExecutionsApi,
+        traces: TraceStore,
+        clock: Clock,
+        folder: Callable[[], WorkflowFolder | None],
     ) -> None:
         self._store = store
+        self._traces = traces
         self._executions = executions
         self._clock = clock
         self._folder = folder
@@ -76,6 +86,8 @@ class Pages:
             ("GET", re.compile(f"/|{ROOT}"), _root),
             ("GET", re.compile(f"{ROOT}/"), self._workflows),
             ("GET", re.compile(f"{ROOT}/pages.css"), _style),
+            ("GET", re.compile(TRACES), self._all_traces),
+            ("GET", re.compile(f"{TRACES}/([0-9a-f]{{32}})"), self._trace),
             ("POST", re.compile(f"{ROOT}/folder:deploy"), self._deploy),
             ("GET", re.compile(f"{ROOT}/{_EXECUTION}"), self._execution),
             ("POST", re.compile(f"{ROOT}/{_EXECUTION}:cancel"), self._cancel),
@@ -108,6 +120,15 @@ class Pages:
 
     def _workflows(self, _asked: Asked) -> web.Response:
         return _html(workflows_page(self._store, self._folder()))
+
+    def _all_traces(self, _asked: Asked) -> web.Response:
+        return _html(traces_page(self._traces))
+
+    def _trace(self, asked: Asked) -> web.Response:
+        trace = self._traces.trace(asked.name)
+        if trace is None:
+            raise not_found(f"No span of trace {asked.name} is kept")
+        return _html(trace_page(trace))
 
     def _workflow(self, asked: Asked) -> web.Response:
         workflow = self._store.workflow(asked.name)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from localcloud.workflows.enums import StepState
 from localcloud.workflows.jsontext import JsonEncodeError, encode_json_leniently
 from localcloud.workflows.model import Execution
+from localcloud.workflows.pages.bars import bar
 from localcloud.workflows.pages.layout import duration_text, page_url
 from localcloud.workflows.pages.markup import Child, Markup, h, join
 from localcloud.workflows.pages.timeline import Row, Timeline, timeline
@@ -21,8 +22,6 @@ MAX_FOLDED = 100
 """Rows that may be folded at a time: they stand in the address of the page."""
 
 _INDENT = "│ "
-_BAR_WIDTH = 1000
-_LEAST_BAR_WIDTH = 3
 _MAX_VALUE_CHARS = 500
 """How much of a recorded value the page shows; the API has all of it."""
 
@@ -107,7 +106,7 @@ def _step_row(row: Row, span_s: float, url: str, fold: Markup | None) -> Markup:
         h("td", h("span", kind, class_="kind")),
         h("td", h("a", row.entry.line, href=f"#L{row.entry.line}")),
         h("td", h("span", took, class_="duration")),
-        h("td", _bar(row, span_s, said)),
+        h("td", bar(row.start_s, row.duration_s, span_s, said)),
         class_=state,
     )
 
@@ -140,23 +139,6 @@ def _text(value: Value) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= _MAX_VALUE_CHARS else f"{text[:_MAX_VALUE_CHARS]}…"
-
-
-def _bar(row: Row, span_s: float, said: str) -> Markup:
-    scale = _BAR_WIDTH / span_s if span_s > 0 else 0.0
-    width = max(_LEAST_BAR_WIDTH, round(row.duration_s * scale)) if scale else _BAR_WIDTH
-    left = min(round(row.start_s * scale), _BAR_WIDTH - _LEAST_BAR_WIDTH) if scale else 0
-    # Attributes of SVG, not styles: the page's policy allows no inline style.
-    box = h("rect", x=left, y=0, width=min(width, _BAR_WIDTH - left), height=10)
-    return h(
-        "svg",
-        h("title", said),
-        box,
-        viewBox=f"0 0 {_BAR_WIDTH} 10",
-        preserveAspectRatio="none",
-        class_="bar",
-        role="img",
-    )
 
 
 _STATE_CLASSES = {

@@ -20,6 +20,7 @@ def workflows_page(store: Store, folder: WorkflowFolder | None) -> str:
     parts = [_list(workflows, store, is_live=is_live)]
     if folder is not None:
         parts.append(_folder(folder, store))
+    parts.append(section("Traces", h("p", h("a", "What programs sent to the Telemetry API", href=f"{ROOT}/traces"))))
     return page("Workflows", (), parts, is_live=is_live)
 
 
