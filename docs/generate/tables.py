@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_TABLE = re.compile(r"^CREATE TABLE (?:public\.)?(\w+) \((.*?)^\);", re.MULTILINE | re.DOTALL)
+_TABLE = re.compile(r"^CREATE TABLE (?:public\.)?(\w+) \((.*?)^\)[^;\n]*;", re.MULTILINE | re.DOTALL)
 _COLUMN = re.compile(r"^    (\w+) (\w+(?:\[\])?)([^\n]*)", re.MULTILINE)
 _NO_COLUMN = {"CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK"}
 

@@ -6,6 +6,7 @@ import uuid
 from importlib.resources import files
 
 import pytest
+from docs.generate.tables import tables_of
 
 from localcloud.stack.postgres import Postgres
 from support.catalogue import catalogue_of, run_statements
@@ -29,6 +30,16 @@ def test_the_schema_file_is_what_the_migrations_make(written_url: str, migrated_
 
     assert written == migrated
     assert len({str(row[0]).partition(".")[0] for row in written["columns"]}) == 10
+
+
+def test_the_diagram_has_the_columns_of_the_tables(migrated_url: str) -> None:
+    """No more and no fewer than the database has."""
+    drawn = tables_of(files("ingest.state").joinpath("schema.sql").read_text(encoding="utf-8"))
+
+    found = catalogue_of(migrated_url, version_table=_VERSION_TABLE)["columns"]
+
+    columns = sorted(f"{table.name}.{column}" for table in drawn for column, _kind in table.columns)
+    assert columns == sorted(str(row[0]) for row in found)
 
 
 @pytest.mark.parametrize(
