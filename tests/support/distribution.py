@@ -7,7 +7,6 @@ files that share one go to one worker.
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Generator
 from typing import Any
 
@@ -50,10 +49,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank_of(item.nodeid))
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return one worker more than processors: those that wait for a stack leave them idle."""
-    return (os.cpu_count() or 1) + 1
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Return one worker more than the processors that xdist counts: one that waits for a stack leaves them idle."""
+    return (yield) + 1
 
 
 @pytest.hookimpl(optionalhook=True)
