@@ -302,7 +302,8 @@ def test_a_poisoned_image_is_an_outcome(
     make_service: Any, make_pool: MakePool, origin: ScriptedOrigin, ingest: RecordingIngest, poison: bytes, code: str
 ) -> None:
     """Answered 200 and told to ingest as permanent, so that nobody tries it again."""
-    service = make_service(codec=make_pool(cpu_s=1))
+    # Only what spins meets the limit of processor time: filling the memory may take a busy machine seconds of it.
+    service = make_service(codec=make_pool(cpu_s=1 if poison == b"SPIN" else 20))
     response = service.post(task(origin.on("/a.jpg", answer(PHOTO + poison))))
 
     assert (response.status_code, response.json["code"]) == (200, code)
