@@ -15,7 +15,7 @@ MINUTES ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-unit test-contract test-e2e docs postman fuzz mutants soak restore-drill last-release screenshots conformance lint format policy sbom image-check bench bench-million bench-peers ci lock clean
+.PHONY: help setup demo up down test test-unit test-contract test-e2e docs postman fuzz mutants soak restore-drill last-release screenshots conformance lint format policy sbom image-check bench bench-batches bench-million bench-peers ci lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,9 @@ sbom: $(foreach service,ingest compressor reporter,$(SBOM)/$(service).cdx.json) 
 
 image-check: setup ## Build the three images with buildah (root) and run them; IMAGE_CHECK_ARGS=--stand-in needs no registry
 	@cd tests && ../$(BIN)/python -m contract.image_check $(IMAGE_CHECK_ARGS)
+
+bench-batches: setup ## Run 100 batches over 1, 20 and 2,000 hosts on the real claims and outcomes; BATCHES_ARGS="--images 10000"
+	@$(BIN)/python -m bench.simulation $(BATCHES_ARGS)
 
 bench-million: setup ## Measure sheets of 10 thousand, 100 thousand and a million rows from import to report, without pictures
 	@PYTHONPATH=tests $(BIN)/python -m bench.million
