@@ -81,6 +81,7 @@ def alert_conditions() -> int:
 
     each = {
         "local.alerts": entries("alerts"),
+        "local.sweeps": entries("sweeps"),
         "local.burn_alerts": entries("objectives") * entries("burns"),
         "var.public_hosts": 2,
         "": 1,

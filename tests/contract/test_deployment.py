@@ -17,6 +17,7 @@ from docs.generate.settings import SETTINGS
 from sqlalchemy import make_url
 
 from chassis.settings import settings_rows
+from reporter.webhooks.retry_policy import GivenUp
 from support import deployment_files as d
 from support.service_apps import app_of, internal_routes, settings_from
 from support.terraform_files import Expression
@@ -353,9 +354,27 @@ def test_alerts_point_to_headings_of_the_runbook() -> None:
     """Whoever gets a mail finds the heading that it names."""
     runbook = (d.ROOT / "docs/operate.md").read_text(encoding="utf-8")
     headings = set(re.findall(r"^## (.+)$", runbook, re.MULTILINE))
-    named = {alert["runbook"] for alert in d.local("monitoring", "alerts").values()} | {"The sweep does not run"}
+    sources = "".join(path.read_text(encoding="utf-8") for path in (d.MODULES / "monitoring").glob("*.tf"))
+    named = {alert["runbook"] for alert in d.local("monitoring", "alerts").values()}
+    named |= set(re.findall(r'content += "docs/operate.md, \\"([^$\\]+)\\""', sources))
+    linked = re.findall(r'for_each = var.runbook_url == "" \? \[\] : \["?([^"\]]+)"?\]', sources)
 
     assert named <= headings
+    assert len(named) >= 8
+    assert {heading for heading in linked if heading != "each.value.runbook"} <= headings
+    assert len(linked) == len(d.resources("google_monitoring_alert_policy"))
+
+
+@pytest.mark.fault("J7")
+def test_routes_and_verdicts_of_metrics_and_alerts_are_those_of_the_code() -> None:
+    """A renamed route or verdict would silence an alert without anybody noticing."""
+    apps = [app_of(settings_of(service)) for service in ("ingest", "ingest-internal")]
+    routes = {rule.rule for app in apps for rule in app.url_map.iter_rules()}
+    named = re.findall(r'"(/[^"]+)"', d.local("monitoring", "metrics")["latency"]["filter"])
+
+    assert set(named) <= routes
+    assert len(named) == 3
+    assert f'verdict = \\"{GivenUp.__name__}\\"' in d.local("monitoring", "alerts")["webhooks_failed"]["filter"].text
 
 
 @pytest.fixture

@@ -138,6 +138,7 @@ def test_every_condition_of_an_alert_is_counted(cost: ModuleType) -> None:
     burns, objectives = d.local("monitoring", "burns"), d.local("monitoring", "objectives")
     each = {
         "local . alerts": len(d.local("monitoring", "alerts")),
+        "local . sweeps": len(d.local("monitoring", "sweeps")),
         "local . burn_alerts": len(burns) * len(objectives),
         "var . public_hosts": len(d.PUBLIC),
     }

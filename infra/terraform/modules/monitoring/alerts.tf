@@ -63,6 +63,55 @@ locals {
       threshold = 5
       duration  = "0s"
     }
+    webhooks_failed = {
+      title     = "Webhooks are given up"
+      severity  = "WARNING"
+      runbook   = "Webhooks fail"
+      filter    = "${local.run} AND metric.type = \"logging.googleapis.com/user/pressroom/deliveries\" AND metric.labels.verdict = \"GivenUp\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      group_by  = ["metric.label.verdict"]
+      period    = "3600s"
+      threshold = 10
+      duration  = "0s"
+    }
+    uploads_slow = {
+      title     = "One upload in twenty takes more than 30 seconds"
+      severity  = "WARNING"
+      runbook   = "Requests are slow"
+      filter    = "${local.run} AND metric.type = \"logging.googleapis.com/user/pressroom/latency\" AND metric.labels.route = \"/upload\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_PERCENTILE_95"
+      group_by  = ["metric.label.route"]
+      period    = "300s"
+      threshold = 30000
+      duration  = "600s"
+    }
+    work_slow = {
+      title     = "One claim or outcome in twenty takes more than 2 seconds"
+      severity  = "WARNING"
+      runbook   = "Requests are slow"
+      filter    = "${local.run} AND metric.type = \"logging.googleapis.com/user/pressroom/latency\" AND metric.labels.route != \"/upload\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_PERCENTILE_95"
+      group_by  = ["metric.label.route"]
+      period    = "300s"
+      threshold = 2000
+      duration  = "600s"
+    }
+    # The lease of an image ends after INGEST_LEASE_S, which is as long: its task would be done for nothing.
+    tasks_late = {
+      title     = "One task in twenty starts more than 15 minutes late"
+      severity  = "ERROR"
+      runbook   = "The queue is too fast or too slow"
+      filter    = "resource.type = \"cloud_tasks_queue\" AND metric.type = \"cloudtasks.googleapis.com/queue/task_attempt_delays\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_PERCENTILE_95"
+      group_by  = ["resource.label.queue_id"]
+      period    = "300s"
+      threshold = 900000
+      duration  = "300s"
+    }
     server_errors = {
       title     = "More than one answer in ten seconds is a server error"
       severity  = "WARNING"
@@ -186,9 +235,18 @@ resource "google_monitoring_alert_policy" "threshold" {
 }
 
 # What notices everything else that got lost is itself noticed by its silence.
+locals {
+  sweeps = {
+    ingest   = { finds = "lost hints of batches" }
+    reporter = { finds = "lost deliveries" }
+  }
+}
+
 resource "google_monitoring_alert_policy" "sweep_silent" {
+  for_each = local.sweeps
+
   project               = var.project
-  display_name          = "Pressroom: the sweep of ingest has not run for ten minutes"
+  display_name          = "Pressroom: the sweep of ${each.key} has not looked for ${each.value.finds} for ten minutes"
   combiner              = "OR"
   severity              = "ERROR"
   notification_channels = local.channels
@@ -197,7 +255,7 @@ resource "google_monitoring_alert_policy" "sweep_silent" {
     display_name = "No sweep"
 
     condition_absent {
-      filter   = "${local.run} AND metric.type = \"logging.googleapis.com/user/pressroom/sweeps\" AND metric.labels.service = \"ingest\""
+      filter   = "${local.run} AND metric.type = \"logging.googleapis.com/user/pressroom/sweeps\" AND metric.labels.service = \"${each.key}\""
       duration = "600s"
 
       aggregations {
@@ -211,6 +269,15 @@ resource "google_monitoring_alert_policy" "sweep_silent" {
   documentation {
     mime_type = "text/markdown"
     content   = "docs/operate.md, \"The sweep does not run\""
+
+    dynamic "links" {
+      for_each = var.runbook_url == "" ? [] : ["The sweep does not run"]
+
+      content {
+        display_name = links.value
+        url          = "${var.runbook_url}#${lower(replace(links.value, " ", "-"))}"
+      }
+    }
   }
 
   depends_on = [google_logging_metric.this]

@@ -67,6 +67,15 @@ resource "google_monitoring_alert_policy" "burn" {
   documentation {
     mime_type = "text/markdown"
     content   = "docs/operate.md, \"Errors in the logs\""
+
+    dynamic "links" {
+      for_each = var.runbook_url == "" ? [] : ["Errors in the logs"]
+
+      content {
+        display_name = links.value
+        url          = "${var.runbook_url}#${lower(replace(links.value, " ", "-"))}"
+      }
+    }
   }
 
   alert_strategy {
@@ -126,6 +135,15 @@ resource "google_monitoring_alert_policy" "unreachable" {
   documentation {
     mime_type = "text/markdown"
     content   = "docs/operate.md, \"Errors in the logs\""
+
+    dynamic "links" {
+      for_each = var.runbook_url == "" ? [] : ["Errors in the logs"]
+
+      content {
+        display_name = links.value
+        url          = "${var.runbook_url}#${lower(replace(links.value, " ", "-"))}"
+      }
+    }
   }
 
   alert_strategy {
