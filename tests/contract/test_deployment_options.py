@@ -6,7 +6,9 @@ import re
 
 import pytest
 
+from contract.test_deployment import deployed_environment
 from support import deployment_files as d
+from support.service_apps import app_of, settings_from
 from support.terraform_files import Block, Expression, read_folder
 
 
@@ -101,3 +103,19 @@ def test_candidate_is_tried_on_the_way_that_clients_take() -> None:
     assert hosts["candidate"] == Expression('"candidate.${var.domains.ingest}"')
     assert backends["candidate"] == {"service": "ingest", "tag": "candidate"}
     assert re.search(r'between = "---" if root\.endswith\("\.run\.app"\) else "\."', script)
+
+
+@pytest.mark.threat("T6")
+@pytest.mark.parametrize("service", d.PUBLIC)
+def test_public_door_refuses_what_its_manifest_says(service: str) -> None:
+    """With the deployed environment, and one request a minute: the second of an address is answered 429."""
+    settings = settings_from(deployed_environment(service) | {"MAX_REQUESTS_PER_MINUTE": "1"}, service)
+    client = app_of(settings).test_client()
+    path = {"ingest": "/requests", "reporter": "/webhooks"}[service]
+    sent = {"Authorization": "Bearer prk_of_nobody", "X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
+
+    codes = [client.get(path, headers=sent).status_code for _ in range(2)]
+    sent["X-Forwarded-For"] = "198.51.100.7, 203.0.113.9"
+    codes.append(client.get(path, headers=sent).status_code)
+
+    assert codes == [401, 429, 401]
