@@ -146,6 +146,11 @@ def _parser() -> argparse.ArgumentParser:
         help="json for programs, github for annotations of GitHub Actions (default: %(default)s)",
     )
     check.add_argument(
+        "--allow-unemulated",
+        action="store_true",
+        help="tell connectors that are not in Google's discovery documents instead of refusing them",
+    )
+    check.add_argument(
         "--assume",
         action="append",
         default=[],
@@ -303,7 +308,9 @@ def _check(options: argparse.Namespace) -> int:
     # Here, not above: the standard library of workflows takes a moment to load.
     from localcloud.check.command import check_files
 
-    return check_files(options.files, options.assume, print, options.format)
+    return check_files(
+        options.files, options.assume, print, options.format, allows_unemulated=options.allow_unemulated
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -15,7 +15,12 @@ FORMATS = ("text", "json", "github")
 
 
 def check_files(
-    paths: Sequence[Path], assumptions: Sequence[str], write: Callable[[str], None], form: str = "text"
+    paths: Sequence[Path],
+    assumptions: Sequence[str],
+    write: Callable[[str], None],
+    form: str = "text",
+    *,
+    allows_unemulated: bool = False,
 ) -> int:
     """Check files and write a report about each; return 0 when all can be deployed and need not fail, else 1.
 
@@ -24,6 +29,7 @@ def check_files(
         assumptions: texts `NAME=BYTES` or `ROUTINE.NAME=BYTES`.
         write: takes a line.
         form: one of `FORMATS`.
+        allows_unemulated: connectors that are not in Google's discovery documents are told, not refused.
 
     Raises:
         ConfigError: an assumption is none, or the folders hold no workflow.
@@ -32,7 +38,7 @@ def check_files(
     files = list(workflow_files(list(paths)))
     if not files:
         raise ConfigError(f"no workflow in {', '.join(map(str, paths))}: no file has a 'main' with steps, or is steps")
-    reports = [(str(file), _checked(file, assumed)) for file in files]
+    reports = [(str(file), _checked(file, assumed, allows_unemulated)) for file in files]
     match form:
         case "json":
             write(json.dumps([as_json(name, checked) for name, checked in reports], indent=2))
@@ -47,9 +53,9 @@ def check_files(
     return int(any(isinstance(checked, Refused) or bool(checked.problems) for _, checked in reports))
 
 
-def _checked(file: Path, assumed: Mapping[str, int]) -> Refused | Checked:
+def _checked(file: Path, assumed: Mapping[str, int], allows_unemulated: bool) -> Refused | Checked:
     try:
-        return check_source(file.read_text(encoding="utf-8"), assumed)
+        return check_source(file.read_text(encoding="utf-8"), assumed, allows_unemulated=allows_unemulated)
     except UnicodeDecodeError as error:
         return Refused(f"the source is not UTF-8: {error}")
     except OSError as error:

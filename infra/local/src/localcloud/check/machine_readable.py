@@ -25,6 +25,7 @@ def as_json(name: str, checked: Refused | Checked) -> dict[str, Any]:
                 "file": name,
                 "status": "fails" if problems else "ok",
                 "problems": list(problems),
+                "unknown_connectors": list(checked.unknown_connectors),
                 "bytes": checked.source_bytes,
                 "steps": {"clean": checked.costs.once.clean, "worst": checked.costs.once.worst},
                 "approximations": [
@@ -35,7 +36,7 @@ def as_json(name: str, checked: Refused | Checked) -> dict[str, Any]:
 
 
 def as_github(name: str, checked: Refused | Checked) -> Iterator[str]:
-    """Yield a command for each error of a file."""
+    """Yield a command for each error of a file, and for each connector that could not be judged."""
     match checked:
         case Refused(text=text, errors=()):
             yield f"::error file={_property(name)},title=localcloud::{_message(text)}"
@@ -46,6 +47,9 @@ def as_github(name: str, checked: Refused | Checked) -> Iterator[str]:
         case Checked(problems=problems):
             for problem in problems:
                 yield f"::error file={_property(name)},title=localcloud::{_message(problem)}"
+            for connector in checked.unknown_connectors:
+                said = f"{connector} is unknown to localcloud"
+                yield f"::warning file={_property(name)},title=localcloud::{_message(said)}"
 
 
 def _message(text: str) -> str:

@@ -34,6 +34,8 @@ class Checked:
     shape: Shape
     memory: tuple[ParallelMemory, ...]
     approximations: tuple[Approximation, ...]
+    unknown_connectors: tuple[str, ...] = ()
+    """Called, and not in Google's discovery documents."""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -50,9 +52,17 @@ class Checked:
         return tuple(found)
 
 
-def check_source(source: str, assumed: Mapping[str, int] | None = None) -> Refused | Checked:
-    """Check one source; `assumed` gives bytes of variables that have no bound of their own."""
-    connectors = EveryConnector()
+def check_source(
+    source: str, assumed: Mapping[str, int] | None = None, *, allows_unemulated: bool = False
+) -> Refused | Checked:
+    """Check one source.
+
+    Args:
+        source: the text.
+        assumed: bytes of variables that have no bound of their own.
+        allows_unemulated: connectors that are not in Google's discovery documents are told, not refused.
+    """
+    connectors = EveryConnector(takes_unknown=allows_unemulated)
     if errors := source_errors(source, connectors=connectors):
         return Refused("\n".join(error.rendered for error in errors), tuple(errors))
     program = load_program(source, connectors=connectors)
@@ -62,6 +72,7 @@ def check_source(source: str, assumed: Mapping[str, int] | None = None) -> Refus
         shape(program),
         tuple(parallel_memory(program, assumed or {})),
         tuple(approximations(program)),
+        tuple(sorted(name for name in program.connectors if name not in EveryConnector())),
     )
 
 
@@ -75,6 +86,8 @@ def report(name: str, checked: Refused | Checked) -> Iterator[str]:
             yield f"{name}: {'ok' if not problems else 'fails'}"
             for problem in problems:
                 yield f"  problem: {problem}"
+            for connector in checked.unknown_connectors:
+                yield f"  unknown to localcloud: {connector}"
             yield from _indented([_shape(checked)])
             yield from _indented(_steps(checked.costs))
             yield from _indented(_memory(checked.memory))

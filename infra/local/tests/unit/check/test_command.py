@@ -96,6 +96,27 @@ def test_broken_yaml_of_a_folder_is_told(tmp_path: Path, capsys: pytest.CaptureF
     assert "parse error" in capsys.readouterr().out
 
 
+UNKNOWN = "- a: {call: googleapis.bigquery.v9.jobs.query}\n"
+
+
+def test_connector_that_nobody_knows_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Most of them are misspelt."""
+    (tmp_path / "w.yaml").write_text(UNKNOWN)
+
+    assert main(["check", str(tmp_path / "w.yaml")]) == 1
+    assert "'googleapis.bigquery.v9.jobs.query'" in capsys.readouterr().out
+
+
+def test_connector_that_nobody_knows_is_told_where_it_is_allowed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Google has some that its discovery documents have not."""
+    (tmp_path / "w.yaml").write_text(UNKNOWN)
+
+    assert main(["check", str(tmp_path / "w.yaml"), "--allow-unemulated"]) == 0
+    assert "unknown to localcloud: googleapis.bigquery.v9.jobs.query" in capsys.readouterr().out
+
+
 def test_json_has_the_place_of_each_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """For editors and scripts."""
     (tmp_path / "w.yaml").write_text(THREE_FAULTS)

@@ -94,10 +94,20 @@ class Connectors(Mapping[str, ConnectorMethod]):
 
 
 class EveryConnector(Collection[str]):
-    """The names of all connectors that Google has, wherever their services are; for checks without a server."""
+    """The names of all connectors that Google has, wherever their services are; for checks without a server.
+
+    Args:
+        takes_unknown: any name of a connector is one, since Google may have more than the discovery documents.
+    """
+
+    def __init__(self, *, takes_unknown: bool = False) -> None:
+        self._takes_unknown = takes_unknown
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (name in connector_methods() or discovered_method(name) is not None)
+        if not isinstance(name, str):
+            return False
+        is_known = name in connector_methods() or discovered_method(name) is not None
+        return is_known or (self._takes_unknown and name.startswith(_PREFIX))
 
     def __iter__(self) -> Iterator[str]:
         yield from connector_methods()
