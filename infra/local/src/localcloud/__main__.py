@@ -308,9 +308,7 @@ def _check(options: argparse.Namespace) -> int:
     # Here, not above: the standard library of workflows takes a moment to load.
     from localcloud.check.command import check_files
 
-    return check_files(
-        options.files, options.assume, print, options.format, allows_unemulated=options.allow_unemulated
-    )
+    return check_files(options.files, options.assume, print, options.format, allows_unemulated=options.allow_unemulated)
 
 
 def _run(options: argparse.Namespace) -> int:

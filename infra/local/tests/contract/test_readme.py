@@ -34,7 +34,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def on_ports_of(served: Served, text: str) -> str:
     """Return a text of the README with the ports of a server in place of the default ones."""
     defaults = {"8787": "workflows", "8788": "workflows-grpc", "8123": "tasks", "8124": "tasks-grpc"}
-    return re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda port: str(served.ports[defaults[port[0]]]), text)
+    ports = "|".join(defaults)
+    return re.sub(rf"\b({ports})\b", lambda port: str(served.ports[defaults[port[0]]]), text)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -138,6 +139,41 @@ def test_shell_of_the_readme_runs(served: Served, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "Hello gcloud" in done.stdout
+
+
+def node(program: str, **variables: str) -> str:
+    """Run a program of the README with Node and return what it prints."""
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip("the recipe for Node was NOT run: node is not installed")
+    done = subprocess.run(
+        [found, "-e", program],
+        check=False,
+        env={"PATH": os.environ["PATH"], "METADATA_SERVER_DETECTION": "none", **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_fetch_of_the_readme_runs_in_node(served: Served) -> None:
+    """It starts an execution, whose name it prints."""
+    printed = node(on_ports_of(served, readme_blocks("js")[1])).strip()
+
+    assert printed.startswith(f"{WORKFLOW}/executions/")
+
+
+def test_clients_of_the_readme_run_in_node(served: Served) -> None:
+    """Google's own, where `npm install @google-cloud/tasks @google-cloud/workflows` put them."""
+    modules = os.environ.get("LOCALCLOUD_TEST_NODE_MODULES")
+    if modules is None:
+        pytest.skip("Google's clients for Node were NOT run: LOCALCLOUD_TEST_NODE_MODULES names no node_modules")
+
+    task, result = node(on_ports_of(served, readme_blocks("js")[0]), NODE_PATH=modules).splitlines()
+
+    assert (task.startswith(f"{PARENT}/queues/node/tasks/"), result) == (True, '"Hello Node"')
 
 
 THUMBS = """
