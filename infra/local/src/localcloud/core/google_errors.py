@@ -27,27 +27,48 @@ _CODES: dict[str, tuple[int, int]] = {
 }
 
 _BAD_GATEWAY = 502
+_TYPES = "type.googleapis.com/google.rpc."
 
 
 class GoogleError(Exception):
     """An API error that REST answers as AIP-193 JSON and gRPC as a status."""
 
-    def __init__(self, status: str, message: str, *, reason: str | None = None, http_code: int | None = None) -> None:
-        """Make an error; `http_code` departs from the code of `status`, for codes that no status has, such as 502."""
+    def __init__(
+        self,
+        status: str,
+        message: str,
+        *,
+        reason: str | None = None,
+        http_code: int | None = None,
+        help_link: tuple[str, str] | None = None,
+    ) -> None:
+        """Make an error.
+
+        Args:
+            status: name of a google.rpc code.
+            message: what went wrong.
+            reason: UPPER_SNAKE, of an error of localcloud's own.
+            http_code: departs from the code of `status`, for codes that no status has, such as 502.
+            help_link: description and URL of a page, which some errors of Google's have as their detail.
+        """
         super().__init__(message)
         self.status = status
         self.message = message
-        self.reason = reason
+        self.details: list[dict[str, Any]] = []
+        """In JSON, each with its `@type`."""
+        if reason is not None:
+            self.details.append({"@type": f"{_TYPES}ErrorInfo", "reason": reason, "domain": "localcloud"})
+        if help_link is not None:
+            description, url = help_link
+            self.details.append({"@type": f"{_TYPES}Help", "links": [{"description": description, "url": url}]})
         usual_http_code, self.grpc_code = _CODES[status]
         self.http_code = usual_http_code if http_code is None else http_code
 
     def to_json(self) -> dict[str, Any]:
         """Return the AIP-193 body: `{"error": {"code": 404, "message": "...", "status": "NOT_FOUND"}}`."""
         error: dict[str, Any] = {"code": self.http_code, "message": self.message, "status": self.status}
-        if self.reason is not None:
-            error["details"] = [
-                {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": self.reason, "domain": "localcloud"}
-            ]
+        if self.details:
+            error["details"] = self.details
         return {"error": error}
 
 

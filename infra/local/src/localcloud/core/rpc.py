@@ -12,13 +12,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import grpc
-from google.protobuf import json_format
+from google.protobuf import any_pb2, json_format
+from google.rpc import error_details_pb2, status_pb2
 
 from localcloud.core.faults import ConnectionLostError
 from localcloud.core.google_errors import GoogleError, invalid_argument
 from localcloud.core.json_values import Json
 
 _GRACE_S = 0.2
+assert error_details_pb2.Help.DESCRIPTOR is not None  # loaded, so that details can be made of their JSON
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -43,7 +45,7 @@ def unary(
         except ConnectionLostError:
             await _hang_up(context)
         except GoogleError as error:
-            await context.abort(_STATUS[error.grpc_code], error.message)
+            await context.abort(_STATUS[error.grpc_code], error.message, _trailer(error))
         except Exception:
             request_id = uuid.uuid4().hex
             log.exception("request.broke %s %s", request_id, request_message.DESCRIPTOR.full_name)
@@ -55,6 +57,15 @@ def unary(
         request_deserializer=request_message.FromString,
         response_serializer=response_message.SerializeToString,
     )
+
+
+def _trailer(error: GoogleError) -> tuple[tuple[str, bytes], ...]:
+    """Return the metadata in which an error's details travel; none when it has none."""
+    if not error.details:
+        return ()
+    details = [json_format.ParseDict(detail, any_pb2.Any()) for detail in error.details]
+    status = status_pb2.Status(code=error.grpc_code, message=error.message, details=details)
+    return (("grpc-status-details-bin", status.SerializeToString()),)
 
 
 def _fields(request: Any) -> Json:

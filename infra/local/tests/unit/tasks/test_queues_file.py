@@ -63,7 +63,10 @@ queues:
         ("queues: [{name: a b}]", r'queues\.yaml\.queues\[0\]: Queue name .*"'),
         ("queues: [{}]", r"queues\[0\]\.name: is missing"),
         ("queues: [{name: a}, {name: a}]", "the queue 'a' is defined twice"),
-        ("queues: [{name: a, rate_limits: {max_dispatches_per_second: 501}}]", r"queues\[0\]: .*between 0 and 500"),
+        (
+            "queues: [{name: a, rate_limits: {max_dispatches_per_second: 501}}]",
+            r"queues\[0\]: .* or equal to 500",
+        ),
         ("queues: [{name: a, rate_limits: {rate: 1}}]", r"rate_limits: unknown 'rate'; known are max_burst_size"),
         ("queues: [{name: a, retry_config: {min_backoff: 2}}]", r"queues\[0\]: .*minBackoff.*expected seconds"),
         ("- a", r"expected a mapping, found a list"),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from localcloud.core.clock import Clock
-from localcloud.core.google_errors import GoogleError, invalid_argument, not_found, unimplemented
+from localcloud.core.google_errors import GoogleError, invalid_argument, unimplemented
 from localcloud.core.json_values import Json
 from localcloud.core.list_filter import parse_filter
 from localcloud.tasks.api.names import check_location_name, check_queue_name, check_task_name
@@ -89,7 +89,7 @@ class CloudTasksApi:
             raise invalid_argument("Queue.name must be set.")
         self._check_queue(name)
         if not name.startswith(f"{parent}/queues/"):
-            raise invalid_argument(f"The queue '{name}' is not in the location of the request, '{parent}'.")
+            raise invalid_argument(f"{name} must begin with {parent}.")
         queue = queue_from_json(body, name=name)
         self._store.add_queue(queue)
         self._dispatcher.queue_changed(queue)
@@ -192,7 +192,9 @@ class CloudTasksApi:
 
     def _check_location(self, location: str) -> None:
         if location != self._location:
-            raise not_found(f"Location '{location}' is not served by this emulator, only '{self._location}' is.")
+            raise invalid_argument(
+                f"Location '{location}' is not a valid location. Use ListLocations to list valid locations."
+            )
 
 
 def _page(names: Sequence[str], page_size: int, largest: int, token: str) -> tuple[list[str], str]:

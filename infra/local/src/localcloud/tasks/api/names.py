@@ -9,6 +9,7 @@ import re
 
 from localcloud.core.google_errors import GoogleError, invalid_argument
 
+_REFERENCE = "https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues"
 _LOCATION = r"projects/(?P<project>[A-Za-z0-9-][A-Za-z0-9:.-]*)/locations/(?P<location>[A-Za-z0-9-]+)"
 _QUEUE = _LOCATION + r"/queues/(?P<queue>[A-Za-z0-9-]{1,100})"
 _LOCATION_NAME = re.compile(_LOCATION)
@@ -27,9 +28,7 @@ def check_location_name(name: str) -> str:
         # Recorded: what is no path is taken for a project of somebody else.
         raise GoogleError("PERMISSION_DENIED", f"Permission denied on resource project {name}.")
     if match is None:
-        raise invalid_argument(
-            f'Location name "{name}" must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION>".'
-        )
+        raise invalid_argument("Invalid resource field value in the request.")
     return match["location"]
 
 
@@ -41,8 +40,10 @@ def check_queue_name(name: str) -> str:
     """
     match = _QUEUE_NAME.fullmatch(name)
     if match is None:
-        raise invalid_argument(
-            'Queue name must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>".'
+        raise GoogleError(
+            "INVALID_ARGUMENT",
+            'Queue name must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>".',
+            help_link=("Definition of queue name", f"{_REFERENCE}#Queue.FIELDS.name"),
         )
     return match["location"]
 
@@ -57,11 +58,12 @@ def check_task_name(name: str) -> None:
         return
     queue_name, separator, task_id = name.partition("/tasks/")
     if separator and _QUEUE_NAME.fullmatch(queue_name) is not None:
-        raise invalid_argument(
+        raise GoogleError(
+            "INVALID_ARGUMENT",
             f'Task ID "{task_id}" can contain only letters ([A-Za-z]), numbers ([0-9]), hyphens (-), or '
-            "underscores (_). Task ID must between 1 and 500 characters."
+            "underscores (_). Task ID must between 1 and 500 characters.",
+            help_link=("Definition of task ID", f"{_REFERENCE}.tasks#Task.FIELDS.name"),
         )
     raise invalid_argument(
-        f'Task name "{name}" must be formatted: '
-        '"projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>/tasks/<TASK_ID>".'
+        'Task name must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>/tasks/<TASK_ID>"'
     )

@@ -135,13 +135,13 @@ def retry_config_from_json(value: Any, *, at: str) -> RetryConfig:
     }
     for field, seconds in durations.items():
         if seconds < 0:
-            raise invalid_argument(f"{at}.{field} must not be negative.")
+            raise invalid_argument(f"RetryConfig.{field} cannot be negative.")
     max_attempts = integer_from_json(body.get("maxAttempts", 0), at=f"{at}.maxAttempts")
     if max_attempts < UNLIMITED_ATTEMPTS:
-        raise invalid_argument(f"{at}.maxAttempts must be -1 (unlimited) or more.")
+        raise invalid_argument("RetryConfig.maxAttempts must be greater or equal to -1.")
     max_doublings = integer_from_json(body.get("maxDoublings", 0), at=f"{at}.maxDoublings")
     if max_doublings < 0:
-        raise invalid_argument(f"{at}.maxDoublings must not be negative.")
+        raise invalid_argument("RetryConfig.maxDoublings cannot be negative.")
     config = RetryConfig(
         max_attempts=max_attempts or _DEFAULT_RETRY.max_attempts,
         max_retry_duration_s=float(int(durations.get("maxRetryDuration", 0.0))),
@@ -150,7 +150,7 @@ def retry_config_from_json(value: Any, *, at: str) -> RetryConfig:
         max_doublings=max_doublings or _DEFAULT_RETRY.max_doublings,
     )
     if config.min_backoff_s > config.max_backoff_s:
-        raise invalid_argument(f"{at}.minBackoff must not be greater than maxBackoff.")
+        raise invalid_argument("RetryConfig.minBackoff must be less than or equal to RetryConfig.maxBackoff.")
     return config
 
 
@@ -188,14 +188,19 @@ def _rate_limits_from_json(value: Any) -> RateLimits:
     at = "queue.rate_limits"
     body = object_from_json(value, at=at, allowed=_RATE_FIELDS)
     rate = number_from_json(body.get("maxDispatchesPerSecond", 0), at=f"{at}.maxDispatchesPerSecond")
+    _check_range("maxDispatchesPerSecond", rate, MAX_DISPATCHES_PER_SECOND)
     rate = rate or MAX_DISPATCHES_PER_SECOND
-    if not 0 < rate <= MAX_DISPATCHES_PER_SECOND:
-        raise invalid_argument(f"{at}.maxDispatchesPerSecond must be between 0 and 500.")
     concurrent = integer_from_json(body.get("maxConcurrentDispatches", 0), at=f"{at}.maxConcurrentDispatches")
+    _check_range("maxConcurrentDispatches", concurrent, MAX_CONCURRENT_DISPATCHES)
     concurrent = concurrent or DEFAULT_CONCURRENT_DISPATCHES
-    if not 0 < concurrent <= MAX_CONCURRENT_DISPATCHES:
-        raise invalid_argument(f"{at}.maxConcurrentDispatches must be between 1 and 5000.")
     return RateLimits(rate, burst_size_from_rate(rate), concurrent)
+
+
+def _check_range(field: str, value: float, most: float) -> None:
+    if value < 0:
+        raise invalid_argument(f"RateLimits.{field} cannot be negative.")
+    if not value <= most:
+        raise invalid_argument(f"RateLimits.{field} must be less than or equal to {most:g}.")
 
 
 def _merge_path(merged: dict[str, Any], body: dict[str, Any], path: str) -> None:

@@ -6,8 +6,10 @@ import base64
 import enum
 import re
 import secrets
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from localcloud.core.google_errors import invalid_argument, unimplemented
 from localcloud.core.json_values import (
@@ -51,7 +53,9 @@ _FIELDS = (
 )
 _REQUEST_FIELDS = ("url", "httpMethod", "headers", "body", "oidcToken", "oauthToken")
 
-
+_PACIFIC = ZoneInfo("America/Los_Angeles")
+_LAST_TIME = 253_402_300_799.0
+"""The end of the year 9999; the nearest double of a time just before may lie after it."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
@@ -143,8 +147,19 @@ def _schedule_time_from_json(value: Any, now: float) -> float:
         return now
     time = timestamp_from_json(value, at="task.schedule_time")
     if time > now + SCHEDULE_HORIZON_S:
-        raise invalid_argument("The Task.scheduleTime is too far in the future: at most 30 days.")
+        raise invalid_argument(
+            f"The Task.scheduleTime, {_pacific(time)}, is too far in the future. "
+            "Schedule time must be no more than 720h in the future."
+        )
     return max(now, time)
+
+
+def _pacific(time: float) -> str:
+    """Return a time as the error shows it, e.g. `2025-02-12T22:20:41.69-08:00`: where Google's clocks stand."""
+    local = datetime.fromtimestamp(min(time, _LAST_TIME), _PACIFIC)
+    fraction = f".{local.microsecond:06d}".rstrip("0").rstrip(".")
+    offset = local.strftime("%z")
+    return f"{local:%Y-%m-%dT%H:%M:%S}{fraction}{offset[:3]}:{offset[3:]}"
 
 
 def _deadline_from_json(value: Any) -> float:
@@ -152,7 +167,7 @@ def _deadline_from_json(value: Any) -> float:
         return DEFAULT_DISPATCH_DEADLINE_S
     seconds = duration_from_json(value, at="task.dispatch_deadline")
     if not MIN_DISPATCH_DEADLINE_S <= seconds <= MAX_DISPATCH_DEADLINE_S:
-        raise invalid_argument("Task.dispatchDeadline must be between [15s, 30m] for HTTP targets.")
+        raise invalid_argument("Task.dispatchDeadline must be between [15s, 30m].")
     return int(seconds * 1000) / 1000
 
 
@@ -203,7 +218,7 @@ def _headers_from_json(value: Any, at: str) -> dict[str, str]:
 def _check_size(name: str, target: HttpTarget) -> None:
     headers_bytes = sum(len(key) + len(text.encode()) for key, text in target.headers.items())
     if len(name) + len(target.url) + len(target.body) + headers_bytes > MAX_TASK_BYTES:
-        raise invalid_argument("Task size too large: at most 1 MiB.")
+        raise invalid_argument("Task size too large")
 
 
 def _target_to_json(target: HttpTarget, view: View) -> dict[str, Any]:

@@ -171,6 +171,7 @@ class WorkflowsApi:
 
     def list(self, parent: str, query: ListQuery) -> Json:
         """Return a page of the workflows of a location."""
+        self._check_location(parent.rpartition("/")[2])
         mine = [w for name, w in sorted(self._store.workflows.items()) if name.startswith(f"{parent}/workflows/")]
         page, token = list_page(mine, query, _WORKFLOWS, key=lambda w: w.name)
         return present({"workflows": [workflow_json(workflow) for workflow in page], "nextPageToken": token})
@@ -212,6 +213,7 @@ class WorkflowsApi:
 
     def list_operations(self, parent: str, query: ListQuery) -> Json:
         """Return a page of a location's operations, newest first."""
+        self._check_location(parent.rpartition("/")[2])
         mine = [op for name, op in self._store.operations.items() if name.startswith(f"{parent}/operations/")]
         page, token = list_page(mine[::-1], query, _OPERATIONS, key=lambda op: op.name)
         return present({"operations": [operation_json(op) for op in page], "nextPageToken": token})

@@ -278,6 +278,8 @@ def test_location_that_google_has_not_is_refused(emulator: Any, location: str) -
     for ask in (
         lambda: emulator.workflows.create(parent, "w", {"sourceContents": "echo"}),
         lambda: emulator.workflows.get_location("demo", location),
+        lambda: emulator.workflows.list(parent, ListQuery()),
+        lambda: emulator.workflows.list_operations(parent, ListQuery()),
     ):
         with pytest.raises(GoogleError, match=text) as error:
             ask()
