@@ -31,7 +31,7 @@ _END_PAGE = text(
 )
 
 UNCLAIMED = 5000
-"""Rows whose images are ended at once, without a claim."""
+"""Most rows whose images are ended at once, without a claim."""
 
 _END_UNCLAIMED = text(
     """
@@ -75,9 +75,9 @@ def success_of(batch: UUID, image: ClaimedImage) -> Outcome:
     )
 
 
-def end_unclaimed(batch: UUID, connection: Connection) -> None:
-    """End the images of the next `UNCLAIMED` rows as if they had been claimed."""
-    ended = connection.execute(_END_UNCLAIMED, {"batch": batch, "most": UNCLAIMED}).rowcount
+def end_unclaimed(batch: UUID, rows: int, connection: Connection) -> None:
+    """End the images of the next rows that have pending ones, as if they had been claimed."""
+    ended = connection.execute(_END_UNCLAIMED, {"batch": batch, "most": rows}).rowcount
     count_ended(connection, batch, succeeded=ended, bytes_in=500_000 * ended, bytes_out=200_000 * ended)
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from bench.million.measuring import Spent, blocks_of
-from bench.million.outcomes import end_page, end_unclaimed, record_each, success_of
+from bench.million.outcomes import UNCLAIMED, end_page, end_unclaimed, record_each, success_of
 from bench.million.settings import EXECUTION, LiveExecutions, settings_of
 from bench.million.sheets import PARTS, URI, FileSheets
 from chassis.auth.callers import SYSTEM
@@ -29,7 +29,7 @@ from ingest.supervision.finish import finish_batch
 from ingest.supervision.ownership import start_batch
 
 PAGE_ROWS = 100
-MEASURED = 20_000
+MEASURED = 5_000
 """Images at the start, in the middle and at the end of a batch whose outcomes are recorded one by one."""
 
 DELETED_PAGES = 40
@@ -89,9 +89,11 @@ def claim_all(url: str, request_id: str, postmaster: int, thorough: bool) -> dic
         found["pages"] += 1
         claim = partial(claim_page, engine, settings, batch, execution=EXECUTION, max_rows=PAGE_ROWS)
         if part is None:
-            transact(engine, partial(end_page, batch, claim().images))
+            images = claim().images
+            transact(engine, partial(end_page, batch, images))
             if not thorough:
-                transact(engine, partial(end_unclaimed, batch))
+                left = next_part(state.total - state.pending, state.total) - len(images)
+                transact(engine, partial(end_unclaimed, batch, min(UNCLAIMED, max(0, left))))
             continue
         with spent[part, "claim"].counting():
             images = claim().images
@@ -114,6 +116,13 @@ def part_of(ended: int, total: int) -> str | None:
     if abs(ended - total // 2) <= size // 2:
         return "middle"
     return "end" if ended >= total - size else None
+
+
+def next_part(ended: int, total: int) -> int:
+    """Return after how many images more the next measured part begins."""
+    size = min(MEASURED, total // 3)
+    middle = total // 2 - size // 2
+    return (middle if ended < middle else total - size) - ended
 
 
 def read_blocks(engine: Engine, settings: IngestSettings, batch: UUID) -> dict[str, int]:

@@ -16,7 +16,20 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from docs.generate import catalogue, classes, codes, cost, floors, limits, parts, platforms, routes, settings, tables
+from docs.generate import (
+    catalogue,
+    classes,
+    codes,
+    cost,
+    floors,
+    limits,
+    parts,
+    platforms,
+    routes,
+    scaling,
+    settings,
+    tables,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS: dict[str, Callable[..., str]] = {
@@ -32,6 +45,8 @@ WRITERS: dict[str, Callable[..., str]] = {
     "parts": parts.table,
     "platforms": platforms.table,
     "routes": routes.table,
+    "scaling-days": scaling.days,
+    "scaling-sheets": scaling.sheets,
     "settings": settings.table,
     "tables": tables.picture,
     "titles": platforms.titles,
