@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from localcloud.core.clock import Clock
 from localcloud.core.google_hosts import google_service
+from localcloud.core.http_status import DEADLINE_EXCEEDED
 from localcloud.tasks.model import USER_AGENT, HttpTarget, OAuthToken, OidcToken, Task
 
 MintIdToken = Callable[[str, str], str]
@@ -15,6 +16,7 @@ MintAccessToken = Callable[[str, list[str]], str]
 
 TOKEN_REUSE_S = 600.0
 """A token lives an hour; reusing it for ten minutes spares a signature (about 1 ms) on every dispatch."""
+_GATEWAY_TIMEOUT = 504
 _DROPPED_PREFIXES = ("x-google-", "x-appengine-", "x-cloudtasks-")
 _DROPPED_NAMES = frozenset({"host", "content-length", "user-agent"})
 
@@ -83,8 +85,10 @@ class RequestFactory:
         headers["X-CloudTasks-TaskExecutionCount"] = str(task.execution_count)
         headers["X-CloudTasks-TaskETA"] = f"{task.schedule_time:.6f}"
         if task.last_attempt is not None:
-            if task.last_attempt.http_code is not None:
-                headers["X-CloudTasks-TaskPreviousResponse"] = str(task.last_attempt.http_code)
+            # Recorded: a deadline that passed looks like an answer.
+            passed = _GATEWAY_TIMEOUT if task.last_attempt.rpc_code == DEADLINE_EXCEEDED else None
+            if (answer := task.last_attempt.http_code or passed) is not None:
+                headers["X-CloudTasks-TaskPreviousResponse"] = str(answer)
             # Recorded: there, and empty, whatever the attempt before has met.
             headers["X-CloudTasks-TaskRetryReason"] = ""
         return headers
