@@ -35,12 +35,22 @@ UNCLAIMED = 5000
 
 _END_UNCLAIMED = text(
     """
-    UPDATE images SET status = 'SUCCEEDED', code = 'OK', output_url = 'https://s.example/' || id || '.jpg',
-                      detail = '', bytes_in = 500000, bytes_out = 200000, width = 1500, height = 1500,
-                      format = 'jpeg', sha256 = repeat('ab', 32), duration_ms = 60, attempt = 1, finished_at = now()
-    WHERE batch = :batch AND status = 'PENDING'
-      AND row_number >= (SELECT min(row_number) FROM images WHERE batch = :batch AND status = 'PENDING')
-      AND row_number < :most + (SELECT min(row_number) FROM images WHERE batch = :batch AND status = 'PENDING')
+    WITH ended AS (
+        UPDATE images SET status = 'SUCCEEDED', code = 'OK', output_url = 'https://s.example/' || id || '.jpg',
+                          detail = '', bytes_in = 500000, bytes_out = 200000, width = 1500, height = 1500,
+                          format = 'jpeg', sha256 = repeat('ab', 32), duration_ms = 60, attempt = 1,
+                          finished_at = now()
+        WHERE batch = :batch AND status = 'PENDING' AND same_as IS NULL
+          AND row_number >= (SELECT min(row_number) FROM images
+                             WHERE batch = :batch AND status = 'PENDING' AND same_as IS NULL)
+          AND row_number < :rows + (SELECT min(row_number) FROM images
+                                    WHERE batch = :batch AND status = 'PENDING' AND same_as IS NULL)
+        RETURNING id)
+    , copied AS (
+        UPDATE images SET status = 'SUCCEEDED', code = 'OK', output_url = 'https://s.example/' || ended.id || '.jpg',
+                          finished_at = now()
+        FROM ended WHERE images.same_as = ended.id RETURNING images.id)
+    SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM copied)
     """
 )
 
@@ -76,8 +86,8 @@ def success_of(batch: UUID, image: ClaimedImage) -> Outcome:
 
 
 def end_unclaimed(batch: UUID, rows: int, connection: Connection) -> None:
-    """End the images of the next rows that have pending ones, as if they had been claimed."""
-    ended = connection.execute(_END_UNCLAIMED, {"batch": batch, "most": rows}).rowcount
+    """End the images of the next rows, and those with their links, as if they had been claimed."""
+    ended = int(connection.execute(_END_UNCLAIMED, {"batch": batch, "rows": rows}).scalar_one())
     count_ended(connection, batch, succeeded=ended, bytes_in=500_000 * ended, bytes_out=200_000 * ended)
 
 

@@ -40,12 +40,6 @@ _AGE = text(
     UPDATE batches SET finished_at = now() - interval '40 days' WHERE request_id = :batch
     """
 )
-_BYTES_EACH = text(
-    """
-    SELECT pg_total_relation_size(CAST(:table AS regclass))
-           / greatest(1.0, (SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)))
-    """
-)
 
 
 def import_all(url: str, path: str) -> str:
@@ -93,7 +87,8 @@ def claim_all(url: str, request_id: str, postmaster: int, thorough: bool) -> dic
             transact(engine, partial(end_page, batch, images))
             if not thorough:
                 left = next_part(state.total - state.pending, state.total) - len(images)
-                transact(engine, partial(end_unclaimed, batch, min(UNCLAIMED, max(0, left))))
+                # Less than that, because images with the same links end with these.
+                transact(engine, partial(end_unclaimed, batch, min(UNCLAIMED, max(0, left * 8 // 10))))
             continue
         with spent[part, "claim"].counting():
             images = claim().images
@@ -169,8 +164,10 @@ def delete(url: str, request_id: str) -> dict[str, Any]:
     return {"pages": pages, "rows": MAX_DELETED_ROWS, "blocks": blocks}
 
 
-def _bytes_each(connection: Connection) -> dict[str, float]:
+def _bytes_each(connection: Connection) -> dict[str, int]:
+    # Counted, because statistics may not know the table yet.
+    each = "SELECT pg_total_relation_size('{table}') / greatest(1, (SELECT count(*) FROM {table}))"
     return {
-        table: round(connection.execute(_BYTES_EACH, {"table": table}).scalar_one())
+        table: int(connection.execute(text(each.format(table=table))).scalar_one())
         for table in ("images", "rows", "known_sources")
     }
