@@ -72,6 +72,15 @@ def test_the_text_of_a_sheet_stays_text(lab: Lab) -> None:
     assert "&lt;script&gt;document.title=" in page
 
 
+def test_a_batch_says_what_it_was_expected_to_take_until_it_has_ended(lab: Lab) -> None:
+    running, ended = lab.submit("https://a.test/1.jpg"), play(lab, DONE)
+
+    pages = [Browser(lab).get(f"/console/batches/{request_id}").text for request_id in (running, ended)]
+
+    assert ["Expected in all" in page for page in pages] == [True, False]
+    assert "Assumed: an image has 500,000 bytes" in pages[0]
+
+
 def test_a_piece_of_a_page_is_sent_when_it_has_changed(lab: Lab) -> None:
     request_id = play(lab, DONE)
     browser, path = Browser(lab), f"/console/batches/{request_id}/live"
