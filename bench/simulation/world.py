@@ -152,7 +152,8 @@ class World:
 
     def _begin(self, number: int) -> None:
         planned, request_id, execution = self._batches[number]
-        cells = (f"https://{planned.hosts[n % len(planned.hosts)]}/{number}-{n}.jpg" for n in range(planned.images))
+        hosts, first = planned.hosts, number * planned.images  # so that batches begin at different hosts
+        cells = (f"https://{hosts[(first + n) % len(hosts)]}/{number}-{n}.jpg" for n in range(planned.images))
         body = ("Product Name,Input Image Urls\r\n" + "".join(f"p,{url}\r\n" for url in cells)).encode()
         sheet = read_sheet(body, limits_from(self._settings))
         submission = Submission(sheet, body, "a.csv", ImageOptions(), None, owner=planned.owner)
