@@ -14,13 +14,14 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chassis.auth import oidc
 from chassis.auth.oidc import CachedCerts
 from chassis.clock import Clock, SystemClock
 from chassis.http.app import new_app
 from chassis.http.caller_guard import CallerGuard
 from localcloud.identity.engine.issuer import TokenIssuer
 from localcloud.identity.engine.keys import generate_signing_key
-from support.scripted_origin import ScriptedOrigin, answer
+from support.scripted_origin import ScriptedOrigin, answer, silent
 
 AUDIENCE = "https://service.example"
 TASKS = "tasks@pressroom.iam.gserviceaccount.com"
@@ -398,6 +399,20 @@ def test_certificates_are_fetched_without_the_proxy_of_the_environment(
     app = make_app(certificates.url("/certs"))
 
     assert call(app, f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}").status_code == 200
+
+
+def test_an_issuer_that_says_nothing_is_503(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a time that whoever calls us can wait."""
+    monkeypatch.setattr(oidc, "_CERTS_TIMEOUT_S", 0.1)
+    certificates.on("/certs", silent())
+    begun = time.monotonic()
+
+    answered = call(make_app(certificates.url("/certs")), f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}")
+
+    assert reason(answered) == (503, "CERTIFICATES_UNAVAILABLE")
+    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import google.auth.compute_engine._metadata as metadata
 import jwt
@@ -94,6 +95,7 @@ def test_a_token_is_for_its_audience_and_kept_for_fifty_minutes(server: Scripted
 
     claims = jwt.decode(first[0], options={"verify_signature": False})
     assert (claims["aud"], claims["email"], len(set(first))) == (AUDIENCE, ACCOUNT, 1)
+    assert parse_qs(urlsplit(asked(server)[0].target).query)["audience"] == [AUDIENCE]
     assert len(asked(server)) == 2
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
+
 import pytest
 
 from chassis.egress.address_policy import DENIED_IPV4, DENIED_IPV6, is_public, parse_address, parse_networks
@@ -102,6 +104,7 @@ def test_public_addresses_are_allowed(address: str) -> None:
 
 def test_a_scope_id_is_cut_off() -> None:
     """Getaddrinfo may append the interface to a link-local address."""
+    assert parse_address("fe80::1%eth0") == parse_address("fe80::1%a%b") == IPv6Address("fe80::1")
     assert not is_public(parse_address("fe80::1%eth0"))
 
 

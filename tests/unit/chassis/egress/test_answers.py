@@ -8,7 +8,7 @@ from chassis.clock import SystemClock
 from chassis.egress.address_policy import parse_networks
 from chassis.egress.answers import MAX_HEAD_BYTES, MAX_HEADERS
 from chassis.egress.client import Egress, EgressError, EgressFault, EgressPolicy
-from support.scripted_origin import ScriptedOrigin, raw
+from support.scripted_origin import ScriptedOrigin, endless, raw
 
 STATUS = "HTTP/1.1 200 OK\r\n"
 END = "Content-Length: 2\r\n\r\n"
@@ -55,6 +55,16 @@ def test_a_head_is_read_up_to_its_limits(
 ) -> None:
     """At the limit it is an answer, above it is TOO_LARGE."""
     assert asked(egress, origin, text) == expected
+
+
+@pytest.mark.parametrize("begin", ["", STATUS + "X: "], ids=["status line", "header"])
+def test_a_line_without_an_end_is_read_up_to_its_limit(egress: Egress, origin: ScriptedOrigin, begin: str) -> None:
+    """And no further, however fast it comes."""
+    url = origin.on("/x", endless(begin.encode(), b"y" * 65_536))
+
+    with pytest.raises(EgressError) as caught:
+        egress.request("GET", url)
+    assert caught.value.fault in {EgressFault.TOO_LARGE, EgressFault.INCOMPLETE}
 
 
 @pytest.mark.parametrize("interim", [100, 102, 103, 199])

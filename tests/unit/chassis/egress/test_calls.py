@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from typing import Any
 
@@ -40,6 +41,23 @@ def test_a_connection_that_is_not_made_in_the_time_of_the_call_is_a_time_out() -
         found = refusal(make_egress(connect_timeout_s=30, total_timeout_s=0.2), url)
 
     assert found == (EgressFault.TIMEOUT, "the connection was not made in time")
+
+
+def test_a_name_without_an_address_cannot_be_reached() -> None:
+    """A name server may say so without an error."""
+    egress = make_egress(resolve=lambda *_question: [])
+
+    assert refusal(egress, "http://images.example/") == (EgressFault.DNS_FAILED, "the host name has no address")
+
+
+def test_a_target_is_checked_however_long_its_name_takes_to_be_found() -> None:
+    """Within the time for a connection."""
+
+    def slow(host: str, port: int, *_rest: object) -> list[Any]:
+        threading.Event().wait(0.1)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", port))]
+
+    make_egress(resolve=slow, connect_timeout_s=30).check_target("http://images.example/")
 
 
 @pytest.mark.parametrize("url", ["http://images.example/a!b", "https://images.example:8443/~x?y=(1)#z"])
@@ -139,7 +157,8 @@ def test_bodies_of_answers_that_are_no_success_can_be_left_unread(
     """Nobody looks at them."""
     url = origin.on("/", answer(b"body", status=status))
 
-    assert make_egress().request("GET", url, skip_error_bodies=True).body == body
+    got = make_egress().request("GET", url, skip_error_bodies=True)
+    assert (got.status, got.url, got.body) == (status, url, body)
     assert make_egress().request("GET", url).body == b"body"
 
 
@@ -200,6 +219,20 @@ def test_a_call_that_takes_too_long_says_how_long_it_might_have_taken(origin: Sc
 
     assert found == (EgressFault.TIMEOUT, "not finished after 0.3 s")
     assert logs == []
+
+
+def test_the_end_of_a_call_shuts_down_each_of_its_sockets() -> None:
+    """Also behind one that the peer has closed already."""
+    call = Call(EgressPolicy(), deadline=0.0, clock=SystemClock())
+    closed = socket.socket()
+    ours, theirs = socket.socketpair()
+    with closed, ours, theirs:
+        theirs.settimeout(10)
+        for sock in (closed, ours):
+            call.watch(sock)
+        call.expire()
+        assert theirs.recv(1) == b""
+        call.close()
 
 
 def test_a_socket_that_is_connected_after_the_end_of_its_call_is_shut_down_at_once() -> None:

@@ -263,6 +263,7 @@ def test_the_metadata_names_are_refused_even_where_loopback_is_allowed(host: str
         ("http://images.example/a b", EgressFault.URL_INVALID),
         ("http://images.example/\r\nX: y", EgressFault.URL_INVALID),
         ("http://images.example/\x00", EgressFault.URL_INVALID),
+        ("http://images.example/\x7f", EgressFault.URL_INVALID),
         ("http://a.example\\@127.0.0.1/", EgressFault.URL_INVALID),
         ("http://images.example:99999/", EgressFault.URL_INVALID),
         ("http://images.example:port/", EgressFault.URL_INVALID),

@@ -166,6 +166,17 @@ def test_names_of_one_domain_share_its_places_and_those_of_another_do_not(names:
     assert not any("one.test" in host and "good" in host for host in names.asked)
 
 
+def test_a_lookup_that_ended_gives_back_no_place_but_its_own(names: Names) -> None:
+    """Those of its domain that hang still count."""
+    lookups = NameLookups(names)
+    for number in range(MAX_OF_A_DOMAIN - 1):
+        assert fault(lookups, f"slow{number}.one.test") is EgressFault.TIMEOUT
+    assert lookups.addresses("good.one.test", 80, wait_s=5) == GOOD
+
+    assert fault(lookups, "slow-again.one.test") is EgressFault.TIMEOUT
+    assert fault(lookups, "good.one.test") is EgressFault.DNS_FAILED
+
+
 def test_a_lookup_that_ended_gives_its_place_back(names: Names) -> None:
     """However many there were, and however they ended."""
     lookups = NameLookups(names)
