@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 
 from mutation.counted import Mutant, counted_mutants
-from mutation.verdicts import CAUGHT, NOT_TRIED, Verdicts
+from mutation.verdicts import CAUGHT, Verdicts
 
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENTS = Path(__file__).with_name("equivalents.yaml")
@@ -87,6 +87,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m mutation")
     parser.add_argument("package", choices=TARGETS)
     parser.add_argument("--keep", action="store_true", help="do not try again what was caught before")
+    parser.add_argument("--again", action="store_true", help="try again what survived before, and nothing else")
     parser.add_argument("--only", metavar="GLOB", action="append", help="mutants, e.g. 'ingest.state.*'; repeatable")
     parser.add_argument("--sample", type=int, metavar="N", help="N of the mutants, drawn with a fixed seed")
     parser.add_argument("--children", type=int, default=1, help="how many mutants at once (1)")
@@ -107,10 +108,14 @@ def main() -> int:
     if given.sample:
         others = random.Random(1).sample(others, min(given.sample, len(others)))
     verdicts = Verdicts(folder.with_suffix(".jsonl"))
-    verdicts.begin(keep=given.keep)
+    survivors = verdicts.survivors()
+    verdicts.begin(keep=given.keep or given.again)
     known = verdicts.read()
+    left = [mutant for mutant in others if mutant.key not in known]
+    if given.again:
+        left = [mutant for mutant in left if mutant.name in survivors]
     status = try_mutants(
-        lambda: [mutant for mutant in others if mutant.key not in known],
+        left,
         verdicts,
         arguments_of(TARGETS[given.package], folder),
         children=given.children,
@@ -154,17 +159,17 @@ def arguments_of(target: Target, folder: Path) -> list[str]:
     return [*tests, *ignored, "-p", "no:xdist", "-p", "no:randomly", "-m", "not timing"]
 
 
-def report(tried: list[Mutant], equal: list[Mutant], verdicts: Verdicts) -> int:
+def report(others: list[Mutant], equal: list[Mutant], verdicts: Verdicts) -> int:
     """Print what became of the mutants; those that no test reaches count as survivors."""
     known = verdicts.read()
-    counts = Counter(known.get(mutant.key, NOT_TRIED) for mutant in tried)
+    tried = [mutant for mutant in others if mutant.key in known]
+    counts = Counter(known[mutant.key] for mutant in tried)
     caught = sum(counts[verdict] for verdict in CAUGHT)
     for mutant in tried:
-        verdict = known.get(mutant.key, NOT_TRIED)
-        if verdict not in CAUGHT:
-            print(f"{verdict}: {mutant.name}\n    " + "\n    ".join(mutant.becomes or ("(a line is gone)",)))
-    print(f"{len(equal)} mutants are argued to be the same as the original")
-    print(f"{caught} of the {len(tried)} others are caught: {100 * caught / max(len(tried), 1):.1f} % ({dict(counts)})")
+        if known[mutant.key] not in CAUGHT:
+            print(f"{known[mutant.key]}: {mutant.name}\n    " + "\n    ".join(mutant.becomes or ("(a line is gone)",)))
+    print(f"{len(equal)} mutants are argued to be the same as the original; {len(tried)} of {len(others)} others tried")
+    print(f"{caught} of these are caught: {100 * caught / max(len(tried), 1):.1f} % ({dict(counts)})")
     controls = verdicts.controls()
     failed = [by for verdict, by in controls if verdict != "survived"]
     print(f"{len(controls)} trials without a change, of which failed: {failed}")

@@ -56,12 +56,12 @@ class Trials:
     """A plugin of pytest that runs no tests but mutants.
 
     Args:
-        choose: says which mutants to try; is asked when all are written and the tests have passed.
+        mutants: those to try.
         verdicts: what became of each is added to these.
         postgres_ports: a server for each trial that runs at the same time; none where no test needs one.
     """
 
-    choose: Callable[[], list[Mutant]]
+    mutants: list[Mutant]
     verdicts: Verdicts
     children: int
     postgres_ports: list[int]
@@ -78,7 +78,7 @@ class Trials:
         if session.testsfailed:
             raise session.Interrupted("the tests cannot be collected")
         reach = self._reach(session)
-        mutants = self.choose()
+        mutants = list(self.mutants)
         found = f"{len(session.items)} tests reach {len(reach.tests)} functions"
         sys.stdout.write(f"{found}; {len(mutants)} mutants to try\n")
         sys.stdout.flush()
@@ -252,7 +252,7 @@ def write_mutants() -> None:
 
 
 def try_mutants(
-    choose: Callable[[], list[Mutant]],
+    mutants: list[Mutant],
     verdicts: Verdicts,
     pytest_arguments: list[str],
     *,
@@ -264,4 +264,4 @@ def try_mutants(
         arguments = ["--rootdir=.", "--capture=no", "--quiet", "--tb=native", *pytest_arguments]
         # The server above needs localcloud, which is a plugin of pytest as well.
         arguments += ["-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"]
-        return int(pytest.main(arguments, plugins=[Trials(choose, verdicts, children, ports)]))
+        return int(pytest.main(arguments, plugins=[Trials(mutants, verdicts, children, ports)]))

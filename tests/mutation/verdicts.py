@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CAUGHT = {"killed", "timeout", "crashed"}
-NOT_TRIED = "not tried"
 _CONTROL = "control"
 
 
@@ -18,8 +17,9 @@ class Verdicts:
     file: Path
 
     def begin(self, *, keep: bool) -> None:
-        """Begin a new file; with `keep` it has what was caught before."""
-        lines = [line for line in self._lines() if line["verdict"] in CAUGHT] if keep else []
+        """Begin a new file; with `keep` it has what was caught before, and the controls."""
+        kept = [line for line in self._lines() if line["verdict"] in CAUGHT or line["verdict"].startswith(_CONTROL)]
+        lines = kept if keep else []
         self.file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
     def add(self, key: str, verdict: str, by: str = "") -> None:
@@ -34,6 +34,10 @@ class Verdicts:
     def read(self) -> dict[str, str]:
         """Return the verdict of each mutant that was tried, by its key."""
         return {line["key"]: line["verdict"] for line in self._lines() if not line["verdict"].startswith(_CONTROL)}
+
+    def survivors(self) -> set[str]:
+        """Return the names of the mutants that no test caught."""
+        return {key.partition(" ")[0] for key, verdict in self.read().items() if verdict not in CAUGHT}
 
     def controls(self) -> list[tuple[str, str]]:
         """Return verdict and test of each trial without a change."""
