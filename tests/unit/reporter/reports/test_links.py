@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
@@ -62,11 +63,26 @@ def test_a_link_is_signed_for_reports_only(world: World) -> None:
     request_id = uuid4()
     secret = world.settings.download_signing_secret.get_secret_value()
     clock = world.dependencies.clock
-    foreign = URLSafeTimedSerializer(secret).dumps([str(request_id), 0])
+    foreign = [
+        URLSafeTimedSerializer(secret, salt=salt).dumps([str(request_id), 0])
+        for salt in ("itsdangerous", "itsdangerous.Signer", "reporter.other")
+    ]
     own = make_link(world.settings, clock, Report(request_id, 0, None, "a.csv", "o", "f", "r", 1, 1), "output.csv")
     token = parse_qs(urlsplit(own.url).query)["token"][0]
 
     assert check_link(world.settings, clock, token, request_id, 0) == 0
-    with pytest.raises(ApiError) as caught:
-        check_link(world.settings, clock, foreign, request_id, 0)
-    assert caught.value.reason == "DOWNLOAD_LINK_INVALID"
+    for signed in foreign:
+        with pytest.raises(ApiError) as caught:
+            check_link(world.settings, clock, signed, request_id, 0)
+        assert caught.value.reason == "DOWNLOAD_LINK_INVALID"
+
+
+def test_a_link_tells_until_when_it_works(world: World) -> None:
+    """For as long as the setting says, from now on."""
+    report = Report(uuid4(), 0, None, "a.csv", "o", "f", "r", 1, 1)
+    now = world.dependencies.clock.now()
+
+    link = make_link(world.settings, world.dependencies.clock, report, "output.csv")
+
+    assert link.expires_at - now == timedelta(seconds=world.settings.download_ttl_s)
+    assert link.url.startswith(f"{world.settings.reporter_url}/reports/{report.request_id}/output.csv?")

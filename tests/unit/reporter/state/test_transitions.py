@@ -57,6 +57,19 @@ def test_a_repeated_notification_hints_no_attempt_that_is_under_way(world: World
     assert (again, world.queue.hints) == ([hint], [])
 
 
+def test_each_hint_in_place_of_a_lost_one_is_another_one(world: World, subscriber: Subscriber) -> None:
+    """Cloud Tasks would take the same name for a repetition."""
+    world.internal("/internal/notifications", notification(webhook_url=subscriber.url))
+    (hint,) = world.queue.hints
+    sent: list[Hint] = []
+    for _ in range(2):
+        with world.engine.begin() as connection:
+            connection.execute(text("UPDATE deliveries SET sweep_time = now()"))
+            sent += take_unhinted(connection, hint_grace_s=GRACE_S, limit=10)
+
+    assert sent == [replace(hint, resend=1), replace(hint, resend=2)]
+
+
 def test_the_task_of_a_next_attempt_has_its_grace_too(world: World, subscriber: Subscriber) -> None:
     """Cloud Tasks may be late: it counts as lost only some time after the attempt is due."""
     subscriber.answer = lambda _got: Answer(500)
