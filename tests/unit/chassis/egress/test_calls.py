@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import threading
 import time
@@ -58,6 +59,19 @@ def test_a_target_is_checked_however_long_its_name_takes_to_be_found() -> None:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", port))]
 
     make_egress(resolve=slow, connect_timeout_s=30).check_target("http://images.example/")
+
+
+@pytest.mark.parametrize(("characters", "allowed"), [(2083, True), (2084, False)])
+def test_a_url_has_a_longest_length(characters: int, allowed: bool) -> None:
+    """That of the browser that had the shortest one."""
+    url = "http://images.example/".ljust(characters, "x")
+
+    if allowed:
+        assert make_egress().check_url(url).host == "images.example"
+    else:
+        with pytest.raises(EgressError) as caught:
+            make_egress().check_url(url)
+        assert (caught.value.fault, caught.value.detail) == (EgressFault.URL_INVALID, "longer than 2083 characters")
 
 
 @pytest.mark.parametrize("url", ["http://images.example/a!b", "https://images.example:8443/~x?y=(1)#z"])
@@ -219,6 +233,20 @@ def test_a_call_that_takes_too_long_says_how_long_it_might_have_taken(origin: Sc
 
     assert found == (EgressFault.TIMEOUT, "not finished after 0.3 s")
     assert logs == []
+
+
+def test_nothing_of_a_call_is_kept_when_it_is_over(origin: ScriptedOrigin) -> None:
+    """Although its time would not be over yet. The one that was watched last may be seen until the next look."""
+
+    def calls() -> int:
+        gc.collect()
+        return sum(isinstance(each, Call) for each in gc.get_objects())
+
+    egress, url, before = make_egress(), origin.on("/", answer()), calls()
+    for _ in range(5):
+        egress.request("GET", url)
+
+    assert calls() <= before + 1
 
 
 def test_the_end_of_a_call_shuts_down_each_of_its_sockets() -> None:
