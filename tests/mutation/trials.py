@@ -9,6 +9,7 @@ pass, or a mutant might be called caught because a test fails by itself.
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import random
@@ -40,6 +41,8 @@ CONTROL_EACH = 30
 PASSED, FAILED, BROKEN = 0, 1, 2
 _LEAST_WAIT_S, _WAITS = 20.0, 6.0
 """A trial may take this long, and this many times what its tests took without a change; then it counts as timed out."""
+_TESTS_S = 60.0
+"""A mutant has survived when so many seconds of the tests that reach it have passed; hundreds reach a batch's row."""
 _POLL_S = 0.005
 
 
@@ -122,9 +125,8 @@ class Trials:
                 return FAILED
             for function in list(state()._stats):
                 tests[function].append(item.nodeid)
-        for reaching in tests.values():
-            reaching.sort(key=lambda test: seconds[test])
-        noted.write_text(json.dumps({"seconds": seconds, "tests": tests}), encoding="utf-8")
+        used = {function: _fastest(reaching, seconds) for function, reaching in tests.items()}
+        noted.write_text(json.dumps({"seconds": seconds, "tests": used}), encoding="utf-8")
         return PASSED
 
     def _slot(self, session: pytest.Session, number: int, mutants: list[Mutant], reach: Reach) -> int:
@@ -187,6 +189,13 @@ class Trials:
     def _take_postgres(self, number: int) -> None:
         if self.postgres_ports:
             os.environ[SHARED_PORT] = str(self.postgres_ports[number])
+
+
+def _fastest(tests: list[str], seconds: dict[str, float]) -> list[str]:
+    """Return the fastest tests, the fastest first, and no more than fit into the time for a mutant; one at least."""
+    ordered = sorted(tests, key=lambda test: seconds[test])
+    taken = itertools.accumulate(seconds[test] for test in ordered)
+    return [test for test, at in zip(ordered, taken, strict=True) if at <= _TESTS_S] or ordered[:1]
 
 
 def _users_of_session_fixtures(items: list[pytest.Item], seconds: dict[str, float]) -> Iterator[pytest.Item]:

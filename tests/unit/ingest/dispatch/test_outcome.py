@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from ingest.dispatch.claim import claim_page
-from ingest.dispatch.outcome import record_outcome, retry_delay_s
+from ingest.dispatch.outcome import host_answer, record_outcome, retry_delay_s
 from ingest.http.internal_schemas import OutcomeRequest
+from ingest.state.hosts import AnswerKind, HostAnswer
+from ingest.state.images import Outcome
 from support.ingest_service import Lab, MakeLab, claimed_of
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
@@ -129,6 +132,49 @@ def test_a_stale_failure_cannot_win(lab: Lab) -> None:
 
     assert (stale.json["applied"], stale.json["image_status"]) == (False, "DISPATCHED")
     assert (current.json["applied"], current.json["image_status"]) == (True, "FAILED")
+
+
+@pytest.mark.fault("A5")
+def test_a_stale_deferral_takes_nothing_back(lab: Lab) -> None:
+    """That the host was closed for an attempt that was given up says nothing about the present one."""
+    request_id, execution, [payload] = in_progress(lab, A)
+    lab.change("UPDATE images SET lease_until = now()")
+    lab.claim(request_id, execution)
+    before = image(lab, payload["image_id"])
+
+    stale = lab.report(payload, outcome="DEFERRED", code="HOST_CLOSED", transient=True, output_url=None)
+
+    assert (stale.json["applied"], stale.json["image_status"]) == (False, "DISPATCHED")
+    assert image(lab, payload["image_id"]) == before
+
+
+@pytest.mark.parametrize(
+    ("code", "succeeded", "transient", "first_byte_ms", "kind"),
+    [
+        ("OK", True, False, 50, AnswerKind.GOOD),
+        ("OK", True, False, None, AnswerKind.GOOD),
+        ("HTTP_404", False, False, 50, AnswerKind.GOOD),
+        ("URL_INVALID", False, False, None, None),
+        ("RATE_LIMITED", False, True, 50, AnswerKind.REFUSED),
+        ("HTTP_5XX", False, True, 50, AnswerKind.REFUSED),
+        ("INCOMPLETE", False, True, 50, AnswerKind.TROUBLE),
+        ("TIMEOUT", False, True, None, AnswerKind.DEAD),
+    ],
+)
+def test_an_outcome_says_something_of_its_host(
+    lab: Lab, code: str, succeeded: bool, transient: bool, first_byte_ms: int | None, kind: AnswerKind | None
+) -> None:
+    """With the time at which the attempt was to start; nothing where the host was not asked."""
+    started_at = datetime(2026, 1, 1, tzinfo=UTC)
+    row: Any = {"lease_until": started_at + timedelta(seconds=lab.settings.lease_s)}
+    retry_after_s = 7.0 if transient else None
+    outcome = Outcome(
+        uuid.uuid4(), 1, succeeded, transient, code, "", retry_after_s=retry_after_s, first_byte_ms=first_byte_ms
+    )
+
+    first_byte_s = None if first_byte_ms is None else 0.05
+    expected = None if kind is None else HostAnswer(kind, first_byte_s, started_at, retry_after_s)
+    assert host_answer(lab.settings, row, outcome) == expected
 
 
 @pytest.mark.fault("A5")
