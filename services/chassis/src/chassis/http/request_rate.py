@@ -1,7 +1,7 @@
 """How many requests a minute a caller may make: a bucket for each key, or for each address where there is no key.
 
 The buckets are in the memory of the process, so that a refusal costs no query; with several instances a caller may have
-as many requests from each of them (docs/adr/0031-rates-in-memory.md).
+as many requests from each of them (docs/adr/0029-rates-in-memory.md).
 """
 
 from __future__ import annotations
