@@ -19,6 +19,7 @@ FORKING_NAMES = {"fork", "forkpty", "fork_exec"}
 NOT_MEANT = {
     "tests/contract/image_check.py": "a program of one thread, which changes its root folder before exec",
     "tests/support/captured_codec.py": "tries to fork where it must not be able to",
+    "tests/mutation/trials.py": "a program that no test run imports: each mutant meets its tests in a child of its own",
 }
 
 

@@ -150,8 +150,9 @@ def declared(extra: str | None = None) -> set[str]:
 
 def extra_of(path: Path) -> str | None:
     """Return the extra that a module belongs to."""
-    if "stack" in path.parts:
-        return "stack"
+    for extra in ("stack", "traces"):
+        if extra in path.parts:
+            return extra
     return "grpc" if path.name in GRPC_MODULES else None
 
 

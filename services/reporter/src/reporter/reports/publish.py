@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import TextIO
 from uuid import UUID
 
@@ -153,7 +152,7 @@ def write_files(
             f"reports/{batch.request_id}/{batch.generation}/{name}",
             content_type=content_type,
             metadata=_metadata(batch.writing),
-            on_piece=partial(reach, Failpoint.REPORT_PIECE_STORED),
+            on_piece=lambda: reach(Failpoint.REPORT_PIECE_STORED),
         )
         unfinished.callback(files[name].abandon)
         return files[name]
