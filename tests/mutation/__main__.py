@@ -146,7 +146,7 @@ def stage(package: str, folder: Path) -> None:
     settings = {
         "source_paths": ["src"],
         "only_mutate": [f"src/{package}/{module}" for module in TARGETS[package].modules],
-        "also_copy": ["tests", "services", "workflows", "infra", "docs"],
+        "also_copy": ["bench", "tests", "services", "workflows", "infra", "docs"],
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:

@@ -149,6 +149,167 @@ def test_a_stale_deferral_takes_nothing_back(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
+    ("of_batch", "batch_status"),
+    [
+        ("cancel_requested = true", "PROCESSING"),
+        ("pending = 0, failed = 1, status = 'SEALING', sealed_at = now()", "SEALING"),
+        (
+            "pending = 0, failed = 1, status = 'CANCELLED', sealed_at = now(), finished_at = now()",
+            "CANCELLED",
+        ),
+    ],
+    ids=["cancelled", "sealing", "ended"],
+)
+def test_a_deferral_brings_no_image_back_whose_batch_is_coming_to_its_end(
+    lab: Lab, of_batch: str, batch_status: str
+) -> None:
+    """After a cancellation no image may become due again."""
+    _, _, [payload] = in_progress(lab, A)
+    lab.change(f"UPDATE batches SET {of_batch}")
+    before = image(lab, payload["image_id"])
+
+    answer = lab.report(payload, outcome="DEFERRED", code="HOST_CLOSED", transient=True, output_url=None)
+
+    assert answer.json == {
+        "applied": False,
+        "image_status": "DISPATCHED",
+        "batch_status": batch_status,
+        "host_closed_s": 0.0,
+    }
+    assert image(lab, payload["image_id"]) == before
+
+
+def test_a_deferral_of_an_image_that_waits_again_changes_nothing(lab: Lab) -> None:
+    """Told twice, it does not put the image off any further."""
+    _, _, [payload] = in_progress(lab, A)
+    deferral = {"outcome": "DEFERRED", "code": "HOST_CLOSED", "transient": True, "output_url": None}
+    lab.report(payload, **deferral)
+    before = image(lab, payload["image_id"])
+
+    again = lab.report(payload, **deferral)
+
+    assert (again.json["applied"], again.json["image_status"]) == (False, "PENDING")
+    assert image(lab, payload["image_id"]) == before
+
+
+def test_transient_trouble_after_a_cancellation_ends_the_image(lab: Lab) -> None:
+    """It was cancelled like those that were not under way, and counts as they do."""
+    request_id, _, [payload, _] = in_progress(lab, f"{A} {B}")
+    lab.change("UPDATE batches SET cancel_requested = true")
+
+    answer = lab.report(payload, **TROUBLE)
+
+    assert (answer.json["applied"], answer.json["image_status"]) == (True, "CANCELLED")
+    row = image(lab, payload["image_id"])
+    assert (row["status"], row["code"], row["detail"]) == ("CANCELLED", "CANCELLED", "busy")
+    batch = lab.batch_row(request_id)
+    assert (batch["pending"], batch["failed"]) == (1, 1)
+
+
+def test_an_image_that_waits_says_what_its_last_attempt_met(lab: Lab) -> None:
+    """Whoever looks at the batch sees why it is not done; the attempt is spent."""
+    _, _, [payload] = in_progress(lab, A)
+
+    lab.report(payload, **TROUBLE)
+
+    row = image(lab, payload["image_id"])
+    assert (row["status"], row["code"], row["detail"]) == ("PENDING", "HTTP_503", "busy")
+    assert (row["attempt"], row["attempt_limit"]) == (1, lab.settings.max_attempts)
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3, 4])
+def test_the_wait_after_trouble_doubles_with_each_attempt_that_is_spent(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch, attempt: int
+) -> None:
+    """The jitter is drawn between nothing and this."""
+    lab = make_lab(INGEST_MAX_ATTEMPTS="5", INGEST_RETRY_BASE_S="3")
+    _, _, [payload] = in_progress(lab, A)
+    lab.change("UPDATE images SET attempt = :n", n=attempt)
+    drawn: list[tuple[float, float]] = []
+    monkeypatch.setattr("random.uniform", lambda low, high: drawn.append((low, high)) or 0.0)
+
+    lab.report({**payload, "attempt": attempt}, **TROUBLE)
+
+    assert drawn == [(0.0, 3.0 * 2 ** (attempt - 1))]
+
+
+def test_a_refusal_waits_as_long_as_the_attempt_before_it(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not spent, so the next wait is no longer for it."""
+    lab = make_lab(INGEST_MAX_ATTEMPTS="5", INGEST_RETRY_BASE_S="3")
+    _, _, [payload] = in_progress(lab, A)
+    lab.change("UPDATE images SET attempt = 3")
+    drawn: list[tuple[float, float]] = []
+    monkeypatch.setattr("random.uniform", lambda low, high: drawn.append((low, high)) or 0.0)
+
+    lab.report({**payload, "attempt": 3}, **TROUBLE | {"code": "RATE_LIMITED"})
+
+    row = image(lab, payload["image_id"])
+    assert drawn == [(0.0, 6.0)]
+    assert row["attempt_limit"] == 6
+
+
+def test_a_failure_counts_among_the_failed_and_nowhere_else(lab: Lab) -> None:
+    """However many bytes came, from wherever: only what has an output is measured."""
+    request_id, _, [payload, _] = in_progress(lab, f"{A} {B}")
+
+    lab.report(payload, **GONE, bytes_in=1000, bytes_out=1300, reused=True)
+
+    batch = lab.batch_row(request_id)
+    counted = ("pending", "succeeded", "failed", "bytes_in", "bytes_out", "larger_images", "larger_bytes", "reused")
+    assert {name: batch[name] for name in counted} == dict.fromkeys(counted, 0) | {"pending": 1, "failed": 1}
+    row = image(lab, payload["image_id"])
+    assert (row["bytes_in"], row["bytes_out"], row["output_url"]) == (1000, None, None)
+
+
+@pytest.mark.parametrize("closely", [False, True], ids=["at-once", "looked-at-closely"])
+@pytest.mark.parametrize(
+    ("measures", "bytes_in", "bytes_out", "larger", "reused"),
+    [
+        ({"bytes_in": 1000, "bytes_out": 400}, 2000, 800, (0, 0), 0),
+        ({"bytes_in": 1000, "bytes_out": 1300, "reused": True}, 2000, 2600, (2, 600), 2),
+        ({"bytes_in": None, "bytes_out": 400}, 0, 800, (0, 0), 0),
+    ],
+    ids=["smaller", "larger-and-reused", "unknown-source"],
+)
+def test_a_success_counts_with_all_images_that_it_ends(
+    lab: Lab,
+    closely: bool,
+    measures: dict[str, Any],
+    bytes_in: int,
+    bytes_out: int,
+    larger: tuple[int, int],
+    reused: int,
+) -> None:
+    """Both ways of recording it count the same; the second one is for hosts that have just had trouble."""
+    request_id, _, [payload, _] = in_progress(lab, f"{A} {A} {B}")
+    lab.change("UPDATE hosts SET failures = :n", n=int(closely))
+
+    answer = lab.report(payload, **measures)
+
+    assert answer.json["applied"] is True
+    batch = lab.batch_row(request_id)
+    assert (batch["pending"], batch["succeeded"], batch["failed"]) == (1, 2, 0)
+    assert (batch["bytes_in"], batch["bytes_out"], batch["reused"]) == (bytes_in, bytes_out, reused)
+    assert (batch["larger_images"], batch["larger_bytes"]) == larger
+    [host] = lab.rows("SELECT succeeded, bytes_in, bytes_out, failures FROM batch_hosts")
+    assert host == {"succeeded": 2, "bytes_in": bytes_in, "bytes_out": bytes_out, "failures": 0}
+
+
+def test_the_success_of_an_image_that_waits_again_says_nothing_of_its_host(lab: Lab) -> None:
+    """Without a lease nobody knows when the attempt began; the image is done all the same."""
+    _, _, [payload, _] = in_progress(lab, f"{A} {B}")
+    lab.report(payload, **TROUBLE)
+    before = lab.rows("SELECT * FROM hosts")
+
+    answer = lab.report(payload)
+
+    assert (answer.json["applied"], answer.json["image_status"]) == (True, "SUCCEEDED")
+    assert lab.rows("SELECT * FROM hosts") == before
+
+
+@pytest.mark.parametrize(
     ("code", "succeeded", "transient", "first_byte_ms", "kind"),
     [
         ("OK", True, False, 50, AnswerKind.GOOD),
@@ -201,6 +362,7 @@ def test_an_attempt_that_was_never_handed_out_is_refused(lab: Lab) -> None:
     _, _, [payload] = in_progress(lab, A)
     answer = lab.report(payload, attempt=2)
     assert (answer.code, answer.reason) == (400, "ATTEMPT_UNKNOWN")
+    assert answer.json["error"]["details"][0]["metadata"] == {"attempt": "2", "current_attempt": "1"}
 
 
 @pytest.mark.fault("I8")
@@ -208,8 +370,10 @@ def test_an_attempt_that_was_never_handed_out_is_refused(lab: Lab) -> None:
 def test_an_image_of_another_batch_is_not_found(lab: Lab) -> None:
     """Both ids must belong together."""
     _, _, [payload] = in_progress(lab, A)
-    answer = lab.report(payload, request_id=str(uuid.uuid4()))
+    other = str(uuid.uuid4())
+    answer = lab.report(payload, **GONE, request_id=other)
     assert (answer.code, answer.reason) == (404, "IMAGE_NOT_FOUND")
+    assert answer.json["error"]["details"][0]["metadata"] == {"request_id": other, "image_id": payload["image_id"]}
 
 
 def test_a_success_without_an_output_is_refused(lab: Lab) -> None:
