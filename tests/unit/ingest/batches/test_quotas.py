@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from chassis.auth.api_keys import new_key
+from ingest.batches.quotas import Use, check_quotas, confirm_quotas, read_use
+from ingest.errors import ApiError
 from ingest.settings import IngestSettings
 from support import deployment_files as d
 from support.ingest_service import Answered, Lab, MakeLab, sheet_of
@@ -32,6 +34,92 @@ def upload_as(lab: Lab, key: str, *cells: str) -> Answered:
 def quotas(lab: Lab) -> dict[str, int]:
     """Return the use of every quota as /limits tells it."""
     return {row["name"]: row["use"] for row in lab.get("/limits").json["limits"] if row["use"] is not None}
+
+
+LIMITS = {"INGEST_MAX_OPEN_BATCHES": "2", "INGEST_MAX_OPEN_IMAGES": "5", "INGEST_MAX_DAILY_IMAGES": "9"}
+
+
+@pytest.fixture(name="stored")
+def _stored(make_lab: MakeLab) -> Lab:
+    """One batch of two images of nobody, one of three of Alice, and one of Bob that has ended."""
+    lab = make_lab(**LIMITS)
+    for owner, cell in (("bob", A), ("alice", f"{A} {B} {C}"), (None, f"{A} {B}")):
+        request_id = lab.submit(cell)
+        if owner == "bob":
+            lab.finish_all(request_id)
+        lab.change("UPDATE batches SET owner = :owner WHERE request_id = :id", owner=owner, id=request_id)
+    return lab
+
+
+def test_the_use_of_each_owner_is_its_own(stored: Lab) -> None:
+    """Nobody's is that of all who have no name; what has ended counts for its day only."""
+    with stored.engine.connect() as connection:
+        uses = [read_use(connection, owner) for owner in (None, "alice", "bob", "carol")]
+
+    assert uses == [Use(1, 2, 2), Use(1, 3, 3), Use(0, 0, 1), Use(0, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("owner", "new", "refused"),
+    [
+        ("alice", Use(1, 2, 2), None),
+        ("alice", Use(2, 0, 0), ("max_open_batches", "2", "2", "1", 60)),
+        ("alice", Use(0, 3, 0), ("max_open_images", "5", "3", "3", 60)),
+        ("alice", Use(0, 0, 7), ("max_daily_images", "9", "7", "3", 3600)),
+        (None, Use(1, 3, 7), None),
+        (None, Use(0, 0, 8), ("max_daily_images", "9", "8", "2", 3600)),
+        ("bob", Use(2, 5, 8), None),
+        ("bob", Use(0, 0, 9), ("max_daily_images", "9", "9", "1", 3600)),
+    ],
+)
+def test_what_fits_exactly_is_accepted_and_one_more_is_not(
+    stored: Lab, owner: str | None, new: Use, refused: tuple[str, str, str, str, int] | None
+) -> None:
+    """The refusal names the limit that is passed, its value, what is asked and what is used."""
+    with stored.engine.connect() as connection:
+        if refused is None:
+            check_quotas(connection, stored.settings, owner, new)
+            return
+        with pytest.raises(ApiError) as caught:
+            check_quotas(connection, stored.settings, owner, new)
+
+    name, limit, value, use, retry_after_s = refused
+    assert caught.value.metadata == {"limit_name": name, "limit": limit, "value": value, "use": use}
+    assert (caught.value.reason, caught.value.retry_after_s) == ("QUOTA_EXCEEDED", retry_after_s)
+
+
+@pytest.mark.parametrize(
+    ("of_alice", "name", "use"),
+    [
+        ("failed = 0", None, None),
+        ("total = 6, pending = 6", "max_open_images", "4"),
+        ("total = 10, succeeded = 7", "max_daily_images", "8"),
+    ],
+)
+def test_what_a_transaction_has_stored_is_confirmed_with_what_its_owner_has(
+    stored: Lab, of_alice: str, name: str | None, use: str | None
+) -> None:
+    """Two of Alice's images are the transaction's own; nobody else's count."""
+    stored.change(f"UPDATE batches SET {of_alice} WHERE owner = 'alice'")
+    stored.change("UPDATE batches SET total = 9, succeeded = 7 WHERE owner IS NULL")
+    with stored.engine.begin() as connection:
+        if name is None:
+            confirm_quotas(connection, stored.settings, "alice", Use(1, 2, 2))
+            return
+        with pytest.raises(ApiError) as caught:
+            confirm_quotas(connection, stored.settings, "alice", Use(1, 2, 2))
+
+    assert (caught.value.metadata["limit_name"], caught.value.metadata["use"]) == (name, use)
+
+
+def test_a_batch_too_many_is_not_confirmed(stored: Lab) -> None:
+    """Two are allowed, of which one is the transaction's own."""
+    stored.change("UPDATE batches SET owner = 'alice', finished_at = NULL, status = 'SEALING' WHERE owner = 'bob'")
+    stored.change("UPDATE batches SET owner = 'alice' WHERE owner IS NULL")
+    with stored.engine.begin() as connection, pytest.raises(ApiError) as caught:
+        confirm_quotas(connection, stored.settings, "alice", Use(1, 2, 2))
+
+    assert (caught.value.metadata["limit_name"], caught.value.metadata["use"]) == ("max_open_batches", "2")
 
 
 @pytest.mark.feature("29", "48")

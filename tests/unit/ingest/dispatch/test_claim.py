@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from chassis.google.span_recorder import SpanRecorder
+from chassis.tracing import is_drawn, record_by
 from ingest.dispatch.claim import MAX_PAGE_BYTES, claim_page
 from support.ingest_service import Lab, MakeLab, claimed_of
 
@@ -211,3 +215,45 @@ def test_claims_are_signs_of_life(lab: Lab) -> None:
     lab.change("UPDATE batches SET heartbeat_at = now() - interval '1 hour'")
     lab.claim(request_id, execution)
     assert lab.rows("SELECT heartbeat_at > now() - interval '1 minute' AS fresh FROM batches") == [{"fresh": True}]
+
+
+@pytest.fixture(name="recorder", params=[1.0])
+def _recorder(request: pytest.FixtureRequest) -> Iterator[SpanRecorder]:
+    recorder = SpanRecorder(InMemorySpanExporter(), service="s", project="p", revision="", ratio=request.param)
+    record_by(recorder)
+    yield recorder
+    record_by(None)
+    recorder.stop()
+
+
+def traced(lab: Lab, request_id: str, execution: str) -> dict[UUID, bool]:
+    """Return which of the claimed images are recorded in the batch's trace."""
+    page = lab.next_claim(request_id, execution)
+    headers = [
+        request["task"]["httpRequest"]["headers"]["traceparent"]
+        for group in page["groups"]
+        for request in group["requests"]
+    ]
+    ids = [UUID(image["payload"]["image_id"]) for image in claimed_of(page)]
+    assert {header.split("-")[1] for header in headers} == {request_id.replace("-", "")}
+    return {each: header.endswith("-01") for each, header in zip(ids, headers, strict=True)}
+
+
+@pytest.mark.usefixtures("recorder")
+@pytest.mark.parametrize("total", [40, 100, 200])
+def test_a_hundred_images_of_a_recorded_batch_are_recorded_with_it(lab: Lab, total: int) -> None:
+    """All of a small batch, about as many of a large one, and always the same ones."""
+    request_id, execution = started(lab, *[f"{A}?{n}" for n in range(40)])
+    lab.change("UPDATE batches SET total = :total, succeeded = :total - 40", total=total)
+
+    found = traced(lab, request_id, execution)
+
+    assert found == {image: is_drawn(image, 100 / total) for image in found}
+    assert any(found.values())
+    assert all(found.values()) == (total <= 100)
+
+
+@pytest.mark.parametrize("recorder", [0.0], indirect=True)
+def test_no_image_of_a_batch_that_is_not_recorded_is_recorded(lab: Lab, recorder: SpanRecorder) -> None:
+    assert recorder.ratio == 0.0
+    assert not any(traced(lab, *started(lab, A)).values())

@@ -207,6 +207,29 @@ def test_batches_share_a_host(make_lab: MakeLab) -> None:
     assert taken["large"] >= 10
 
 
+def test_a_batch_plans_its_part_of_a_host_that_others_wait_for_too(make_lab: MakeLab) -> None:
+    """Ten starts of two seconds; a third batch has no image left that is due, so it does not share."""
+    lab = make_lab(**DEFAULTS)
+    batches = [started(lab, *urls(A, 20)) for _ in range(3)]
+    lab.change("UPDATE images SET next_at = now() + interval '1 hour' WHERE batch = :b", b=batches[2][0])
+
+    claimed = [len(lab.claim(*batches[0])), len(lab.claim(*batches[0])), len(lab.claim(*batches[1]))]
+
+    assert claimed == [5, 0, 5]
+
+
+def test_what_others_have_under_way_and_planned_counts_against_the_hosts_bound(make_lab: MakeLab) -> None:
+    """Four times what may be under way, of all batches together."""
+    lab = make_lab(**DEFAULTS | {"INGEST_HOST_FIRST_RATE": "500", "INGEST_HOST_MAX_CONCURRENCY": "2"})
+    (first, execution), second = started(lab, *urls(A, 20)), started(lab, *urls(A, 20))
+    lab.change("UPDATE batches SET status = 'PENDING', started_at = NULL WHERE request_id = :b", b=second[0])
+    planned = lab.claim(first, execution, max_rows=3)
+    later(lab, 1)
+    under_way = lab.claim(first, execution, max_rows=2)
+
+    assert (len(planned), len(under_way), len(lab.claim(*second))) == (3, 2, 3)
+
+
 @pytest.mark.threat("T9")
 def test_a_host_that_is_known_begins_at_its_own_rate(make_lab: MakeLab) -> None:
     """Whoever names it in `INGEST_HOST_LIMITS` knows that it bears so much."""

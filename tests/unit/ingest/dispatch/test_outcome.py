@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from ingest.dispatch.claim import claim_page
-from ingest.dispatch.outcome import host_answer, record_outcome, retry_delay_s
+from ingest.dispatch.outcome import Recorded, host_answer, record_outcome, retry_delay_s
 from ingest.http.internal_schemas import OutcomeRequest
+from ingest.state.batch import BatchStatus, ImageStatus
 from ingest.state.hosts import AnswerKind, HostAnswer
 from ingest.state.images import Outcome
 from support.ingest_service import Lab, MakeLab, claimed_of
@@ -179,14 +180,51 @@ def test_a_deferral_brings_no_image_back_whose_batch_is_coming_to_its_end(
     assert image(lab, payload["image_id"]) == before
 
 
+def recorded(lab: Lab, payload: dict[str, Any], **changes: Any) -> Recorded:
+    """Report an outcome, and return what the caller of the function is told."""
+    outcome = OutcomeRequest.model_validate(lab.outcome_of(payload, **changes)).to_outcome()
+    return record_outcome(lab.engine, lab.settings, uuid.UUID(payload["image_id"]), outcome)
+
+
+DEFERRED = {"outcome": "DEFERRED", "code": "HOST_CLOSED", "transient": True, "output_url": None}
+
+
+@pytest.mark.parametrize(
+    ("cells", "reports", "expected"),
+    [
+        (f"{A} {B}", [{}], Recorded(True, ImageStatus.SUCCEEDED, BatchStatus.PROCESSING, sealed=False)),
+        (f"{A} {A}", [{}], Recorded(True, ImageStatus.SUCCEEDED, BatchStatus.SEALING, sealed=True)),
+        (f"{A} {B}", [{}, {}], Recorded(False, ImageStatus.SUCCEEDED, BatchStatus.PROCESSING, sealed=False)),
+        (A, [{}, {}], Recorded(False, ImageStatus.SUCCEEDED, BatchStatus.SEALING, sealed=False)),
+        (f"{A} {A} {B}", [GONE], Recorded(True, ImageStatus.FAILED, BatchStatus.PROCESSING, sealed=False, ended=2)),
+        (f"{A} {A}", [GONE], Recorded(True, ImageStatus.FAILED, BatchStatus.SEALING, sealed=True, ended=2)),
+        (A, [GONE, GONE], Recorded(False, ImageStatus.FAILED, BatchStatus.SEALING, sealed=False)),
+        (A, [TROUBLE], Recorded(True, ImageStatus.PENDING, BatchStatus.PROCESSING, sealed=False)),
+        (A, [TROUBLE, TROUBLE], Recorded(False, ImageStatus.PENDING, BatchStatus.PROCESSING, sealed=False)),
+        (A, [DEFERRED], Recorded(True, ImageStatus.PENDING, BatchStatus.PROCESSING, sealed=False)),
+        (A, [DEFERRED, DEFERRED], Recorded(False, ImageStatus.PENDING, BatchStatus.PROCESSING, sealed=False)),
+        (A, [TROUBLE, {}], Recorded(True, ImageStatus.SUCCEEDED, BatchStatus.SEALING, sealed=True)),
+    ],
+)
+def test_whoever_records_an_outcome_is_told_what_it_changed(
+    lab: Lab, cells: str, reports: list[dict[str, Any]], expected: Recorded
+) -> None:
+    """Of the last of some reports about one attempt: whether it counted, how things stand, and whether it sealed."""
+    _, _, [payload, *_] = in_progress(lab, cells)
+
+    *_, found = [recorded(lab, payload, **report) for report in reports]
+
+    assert found == expected
+    assert type(found.sealed) is bool
+
+
 def test_a_deferral_of_an_image_that_waits_again_changes_nothing(lab: Lab) -> None:
     """Told twice, it does not put the image off any further."""
     _, _, [payload] = in_progress(lab, A)
-    deferral = {"outcome": "DEFERRED", "code": "HOST_CLOSED", "transient": True, "output_url": None}
-    lab.report(payload, **deferral)
+    lab.report(payload, **DEFERRED)
     before = image(lab, payload["image_id"])
 
-    again = lab.report(payload, **deferral)
+    again = lab.report(payload, **DEFERRED)
 
     assert (again.json["applied"], again.json["image_status"]) == (False, "PENDING")
     assert image(lab, payload["image_id"]) == before

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from bench.pace.real import ENVIRON
 from bench.simulation.world import Machines, Planned, World
 from sqlalchemy import Engine
 
-from ingest.dispatch.window import COSTLY_WINDOW_S, FIRST_WORK_S, Work, window_images
+from chassis.db.engine import transact
+from ingest.dispatch.window import COSTLY_WINDOW_S, FIRST_WORK_S, Work, window_images, window_left
 from ingest.settings import IngestSettings
 from ingest.state.images import USUAL_COST_S
 from support.ingest_service import Lab, MakeLab
@@ -35,6 +38,63 @@ def test_images_that_cost_as_usual_are_a_hundred_at_first_and_costly_ones_as_few
     assert [windows[cost] for cost in costs[:3]] == [100, 100, 100]
     assert all(1 <= windows[cost] <= max(1.0, FIRST_WORK_S / cost) for cost in costs[3:])
     assert window_images(Work(), first_images=10) == 10
+
+
+@pytest.mark.parametrize(
+    ("work", "images"),
+    [
+        (Work(images_per_s=100.0, all_work_per_s=5.0), 805),
+        (Work(images_per_s=100.0, cost_s=0.125, all_work_per_s=12.5), 813),
+        (Work(images_per_s=100.0, cost_s=0.125, all_work_per_s=10.0), 813),
+        (Work(images_per_s=100.0, cost_s=0.125, all_work_per_s=9.0), 413),
+        (Work(images_per_s=100.0, cost_s=0.125, owners=2, all_work_per_s=20.0), 813),
+        (Work(images_per_s=100.0, cost_s=0.125, owners=2, all_work_per_s=19.0), 413),
+        (Work(images_per_s=100.0, cost_s=0.125, owners=2, own_batches=2, all_work_per_s=40.0), 813),
+        (Work(images_per_s=100.0, cost_s=0.125, owners=2, own_batches=2, all_work_per_s=39.0), 413),
+        (Work(images_per_s=100.0, cost_s=0.2, all_work_per_s=20.0), 820),
+        (Work(images_per_s=100.0, cost_s=0.25, all_work_per_s=25.0), 225),
+    ],
+    ids=[
+        "cost-unknown",
+        "its-share",
+        "a-quarter-more",
+        "more-than-that",
+        "half",
+        "more-than-half",
+        "quarter",
+        "more-than-a-quarter",
+        "not-yet-costly",
+        "costly",
+    ],
+)
+def test_a_batch_may_have_what_it_does_in_eight_seconds_four_beyond_its_share_and_two_if_its_images_are_costly(
+    work: Work, images: int
+) -> None:
+    """And as much longer as one image takes; a quarter more than the share is none beyond it."""
+    assert window_images(work, first_images=10) == pytest.approx(images, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("work", "images"),
+    [
+        (Work(), 10),
+        (Work(cost_s=USUAL_COST_S), 100),
+        (Work(cost_s=10 * USUAL_COST_S), 10),
+        (Work(cost_s=1000.0), 1),
+        (Work(cost_s=USUAL_COST_S, owners=200), 50),
+        (Work(cost_s=USUAL_COST_S, owners=100_000), 4),
+        (Work(owners=100_000), 4),
+    ],
+    ids=["unknown", "usual", "costly", "a-monster", "many-owners", "very-many", "very-many-and-unknown"],
+)
+def test_the_sweepers_first_window_is_ten_times_as_large_and_its_later_ones_last_longer(work: Work, images: int) -> None:
+    """It comes once a minute; even where very many are at work everybody has a few images."""
+    busy = replace(work, images_per_s=1000.0)
+    more = window_images(busy, first_images=10, ahead_s=60.0) - window_images(busy, first_images=10)
+
+    assert window_images(work, first_images=10) == pytest.approx(images, abs=1)
+    assert window_images(work, first_images=10, ahead_s=60.0) == 10 * images
+    assert more == 60_000
 
 
 @pytest.mark.parametrize("cost_s", [USUAL_COST_S, 0.15, 1.0, 10.0])
@@ -81,6 +141,72 @@ def test_what_an_image_costs_is_learned_from_a_few_before_the_others_are_handed_
 
     assert [len(payloads) for payloads in first] == [10, 10]
     assert (len(then[0]), len(then[1])) == (math.floor(FIRST_WORK_S / 1.3), 50)
+
+
+def left(lab: Lab, request_id: str, ahead_s: float | None = None) -> int:
+    """Return how many more images of a batch may have tasks."""
+    return transact(lab.engine, lambda c: window_left(c, lab.settings, UUID(request_id), ahead_s=ahead_s))
+
+
+@pytest.mark.parametrize(("under_way", "more"), [(0, 10), (1, 9), (7, 3), (8, 0), (10, 0)])
+def test_a_window_is_refilled_when_a_quarter_of_it_is_free(make_lab: MakeLab, under_way: int, more: int) -> None:
+    """So pages are few and large."""
+    lab = make_lab(INGEST_FIRST_IN_FLIGHT="10")
+    request_id, execution = started(lab, 20)
+    if under_way:
+        lab.claim(request_id, execution, max_rows=under_way)
+
+    assert left(lab, request_id) == more
+
+
+def test_a_window_of_few_is_full_when_it_has_shrunk_below_what_is_under_way(make_lab: MakeLab) -> None:
+    """Never fewer than none may be added."""
+    lab = make_lab(INGEST_FIRST_IN_FLIGHT="10")
+    request_id, execution = started(lab, 20)
+    lab.claim(request_id, execution)
+    lab.change("UPDATE batches SET costed = 3, image_cost_s = 10")
+
+    assert left(lab, request_id) == 0
+
+
+def test_the_sweeper_may_hand_out_more_and_nobody_more_than_the_limit(make_lab: MakeLab) -> None:
+    lab = make_lab(INGEST_FIRST_IN_FLIGHT="10", INGEST_MAX_IN_FLIGHT="70")
+    request_id, _ = started(lab, 1)
+
+    assert (left(lab, request_id), left(lab, request_id, ahead_s=60.0)) == (10, 70)
+
+
+@pytest.mark.parametrize(("costed", "images"), [(2, 10), (3, 25)])
+def test_costs_count_when_three_images_have_told_them(make_lab: MakeLab, costed: int, images: int) -> None:
+    """Until then nobody knows; a usual cost is expected of all."""
+    lab = make_lab(INGEST_FIRST_IN_FLIGHT="10")
+    request_id, _ = started(lab, 1)
+    lab.change("UPDATE batches SET costed = :n, image_cost_s = 0.2", n=costed)
+
+    assert left(lab, request_id) == images
+
+
+@pytest.mark.parametrize(
+    ("other", "seconds"),
+    [
+        ("images_per_s = 0", 4),
+        ("images_per_s = 400", 8),
+        ("images_per_s = 400, measured_at = now() - interval '20 s'", 4),
+        ("images_per_s = 10, costed = 3, image_cost_s = 2", 8),
+        ("images_per_s = 10, costed = 2, image_cost_s = 2", 4),
+        ("images_per_s = 400, status = 'PENDING', started_at = NULL", 8),
+    ],
+    ids=["idle", "busy", "busy-long-ago", "costly", "costs-unknown", "not-begun"],
+)
+def test_the_share_is_of_the_work_that_batches_have_done_lately(make_lab: MakeLab, other: str, seconds: int) -> None:
+    """A batch alone at work has all of it, so nothing is beyond its share; of two it is a half."""
+    lab = make_lab(INGEST_MAX_IN_FLIGHT="100000")
+    (own, _), (rival, _) = started(lab, 1), started(lab, 1)
+    lab.change("UPDATE batches SET images_per_s = 100, measured_at = now()")
+    lab.change("UPDATE batches SET owner = 'rival' WHERE request_id = :b", b=rival)
+    lab.change(f"UPDATE batches SET {other} WHERE request_id = :b", b=rival)
+
+    assert left(lab, own) == math.ceil(100 * (seconds + USUAL_COST_S))
 
 
 def test_what_fails_in_the_codec_counts_and_a_compressor_that_says_nothing_is_taken_as_usual(lab: Lab) -> None:

@@ -242,3 +242,91 @@ def test_a_counter_that_failed_to_seal_is_repaired(lab: Lab) -> None:
     lab.change("UPDATE batches SET pending = 0, failed = 1")
     assert lab.sweep()["sealed"] == 1
     assert lab.batch_row(request_id)["status"] == "SEALING"
+
+
+def test_a_sweep_sends_so_many_entries_and_the_next_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long nobody swept, one sweep ends in time."""
+    monkeypatch.setattr("ingest.supervision.sweep._MAX_OUTBOX", 2)
+    lab.tasks.down = True
+    for number in range(3):
+        lab.submit(f"{A}?{number}")
+    lab.tasks.down = False
+    lab.change("DELETE FROM outbox WHERE kind <> 'start'")
+    lab.change("UPDATE outbox SET next_at = now()")
+
+    assert [lab.sweep()["started"] for _ in range(3)] == [2, 1, 0]
+
+
+def test_a_sweep_looks_after_so_many_batches_of_each_kind(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Late ones, silent ones, and those that nobody sealed."""
+    monkeypatch.setattr("ingest.supervision.sweep._MAX_BATCHES", 2)
+    late, silent, unsealed = ([lab.submit(f"{A}?{kind}{number}") for number in range(3)] for kind in "lsu")
+    for of_batch, ids in (
+        ("deadline_at = now()", late),
+        ("heartbeat_at = now() - interval '1 hour'", silent),
+        ("pending = 0, failed = 1", unsealed),
+    ):
+        lab.change(f"UPDATE batches SET {of_batch} WHERE request_id = ANY(CAST(:ids AS uuid[]))", ids=ids)
+
+    swept = [lab.sweep() for _ in range(2)]
+
+    assert [(each["overdue"], each["restarted"], each["sealed"]) for each in swept] == [(2, 2, 2), (1, 1, 1)]
+
+
+def test_a_sweep_that_has_used_its_time_begins_nothing_new(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left it says, and the next one does it."""
+    lab.tasks.down = True
+    lab.submit(A)
+    lab.tasks.down = False
+    lab.change("DELETE FROM outbox WHERE kind <> 'start'")
+    lab.change("UPDATE outbox SET next_at = now()")
+    lab.change(SILENT)
+    monkeypatch.setattr("ingest.supervision.sweep._BUDGET_S", 0.0)
+
+    swept = lab.sweep()
+
+    assert (swept["started"], swept["restarted"], swept["postponed"]) == (0, 0, 2)
+    assert lab.executions.created == []
+
+
+def test_executions_that_cannot_be_had_are_asked_for_once(lab: Lab) -> None:
+    """Each question may take its whole time-out; all batches are supervised without."""
+    lab.executions.down = True
+    for number in range(3):
+        lab.submit(f"{A}?{number}")
+    lab.change(SILENT)
+
+    swept = lab.sweep()
+
+    assert (swept["restarted"], swept["supervised"], swept["postponed"]) == (0, 3, 0)
+    assert len(lab.tasks.bodies("/compress")) == 3
+
+
+def test_a_sweep_counts_all_that_it_has_told_and_all_that_has_to_wait(lab: Lab) -> None:
+    """Two batches: both were accepted and started, and both have ended."""
+    lab.reporter.down = True
+    for number in range(2):
+        lab.finish_all(lab.submit(f"{A}?{number}"))
+    due = "UPDATE outbox SET next_at = now()"
+    lab.change(due)
+    first = lab.sweep()
+    lab.reporter.down = False
+    lab.change(due)
+
+    second = lab.sweep()
+
+    assert (first["told"], first["notified"], first["postponed"]) == (0, 0, 6)
+    assert (second["told"], second["notified"], second["postponed"]) == (4, 2, 0)
+
+
+def test_the_news_of_an_earlier_run_has_no_link_to_the_report_of_a_later_one(lab: Lab) -> None:
+    """Nor has the news of a batch that has no report."""
+    request_id = lab.submit(A)
+    lab.finish_all(request_id)
+    lab.change("UPDATE batches SET generation = 2")
+    lab.change("UPDATE outbox SET next_at = now()")
+
+    lab.sweep()
+
+    assert lab.reporter.notified[-1]["download_url"] is None
+    assert lab.reporter.published == []
