@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
+from chassis.db.engine import transact
+from ingest.state.known_sources import forget_sources
 from support.ingest_service import Lab, MakeLab, sheet_of
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
@@ -165,8 +168,33 @@ def test_a_backlog_of_old_sources_is_forgotten_by_one_sweep(make_lab: MakeLab, m
     for number in range(5):
         first_run(lab, f"{A}?{number}")
     lab.change("UPDATE known_sources SET seen_at = now() - interval '11 days'")
+    pages: list[int] = []
 
-    assert [lab.sweep()["sources_forgotten"] for _ in range(2)] == [5, 0]
+    def note(_connection: Any, cursor: Any, statement: str, *_rest: Any) -> None:
+        if "DELETE FROM known_sources" in statement:
+            pages.append(cursor.rowcount)
+
+    event.listen(lab.engine, "after_cursor_execute", note)
+    try:
+        forgotten = [lab.sweep()["sources_forgotten"] for _ in range(2)]
+    finally:
+        event.remove(lab.engine, "after_cursor_execute", note)
+
+    assert forgotten == [5, 0]
+    assert pages == [2, 2, 1, 0]
+
+
+def test_of_sources_that_are_old_the_oldest_are_forgotten_first(lab: Lab) -> None:
+    for number in range(3):
+        first_run(lab, f"{A}?{number}", etag=f'"{number}"')
+    lab.change(
+        "UPDATE known_sources SET seen_at = now() - make_interval(days => 20 - replace(etag, '\"', '')\\:\\:int)"
+    )
+
+    forgotten = transact(lab.engine, lambda connection: forget_sources(connection, days=18, limit=2))
+
+    assert forgotten == 2
+    assert [row["etag"] for row in lab.rows("SELECT etag FROM known_sources")] == ['"2"']
 
 
 def test_reuse_can_be_switched_off(make_lab: MakeLab) -> None:

@@ -255,6 +255,18 @@ def test_an_image_that_waits_says_what_its_last_attempt_met(lab: Lab) -> None:
     assert (row["attempt"], row["attempt_limit"]) == (1, lab.settings.max_attempts)
 
 
+def jitter(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """Draw 0 from now on; return the list of bounds between which was drawn."""
+    drawn: list[tuple[float, float]] = []
+
+    def uniform(low: float, high: float) -> float:
+        drawn.append((low, high))
+        return 0.0
+
+    monkeypatch.setattr("random.uniform", uniform)
+    return drawn
+
+
 @pytest.mark.parametrize("attempt", [1, 2, 3, 4])
 def test_the_wait_after_trouble_doubles_with_each_attempt_that_is_spent(
     make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch, attempt: int
@@ -263,23 +275,19 @@ def test_the_wait_after_trouble_doubles_with_each_attempt_that_is_spent(
     lab = make_lab(INGEST_MAX_ATTEMPTS="5", INGEST_RETRY_BASE_S="3")
     _, _, [payload] = in_progress(lab, A)
     lab.change("UPDATE images SET attempt = :n", n=attempt)
-    drawn: list[tuple[float, float]] = []
-    monkeypatch.setattr("random.uniform", lambda low, high: drawn.append((low, high)) or 0.0)
+    drawn = jitter(monkeypatch)
 
     lab.report({**payload, "attempt": attempt}, **TROUBLE)
 
     assert drawn == [(0.0, 3.0 * 2 ** (attempt - 1))]
 
 
-def test_a_refusal_waits_as_long_as_the_attempt_before_it(
-    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refusal_waits_as_long_as_the_attempt_before_it(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not spent, so the next wait is no longer for it."""
     lab = make_lab(INGEST_MAX_ATTEMPTS="5", INGEST_RETRY_BASE_S="3")
     _, _, [payload] = in_progress(lab, A)
     lab.change("UPDATE images SET attempt = 3")
-    drawn: list[tuple[float, float]] = []
-    monkeypatch.setattr("random.uniform", lambda low, high: drawn.append((low, high)) or 0.0)
+    drawn = jitter(monkeypatch)
 
     lab.report({**payload, "attempt": 3}, **TROUBLE | {"code": "RATE_LIMITED"})
 
@@ -339,6 +347,7 @@ def test_the_success_of_an_image_that_waits_again_says_nothing_of_its_host(lab: 
     """Without a lease nobody knows when the attempt began; the image is done all the same."""
     _, _, [payload, _] = in_progress(lab, f"{A} {B}")
     lab.report(payload, **TROUBLE)
+    lab.change("UPDATE hosts SET failures = 1")  # so that it is looked at closely
     before = lab.rows("SELECT * FROM hosts")
 
     answer = lab.report(payload)

@@ -52,9 +52,9 @@ def test_a_steady_host_is_planned_for_longer_unless_the_time_is_given(
     assert len(plan(pace, ahead_s=ahead_s).starts) == starts
 
 
-@pytest.mark.parametrize("late", [{"next_s": 1.5}, {"closed_s": 1.5}, {"next_s": 1.5, "closed_s": 0.5}], ids=str)
-def test_nothing_starts_before_the_hosts_next_start_or_the_end_of_its_pause(late: dict[str, float]) -> None:
-    planned = plan(replace(KNOWN, **late))
+@pytest.mark.parametrize(("next_s", "closed_s"), [(1.5, -5.0), (-5.0, 1.5), (1.5, 0.5)])
+def test_nothing_starts_before_the_hosts_next_start_or_the_end_of_its_pause(next_s: float, closed_s: float) -> None:
+    planned = plan(replace(KNOWN, next_s=next_s, closed_s=closed_s))
 
     assert planned.starts == pytest.approx([1.5, 1.6, 1.7, 1.8, 1.9])
 
@@ -78,9 +78,11 @@ def test_one_image_tries_a_shut_host_and_the_next_may_after_the_look_ahead() -> 
     assert plan(shut) == Plan((0.5,), 0.5 + LOOK_AHEAD_S)
 
 
-@pytest.mark.parametrize("busy", [{"under_way": 1}, {"planned": 1}], ids=str)
-def test_nobody_else_tries_a_shut_host_while_one_does(busy: dict[str, int]) -> None:
-    assert plan(replace(KNOWN, is_shut=True, next_s=0.5, **busy)) == Plan((), 0.5)
+@pytest.mark.parametrize(("under_way", "planned"), [(1, 0), (0, 1)])
+def test_nobody_else_tries_a_shut_host_while_one_does(under_way: int, planned: int) -> None:
+    busy = replace(KNOWN, is_shut=True, next_s=0.5, under_way=under_way, planned=planned)
+
+    assert plan(busy) == Plan((), 0.5)
 
 
 def test_a_host_with_more_under_way_than_its_rate_explains_is_waited_for() -> None:
@@ -89,7 +91,8 @@ def test_a_host_with_more_under_way_than_its_rate_explains_is_waited_for() -> No
     beyond = plan(replace(KNOWN, under_way=12))
 
     assert (within.starts[0], within.waits) == (0.1, False)
-    assert (beyond.starts[0], beyond.waits) == (pytest.approx(0.4), True)
+    assert beyond.starts[0] == pytest.approx(0.4)
+    assert beyond.waits
 
 
 def test_a_host_that_has_not_answered_yet_is_taken_to_need_a_fifth_of_a_second() -> None:
@@ -105,7 +108,9 @@ def test_waiting_for_what_is_under_way_does_not_bring_a_later_start_forward() ->
 
 
 @pytest.mark.parametrize(
-    ("under_way", "planned", "starts"), [(0, 0, 8), (2, 3, 3), (0, 8, 0), (0, 20, 0)], ids=["none", "some", "all", "over"]
+    ("under_way", "planned", "starts"),
+    [(0, 0, 8), (2, 3, 3), (0, 8, 0), (0, 20, 0)],
+    ids=["none", "some", "all", "over"],
 )
 def test_four_times_what_may_be_under_way_is_planned_at_most(under_way: int, planned: int, starts: int) -> None:
     """With what has begun and what others have planned: it would only wait for our own compressors."""
@@ -132,7 +137,14 @@ def test_the_start_after_the_planned_ones_keeps_the_distance() -> None:
 
 @pytest.mark.parametrize(
     ("rate", "floor_s", "expected"),
-    [(10.0, None, 10.0), (80.0, None, 50.0), (80.0, 0.01, 50.0), (80.0, 0.2, 20.0), (10.0, 0.2, 10.0), (80.0, 0.0, 50.0)],
+    [
+        (10.0, None, 10.0),
+        (80.0, None, 50.0),
+        (80.0, 0.01, 50.0),
+        (80.0, 0.2, 20.0),
+        (10.0, 0.2, 10.0),
+        (80.0, 0.0, 50.0),
+    ],
 )
 def test_the_rate_keeps_to_its_own_bound_and_to_that_of_images_under_way(
     rate: float, floor_s: float | None, expected: float

@@ -87,7 +87,9 @@ def test_a_batch_may_have_what_it_does_in_eight_seconds_four_beyond_its_share_an
     ],
     ids=["unknown", "usual", "costly", "a-monster", "many-owners", "very-many", "very-many-and-unknown"],
 )
-def test_the_sweepers_first_window_is_ten_times_as_large_and_its_later_ones_last_longer(work: Work, images: int) -> None:
+def test_the_sweepers_first_window_is_ten_times_as_large_and_its_later_ones_last_longer(
+    work: Work, images: int
+) -> None:
     """It comes once a minute; even where very many are at work everybody has a few images."""
     busy = replace(work, images_per_s=1000.0)
     more = window_images(busy, first_images=10, ahead_s=60.0) - window_images(busy, first_images=10)
