@@ -204,9 +204,11 @@ def test_only_the_owner_may_act(lab: Lab, verb: str, body: dict[str, Any]) -> No
     """409 ABORTED NOT_OWNER for any other execution."""
     request_id, _ = started(lab, A)
 
-    answer = lab.batch_call(request_id, verb, execution=lab.new_execution(), **body)
+    rival = lab.new_execution()
+    answer = lab.batch_call(request_id, verb, execution=rival, **body)
 
     assert (answer.code, answer.json["error"]["status"], answer.reason) == (409, "ABORTED", "NOT_OWNER")
+    assert answer.json["error"]["details"][0]["metadata"] == {"request_id": request_id, "execution": rival}
 
 
 def test_claims_are_signs_of_life(lab: Lab) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from chassis.google.span_recorder import SpanRecorder
+from chassis.tracing import record_by, span_id_of
 from ingest.batches.cancel import cancel_batch
 from support.ingest_service import Lab, MakeLab
 
@@ -59,6 +64,66 @@ def test_a_batch_with_open_images_cannot_be_finished(lab: Lab) -> None:
     request_id = lab.submit(A)
     answer = lab.finish(request_id, lab.start(request_id))
     assert (answer.code, answer.reason) == (400, "BATCH_OPEN")
+    assert answer.json["error"]["details"][0]["metadata"] == {"request_id": request_id}
+
+
+@pytest.fixture(name="spans")
+def _spans() -> Iterator[Callable[[], list[ReadableSpan]]]:
+    """Record everything; give what was recorded of whole runs."""
+    exporter = InMemorySpanExporter()
+    recorder = SpanRecorder(exporter, service="s", project="p", revision="", ratio=1.0)
+    record_by(recorder)
+
+    def read() -> list[ReadableSpan]:
+        recorder.stop()
+        return [span for span in exporter.get_finished_spans() if span.name == "workflow"]
+
+    yield read
+    record_by(None)
+    recorder.stop()
+
+
+def test_the_trace_of_a_batch_has_one_span_for_its_first_run(
+    lab: Lab, spans: Callable[[], list[ReadableSpan]]
+) -> None:
+    """From the start to the end, below the upload; a retry is no part of it."""
+    request_id = lab.submit(f"{A} {B}")
+    run(lab, request_id, {}, GONE)
+    row = lab.batch_row(request_id)
+    lab.post("/retry", {"request_id": request_id})
+    run(lab, request_id, GONE)
+
+    [span] = spans()
+    batch = UUID(request_id)
+    assert span.parent is not None
+    assert (f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}", f"{span.parent.span_id:016x}") == (
+        batch.hex,
+        span_id_of(batch, "workflow"),
+        span_id_of(batch, "upload"),
+    )
+    assert span.start_time is not None
+    assert span.end_time is not None
+    assert span.start_time / 1e9 == pytest.approx(row["started_at"].timestamp(), abs=1e-5)
+    assert span.end_time / 1e9 == pytest.approx(row["finished_at"].timestamp(), abs=1e-5)
+    assert span.attributes == {
+        "status": "COMPLETED_WITH_ERRORS",
+        "total": 2,
+        "pending": 0,
+        "succeeded": 1,
+        "failed": 1,
+    }
+
+
+def test_a_batch_that_was_never_begun_has_no_run_to_show(lab: Lab, spans: Callable[[], list[ReadableSpan]]) -> None:
+    """It was cancelled before an execution came; the sweeper finishes it."""
+    lab.executions.down = True
+    request_id = lab.submit(A)
+    lab.post("/cancel", {"request_id": request_id})
+    lab.change("UPDATE batches SET heartbeat_at = now() - interval '1 hour'")
+    lab.sweep()
+
+    assert lab.status(request_id)["status"] == "CANCELLED"
+    assert spans() == []
 
 
 @pytest.mark.feature("18")
