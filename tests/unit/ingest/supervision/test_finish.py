@@ -83,9 +83,7 @@ def _spans() -> Iterator[Callable[[], list[ReadableSpan]]]:
     recorder.stop()
 
 
-def test_the_trace_of_a_batch_has_one_span_for_its_first_run(
-    lab: Lab, spans: Callable[[], list[ReadableSpan]]
-) -> None:
+def test_the_trace_of_a_batch_has_one_span_for_its_first_run(lab: Lab, spans: Callable[[], list[ReadableSpan]]) -> None:
     """From the start to the end, below the upload; a retry is no part of it."""
     request_id = lab.submit(f"{A} {B}")
     run(lab, request_id, {}, GONE)
