@@ -207,6 +207,75 @@ def test_the_budget_of_failures_ends_the_batch(make_lab: MakeLab) -> None:
     assert [row["kind"] for row in lab.rows("SELECT kind FROM outbox")] == ["notify"]
 
 
+@pytest.fixture(name="once")
+def _once(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """One failure of supervision ends a batch; two rows of it in a page."""
+    monkeypatch.setattr("ingest.state.expiry.MAX_ENDED_ROWS", 2)
+    return make_lab(INGEST_MAX_EXECUTION_FAILURES="1")
+
+
+def test_a_large_batch_fails_whole(once: Lab) -> None:
+    """Page after page, and with what happened in each image's detail; its end is told after the grace."""
+    request_id = once.submit(*[f"{A}?{n}" for n in range(6)])
+
+    answer = fail(once, request_id, once.start(request_id))
+
+    assert (answer.json["terminal"], answer.json["status"]) == (True, "FAILED")
+    assert answer.json["counts"] == {"total": 6, "pending": 0, "succeeded": 0, "failed": 6}
+    images = once.rows("SELECT DISTINCT status, code, detail FROM images")
+    assert images == [{"status": "FAILED", "code": "BATCH_FAILED", "detail": "Supervision failed 1 times."}]
+    assert once.rows("SELECT next_at > now() AS later FROM outbox WHERE kind = 'notify'") == [{"later": True}]
+
+
+def test_the_failure_that_ended_a_batch_told_twice_is_answered_the_same(once: Lab) -> None:
+    request_id = once.submit(A)
+    execution = once.start(request_id)
+
+    answers = [fail(once, request_id, execution).json for _ in range(2)]
+
+    assert answers[0]["terminal"] is True
+    assert answers[1] == answers[0]
+
+
+def test_a_batch_does_not_fail_over_the_head_of_an_outcome(once: Lab) -> None:
+    """Whose image is held is ended by the next report of a failure, or by the deadline."""
+    request_id = once.submit(A)
+    execution = once.start(request_id)
+    with once.engine.connect() as holder:
+        holder.exec_driver_sql("SELECT 1 FROM images FOR UPDATE")
+        answer = fail(once, request_id, execution)
+
+    assert (answer.json["terminal"], answer.json["status"]) == (False, "PROCESSING")
+    assert once.batch_row(request_id)["pending"] == 1
+    assert fail(once, request_id, once.start(request_id)).json["terminal"] is True
+
+
+def test_a_batch_whose_images_are_done_fails_without_its_report(once: Lab) -> None:
+    """What was compressed stays."""
+    request_id = once.submit(A)
+    execution = once.start(request_id)
+    once.report(once.claim(request_id, execution)[0])
+
+    answer = fail(once, request_id, execution)
+
+    assert (answer.json["terminal"], answer.json["status"]) == (True, "FAILED")
+    assert answer.json["counts"] == {"total": 1, "pending": 0, "succeeded": 1, "failed": 0}
+
+
+def test_the_failure_of_another_execution_is_refused(lab: Lab) -> None:
+    """Also that of one which failed before, once a successor owns the batch."""
+    request_id = lab.submit(A)
+    first = lab.start(request_id)
+    fail(lab, request_id, first)
+    second = lab.start(request_id)
+
+    answer = fail(lab, request_id, first)
+
+    assert (answer.code, answer.reason) == (409, "NOT_OWNER")
+    assert answer.json["error"]["details"][0]["metadata"] == {"request_id": request_id, "execution": first}
+    assert (lab.batch_row(request_id)["execution"], lab.batch_row(request_id)["failures"]) == (second, 1)
+
+
 def test_an_execution_that_fails_after_the_end_changes_nothing(lab: Lab) -> None:
     """Only telling the subscribers went wrong; the outbox sees to that."""
     request_id = lab.submit(A)
