@@ -467,6 +467,33 @@ def test_an_image_that_finds_the_host_still_dead_loses_no_attempt(make_lab: Make
     assert hosts_of(lab, request_id)["a.example"]["state"] == "OPEN"
 
 
+def test_a_claim_that_may_plan_nothing_at_its_hosts_is_not_repeated_at_once(make_lab: MakeLab) -> None:
+    """The one image that tries a shut host has to report first."""
+    lab = make_lab(**DEFAULTS)
+    request_id, execution, _payload = half_open(lab)
+    lab.change("UPDATE hosts SET next_start_at = now()")
+
+    page = lab.next_claim(request_id, execution)
+
+    assert page["image_count"] == 0
+    assert page["next_claim_s"] >= 1.0
+
+
+def test_a_claim_that_could_not_look_at_all_hosts_is_followed_by_the_next(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all were looked at, what is planned has to run first."""
+    monkeypatch.setattr("ingest.dispatch.host_starts._MAX_LOCKED", 3)
+    lab = make_lab(**DEFAULTS)
+    request_id, execution = started(lab, *(f"https://h{n:03}.example/a.jpg" for n in range(5)))
+
+    pages = [lab.next_claim(request_id, execution) for _ in range(2)]
+
+    assert [page["image_count"] for page in pages] == [3, 2]
+    assert pages[0]["next_claim_s"] == 0.0
+    assert pages[1]["next_claim_s"] > 0
+
+
 @pytest.mark.fault("A20")
 @pytest.mark.threat("T5")
 def test_thousands_of_images_of_a_dead_host_keep_nobody_waiting(make_lab: MakeLab) -> None:
