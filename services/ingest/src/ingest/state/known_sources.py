@@ -44,11 +44,13 @@ _FIND = text(
     WHERE images.id = ANY(:ids) AND NOT batches.fresh AND known.seen_at > now() - make_interval(days => :days)
     """
 )
+# Materialized: as a plain subquery a page may be looked up anew for each row, and is another one each time.
 _FORGET = text(
     """
-    DELETE FROM known_sources WHERE key IN (
+    WITH page AS MATERIALIZED (
         SELECT key FROM known_sources WHERE seen_at <= now() - make_interval(days => :days)
         ORDER BY seen_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    DELETE FROM known_sources WHERE key IN (SELECT key FROM page)
     """
 )
 
