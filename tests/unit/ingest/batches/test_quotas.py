@@ -59,33 +59,28 @@ def test_the_use_of_each_owner_is_its_own(stored: Lab) -> None:
     assert uses == [Use(1, 2, 2), Use(1, 3, 3), Use(0, 0, 1), Use(0, 0, 0)]
 
 
-@pytest.mark.parametrize(
-    ("owner", "new", "refused"),
-    [
-        ("alice", Use(1, 2, 2), None),
-        ("alice", Use(2, 0, 0), ("max_open_batches", "2", "2", "1", 60)),
-        ("alice", Use(0, 3, 0), ("max_open_images", "5", "3", "3", 60)),
-        ("alice", Use(0, 0, 7), ("max_daily_images", "9", "7", "3", 3600)),
-        (None, Use(1, 3, 7), None),
-        (None, Use(0, 0, 8), ("max_daily_images", "9", "8", "2", 3600)),
-        ("bob", Use(2, 5, 8), None),
-        ("bob", Use(0, 0, 9), ("max_daily_images", "9", "9", "1", 3600)),
-    ],
-)
-def test_what_fits_exactly_is_accepted_and_one_more_is_not(
-    stored: Lab, owner: str | None, new: Use, refused: tuple[str, str, str, str, int] | None
-) -> None:
-    """The refusal names the limit that is passed, its value, what is asked and what is used."""
-    with stored.engine.connect() as connection:
-        if refused is None:
-            check_quotas(connection, stored.settings, owner, new)
-            return
-        with pytest.raises(ApiError) as caught:
+def test_what_fits_exactly_is_accepted_and_one_more_is_not(stored: Lab) -> None:
+    """The refusal names the limit that is passed, its value, what is asked, what is used, and when to ask again."""
+    for owner, new in (("alice", Use(1, 2, 6)), (None, Use(1, 3, 7)), ("bob", Use(2, 5, 8))):
+        with stored.engine.connect() as connection:
             check_quotas(connection, stored.settings, owner, new)
 
-    name, limit, value, use, retry_after_s = refused
-    assert caught.value.metadata == {"limit_name": name, "limit": limit, "value": value, "use": use}
-    assert (caught.value.reason, caught.value.retry_after_s) == ("QUOTA_EXCEEDED", retry_after_s)
+    found = []
+    for owner, new in (("alice", Use(2, 0, 0)), ("alice", Use(0, 3, 0)), (None, Use(0, 0, 8)), ("bob", Use(0, 0, 9))):
+        with stored.engine.connect() as connection, pytest.raises(ApiError) as caught:
+            check_quotas(connection, stored.settings, owner, new)
+        assert caught.value.reason == "QUOTA_EXCEEDED"
+        found.append((*caught.value.metadata.items(), caught.value.retry_after_s))
+
+    def refusal(name: str, limit: str, value: str, use: str, retry_after_s: int) -> tuple[object, ...]:
+        return ("limit_name", name), ("limit", limit), ("value", value), ("use", use), retry_after_s
+
+    assert found == [
+        refusal("max_open_batches", "2", "2", "1", 60),
+        refusal("max_open_images", "5", "3", "3", 60),
+        refusal("max_daily_images", "9", "8", "2", 3600),
+        refusal("max_daily_images", "9", "9", "1", 3600),
+    ]
 
 
 @pytest.mark.parametrize(

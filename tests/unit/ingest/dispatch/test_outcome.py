@@ -267,19 +267,19 @@ def jitter(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     return drawn
 
 
-@pytest.mark.parametrize("attempt", [1, 2, 3, 4])
 def test_the_wait_after_trouble_doubles_with_each_attempt_that_is_spent(
-    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch, attempt: int
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The jitter is drawn between nothing and this."""
     lab = make_lab(INGEST_MAX_ATTEMPTS="5", INGEST_RETRY_BASE_S="3")
     _, _, [payload] = in_progress(lab, A)
-    lab.change("UPDATE images SET attempt = :n", n=attempt)
     drawn = jitter(monkeypatch)
 
-    lab.report({**payload, "attempt": attempt}, **TROUBLE)
+    for attempt in (1, 2, 3, 4):
+        lab.change("UPDATE images SET status = 'DISPATCHED', attempt = :n, lease_until = now()", n=attempt)
+        lab.report({**payload, "attempt": attempt}, **TROUBLE)
 
-    assert drawn == [(0.0, 3.0 * 2 ** (attempt - 1))]
+    assert drawn == [(0.0, 3.0), (0.0, 6.0), (0.0, 12.0), (0.0, 24.0)]
 
 
 def test_a_refusal_waits_as_long_as_the_attempt_before_it(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
