@@ -218,7 +218,7 @@ def test_a_check_tells_problems_and_writes_the_corrected_sheet(fake: FakePressro
 
     assert done.exit_code == 2
     assert "spring.csv:3:Bild: URL_INVALID: No link." in done.stderr
-    assert "4 rows, 5 images (4 different) from 2 hosts; 1 problems" in done.stdout
+    assert "rows: 4, images: 5 (4 different), hosts: 2, problems: 1" in done.stdout
     assert "about 2.0 MB to fetch and 3 s (assumed)\n  assumed: no other waits\n" in done.stdout
     assert Path("corrected.csv").read_bytes() == b"corrected"
 

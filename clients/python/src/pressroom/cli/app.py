@@ -136,8 +136,8 @@ def check(
             say(problem_line(str(sheet), problem))
         if found.total_rows is not None:
             print_line(
-                f"{found.total_rows} rows, {found.total_images} images ({found.unique_images} different) from"
-                f" {found.host_count} hosts; {found.problem_count} problems, {found.warning_count} warnings"
+                f"rows: {found.total_rows}, images: {found.total_images} ({found.unique_images} different),"
+                f" hosts: {found.host_count}, problems: {found.problem_count}, warnings: {found.warning_count}"
             )
         if found.estimate is not None:
             print_line(expected(found.estimate))
@@ -256,7 +256,7 @@ def retry(
     if as_json:
         print_json({"retried_images": count})
     else:
-        print_line(f"{count} images are tried again: pressroom watch {request_id}")
+        print_line(f"images that are tried again: {count}; pressroom watch {request_id}")
 
 
 @app.command()
