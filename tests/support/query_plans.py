@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -9,8 +11,9 @@ from sqlalchemy import Engine, event
 _METHODS = ("hashjoin", "mergejoin", "hashagg", "sort", "material", "memoize")
 
 
-def plan_awkwardly(engine: Engine) -> None:
-    """Take from every new connection of an engine whatever would spare it from running a subquery again."""
+@contextmanager
+def planned_awkwardly(engine: Engine) -> Iterator[None]:
+    """Take from the connections of an engine, meanwhile, what would spare them from running a subquery again."""
 
     def restrict(connection: Any, _record: Any) -> None:
         with connection.cursor() as cursor:
@@ -20,3 +23,8 @@ def plan_awkwardly(engine: Engine) -> None:
 
     event.listen(engine, "connect", restrict)
     engine.dispose()
+    try:
+        yield
+    finally:
+        event.remove(engine, "connect", restrict)
+        engine.dispose()

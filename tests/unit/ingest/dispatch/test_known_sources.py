@@ -10,6 +10,7 @@ from sqlalchemy import event
 from chassis.db.engine import transact
 from ingest.state.known_sources import forget_sources
 from support.ingest_service import Lab, MakeLab, sheet_of
+from support.query_plans import planned_awkwardly
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
 FOUND = {"source_sha256": "cd" * 32, "etag": '"v1"', "last_modified": None}
@@ -162,7 +163,7 @@ def test_what_was_not_seen_for_long_is_not_used_and_then_forgotten(make_lab: Mak
 
 
 def test_a_backlog_of_old_sources_is_forgotten_by_one_sweep(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Page after page, so that a day of millions of new URLs is forgotten within a day."""
+    """Page after page, however the database plans it: a day of millions of new URLs is forgotten within a day."""
     monkeypatch.setattr("ingest.supervision.sweep._MAX_SOURCES", 2)
     lab = make_lab(INGEST_REUSE_DAYS="10")
     for number in range(5):
@@ -176,7 +177,8 @@ def test_a_backlog_of_old_sources_is_forgotten_by_one_sweep(make_lab: MakeLab, m
 
     event.listen(lab.engine, "after_cursor_execute", note)
     try:
-        forgotten = [lab.sweep()["sources_forgotten"] for _ in range(2)]
+        with planned_awkwardly(lab.engine):
+            forgotten = [lab.sweep()["sources_forgotten"] for _ in range(2)]
     finally:
         event.remove(lab.engine, "after_cursor_execute", note)
 
