@@ -19,7 +19,7 @@ SHORTEST_RUN_S = 0.02
 HARMLESS_S = 0.1
 """What the largest input that gets so far may take, whatever the growth up to there."""
 
-ROUNDS = 6
+ROUNDS = 9
 """How often a growth that looks worse is measured again: others use the processor, too, and disturb its caches."""
 
 
@@ -32,9 +32,17 @@ class Growth:
 
     @property
     def is_linear(self) -> bool:
-        """Return whether no doubling cost more than `MOST_GROWTH` times as much, or the largest input is harmless."""
+        """Return whether the last doubling, or the mean of both, cost at most `MOST_GROWTH` times as much.
+
+        A single doubling says little: tables that outgrow the processor's caches cost more than twice, once. The
+        largest input may be harmless, too.
+        """
         once, twice, four_times = self.seconds
-        return four_times <= HARMLESS_S or (twice <= MOST_GROWTH * once and four_times <= MOST_GROWTH * twice)
+        return (
+            four_times <= HARMLESS_S
+            or four_times <= MOST_GROWTH * twice
+            or four_times <= MOST_GROWTH * MOST_GROWTH * once
+        )
 
 
 def measure_growth(make: Callable[[int], Any], run: Callable[[Any], object], *, most: int, start: int = 500) -> Growth:
