@@ -55,11 +55,18 @@ def _logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def _whole_trace(stack: Stack, request_id: str) -> str | None:
-    """Return the batch's trace as the Cloud Trace API tells it, once the last spans are there."""
+    """Return the batch's trace as the Cloud Trace API tells it, once the last spans of every process are there."""
     trace_id = request_id.replace("-", "")
     answer = requests.get(f"{stack.url('workflows')}/v1/projects/demo/traces/{trace_id}", timeout=10)
-    names = [span["name"] for span in answer.json().get("spans", [])]
-    is_whole = names.count("task") == 2 and names.count("outcome") == 2 and {"workflow", "delivery"} <= set(names)
+    spans = answer.json().get("spans", [])
+    names = [span["name"] for span in spans]
+    parents = {span["parentSpanId"] for span in spans if span.get("parentSpanId")}
+    is_whole = (
+        names.count("task") == 2
+        and names.count("outcome") == 2
+        and {way[-1] for way in WAYS} <= set(names)
+        and parents <= {span["spanId"] for span in spans}
+    )
     return answer.text if is_whole else None
 
 
