@@ -16,7 +16,11 @@ from typing import Any
 import pytest
 import yaml
 
+from chassis.http.fields import PeerRequest
+from compressor.http import routes as compressor_routes
 from contract.test_batch_yaml_constructs import maps
+from ingest.http import internal_schemas as ingest_schemas
+from reporter.http import internal_schemas as reporter_schemas
 from support import last_release
 from support.deployment_files import workflow_text
 from support.payload_schemas import CONTRACTS
@@ -25,10 +29,10 @@ LAST = last_release.CONTRACTS
 NAMES = sorted(path.name for path in LAST.glob("*.json"))
 
 
-def breaks(old: Any, new: Any, where: str = "$", *, strict: bool = True) -> Iterator[str]:
+def breaks(old: Any, new: Any, where: str = "$") -> Iterator[str]:
     """Yield what readers of one release could not read of the other, place by place.
 
-    `strict`: the readers refuse fields that they do not know, as our routes do with requests.
+    A field more is none of it: what our services send each other is read by `PeerRequest`, which passes over it.
     """
     if not isinstance(old, dict) or not isinstance(new, dict):
         return
@@ -40,17 +44,14 @@ def breaks(old: Any, new: Any, where: str = "$", *, strict: bool = True) -> Iter
     before, after = old.get("properties", {}), new.get("properties", {})
     for name in sorted(before.keys() - after.keys()):
         yield f"{where}.{name}: gone"
-    if strict and old.get("additionalProperties") is False:
-        for name in sorted(after.keys() - before.keys()):
-            yield f"{where}.{name}: the last release refuses fields that it does not know"
     for name in before.keys() & after.keys():
-        yield from breaks(before[name], after[name], f"{where}.{name}", strict=strict)
+        yield from breaks(before[name], after[name], f"{where}.{name}")
     if not set(values) <= {str(value) for value in new.get("enum") or values}:
         yield f"{where}: values are gone"
-    yield from breaks(old.get("items"), new.get("items"), f"{where}[]", strict=strict)
+    yield from breaks(old.get("items"), new.get("items"), f"{where}[]")
     for kind in ("anyOf", "oneOf"):
         for number, (one, other) in enumerate(zip(old.get(kind, ()), new.get(kind, ()), strict=False)):
-            yield from breaks(one, other, f"{where}|{number}", strict=strict)
+            yield from breaks(one, other, f"{where}|{number}")
 
 
 def schema(path: Path) -> Any:
@@ -78,8 +79,7 @@ def schema(path: Path) -> Any:
 def test_payload_fits_the_readers_of_the_last_release(name: str) -> None:
     """And those of the last release fit today's readers."""
     assert (CONTRACTS / name).is_file(), f"{name} is gone: the last release still sends or reads it"
-    strict = name.endswith("_request.schema.json")
-    found = list(breaks(schema(LAST / name), schema(CONTRACTS / name), strict=strict))
+    found = list(breaks(schema(LAST / name), schema(CONTRACTS / name)))
     assert found == [], 'docs/deploy.md, "What a release may change"'
 
 
@@ -108,13 +108,21 @@ def test_what_one_of_two_releases_cannot_read_is_found(change: dict[str, Any]) -
 
 
 def test_more_may_be_said_where_more_may_be_read() -> None:
-    """A field that may be absent and another value break nobody; where unknown fields are refused, a new one does."""
+    """A field that may be absent and another value break nobody."""
     more = {**OLD["properties"], "c": {"type": "null"}, "a": {"type": "string", "enum": ["x", "y", "z"]}}
 
     assert list(breaks(OLD, OLD | {"properties": more})) == []
-    closed = OLD | {"additionalProperties": False}
-    assert list(breaks(closed, OLD | {"properties": more})) != []
-    assert list(breaks(closed, OLD | {"properties": more}, strict=False)) == []
+
+
+READERS = [each for module in (compressor_routes, ingest_schemas, reporter_schemas) for each in vars(module).values()]
+
+
+def test_our_services_pass_over_fields_of_another_release() -> None:
+    """Whatever a route reads that only our own parts call."""
+    readers = [each for each in READERS if isinstance(each, type) and issubclass(each, PeerRequest)]
+
+    assert len(readers) > len(list(LAST.glob("*_request.schema.json")))
+    assert {each.model_config.get("extra") for each in readers} == {"ignore"}
 
 
 PATH = re.compile(r'\$\{\w+_url \+ "(/internal/[\w/]+?)/?"(?: \+ request_id \+ "(/\w+)")?\}')
