@@ -27,7 +27,11 @@ FAULTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "dispatch-answer-lost": ("tasks", [{"route": "tasks.dispatch", "fault": "drop-response", "count": 3}]),
     "created-answer-lost": (
         "tasks",
-        [{"route": "tasks.batchCreate", "queue": "images", "fault": "drop-response", "count": 2}],
+        # Whichever way `CREATE_TASKS_BY` makes the workflow create them.
+        [
+            {"route": route, "queue": "images", "fault": "drop-response", "count": 2}
+            for route in ("tasks.batchCreate", "tasks.create")
+        ],
     ),
     "first-tasks-come-last": ("tasks", [{"queue": "images", "fault": "delay", "delay_s": 1.5, "count": 3}]),
     "execution-answer-lost": ("workflows", [{"route": "executions.create", "fault": "drop-response"}]),
