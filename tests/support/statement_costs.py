@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-_PLANNED = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
+_PLANNED = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "EXECUTE")
 _MARK = "SAVEPOINT explained"
 
 

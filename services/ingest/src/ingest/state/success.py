@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
+from chassis.db.prepared import Prepared
 from ingest.settings import IngestSettings
 from ingest.state.batch import BatchStatus
 from ingest.state.batch_status import ADD_COST
@@ -24,7 +25,8 @@ from ingest.state.known_sources import SAVE_AFTER
 # some of them, drawn by lot, stand for all.
 # Images with the same URL and options end with theirs, so one download answers them all.
 # The counter and the seal are one update: whoever brings `pending` to 0 seals, and nobody else can.
-_END_WITH_SUCCESS = text(
+_END_WITH_SUCCESS = Prepared(
+    "end_with_success",
     f"""
     WITH image AS MATERIALIZED (
         SELECT images.id, images.host, images.lease_until - make_interval(secs => :lease_s) AS started_at,
@@ -49,7 +51,7 @@ _END_WITH_SUCCESS = text(
             succeeded = succeeded + number.images,
             bytes_in = bytes_in + number.images * CAST(:counted_in AS bigint),
             bytes_out = bytes_out + number.images * CAST(:counted_out AS bigint),
-            larger_images = larger_images + CASE WHEN :growth > 0 THEN number.images ELSE 0 END,
+            larger_images = larger_images + CASE WHEN CAST(:growth AS bigint) > 0 THEN number.images ELSE 0 END,
             larger_bytes = larger_bytes + number.images * CAST(:growth AS bigint),
             reused = reused + CASE WHEN :reused THEN number.images ELSE 0 END,
             {ADD_COST},
@@ -81,7 +83,7 @@ _END_WITH_SUCCESS = text(
         {SAVE_AFTER.format(after="EXISTS (SELECT FROM counted)")}
     )
     SELECT counted.status, counted.pending FROM counted
-    """
+    """,
 )
 
 
@@ -130,7 +132,7 @@ def end_with_success(
         "own_rates": settings.own_rates_json,
         "max_rate": str(settings.host_max_rate),
     }
-    row = connection.execute(_END_WITH_SUCCESS, values).first()
+    row = _END_WITH_SUCCESS.execute(connection, values).first()
     if row is None:
         return None
     status = BatchStatus(row.status)
