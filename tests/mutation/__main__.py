@@ -90,7 +90,8 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="do not try again what was caught before")
     parser.add_argument("--again", action="store_true", help="try again what survived before, and nothing else")
     parser.add_argument("--only", metavar="GLOB", action="append", help="mutants, e.g. 'ingest.state.*'; repeatable")
-    parser.add_argument("--sample", type=int, metavar="N", help="N of the mutants, drawn with a fixed seed")
+    parser.add_argument("--sample", type=int, metavar="N", help="N of the mutants, drawn with the seed")
+    parser.add_argument("--seed", type=int, default=1, help="another one draws and orders the mutants otherwise (1)")
     parser.add_argument("--children", type=int, default=1, help="how many mutants at once (1)")
     given = parser.parse_args()
     folder = ROOT / ".local/mutants" / given.package
@@ -107,7 +108,7 @@ def main() -> int:
     equal = [mutant for mutant in every if is_argued_equal(mutant)]
     others = [mutant for mutant in every if mutant not in equal]
     if given.sample:
-        others = random.Random(1).sample(others, min(given.sample, len(others)))
+        others = random.Random(given.seed).sample(others, min(given.sample, len(others)))
     verdicts = Verdicts(folder.with_suffix(".jsonl"))
     survivors = verdicts.survivors()
     verdicts.begin(keep=given.keep or given.again)
@@ -120,6 +121,7 @@ def main() -> int:
         verdicts,
         arguments_of(TARGETS[given.package], folder),
         children=given.children,
+        seed=given.seed,
         postgres=given.package != "chassis",
     )
     return status or report(others, equal, verdicts)
@@ -134,7 +136,14 @@ def is_argued_equal(mutant: Mutant) -> bool:
 
 
 def stage(package: str, folder: Path) -> None:
-    """Copy what git tracks, the sources to `src`, and say what is to be changed."""
+    """Copy what git tracks, the sources to `src`, and say what is to be changed.
+
+    What mutmut has written of a source stays: it writes anew what is older than its source.
+    """
+    written, kept = folder / "mutants/src", folder.with_suffix(".kept")
+    shutil.rmtree(kept, ignore_errors=True)
+    if written.exists():
+        written.rename(kept)
     shutil.rmtree(folder, ignore_errors=True)
     listed = subprocess.run(["git", "ls-files"], check=True, cwd=ROOT, capture_output=True, text=True).stdout
     for name in listed.splitlines():
@@ -143,6 +152,12 @@ def stage(package: str, folder: Path) -> None:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, copy)
     shutil.copytree(ROOT / f"services/{package}/src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    if kept.exists():
+        written.parent.mkdir()
+        kept.rename(written)
+        for path in written.rglob("*.py"):
+            if not (folder / "src" / path.relative_to(written)).exists():
+                path.unlink()
     settings = {
         "source_paths": ["src"],
         "only_mutate": [f"src/{package}/{module}" for module in TARGETS[package].modules],

@@ -48,10 +48,14 @@ _POLL_S = 0.005
 
 @dataclass(slots=True)
 class Reach:
-    """What each test took, in seconds, and which tests reach each function, the fastest first."""
+    """What each test took, in seconds, and which tests reach each function, the fastest first.
+
+    Tests that failed once and then passed are `unsteady`: they judge no mutant.
+    """
 
     seconds: dict[str, float] = field(default_factory=dict)
     tests: dict[str, list[str]] = field(default_factory=dict)
+    unsteady: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -61,12 +65,14 @@ class Trials:
     Args:
         mutants: those to try.
         verdicts: what became of each is added to these.
+        seed: of their order.
         postgres_ports: a server for each trial that runs at the same time; none where no test needs one.
     """
 
     mutants: list[Mutant]
     verdicts: Verdicts
     children: int
+    seed: int
     postgres_ports: list[int]
     failed_test: str | None = None
 
@@ -83,9 +89,9 @@ class Trials:
         reach = self._reach(session)
         mutants = list(self.mutants)
         found = f"{len(session.items)} tests reach {len(reach.tests)} functions"
-        sys.stdout.write(f"{found}; {len(mutants)} mutants to try\n")
+        sys.stdout.write(f"{found}; {len(mutants)} mutants to try; left out as unsteady: {reach.unsteady}\n")
         sys.stdout.flush()
-        random.Random(1).shuffle(mutants)  # a run that is ended early was a fair sample
+        random.Random(self.seed).shuffle(mutants)  # a run that is ended early was a fair sample
         slots = [
             _forked(partial(self._slot, session, number, mutants[number :: self.children], reach))
             for number in range(self.children)
@@ -98,7 +104,7 @@ class Trials:
         """Run all tests in a fork and return what reaches what.
 
         Raises:
-            pytest.Session.Interrupted: a test fails although nothing is changed.
+            pytest.Session.Interrupted: a test fails twice although nothing is changed.
         """
         noted = self.verdicts.file.with_suffix(".reach")
         noted.unlink(missing_ok=True)
@@ -107,13 +113,14 @@ class Trials:
         known = json.loads(noted.read_text(encoding="utf-8"))
         if isinstance(known, str):
             raise session.Interrupted(f"fails although nothing is changed: {known}")
-        return Reach(known["seconds"], known["tests"])
+        return Reach(**known)
 
     def _note_reach(self, session: pytest.Session, noted: Path) -> int:
         self._take_postgres(0)
         _silence()
         seconds: dict[str, float] = {}
         tests: dict[str, list[str]] = defaultdict(list)
+        unsteady: list[str] = []
         set_mutant_under_test("stats")
         for item in session.items:
             state()._stats.clear()
@@ -121,12 +128,17 @@ class Trials:
             self._run(item)
             seconds[item.nodeid] = time.monotonic() - began
             if self.failed_test:
-                noted.write_text(json.dumps(self.failed_test), encoding="utf-8")
-                return FAILED
+                self.failed_test = None
+                self._run(item)
+                if self.failed_test:
+                    noted.write_text(json.dumps(self.failed_test), encoding="utf-8")
+                    return FAILED
+                unsteady.append(item.nodeid)
+                continue
             for function in list(state()._stats):
                 tests[function].append(item.nodeid)
         used = {function: _fastest(reaching, seconds) for function, reaching in tests.items()}
-        noted.write_text(json.dumps({"seconds": seconds, "tests": used}), encoding="utf-8")
+        noted.write_text(json.dumps({"seconds": seconds, "tests": used, "unsteady": unsteady}), encoding="utf-8")
         return PASSED
 
     def _slot(self, session: pytest.Session, number: int, mutants: list[Mutant], reach: Reach) -> int:
@@ -140,6 +152,7 @@ class Trials:
         shared = [each for each in gc.get_objects() if isinstance(each, Engine | requests.Session)]
         gc.freeze()
         whole_run = os.getppid()
+        catchers: dict[str, list[str]] = defaultdict(list)  # of other changes of a function; they are asked first
         for place, mutant in enumerate(mutants):
             if os.getppid() != whole_run:
                 return BROKEN  # the run was ended, and its database with it: every test would fail now
@@ -148,8 +161,12 @@ class Trials:
                 self.verdicts.add(mutant.key, "no tests")
                 continue
             limit_s = _LEAST_WAIT_S + _WAITS * sum(reach.seconds[test] for test in tests)
-            chosen = [items[test] for test in tests]
-            self.verdicts.add(mutant.key, *self._try(mutant.name, chosen, shared, limit_s))
+            known = catchers[mutant.reached_as]
+            chosen = [items[test] for test in [*known, *(test for test in tests if test not in known)]]
+            verdict, by = self._try(mutant.name, chosen, shared, limit_s)
+            self.verdicts.add(mutant.key, verdict, by)
+            if (test := by.partition(" (")[0]) in tests and test not in known:
+                known.append(test)
             if place % CONTROL_EACH == 0:
                 self.verdicts.add_control(mutant.key, *self._try("", chosen, shared, limit_s))
         return PASSED
@@ -251,7 +268,7 @@ def _servers(count: int) -> Iterator[list[int]]:
 
 def write_mutants() -> None:
     """Let mutmut write every variant of every function below `mutants/src`, and have the tests import them."""
-    Path("mutants").mkdir()
+    Path("mutants").mkdir(exist_ok=True)
     with redirect_stdout(StringIO()):
         copy_src_dir()
         copy_also_copy_files()
@@ -266,6 +283,7 @@ def try_mutants(
     pytest_arguments: list[str],
     *,
     children: int,
+    seed: int,
     postgres: bool,
 ) -> int:
     """Try the mutants that were written here; return 0 when it could be done."""
@@ -273,4 +291,4 @@ def try_mutants(
         arguments = ["--rootdir=.", "--capture=no", "--quiet", "--tb=native", *pytest_arguments]
         # The server above needs localcloud, which is a plugin of pytest as well.
         arguments += ["-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"]
-        return int(pytest.main(arguments, plugins=[Trials(mutants, verdicts, children, ports)]))
+        return int(pytest.main(arguments, plugins=[Trials(mutants, verdicts, children, seed, ports)]))

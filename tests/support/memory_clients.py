@@ -12,6 +12,7 @@ from uuid import UUID
 
 from chassis.auth.callers import Caller
 from chassis.errors import ApiError
+from chassis.tracing import trace_headers
 from ingest.clients.previews import Preview, Trial
 from ingest.clients.reporter import Report
 from ingest.clients.sheet_storage import StoredSheet, too_large
@@ -29,6 +30,7 @@ class FakeExecutions:
         self.created: list[tuple[UUID, str]] = []
         self.live: set[str] = set()
         self.asked: list[str] = []
+        self.calls = 0
         self.down = False
         self.before_answer: Callable[[], None] = lambda: None
 
@@ -49,6 +51,7 @@ class FakeExecutions:
         return answer
 
     def _check(self) -> None:
+        self.calls += 1
         if self.down:
             raise unavailable(Reason.EXECUTIONS_UNAVAILABLE, "down")
 
@@ -69,14 +72,21 @@ class FakeTasks:
         url: str,
         audience: str,
         body: Mapping[str, Any],
-        dispatch_deadline_s: int,  # noqa: ARG002
+        dispatch_deadline_s: int,
         start_at: datetime | None = None,
     ) -> None:
         """Keep the task unless its name is known."""
         self.calls += 1
         if self.down:
             raise unavailable(Reason.TASKS_UNAVAILABLE, "down")
-        task = {"url": url, "audience": audience, "body": dict(body), "start_at": start_at}
+        task = {
+            "url": url,
+            "audience": audience,
+            "body": dict(body),
+            "deadline_s": dispatch_deadline_s,
+            "start_at": start_at,
+            "headers": trace_headers(),
+        }
         self.tasks.setdefault(f"{queue}/tasks/{task_id}", task)
 
     def bodies(self, path: str) -> list[dict[str, Any]]:

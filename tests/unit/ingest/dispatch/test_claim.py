@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from chassis.google.span_recorder import SpanRecorder
 from chassis.tracing import is_drawn, record_by
-from ingest.dispatch.claim import MAX_PAGE_BYTES, claim_page
+from ingest.dispatch.claim import MAX_PAGE_BYTES, ClaimedPage, claim_page
 from support.ingest_service import Lab, MakeLab, claimed_of
 
 A, B = "https://a.example/1.jpg", "https://a.example/2.jpg"
@@ -114,6 +114,124 @@ def test_a_page_ends_at_its_limit_of_json(lab: Lab) -> None:
 
     assert max(size for size, _ in sizes) <= MAX_PAGE_BYTES
     assert sum(count for _, count in sizes) == 40
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["unknown", "known"])
+@pytest.mark.parametrize(("short_of_three", "images"), [(0, 3), (1, 2)])
+def test_a_page_takes_as_much_json_as_its_limit_and_no_byte_more(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, is_known: bool, short_of_three: int, images: int
+) -> None:
+    """A request and a lease for each image, ten bytes for what is between them, and a kilobyte for what is around.
+
+    What is known of a source is a part of its request.
+    """
+    cells = [f"{A}?{'x' * 100 * n}" for n in range(4)]
+    if is_known:
+        for payload in lab.claim(*started(lab, *cells)):
+            lab.report(payload, source_sha256="cd" * 32, etag="e" * 200)
+    request_id, execution = started(lab, *cells)
+    whole = lab.next_claim(request_id, execution)
+    lab.change("UPDATE images SET status = 'PENDING', attempt = 0, lease_until = NULL WHERE batch = :b", b=request_id)
+    lab.change("UPDATE hosts SET next_start_at = now() - interval '1 hour'")
+    sizes = [
+        len(json.dumps(request)) + len(lease) + 10
+        for group in whole["groups"]
+        for request, lease in zip(group["requests"], group["leases"], strict=True)
+    ]
+    monkeypatch.setattr("ingest.dispatch.claim.MAX_PAGE_BYTES", 1024 + sum(sizes[:3]) - short_of_three)
+
+    page = lab.next_claim(request_id, execution)
+
+    assert (whole["image_count"], page["image_count"], page["next_claim_s"]) == (4, images, 0.0)
+
+
+def test_an_image_that_is_larger_than_a_page_is_a_page(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would never be done otherwise."""
+    monkeypatch.setattr("ingest.dispatch.claim.MAX_PAGE_BYTES", 100)
+    request_id, execution = started(lab, A, B)
+
+    assert [len(lab.claim(request_id, execution)) for _ in range(3)] == [1, 1, 0]
+
+
+def claimed_page(lab: Lab, request_id: str, execution: str | None = None) -> ClaimedPage:
+    """Claim and return what the claim says of itself."""
+    return claim_page(lab.engine, lab.settings, UUID(request_id), execution=execution, max_rows=100)
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        ("UPDATE batches SET deadline_at = now()",),
+        (
+            "UPDATE hosts SET opened_at = now() - interval '1 day'",
+            "UPDATE images SET next_at = now() - interval '1 day'",
+        ),
+    ],
+    ids=["late", "unreachable"],
+)
+def test_the_claim_that_ends_the_last_image_says_so_and_no_other(lab: Lab, over: tuple[str, ...]) -> None:
+    """Whatever ended it; what was asked before and afterwards did not."""
+    request_id, execution = started(lab, A)
+    lab.change("UPDATE images SET next_at = now() + interval '1 hour'")
+    before = claimed_page(lab, request_id, execution)
+    for statement in over:
+        lab.change(statement)
+
+    pages = [claimed_page(lab, request_id, execution) for _ in range(2)]
+
+    assert [page.sealed for page in (before, *pages)] == [False, True, False]
+    assert [page.batch.status.value for page in pages] == ["SEALING", "SEALING"]
+
+
+def test_nothing_of_a_large_late_batch_is_handed_out(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each claim ends a page, and the next one follows at once."""
+    monkeypatch.setattr("ingest.state.expiry.MAX_ENDED_ROWS", 2)
+    request_id, execution = started(lab, *[f"{A}?{n}" for n in range(4)])
+    lab.change("UPDATE batches SET deadline_at = now()")
+
+    pages = [claimed_page(lab, request_id, execution) for _ in range(3)]
+
+    assert [(list(page.images), page.next_claim_s, page.sealed) for page in pages] == [
+        ([], 0.0, False),
+        ([], 0.0, False),
+        ([], 60.0, True),
+    ]
+
+
+def test_a_window_of_one_is_used(make_lab: MakeLab) -> None:
+    """One image after the other."""
+    lab = make_lab(INGEST_MAX_IN_FLIGHT="1")
+    request_id, execution = started(lab, A, B)
+
+    first = lab.claim(request_id, execution)
+    meanwhile = lab.claim(request_id, execution)
+    lab.report(first[0])
+
+    assert (len(first), meanwhile) == (1, [])
+    assert len(lab.claim(request_id, execution)) == 1
+
+
+def test_a_page_of_one_host_is_followed_at_once_while_others_wait_to_be_looked_at(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.dispatch.host_starts._MAX_LOCKED", 1)
+    request_id, execution = started(lab, A, B.replace("a.example", "b.example"))
+
+    pages = [claimed_page(lab, request_id, execution) for _ in range(2)]
+
+    assert [(len(page.images), page.next_claim_s) for page in pages] == [(1, 0.0), (1, 60.0)]
+
+
+def test_of_many_due_images_so_many_are_looked_at_as_may_fit_into_a_page(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next claim has the rest, at once."""
+    monkeypatch.setattr("ingest.dispatch.claim._CANDIDATES", 3)
+    request_id, execution = started(lab, *[f"{A}?{n}" for n in range(4)])
+
+    pages = [claimed_page(lab, request_id, execution) for _ in range(2)]
+
+    assert [(len(page.images), page.next_claim_s) for page in pages] == [(3, 0.0), (1, 60.0)]
 
 
 def test_no_more_than_the_window_is_in_flight(make_lab: MakeLab) -> None:

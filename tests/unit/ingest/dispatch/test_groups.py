@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID, uuid5
 
 import pytest
 
-from ingest.dispatch.groups import MAX_GROUP, task_groups
+from ingest.dispatch.groups import MAX_GROUP, TaskGroup, task_groups
 from ingest.dispatch.tasks import ClaimedImage
 from support.ingest_service import Lab, claimed_of
 
@@ -71,6 +72,14 @@ def test_a_group_is_named_by_its_attempts(lab: Lab) -> None:
     assert again["groups"][0]["request_id"] != page["groups"][0]["request_id"]
 
 
+def test_the_name_of_a_group_is_the_same_in_every_release() -> None:
+    """A repeat that another release makes during a deployment creates nothing twice."""
+    moment = datetime.now(UTC)
+    images = [ClaimedImage(1, name, moment, {}) for name in ("t1", "t2")]
+
+    assert TaskGroup(images).request_id == uuid5(UUID("0d6f1a0e-6f0d-4f7f-9d53-7d3f2f0c9a11"), "t1 t2")
+
+
 def failed(code: int) -> dict[str, Any]:
     """Return the status of a task that was not created."""
     return {"code": code, "message": f"code {code}", "details": []}
@@ -117,6 +126,45 @@ def test_a_refusal_that_lasts_is_told(lab: Lab) -> None:
     answer = lab.batch_call(request_id, "give_back", execution=execution, leases=leases, failures=failures).json
 
     assert answer == {"images": 2, "refusal": "code 3"}
+
+
+@pytest.mark.parametrize("code", range(1, 17))
+def test_what_may_pass_is_no_refusal(lab: Lab, code: int) -> None:
+    """All other codes of google.rpc.Code are told; of several the first."""
+    request_id, execution, page = claimed(lab, urls(2))
+    leases = page["groups"][0]["leases"]
+    may_pass = {1, 4, 6, 8, 10, 13, 14}
+
+    failures = {"0": failed(code), "1": failed(INVALID_ARGUMENT)}
+    answer = lab.batch_call(request_id, "give_back", execution=execution, leases=leases, failures=failures).json
+
+    assert answer["refusal"] == ("code 3" if code in may_pass else f"code {code}")
+    assert answer["images"] == (1 if code == ALREADY_EXISTS else 2)
+
+
+def test_a_failure_of_a_task_that_is_not_there_says_nothing(lab: Lab) -> None:
+    """Indexes count from 0: of two tasks 0 and 1 are known."""
+    request_id, execution, page = claimed(lab, urls(2))
+    leases = page["groups"][0]["leases"]
+
+    failures = {"1": failed(UNAVAILABLE), "2": failed(INVALID_ARGUMENT), "9": failed(INVALID_ARGUMENT)}
+    answer = lab.batch_call(request_id, "give_back", execution=execution, leases=leases, failures=failures).json
+
+    assert answer == {"images": 1, "refusal": None}
+
+
+def test_what_is_given_back_is_due_in_five_seconds_and_only_that(lab: Lab) -> None:
+    """No other batch is touched."""
+    _other = claimed(lab, urls(1, row=7))
+    request_id, execution, page = claimed(lab, urls(1))
+
+    lab.batch_call(request_id, "give_back", execution=execution, leases=page["groups"][0]["leases"], failures=None)
+
+    waits = lab.rows(
+        "SELECT batch, extract(epoch FROM next_at - now())\\:\\:float AS s FROM images WHERE status = 'PENDING'"
+    )
+    assert [str(row["batch"]) for row in waits] == [request_id]
+    assert 0 < waits[0]["s"] <= 5
 
 
 def test_only_the_present_lease_is_given_back(lab: Lab) -> None:

@@ -112,6 +112,19 @@ def test_the_trace_of_a_batch_has_one_span_for_its_first_run(lab: Lab, spans: Ca
     }
 
 
+def test_a_run_that_supervision_could_not_end_is_shown_too(
+    make_lab: MakeLab, spans: Callable[[], list[ReadableSpan]]
+) -> None:
+    """With the failure that ended it; those before it end no run."""
+    lab = make_lab(INGEST_MAX_EXECUTION_FAILURES="2")
+    request_id = lab.submit(A)
+    for _failure in range(2):
+        lab.batch_call(request_id, "fail", execution=lab.start(request_id), step="claim", error="x")
+
+    [span] = spans()
+    assert (span.attributes or {})["status"] == "FAILED"
+
+
 def test_a_batch_that_was_never_begun_has_no_run_to_show(lab: Lab, spans: Callable[[], list[ReadableSpan]]) -> None:
     """It was cancelled before an execution came; the sweeper finishes it."""
     lab.executions.down = True

@@ -91,6 +91,35 @@ def test_a_rival_that_takes_over_in_between_keeps_the_batch(lab: Lab) -> None:
     assert lab.batch_row(request_id)["execution"] == rival
 
 
+def test_an_execution_that_always_comes_too_late_gives_up(lab: Lab) -> None:
+    """Each time it has asked, the next rival has died in turn: after five of them the batch is left to the others."""
+    request_id = lab.submit(A)
+    lab.executions.live.remove(lab.start(request_id))
+    rivals = (f"rival-{number}" for number in range(9))
+    lab.executions.before_answer = lambda: lab.change("UPDATE batches SET execution = :rival", rival=next(rivals))
+
+    answer = start(lab, request_id, lab.new_execution())
+
+    assert (answer.json["owner"], answer.json["status"], answer.json["request_id"]) == (False, "PROCESSING", request_id)
+    assert lab.executions.asked[1:] == [f"rival-{number}" for number in range(4)]
+    assert lab.batch_row(request_id)["execution"] == "rival-4"
+
+
+def test_a_start_is_a_sign_of_life(lab: Lab) -> None:
+    """Of this batch; the first one says when the work began, a later one does not."""
+    silent = "UPDATE batches SET heartbeat_at = now() - interval '1 hour', started_at = started_at - interval '1 hour'"
+    request_id, _other = lab.submit(A), lab.submit(A)
+    execution = lab.start(request_id)
+    lab.change(silent)
+    began = lab.batch_row(request_id)["started_at"]
+
+    lab.start(request_id, execution)
+
+    fresh = lab.rows("SELECT request_id FROM batches WHERE heartbeat_at > now() - interval '1 minute'")
+    assert [str(row["request_id"]) for row in fresh] == [request_id]
+    assert lab.batch_row(request_id)["started_at"] == began
+
+
 def test_start_waits_for_the_executions_api(lab: Lab) -> None:
     """503: without knowing whether the owner lives nothing is decided."""
     request_id = lab.submit(A)
@@ -166,6 +195,21 @@ def test_release_frees_the_batch_for_a_successor(lab: Lab) -> None:
     assert lab.start(request_id) != execution
 
 
+def test_a_release_is_no_failure_and_no_end(lab: Lab) -> None:
+    """It says which batch it was, and the batch waits for its successor as if it had just been heard of."""
+    request_id = lab.submit(A)
+    execution = lab.start(request_id)
+    lab.change("UPDATE batches SET heartbeat_at = now() - interval '1 hour'")
+
+    answer = lab.batch_call(request_id, "release", execution=execution)
+
+    assert answer.json == {"request_id": request_id, "status": "PROCESSING"}
+    row = lab.batch_row(request_id)
+    assert (row["execution"], row["callback_url"], row["failures"], row["error"]) == (None, None, 0, None)
+    assert lab.rows("SELECT heartbeat_at > now() - interval '1 minute' AS heard FROM batches") == [{"heard": True}]
+    assert lab.batch_call(request_id, "release", execution=execution).json == answer.json
+
+
 def test_a_failure_is_recorded_with_its_step_and_frees_the_batch(lab: Lab) -> None:
     """The next execution gets its chance; the status page shows what happened."""
     request_id = lab.submit(A)
@@ -235,6 +279,38 @@ def test_the_failure_that_ended_a_batch_told_twice_is_answered_the_same(once: La
 
     assert answers[0]["terminal"] is True
     assert answers[1] == answers[0]
+
+
+def test_a_batch_that_fails_while_its_sheet_is_imported_keeps_what_is_stored(once: Lab) -> None:
+    """Its images fail with it; nothing of the rest of the sheet is counted."""
+    request_id = once.submit(A, f"{A}?2")
+    execution = once.start(request_id)
+    once.change(
+        "INSERT INTO imports (batch, csv_uri, object_generation, asked, rows_stored, images_stored)"
+        " VALUES (:b, 'gs://b/o', 1, '{}', 2, 2)",
+        b=request_id,
+    )
+    once.change("UPDATE batches SET status = 'IMPORTING', total = 50, pending = 50, row_count = 50")
+
+    answer = fail(once, request_id, execution)
+
+    assert (answer.json["terminal"], answer.json["status"]) == (True, "FAILED")
+    assert answer.json["counts"] == {"total": 2, "pending": 0, "succeeded": 0, "failed": 2}
+    assert once.batch_row(request_id)["row_count"] == 2
+
+
+def test_an_import_that_fails_before_its_first_row_ends_empty(once: Lab) -> None:
+    request_id = once.submit("")
+    execution = once.start(request_id)
+    once.change(
+        "INSERT INTO imports (batch, csv_uri, object_generation, asked) VALUES (:b, 'x', 1, '{}')", b=request_id
+    )
+    once.change("UPDATE batches SET status = 'IMPORTING', total = 50, pending = 50, sealed_at = NULL")
+
+    answer = fail(once, request_id, execution)
+
+    assert (answer.json["terminal"], answer.json["status"]) == (True, "FAILED")
+    assert answer.json["counts"] == {"total": 0, "pending": 0, "succeeded": 0, "failed": 0}
 
 
 def test_a_batch_does_not_fail_over_the_head_of_an_outcome(once: Lab) -> None:

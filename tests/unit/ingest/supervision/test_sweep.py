@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
+from chassis.db.engine import transact
+from ingest.state.execution import drop_execution
 from support.ingest_service import Lab, MakeLab
 from support.payload_schemas import assert_matches
 from support.query_plans import planned_awkwardly
@@ -301,6 +307,7 @@ def test_executions_that_cannot_be_had_are_asked_for_once(lab: Lab) -> None:
     swept = lab.sweep()
 
     assert (swept["restarted"], swept["supervised"], swept["postponed"]) == (0, 3, 0)
+    assert lab.executions.calls == 1
     assert len(lab.tasks.bodies("/compress")) == 3
 
 
@@ -332,3 +339,178 @@ def test_the_news_of_an_earlier_run_has_no_link_to_the_report_of_a_later_one(lab
 
     assert lab.reporter.notified[-1]["download_url"] is None
     assert lab.reporter.published == []
+
+
+def test_an_owner_that_gives_its_batch_up_while_the_sweeper_asks_for_it_is_believed(lab: Lab) -> None:
+    """What was asked about one owner says nothing of a batch that has moved on: neither a failure, nor a successor."""
+    request_id = lab.submit(A)
+    execution = lab.start(request_id)
+    lab.executions.live.remove(execution)
+    lab.change(SILENT)
+    lab.executions.before_answer = lambda: transact(
+        lab.engine, lambda connection: drop_execution(connection, UUID(request_id), execution, failed=False)
+    )
+
+    swept = lab.sweep()
+
+    assert (swept["restarted"], swept["supervised"], swept["postponed"]) == (0, 0, 0)
+    row = lab.batch_row(request_id)
+    assert (row["execution"], row["failures"]) == (None, 0)
+
+
+def test_trouble_with_one_batch_keeps_no_other_waiting_and_says_which_and_why(lab: Lab) -> None:
+    """The report of one cannot be written, the start of another not be sent; a third begins, which nobody can tell."""
+    lab.executions.down = True
+    reported = lab.upload("Product Name,Input Image Urls\nx,\n").json["request_id"]
+    done = lab.submit(B)
+    lab.change(SILENT)
+    lab.change("DELETE FROM outbox")
+    lab.reporter.down = True
+    lab.tasks.down = True
+    unsent = lab.submit(A)
+    lab.change("DELETE FROM outbox WHERE kind <> 'start'")
+    lab.change("UPDATE outbox SET next_at = now()")
+    lab.tasks.create = only_compressions(lab)  # type: ignore[method-assign]
+
+    with capture_logs() as lines:
+        swept = lab.sweep()
+
+    assert (swept["supervised"], swept["postponed"]) == (1, 3)
+    assert lab.rows("SELECT status FROM images WHERE batch = :b", b=done) == [{"status": "DISPATCHED"}]
+    postponed = [line for line in lines if "request_id" in line and "reason" in line]
+    assert sorted((line["event"], line["request_id"], line["reason"]) for line in postponed) == [
+        ("batch.revival_postponed", reported, "PEER_UNAVAILABLE"),
+        *sorted(
+            [("outbox.postponed", unsent, "TASKS_UNAVAILABLE"), ("outbox.postponed", done, "PEER_UNAVAILABLE")],
+        ),
+    ]
+
+
+def only_compressions(lab: Lab) -> Any:
+    """Return a way to create tasks that refuses those which start batches."""
+    create = lab.tasks.create
+
+    def creating(queue: str, task_id: str, **task: Any) -> None:
+        lab.tasks.down = task["url"].endswith("/process")
+        create(queue, task_id, **task)
+
+    return creating
+
+
+def test_all_that_is_due_at_the_very_end_of_the_time_is_left_to_the_next_sweep(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large late batch one page ends; nothing else is begun: no start, no event, no deletion."""
+    monkeypatch.setattr("ingest.supervision.sweep._BUDGET_S", 0.0)
+    monkeypatch.setattr("ingest.state.expiry.MAX_ENDED_ROWS", 2)
+    lab = make_lab(INGEST_REUSE_DAYS="10")
+    monkeypatch.setattr(lab.dependencies.clock, "monotonic", lambda: 100.0)
+    old = lab.submit(f"{A}?old")
+    lab.report(lab.claim(old, execution := lab.start(old))[0], source_sha256="cd" * 32)
+    lab.finish(old, execution)
+    lab.change("DELETE FROM outbox")
+    lab.change("UPDATE batches SET finished_at = now() - interval '99 days'")
+    lab.change("UPDATE known_sources SET seen_at = now() - interval '11 days'")
+    late = lab.submit(*[f"{A}?{n}" for n in range(5)])
+    lab.change("UPDATE batches SET deadline_at = now() WHERE request_id = :b", b=late)
+    lab.change("UPDATE outbox SET next_at = now()")
+
+    swept = lab.sweep()
+
+    assert {name: count for name, count in swept.items() if count} == {"overdue": 1, "postponed": 1}
+    assert lab.batch_row(late)["pending"] == 4
+    assert len(lab.rows("SELECT 1 FROM known_sources")) == 1
+
+
+def test_a_large_late_batch_ends_within_one_sweep_if_there_is_time(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner is woken once, by the page that ended the last image."""
+    monkeypatch.setattr("ingest.state.expiry.MAX_ENDED_ROWS", 2)
+    request_id = lab.submit(*[f"{A}?{n}" for n in range(5)])
+    lab.start(request_id)
+    lab.change("UPDATE batches SET deadline_at = now()")
+
+    assert lab.sweep()["overdue"] == 1
+
+    assert lab.batch_row(request_id)["status"] == "SEALING"
+    assert [str(batch) for batch in lab.callbacks.sealed] == [request_id]
+
+
+# --- without a workflow
+
+
+@pytest.fixture(name="alone")
+def _alone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """No execution can be had; the sweeper claims two rows at a time, three times for a batch."""
+    monkeypatch.setattr("ingest.supervision.without_workflow._PAGE_ROWS", 2)
+    monkeypatch.setattr("ingest.supervision.without_workflow.MAX_PAGES", 3)
+    lab.executions.down = True
+    return lab
+
+
+@pytest.mark.parametrize(("images", "claimed"), [(1, 1), (2, 2), (5, 5), (6, 6), (9, 6)])
+def test_a_sweep_claims_so_many_pages_of_a_batch_and_says_how_many_images_it_handed_out(
+    alone: Lab, images: int, claimed: int
+) -> None:
+    """As long as there is more to claim now."""
+    request_id = alone.submit(*[f"{A}?{n}" for n in range(images)])
+    alone.change(SILENT)
+
+    with capture_logs() as lines:
+        alone.sweep()
+
+    assert len(alone.tasks.bodies("/compress")) == claimed
+    dispatched = [line for line in lines if line["event"] == "batch.dispatched"]
+    assert [(line["request_id"], line["images"]) for line in dispatched] == [(request_id, claimed)]
+
+
+def test_a_sweep_that_finds_nothing_to_hand_out_says_nothing(alone: Lab) -> None:
+    alone.submit(A)
+    alone.change(SILENT)
+    alone.change("UPDATE images SET next_at = now() + interval '1 hour'")
+
+    with capture_logs() as lines:
+        swept = alone.sweep()
+
+    assert swept["supervised"] == 1
+    assert [line for line in lines if line["event"] == "batch.dispatched"] == []
+
+
+def test_the_sweepers_claims_are_no_sign_of_life_of_an_execution(alone: Lab) -> None:
+    """The next sweep looks after the batch again."""
+    alone.submit(A)
+    alone.change(SILENT)
+
+    alone.sweep()
+
+    assert alone.rows("SELECT heartbeat_at < now() - interval '50 minutes' AS silent FROM batches") == [
+        {"silent": True}
+    ]
+
+
+def test_only_the_images_whose_tasks_were_refused_are_given_back(alone: Lab) -> None:
+    """For half a minute; the others have their tasks, and no further page is claimed."""
+    request_id = alone.submit(*[f"{A}?{n}" for n in range(4)])
+    alone.change(SILENT)
+    create = alone.tasks.create
+
+    def refusing_the_second(queue: str, task_id: str, **task: Any) -> None:
+        body: Mapping[str, Any] = task["body"]
+        alone.tasks.down = body.get("url") == f"{A}?1"
+        create(queue, task_id, **task)
+
+    alone.tasks.create = refusing_the_second  # type: ignore[method-assign]
+    swept = alone.sweep()
+
+    rows = alone.rows(
+        "SELECT status, attempt, extract(epoch FROM next_at - now())\\:\\:float AS wait_s FROM images"
+        " WHERE batch = :b ORDER BY row_number",
+        b=request_id,
+    )
+    assert [(row["status"], row["attempt"]) for row in rows] == [
+        ("DISPATCHED", 1),
+        ("PENDING", 1),
+        ("PENDING", 0),
+        ("PENDING", 0),
+    ]
+    assert 20 < rows[1]["wait_s"] <= 30
+    assert (swept["supervised"], swept["postponed"]) == (0, 1)
