@@ -17,6 +17,7 @@ import subprocess
 from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -130,9 +131,14 @@ def main() -> int:
 def is_argued_equal(mutant: Mutant) -> bool:
     """Tell whether the list of equivalents says why nobody can notice this mutant."""
     return any(
-        fnmatch(mutant.function, entry["function"]) and entry["becomes"] in mutant.becomes
-        for entry in yaml.safe_load(EQUIVALENTS.read_text(encoding="utf-8"))
+        fnmatch(mutant.function, entry["function"]) and entry["becomes"] in mutant.becomes for entry in _equivalents()
     )
+
+
+@cache
+def _equivalents() -> list[dict[str, str]]:
+    found: list[dict[str, str]] = yaml.safe_load(EQUIVALENTS.read_text(encoding="utf-8"))
+    return found
 
 
 def stage(package: str, folder: Path) -> None:

@@ -60,13 +60,17 @@ def counted_mutants(folder: Path, package: str) -> list[Mutant]:
 
 def _counted_in(module: str, tree: ast.Module) -> Iterator[Mutant]:
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-    originals = {name.removesuffix(_ORIGINAL): f for name, f in functions.items() if name.endswith(_ORIGINAL)}
+    originals = {
+        name.removesuffix(_ORIGINAL): (_text(f), _meaning(f))
+        for name, f in functions.items()
+        if name.endswith(_ORIGINAL)
+    }
     for name, function in functions.items():
         stem, mark, number = name.rpartition("__mutmut_")
         if not (mark and number.isdigit()):
             continue
-        before, after = _text(originals[stem]), _text(function)
-        if _meaning(originals[stem]) != _meaning(function):
+        (before, meant), after = originals[stem], _text(function)
+        if meant != _meaning(function):
             yield Mutant(
                 f"{module}.{name}",
                 f"{module}.{stem.removeprefix('x_').removeprefix('xǁ').replace('ǁ', '.')}",

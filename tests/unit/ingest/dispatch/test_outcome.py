@@ -526,6 +526,37 @@ def test_waits_grow_are_jittered_and_bounded(lab: Lab) -> None:
     assert retry_delay_s(lab.settings, 1, 1e9) == 300
 
 
+@pytest.mark.parametrize(
+    ("attempt", "retry_after_s", "least_s", "most_s"),
+    [
+        (1, None, 0.0, 3.0),
+        (2, None, 0.0, 6.0),
+        (3, 5.0, 5.0, 12.0),
+        (3, 20.0, 20.0, 20.0),
+        (7, None, 0.0, 192.0),
+        (8, None, 0.0, 300.0),
+        (2000, None, 0.0, 300.0),
+        (1, 400.0, 300.0, 300.0),
+    ],
+)
+def test_a_wait_lies_between_what_the_host_asks_for_and_what_doubles_with_each_attempt(
+    make_lab: MakeLab,
+    monkeypatch: pytest.MonkeyPatch,
+    attempt: int,
+    retry_after_s: float | None,
+    least_s: float,
+    most_s: float,
+) -> None:
+    """Whatever is drawn; five minutes are the longest wait, however many attempts there were."""
+    settings = make_lab(INGEST_RETRY_BASE_S="3").settings
+    found = []
+    for end in (min, max):
+        monkeypatch.setattr("random.uniform", lambda *bounds, end=end: end(bounds))
+        found.append(retry_delay_s(settings, attempt, retry_after_s))
+
+    assert found == [least_s, most_s]
+
+
 @pytest.mark.fault("A18")
 def test_a_hundred_batches_finished_by_two_at_once_are_sealed_once_each(lab: Lab) -> None:
     """The last-image race: two transactions end the two images of a batch at the same moment."""

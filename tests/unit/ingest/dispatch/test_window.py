@@ -150,10 +150,14 @@ def left(lab: Lab, request_id: str, ahead_s: float | None = None) -> int:
     return transact(lab.engine, lambda c: window_left(c, lab.settings, UUID(request_id), ahead_s=ahead_s))
 
 
-@pytest.mark.parametrize(("under_way", "more"), [(0, 10), (7, 3), (8, 0)])
-def test_a_window_is_refilled_when_a_quarter_of_it_is_free(make_lab: MakeLab, under_way: int, more: int) -> None:
+@pytest.mark.parametrize(
+    ("window", "under_way", "more"), [(10, 0, 10), (10, 7, 3), (10, 8, 0), (8, 6, 2), (8, 7, 0), (8, 8, 0)]
+)
+def test_a_window_is_refilled_when_a_quarter_of_it_is_free(
+    make_lab: MakeLab, window: int, under_way: int, more: int
+) -> None:
     """So pages are few and large."""
-    lab = make_lab(INGEST_FIRST_IN_FLIGHT="10")
+    lab = make_lab(INGEST_FIRST_IN_FLIGHT=str(window))
     request_id, execution = started(lab, 20)
     if under_way:
         lab.claim(request_id, execution, max_rows=under_way)
