@@ -347,9 +347,11 @@ def test_an_owner_that_gives_its_batch_up_while_the_sweeper_asks_for_it_is_belie
     execution = lab.start(request_id)
     lab.executions.live.remove(execution)
     lab.change(SILENT)
-    lab.executions.before_answer = lambda: transact(
-        lab.engine, lambda connection: drop_execution(connection, UUID(request_id), execution, failed=False)
-    )
+
+    def give_up() -> None:
+        transact(lab.engine, lambda c: drop_execution(c, UUID(request_id), execution, failed=False))
+
+    lab.executions.before_answer = give_up
 
     swept = lab.sweep()
 
