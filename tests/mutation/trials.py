@@ -1,9 +1,10 @@
 """Tries mutants: the tests are collected once, and each mutant meets, in a fork, those that reach its function.
 
 Nothing but the tests themselves is run for a mutant: no start of pytest, no collecting, no names of tests on a command
-line, and what lives as long as a test run (a database, certificates) is there before the fork. The fastest tests come
-first, and the first failure ends a trial. Every `CONTROL_EACH`th trial is repeated without any change: its tests must
-pass, or a mutant might be called caught because a test fails by itself.
+line, and what lives as long as a test run (a database, certificates) is there before the fork. The tests of the
+function's module come first, then those of its package, the fastest before others; the first failure ends a trial.
+Every `CONTROL_EACH`th trial is repeated without any change: its tests must pass, or a mutant might be called caught
+because a test fails by itself.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _POLL_S = 0.005
 
 @dataclass(slots=True)
 class Reach:
-    """What each test took, in seconds, and which tests reach each function, the fastest first.
+    """What each test took, in seconds, and which tests reach each function, in the order in which they are tried.
 
     Tests that failed once and then passed are `unsteady`: they judge no mutant.
     """
@@ -101,28 +102,41 @@ class Trials:
         return True
 
     def _reach(self, session: pytest.Session) -> Reach:
-        """Run all tests in a fork and return what reaches what.
+        """Run all tests in forks and return what reaches what.
 
         Raises:
             pytest.Session.Interrupted: a test fails twice although nothing is changed.
         """
-        noted = self.verdicts.file.with_suffix(".reach")
-        noted.unlink(missing_ok=True)
-        child = _forked(lambda: self._note_reach(session, noted))
-        os.waitpid(child, 0)
-        known = json.loads(noted.read_text(encoding="utf-8"))
-        if isinstance(known, str):
-            raise session.Interrupted(f"fails although nothing is changed: {known}")
-        return Reach(**known)
+        files = [self.verdicts.file.with_suffix(f".reach{number}") for number in range(self.children)]
+        for noted in files:
+            noted.unlink(missing_ok=True)
+        children = [
+            _forked(partial(self._note_reach, session.items[number :: self.children], number, noted))
+            for number, noted in enumerate(files)
+        ]
+        for child in children:
+            os.waitpid(child, 0)
+        reach = Reach()
+        tests: dict[str, list[str]] = defaultdict(list)
+        for noted in files:
+            known = json.loads(noted.read_text(encoding="utf-8"))
+            if isinstance(known, str):
+                raise session.Interrupted(f"fails although nothing is changed: {known}")
+            reach.seconds |= known["seconds"]
+            reach.unsteady += known["unsteady"]
+            for function, reaching in known["tests"].items():
+                tests[function] += reaching
+        reach.tests = {function: _chosen(function, reaching, reach.seconds) for function, reaching in tests.items()}
+        return reach
 
-    def _note_reach(self, session: pytest.Session, noted: Path) -> int:
-        self._take_postgres(0)
+    def _note_reach(self, items: list[pytest.Item], number: int, noted: Path) -> int:
+        self._take_postgres(number)
         _silence()
         seconds: dict[str, float] = {}
         tests: dict[str, list[str]] = defaultdict(list)
         unsteady: list[str] = []
         set_mutant_under_test("stats")
-        for item in session.items:
+        for item in items:
             state()._stats.clear()
             began = time.monotonic()
             self._run(item)
@@ -137,8 +151,7 @@ class Trials:
                 continue
             for function in list(state()._stats):
                 tests[function].append(item.nodeid)
-        used = {function: _fastest(reaching, seconds) for function, reaching in tests.items()}
-        noted.write_text(json.dumps({"seconds": seconds, "tests": used, "unsteady": unsteady}), encoding="utf-8")
+        noted.write_text(json.dumps({"seconds": seconds, "tests": tests, "unsteady": unsteady}), encoding="utf-8")
         return PASSED
 
     def _slot(self, session: pytest.Session, number: int, mutants: list[Mutant], reach: Reach) -> int:
@@ -208,9 +221,22 @@ class Trials:
             os.environ[SHARED_PORT] = str(self.postgres_ports[number])
 
 
-def _fastest(tests: list[str], seconds: dict[str, float]) -> list[str]:
-    """Return the fastest tests, the fastest first, and no more than fit into the time for a mutant; one at least."""
-    ordered = sorted(tests, key=lambda test: seconds[test])
+def _chosen(function: str, tests: list[str], seconds: dict[str, float]) -> list[str]:
+    """Return tests that fit into the time for a mutant, one at least: those of its module, of its package, the fastest.
+
+    Args:
+        function: as mutmut calls it, e.g. `ingest.state.locks.x_lock_batch`; its module is tested by `test_locks.py` in
+            a folder `state`.
+        tests: that reach it.
+        seconds: that each of them took.
+    """
+    *_, package, module, _name = function.split(".")
+
+    def order(test: str) -> tuple[bool, bool, float]:
+        path = Path(test.partition("::")[0])
+        return path.stem != f"test_{module}", path.parent.name != package, seconds[test]
+
+    ordered = sorted(tests, key=order)
     taken = itertools.accumulate(seconds[test] for test in ordered)
     return [test for test, at in zip(ordered, taken, strict=True) if at <= _TESTS_S] or ordered[:1]
 

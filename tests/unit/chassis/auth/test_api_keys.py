@@ -73,9 +73,10 @@ def test_a_key_says_who_calls(clock: Any) -> None:
         (READER.key + "x", "GET", (401, "API_KEY_INVALID")),
         (hashlib.sha256(READER.key.encode()).hexdigest(), "GET", (401, "API_KEY_INVALID")),
         ("prk_" + "x" * MAX_KEY_CHARS, "GET", (401, "API_KEY_INVALID")),
+        (f"{READER.key} {READER.key}", "GET", (401, "API_KEY_INVALID")),
         (READER.key, "POST", (403, "SCOPE_MISSING")),
     ],
-    ids=["none", "empty", "unknown", "not ascii", "cut", "longer", "hash", "too long", "scope"],
+    ids=["none", "empty", "unknown", "not ascii", "cut", "longer", "hash", "too long", "two", "scope"],
 )
 def test_a_request_without_the_right_key_is_refused(
     clock: Any, key: str | None, method: str, expected: tuple[int, str]

@@ -240,6 +240,56 @@ def test_certificates_are_fetched_again_after_an_hour(
     assert len(certificates.received) == 2
 
 
+@pytest.mark.parametrize(("age_s", "fetched"), [(3599.0, 1), (3600.0, 2)])
+def test_certificates_that_are_an_hour_old_are_old(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any, age_s: float, fetched: int
+) -> None:
+    app = make_app(certificates.url("/certs"), clock=clock)
+    call(app, f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}")
+    clock.sleep(age_s)
+    call(app, f"Bearer {minted(issuer, iat=int(time.time()) - 1)}")
+
+    assert len(certificates.received) == fetched
+
+
+@pytest.mark.parametrize(("age_s", "code"), [(86_399.0, 200), (86_400.0, 503)])
+def test_certificates_that_are_a_day_old_are_worth_nothing(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any, age_s: float, code: int
+) -> None:
+    """While the issuer is away."""
+    app = make_app(certificates.url("/certs"), clock=clock)
+    call(app, f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}")
+    certificates.on("/certs", answer(b"down", status=500))
+    clock.sleep(age_s)
+
+    assert call(app, f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}").status_code == code
+
+
+@pytest.mark.parametrize(("age_s", "fetched"), [(59.0, 1), (60.0, 2)])
+def test_an_unknown_key_makes_us_ask_again_when_what_is_kept_is_a_minute_old(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any, age_s: float, fetched: int
+) -> None:
+    app = make_app(certificates.url("/certs"), clock=clock)
+    call(app, f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}")
+    clock.sleep(age_s)
+    call(app, f"Bearer {unknown_key(issuer)}")
+
+    assert len(certificates.received) == fetched
+
+
+@pytest.mark.parametrize(("pause_s", "asked"), [(4.0, 1), (5.0, 2)])
+def test_after_a_failure_the_issuer_is_asked_again_in_five_seconds(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any, pause_s: float, asked: int
+) -> None:
+    certificates.on("/certs", answer(b"down", status=500))
+    app = make_app(certificates.url("/certs"), clock=clock)
+    call(app, f"Bearer {unknown_key(issuer)}")
+    clock.sleep(pause_s)
+    call(app, f"Bearer {unknown_key(issuer)}")
+
+    assert len(certificates.received) == asked
+
+
 def unknown_key(issuer: TokenIssuer) -> str:
     """Return a token that is right but for the key it names, as one signed just after a rotation."""
     claims = jwt.decode(issuer.mint_id_token(TASKS, AUDIENCE), options={"verify_signature": False})
@@ -367,25 +417,52 @@ def test_a_token_that_was_verified_is_refused_once_it_has_expired(app: Flask, is
     assert refused()
 
 
-def test_a_token_that_comes_again_is_not_verified_again_for_a_minute(
-    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = make_app(certificates.url("/certs"), clock=clock)
-    token = f"Bearer {issuer.mint_id_token(TASKS, AUDIENCE)}"
+@pytest.fixture(name="verified")
+def _verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give the tokens that are verified from now on, one after the other."""
     verified: list[str] = []
     verify = google.oauth2.id_token.verify_token
 
-    def counted(*args: Any, **named: Any) -> Any:
-        verified.append("once")
-        return verify(*args, **named)
+    def noted(token: str, *args: Any, **named: Any) -> Any:
+        verified.append(token)
+        return verify(token, *args, **named)
 
-    monkeypatch.setattr(google.oauth2.id_token, "verify_token", counted)
-    codes = [call(app, token).status_code for _ in range(5)]
-    clock.sleep(61)
-    codes.append(call(app, token).status_code)
+    monkeypatch.setattr(google.oauth2.id_token, "verify_token", noted)
+    return verified
+
+
+@pytest.mark.parametrize(("pause_s", "times"), [(59.0, 1), (60.0, 2), (61.0, 2)])
+def test_a_token_that_comes_again_is_not_verified_again_for_a_minute(
+    certificates: ScriptedOrigin, issuer: TokenIssuer, clock: Any, verified: list[str], pause_s: float, times: int
+) -> None:
+    app = make_app(certificates.url("/certs"), clock=clock)
+    token = issuer.mint_id_token(TASKS, AUDIENCE)
+    codes = [call(app, f"Bearer {token}").status_code for _ in range(5)]
+    clock.sleep(pause_s)
+    codes.append(call(app, f"Bearer {token}").status_code)
 
     assert codes == [200] * 6
-    assert verified == ["once", "once"]
+    assert verified == [token] * times
+
+
+def test_so_many_tokens_are_known_at_once(
+    certificates: ScriptedOrigin,
+    issuer: TokenIssuer,
+    clock: Any,
+    verified: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One more, and all but that one have to be verified again: memory does not grow with strangers' tokens."""
+    monkeypatch.setattr(oidc, "_MAX_VERIFIED", 2)
+    app = make_app(certificates.url("/certs"), clock=clock)
+    now = int(time.time())
+    tokens = [minted(issuer, iat=now - age_s) for age_s in (1, 2, 3)]
+    first, second, third = tokens
+
+    for token in (first, second, first, second, third, third, second):
+        call(app, f"Bearer {token}")
+
+    assert verified == [first, second, third, second]
 
 
 def test_certificates_are_fetched_without_the_proxy_of_the_environment(

@@ -59,6 +59,8 @@ def test_a_link_is_put_right_and_each_repair_is_named(written: str, url: str, re
         ("«www.a.example»", "https://www.a.example"),
         ("<WWW.a.example/x>", "https://WWW.a.example/x"),
         ("[/x.jpg]", "/x.jpg"),
+        ("(/)", "/"),
+        ("[//]", "https://"),
         ('("http://a.example/x")', "http://a.example/x"),
         ("('http://a.example/x')", "http://a.example/x"),
         ("(<http://a.example/x>)", "http://a.example/x"),

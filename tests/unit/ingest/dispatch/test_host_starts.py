@@ -193,6 +193,15 @@ def test_what_the_batch_has_planned_itself_counts_against_its_part(polite: Lab) 
     assert len(planned(polite, request_id, own)[A].plan.starts) == 4
 
 
+def test_a_host_whose_limit_is_known_is_planned_for_longer(polite: Lab) -> None:
+    """Four seconds instead of two."""
+    request_id = batch_of(polite, A, B)
+
+    found = planned(polite, request_id, f"UPDATE hosts SET ceiling = 9 WHERE host = '{B}'")
+
+    assert {host: len(plan.plan.starts) for host, plan in found.items()} == {A: 10, B: 20}
+
+
 def test_as_long_as_the_sweeper_plans_so_many_starts_there_are(polite: Lab) -> None:
     """The time is given to every host."""
     request_id = batch_of(polite, A, B)

@@ -186,6 +186,38 @@ def test_a_batch_without_work_is_left_alone(lab: Lab, of_batch: str) -> None:
     assert images(lab) == [("PENDING", None)]
 
 
+@pytest.mark.parametrize(
+    ("of_batch", "images_stored", "expected", "status"),
+    [
+        ("cancel_requested = true", 0, (0, True, False), "SEALING"),
+        ("deadline_at = now()", 0, (0, True, False), "SEALING"),
+        ("cancel_requested = true", 2, (2, True, False), "SEALING"),
+        ("deadline_at = now()", 2, (2, True, False), "SEALING"),
+        ("cancel_requested = false", 2, (0, False, False), "IMPORTING"),
+    ],
+    ids=["cancelled-empty", "late-empty", "cancelled", "late", "in-time"],
+)
+def test_an_import_that_is_cancelled_or_late_stops_and_what_is_stored_of_it_ends(
+    lab: Lab, of_batch: str, images_stored: int, expected: tuple[int, bool, bool], status: str
+) -> None:
+    """A batch of which nothing is stored is sealed at once."""
+    request_id = UUID(lab.submit(A, B))
+    lab.change(
+        "INSERT INTO imports (batch, csv_uri, object_generation, asked, rows_stored, images_stored)"
+        " VALUES (:b, 'gs://b/o', 1, '{}', :n, :n)",
+        b=request_id,
+        n=images_stored,
+    )
+    if not images_stored:
+        lab.change("DELETE FROM images")
+    lab.change(f"UPDATE batches SET status = 'IMPORTING', total = 9, pending = 9, {of_batch}")
+
+    ended = end(lab, request_id)
+
+    assert found(ended) == expected
+    assert (ended.batch.status.value, lab.batch_row(str(request_id))["status"]) == (status, status)
+
+
 def shut(lab: Lab, *, waited_s: float, shut_s: float = 10_000) -> None:
     """Shut every host since `shut_s`, and let every first image wait since `waited_s`."""
     lab.change("UPDATE hosts SET opened_at = now() - make_interval(secs => :s)", s=shut_s)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection
+from structlog.testing import capture_logs
 
 from chassis.db.engine import transact
 from ingest.state.hosts import (
@@ -95,6 +96,21 @@ def test_a_refusal_closes_the_host_for_as_long_as_it_asks(two_hosts: Lab, asked_
     assert learned(two_hosts, AnswerKind.REFUSED, asked_s) == pytest.approx(waits_s, abs=1.0)
     assert known(two_hosts)["failures"] == 1
     assert known(two_hosts, B) == before
+
+
+def test_it_is_logged_once_that_a_host_is_shut(two_hosts: Lab) -> None:
+    """By the answer that shut it: neither by those before and after, nor by a good one."""
+    kinds = [AnswerKind.GOOD, *[AnswerKind.DEAD] * 4, AnswerKind.GOOD]
+
+    was_shut = []
+    with capture_logs() as lines:
+        for kind in kinds:
+            learned(two_hosts, kind)
+            was_shut.append((known(two_hosts)["opened_at"] is not None, len(lines)))
+
+    assert [(line["event"], line["host"], line["kind"]) for line in lines] == [("host.opened", A, "dead")]
+    before = was_shut.index((True, 1))
+    assert was_shut[:5] == [(False, 0)] * before + [(True, 1)] * (5 - before)
 
 
 def test_a_host_without_a_row_teaches_nothing(two_hosts: Lab) -> None:

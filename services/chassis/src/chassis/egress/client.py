@@ -176,7 +176,7 @@ class Egress:
         self, call: Call, method: str, parsed: Url, headers: Mapping[str, str], body: bytes | None
     ) -> urllib3.BaseHTTPResponse:
         sent = {"User-Agent": self._user_agent, "Accept-Encoding": "identity", "Connection": "close", **headers}
-        timeout = urllib3.Timeout(connect=self._policy.connect_timeout_s, read=self._policy.read_timeout_s)
+        timeout = urllib3.Timeout(read=self._policy.read_timeout_s)  # `dial` has its own for connecting
         try:
             # A pool of one connection for one hop. urllib3 and not requests: that would load the certificate
             # authorities for every connection, which takes longer than compressing a picture.
