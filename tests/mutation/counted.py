@@ -4,7 +4,7 @@ mutmut writes every variant of a function `f` beside the original, as `..f__mutm
 does not count when it and the original are the same but for
 
 - the words of a message (a text with a blank in it, or a variable `message`; also None instead of it),
-- the help of a command's option, calls of `log`,
+- the help of a command or its options, calls of `log`,
 - the case of a header's name or an encoding's, which makes no difference,
 - a type given to `cast`, the name of a thread.
 """
@@ -113,7 +113,7 @@ class _Meaning(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        node.keywords = [keyword for keyword in node.keywords if keyword.arg != "help"]
+        node.keywords = [keyword for keyword in node.keywords if keyword.arg not in {"help", "description"}]
         match node:
             case ast.Call(func=ast.Name(id="cast"), args=[_, value]):
                 node.args = [ast.Name(_WORDS), value]

@@ -126,6 +126,14 @@ def test_logs_of_a_request_name_the_owner_and_the_key(clock: Any) -> None:
     assert READER.key not in str(seen)
 
 
+def test_a_view_says_which_scope_it_needs(clock: Any) -> None:
+    """By this attribute a test can walk every public route."""
+    views = make_app(clock).view_functions
+
+    needed = {name: vars(views[name])["needed_scope"] for name in ("who", "make", "open")}
+    assert needed == {"who": Scope.READ, "make": Scope.WRITE, "open": None}
+
+
 @pytest.mark.fault("I9")
 def test_a_key_works_until_it_expires(clock: Any) -> None:
     """Its time is the service's."""

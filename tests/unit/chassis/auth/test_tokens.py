@@ -36,10 +36,10 @@ def test_an_answer_is_given_back(origin: ScriptedOrigin, status: int) -> None:
     """The library knows what it means."""
     origin.on("/x", answer(b"" if status == 204 else b"body", status=status))
 
-    answered = SingleTry(5)(origin.url("/x"), method="GET", headers={"Metadata-Flavor": "Google"})
+    answered = SingleTry(5)(origin.url("/x"), method="OPTIONS", headers={"Metadata-Flavor": "Google"})
 
     assert answered.status == status
-    assert origin.received[0].headers["metadata-flavor"] == "Google"
+    assert (origin.received[0].method, origin.received[0].headers["metadata-flavor"]) == ("OPTIONS", "Google")
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 599])
