@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -64,6 +65,35 @@ def test_libraries_log_through_the_same_pipeline_and_only_warnings(capsys: pytes
     (line,) = logged(capsys)
 
     assert (line["severity"], line["message"]) == ("WARNING", "retrying x")
+
+
+def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of ours as of the libraries' records."""
+    configure_logs(service="ingest", project="p", revision="", level="WARNING")
+    get_logger("module").info("thing.done")
+    get_logger("module").warning("thing.doubtful")
+    logging.getLogger("library").info("chatter")
+    (line,) = logged(capsys)
+
+    assert line["message"] == "thing.doubtful"
+
+
+def test_lines_of_threads_do_not_mix(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is written whole."""
+    configure_logs(service="ingest", project="p", revision="", level="INFO")
+    log = get_logger("module")
+
+    def write(number: int) -> None:
+        for _ in range(50):
+            log.info("thing.done", number=number, padding="x" * 5000)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(int(str(line["number"])) for line in logged(capsys)) == [n for n in range(4) for _ in range(50)]
 
 
 @pytest.mark.fault("F14")

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from werkzeug.datastructures import Headers
 
 from chassis.google.span_recorder import SpanRecorder
 from chassis.tracing import (
@@ -70,8 +71,8 @@ def ids(recorded: ReadableSpan) -> tuple[str, str, str | None]:
     ],
 )
 def test_a_callers_trace_is_continued(headers: dict[str, str]) -> None:
-    """In either form, header names in any case."""
-    assert copy_context().run(begin_trace, headers).trace_id == TRACE
+    """In either form, header names in any case, as Flask has them."""
+    assert copy_context().run(begin_trace, Headers(headers)).trace_id == TRACE
 
 
 MALFORMED = [

@@ -11,12 +11,13 @@ import hashlib
 import logging
 import re
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SEVERITIES = {"critical": "CRITICAL", "error": "ERROR", "warning": "WARNING", "info": "INFO", "debug": "DEBUG"}
@@ -46,31 +47,49 @@ def _to_cloud_logging(project: str, service: str, revision: str) -> Processor:
 
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_log_level,
+    structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
 ]
 
 
-def log_formatter(*, service: str, project: str, revision: str) -> logging.Formatter:
-    """Return the formatter of every record: JSON lines normally, a readable form when stdout is a terminal."""
-    renderers: list[Processor]
+def _renderers(*, service: str, project: str, revision: str) -> list[Processor]:
+    """Return what makes a line of an event: JSON normally, a readable form when stdout is a terminal."""
     if sys.stdout.isatty():
-        renderers = [structlog.dev.ConsoleRenderer()]
-    else:
-        renderers = [_to_cloud_logging(project, service, revision), structlog.processors.JSONRenderer()]
+        return [structlog.dev.ConsoleRenderer()]
+    return [_to_cloud_logging(project, service, revision), structlog.processors.JSONRenderer()]
+
+
+def log_formatter(*, service: str, project: str, revision: str) -> logging.Formatter:
+    """Return the formatter of the libraries' records, whose lines are like ours."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *_renderers(service=service, project=project, revision=revision),
+        ],
     )
 
 
+class _Stdout:
+    """Writes each of our lines to stdout whole, whatever stdout is by then."""
+
+    _lock = threading.Lock()
+
+    def msg(self, line: str) -> None:
+        with self._lock:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+    debug = info = warning = error = critical = msg
+
+
 def configure_logs(*, service: str, project: str, revision: str, level: str) -> None:
-    """Send structlog's and the libraries' records through one pipeline to stdout."""
+    """Send our events and the libraries' records to stdout in one form; ours take no way through `logging`."""
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*_SHARED, *_renderers(service=service, project=project, revision=revision)],
+        logger_factory=lambda *_name: _Stdout(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
@@ -83,9 +102,9 @@ def configure_logs(*, service: str, project: str, revision: str, level: str) -> 
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+def get_logger(name: str) -> FilteringBoundLogger:
     """Return the logger of a module."""
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    logger: FilteringBoundLogger = structlog.get_logger(name)
     return logger
 
 

@@ -50,6 +50,14 @@ class TraceContext:
         return {"traceparent": f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}"}
 
 
+class Headers(Protocol):
+    """Headers of a request, which are found in any case of letters."""
+
+    def get(self, key: str, default: str, /) -> str:
+        """Return the value of a header, or `default`."""
+        ...
+
+
 class OpenSpan(Protocol):
     """A span that has begun."""
 
@@ -101,20 +109,19 @@ def record_by(recorder: Recorder | None) -> None:
     _recorder = recorder
 
 
-def begin_trace(headers: Mapping[str, str], *, at: datetime | None = None) -> TraceContext:
+def begin_trace(headers: Headers, *, at: datetime | None = None) -> TraceContext:
     """Continue the caller's trace, or begin one, and make it the current one of this context; nothing is recorded.
 
     Args:
         headers: of the request.
         at: when it came; a span of the whole request begins then.
     """
-    lowered = {name.lower(): value for name, value in headers.items()}
     caller = None
     trace_id = ""
-    if match := _TRACEPARENT.fullmatch(lowered.get("traceparent", "")):
+    if match := _TRACEPARENT.fullmatch(headers.get("traceparent", "")):
         trace_id = match[1]
         caller = TraceContext(match[1], match[2], bool(int(match[3], 16) & _SAMPLED))
-    elif match := _CLOUD_TRACE.fullmatch(lowered.get("x-cloud-trace-context", "")):
+    elif match := _CLOUD_TRACE.fullmatch(headers.get("X-Cloud-Trace-Context", "")):
         trace_id = match[1].lower()
     context = TraceContext(trace_id or secrets.token_hex(16), secrets.token_hex(8))
     _current.set(context)

@@ -15,16 +15,40 @@ import pytest
 
 SERVICES = Path(__file__).parents[4] / "services"
 APP = """
+import threading
+import time
+
 from chassis.clock import SystemClock
 from chassis.http import gunicorn_worker
 from chassis.http.app import new_app
 
 def build():
     gunicorn_worker.HEAD_TIMEOUT_S = 1
-    return new_app("reporter", SystemClock(), max_body_bytes=1_000_000)
+    gunicorn_worker.NEXT_REQUEST_S = 2
+    app = new_app("reporter", SystemClock(), max_body_bytes=1_000_000)
+    lock = threading.Lock()
+    at_work = []
+
+    @app.get("/crowd")
+    def crowd():
+        with lock:
+            at_work.append(1)
+            seen = len(at_work)
+        time.sleep(0.3)
+        with lock:
+            at_work.pop()
+        return str(seen)
+
+    @app.get("/thread")
+    def thread():
+        return str(threading.get_ident())
+
+    return app
 """
 THREADS = 10
+NEXT_REQUEST_S = 2
 REQUEST = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+KEEPING = "GET {} HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def command_of(service: str) -> list[str]:
@@ -115,6 +139,62 @@ def test_a_kept_connection_serves_a_second_request(port: int) -> None:
         sock = opened(stack, port, REQUEST.replace(b"Connection: close\r\n", b"") + REQUEST)
 
         assert answer_of(sock).count(b"HTTP/1.1 200") == 2
+
+
+def asked(sock: socket.socket, path: str) -> bytes:
+    """Make a request on a kept connection and return the body of its answer."""
+    sock.sendall(KEEPING.format(path).encode())
+    return answered(sock)
+
+
+def answered(sock: socket.socket) -> bytes:
+    """Return the body of the next answer of a kept connection."""
+    with sock.makefile("rb") as answer:
+        assert answer.readline().startswith(b"HTTP/1.1 200")
+        headers = dict(line.strip().lower().split(b": ", 1) for line in iter(answer.readline, b"\r\n"))
+        return answer.read(int(headers[b"content-length"]))
+
+
+def test_requests_that_follow_soon_are_served_by_the_same_thread(port: int) -> None:
+    """Nobody hands them over."""
+    with ExitStack() as stack:
+        sock = opened(stack, port, b"")
+
+        assert len({asked(sock, "/thread") for _ in range(5)}) == 1
+
+
+def test_a_kept_connection_serves_a_request_that_comes_late(port: int) -> None:
+    """After the thread has waited for it in vain."""
+    with ExitStack() as stack:
+        sock = opened(stack, port, b"")
+        asked(sock, "/thread")
+        time.sleep(NEXT_REQUEST_S + 0.5)
+
+        assert asked(sock, "/thread")
+
+
+def test_threads_that_wait_for_a_next_request_keep_nobody_out(port: int) -> None:
+    """Three times as many kept connections as threads; one more is served before any of them has waited in vain."""
+    with ExitStack() as stack:
+        for _ in range(3 * THREADS):
+            asked(opened(stack, port, b""), "/thread")
+        began = time.monotonic()
+        assert answer_of(opened(stack, port, REQUEST)).startswith(b"HTTP/1.1 200")
+
+        assert time.monotonic() - began < NEXT_REQUEST_S
+
+
+def test_no_more_requests_are_at_work_than_the_command_says(port: int) -> None:
+    """Though as many threads again may wait for one."""
+    with ExitStack() as stack:
+        kept = [opened(stack, port, b"") for _ in range(3 * THREADS)]
+        for sock in kept:
+            asked(sock, "/thread")
+        for sock in kept:
+            sock.sendall(KEEPING.format("/crowd").encode())
+        crowds = [int(answered(sock)) for sock in kept]
+
+    assert max(crowds) == THREADS
 
 
 @pytest.mark.parametrize("service", ["ingest", "compressor", "reporter"])

@@ -78,7 +78,7 @@ def new_app(
         g.started = clock.monotonic()
         given = request.headers.get("X-Request-Id", "")
         g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        trace = begin_trace(dict(request.headers), at=clock.now())
+        trace = begin_trace(request.headers, at=clock.now())
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(http_request_id=g.request_id, trace=trace.trace_id)
         bind_ids(request.view_args or {})
