@@ -245,9 +245,28 @@ def test_no_more_than_the_window_is_in_flight(make_lab: MakeLab) -> None:
     lab.report(payload)
     second = lab.claim(request_id, execution)
 
-    assert (first["image_count"], first["next_claim_s"]) == (4, 1.0)
-    assert (full["image_count"], full["next_claim_s"]) == (0, 1.0)
+    assert [page["image_count"] for page in (first, full)] == [4, 0]
     assert len(second) == 1
+
+
+@pytest.mark.parametrize(
+    ("begun", "costed", "next_claim_s"),
+    [("+ interval '1 min'", 2, 0.3), ("+ interval '1 min'", 3, 1.0), ("- interval '1 min'", 0, 1.0)],
+    ids=["costs-unknown", "costs-known", "slow"],
+)
+def test_a_full_window_is_looked_at_often_until_its_first_images_have_told_what_they_cost(
+    make_lab: MakeLab, begun: str, costed: int, next_claim_s: float
+) -> None:
+    """Then there is more to hand out; but of a batch that is slow not for long, since each look costs steps."""
+    lab = make_lab(INGEST_MAX_IN_FLIGHT="4")
+    request_id, execution = started(lab, *[f"{A}?{n}" for n in range(10)])
+    lab.claim(request_id, execution)
+    # In a minute: the test may take as long as it likes.
+    lab.change(
+        f"UPDATE batches SET started_at = now() {begun}, costed = :n WHERE request_id = :b", n=costed, b=request_id
+    )
+
+    assert lab.next_claim(request_id, execution)["next_claim_s"] == next_claim_s
 
 
 def leased(lab: Lab, request_id: str) -> int:

@@ -207,3 +207,34 @@ def test_reuse_can_be_switched_off(make_lab: MakeLab) -> None:
     assert lab.rows("SELECT 1 FROM known_sources") == []
     [payload] = claimed(lab, A)
     assert "known" not in payload
+
+
+def test_images_that_are_known_need_not_show_first_what_they_cost(make_lab: MakeLab) -> None:
+    """Of a second run as many begin as of a batch whose images cost as usual; then come those that are new."""
+    lab = make_lab(INGEST_FIRST_IN_FLIGHT="3")
+    links = [f"{A}?{number}" for number in range(30)]
+    request_id = lab.submit(*links[:20])
+    execution = lab.start(request_id)
+    while payloads := lab.claim(request_id, execution):
+        for payload in payloads:
+            lab.report(payload, **FOUND)
+
+    first = claimed(lab, *links)
+
+    assert [len([payload for payload in first if ("known" in payload) is known]) for known in (True, False)] == [20, 3]
+
+
+def test_a_new_image_before_the_known_ones_keeps_none_of_them_for_ever(make_lab: MakeLab) -> None:
+    """Rows are handed out in their order: what waits behind it comes when it has told."""
+    lab = make_lab(INGEST_FIRST_IN_FLIGHT="1")
+    first_run(lab, A)
+    request_id = lab.submit("https://a.example/new/1.jpg", "https://a.example/new/2.jpg", A)
+    execution = lab.start(request_id)
+
+    pages = []
+    while payloads := lab.claim(request_id, execution):
+        pages.append([payload["url"] for payload in payloads])
+        for payload in payloads:
+            lab.report(payload, **FOUND)
+
+    assert pages == [["https://a.example/new/1.jpg"], ["https://a.example/new/2.jpg", A]]

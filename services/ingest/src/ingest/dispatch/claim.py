@@ -20,7 +20,7 @@ from chassis.tracing import is_drawn, is_sampled
 from ingest.dispatch.host_starts import Started, plan_hosts, ready_hosts, start_images
 from ingest.dispatch.next_claim import next_claim_s
 from ingest.dispatch.tasks import TRACED_IMAGES, ClaimedImage, claimed_image
-from ingest.dispatch.window import window_left
+from ingest.dispatch.window import WindowLeft, window_left
 from ingest.errors import not_owner
 from ingest.events.payload import add_started_event
 from ingest.settings import IngestSettings
@@ -116,7 +116,7 @@ def _take(
     if batch.status.is_final or batch.status is BatchStatus.IMPORTING or batch.pending == 0 or batch.cancel_requested:
         return _Taken()
     left = window_left(connection, settings, batch.request_id, ahead_s=ahead_s)
-    limit = min(_CANDIDATES, left)
+    limit = min(_CANDIDATES, left.images)
     if limit == 0:
         return _Taken(window_is_full=True)
     add_missing_hosts(connection, batch.request_id)
@@ -125,7 +125,8 @@ def _take(
     starts = {host: len(found.plan.starts) for host, found in planned.items()}
     found = lock_due_of_batch(connection, batch.request_id, starts, limit=limit)
     known = find_sources(connection, [row["id"] for row in found], days=settings.reuse_days)
-    started = start_images(connection, settings, planned, _fitting(settings, batch, found, known, max_rows))
+    cheap = _without_unknown(found, known, left)
+    started = start_images(connection, settings, planned, _fitting(settings, batch, cheap, known, max_rows))
     share = TRACED_IMAGES / batch.total if is_sampled(batch.request_id) else 0.0
     images = tuple(
         claimed_image(
@@ -137,9 +138,21 @@ def _take(
         )
         for each in started
     )
-    if len(images) == left:
+    if len(images) == left.images or (len(images) == len(cheap) < len(found)):
         return _Taken(images, window_is_full=True)
     return _Taken(images, is_cut=len(images) < len(found) or len(found) == limit or len(hosts) > len(planned) > 0)
+
+
+def _without_unknown(
+    found: Sequence[RowMapping], known: Mapping[UUID, Mapping[str, Any]], left: WindowLeft
+) -> Sequence[RowMapping]:
+    """Return the first images, as long as not too many are among them of which nobody knows what they cost."""
+    unknown = 0
+    for number, row in enumerate(found):
+        unknown += row["id"] not in known
+        if unknown > left.unknown:
+            return found[:number]
+    return found
 
 
 def _fitting(

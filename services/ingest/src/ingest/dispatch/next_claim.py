@@ -12,6 +12,7 @@ from ingest.dispatch.pace import (
     RISING_CLAIM_EVERY_S,
     STEADY_LOOK_AHEAD_S,
 )
+from ingest.dispatch.window import COSTED
 from ingest.state.batch import Batch
 
 LONGEST_WAIT_S = 60.0
@@ -25,7 +26,9 @@ _BATCH = text(
     """
     SELECT extract(epoch FROM min(lease_until) - now())::float AS lease_s,
            (SELECT cancel_requested OR deadline_at <= now() FROM batches WHERE request_id = :batch) AS overdue,
-           (SELECT images_per_s FROM batches WHERE request_id = :batch) AS images_per_s
+           (SELECT images_per_s FROM batches WHERE request_id = :batch) AS images_per_s,
+           (SELECT costed < :costed AND started_at > now() - make_interval(secs => :new_s)
+            FROM batches WHERE request_id = :batch) AS is_new
     FROM images WHERE batch = :batch AND status = 'DISPATCHED'
     """
 )
@@ -52,6 +55,9 @@ _HOSTS = text(
     WHERE batch_hosts.batch = :batch AND due_s IS NOT NULL
     """
 )
+_NEW_S = 2.0
+"""Seconds for which a batch of which nobody knows what its images cost is looked at often."""
+
 UNKNOWN_FLOOR_S, REPORTED_S = 0.2, 0.2
 """Seconds to the first byte as long as they are unknown, and from it to the recorded outcome."""
 
@@ -69,7 +75,8 @@ def next_claim_s(connection: Connection, batch: Batch, *, is_cut: bool, window_i
         return LONGEST_WAIT_S
     if is_cut:
         return 0.0
-    found = connection.execute(_BATCH, {"batch": batch.request_id}).mappings().one()
+    values = {"batch": batch.request_id, "costed": COSTED, "new_s": _NEW_S}
+    found = connection.execute(_BATCH, values).mappings().one()
     if found["overdue"]:
         return CLAIM_EVERY_S
     # A second, or what a page of a faster batch lasts for: so pages are full, and few.
@@ -88,4 +95,7 @@ def next_claim_s(connection: Connection, batch: Batch, *, is_cut: bool, window_i
     due_s = connection.execute(_HOSTS, values).scalar_one()
     lease_s = LONGEST_WAIT_S if found["lease_s"] is None else max(CLAIM_EVERY_S, found["lease_s"])
     wait_s = min(LONGEST_WAIT_S, lease_s, LONGEST_WAIT_S if due_s is None else due_s)
-    return min(CLAIM_EVERY_S, wait_s) if window_is_full else wait_s
+    if not window_is_full:
+        return wait_s
+    # The first few soon tell what one costs, and then there is more to hand out.
+    return min(RISING_CLAIM_EVERY_S if found["is_new"] else CLAIM_EVERY_S, wait_s)

@@ -8,7 +8,7 @@ shares are those of owners, and within an owner those of its batches.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -30,10 +30,13 @@ COSTLY_S = 4 * USUAL_COST_S
 """Seconds in the codec above which an image costs much."""
 
 FIRST_WORK_S = 100 * USUAL_COST_S
-"""Seconds of work that a batch may have tasks for, however slow it is: a hundred usual images."""
+"""Seconds of work that a batch may have tasks for, however slow it is: a hundred usual images, or 250 reused ones."""
 
 ALL_FIRST_WINDOWS = 10_000
 """Usual images that may have tasks beside what is done in `WINDOW_S`: of all batches together."""
+
+REUSED_COST_S = 0.02
+"""Seconds that stand for an image that need not be compressed again: compressors ask its origin, and that is all."""
 
 COSTED = 3
 """Images that must have told what they took before the others are expected to take as much."""
@@ -99,7 +102,7 @@ def window_images(work: Work, *, first_images: int, ahead_s: float = 0.0) -> int
     if work.cost_s is None:
         first, cost_s = min(usual, first_images), USUAL_COST_S
     else:
-        first, cost_s = max(1, math.floor(usual * USUAL_COST_S / max(work.cost_s, USUAL_COST_S))), work.cost_s
+        first, cost_s = max(1, math.floor(usual * USUAL_COST_S / max(work.cost_s, REUSED_COST_S))), work.cost_s
     if cost_s > COSTLY_S:
         window_s = COSTLY_WINDOW_S
     elif work.images_per_s * cost_s > _MORE_THAN_SHARE * work.share * work.all_work_per_s:
@@ -109,11 +112,23 @@ def window_images(work: Work, *, first_images: int, ahead_s: float = 0.0) -> int
     return max(first if ahead_s == 0 else 10 * first, math.ceil(work.images_per_s * (window_s + cost_s + ahead_s)))
 
 
-def window_left(connection: Connection, settings: IngestSettings, request_id: UUID, *, ahead_s: float | None) -> int:
+@dataclass(frozen=True, slots=True)
+class WindowLeft:
+    """How many more images of a batch may be dispatched now, and how many of those may be of unknown cost."""
+
+    images: int
+    unknown: int
+
+
+def window_left(
+    connection: Connection, settings: IngestSettings, request_id: UUID, *, ahead_s: float | None
+) -> WindowLeft:
     """Return how many more images of a batch may be dispatched now.
 
-    Below a quarter of the window nothing is handed out, so that a busy batch is refilled in few large pages. The
-    sweeper's windows are larger (`ahead_s` is not None): nobody claims between two sweeps.
+    Below a quarter of the window nothing is handed out, so that a busy batch is refilled in few large pages. As long as
+    nobody knows what an image of the batch costs, the window is that of usual ones for images that an earlier batch has
+    compressed, and for all others `first_in_flight`. The sweeper's windows are larger (`ahead_s` is not None): nobody
+    claims between two sweeps.
     """
     measured = measure_batch(connection, request_id)
     values = {"batch": request_id, "measured_for_s": _MEASURED_FOR_S, "costed": COSTED, "usual_s": USUAL_COST_S}
@@ -125,8 +140,14 @@ def window_left(connection: Connection, settings: IngestSettings, request_id: UU
         own_batches=others["own_batches"],
         all_work_per_s=others["work_per_s"],
     )
-    window = window_images(work, first_images=settings.first_in_flight, ahead_s=ahead_s or 0.0)
-    window = min(settings.max_in_flight, window)
     leased = int(connection.execute(_LEASED, {"batch": request_id, "limit": settings.max_in_flight}).scalar_one())
-    left = window - leased
-    return left if leased == 0 or left * 4 >= window else 0
+
+    def left(work: Work) -> int:
+        window = window_images(work, first_images=settings.first_in_flight, ahead_s=ahead_s or 0.0)
+        window = min(settings.max_in_flight, window)
+        more = window - leased
+        return more if leased == 0 or more * 4 >= window else 0
+
+    unknown = left(work)
+    known = unknown if work.cost_s is not None else max(unknown, left(replace(work, cost_s=USUAL_COST_S)))
+    return WindowLeft(known, unknown)
