@@ -16,11 +16,12 @@ from google.cloud import storage, tasks_v2, workflows_v1  # type: ignore[attr-de
 from google.cloud.workflows import executions_v1
 from google.cloud.workflows.executions_v1.services.executions.transports import ExecutionsGrpcTransport
 from samples.catalogue import SampleFile
-from samples.demo import ROOT
+from samples.demo import ROOT, STACK_FILE
 from samples.origin import Origin
 from samples.photos import encoded, photo
 
 from localcloud.stack.blocking import Stack
+from localcloud.stack.config import load_stack_config
 from support.shop_client import Shop, eventually, sheet_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -74,13 +75,14 @@ def test_gcloud_executes_lists_describes_and_cancels(stack: Stack) -> None:
 
 @with_gcloud
 def test_gcloud_describes_the_queue(stack: Stack) -> None:
-    """`gcloud tasks queues describe` shows the rates of infra/queues.yaml."""
+    """`gcloud tasks queues describe` shows what infra/queues.yaml says, at the rate of this machine."""
     queue = json.loads(gcloud(stack, "tasks", "queues", "describe", "images", "--location=us-central1"))
 
     declared = yaml.safe_load((ROOT / "infra/queues.yaml").read_text(encoding="utf-8"))
     images = next(item for item in declared["queues"] if item["name"] == "images")
     assert queue["name"] == f"{LOCATION}/queues/images"
-    assert queue["rateLimits"]["maxDispatchesPerSecond"] == images["rate_limits"]["max_dispatches_per_second"]
+    assert queue["rateLimits"]["maxConcurrentDispatches"] == images["rate_limits"]["max_concurrent_dispatches"]
+    assert queue["rateLimits"]["maxDispatchesPerSecond"] == load_stack_config(STACK_FILE).queue_rates["images"]
 
 
 def test_workflows_client_reads_the_deployed_source(stack: Stack) -> None:

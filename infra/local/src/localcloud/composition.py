@@ -108,9 +108,11 @@ async def _start_parts(platform: Platform, config: PlatformConfig, clock: Clock)
     platform.identity = identity
     has_grpc = is_grpc_installed()
     platform.will_stop(identity.stop)
-    queues = (
-        load_queues(config.queues_file, project=config.project, location=config.location) if config.queues_file else []
-    )
+    queues = []
+    if config.queues_file:
+        queues = load_queues(
+            config.queues_file, project=config.project, location=config.location, rates=config.queue_rates
+        )
     tasks = await start_tasks_server(
         host=config.host,
         port=config.tasks_port,

@@ -28,6 +28,7 @@ class PlatformConfig:
         workflows_environment: user environment variables of every workflow in that folder.
         secrets_file: values of Secret Manager for workflows, or None.
         queues_file: queues that exist from the start, or None.
+        queue_rates: dispatches a second of some of them, instead of what the file says.
         queue_tombstone_s: seconds for which the name of a deleted queue stays taken.
         schedules_file: jobs of the scheduler, which there is only with one.
         schedules_paused: jobs run only when told to.
@@ -57,6 +58,7 @@ class PlatformConfig:
     workflows_environment: Mapping[str, str] = field(default_factory=dict)
     secrets_file: Path | None = None
     queues_file: Path | None = None
+    queue_rates: Mapping[str, int] = field(default_factory=dict)
     queue_tombstone_s: float = 0.0
     schedules_file: Path | None = None
     schedules_paused: bool = False
@@ -82,7 +84,7 @@ class PlatformConfig:
             ConfigError: names `where` and the fault.
         """
         fields = Fields(json.loads(text), where)
-        ports = fields.section("metadata_ports")
+        ports, rates = fields.section("metadata_ports"), fields.section("queue_rates")
         config = cls(
             project=fields.text("project"),
             project_number=fields.text("project_number"),
@@ -99,6 +101,7 @@ class PlatformConfig:
             workflows_environment=fields.text_mapping("workflows_environment"),
             secrets_file=_path(fields, "secrets_file"),
             queues_file=_path(fields, "queues_file"),
+            queue_rates={name: rates.integer(name, least=1) for name in rates.keys()},  # noqa: SIM118 - not a dict
             queue_tombstone_s=fields.number("queue_tombstone_s", 0.0),
             schedules_file=_path(fields, "schedules_file"),
             schedules_paused=fields.flag("schedules_paused", False),

@@ -24,6 +24,7 @@ CONFIG = PlatformConfig(
     workflows_dir=Path("/w"),
     workflows_environment={"URL": "http://x"},
     queues_file=Path("/q.yaml"),
+    queue_rates={"images": 500},
     queue_tombstone_s=60.0,
     service_urls={"shop": "http://s"},
     url_rewrites={"https://a": "http://b"},

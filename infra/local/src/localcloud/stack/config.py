@@ -65,6 +65,7 @@ class StackConfig:
     buckets: tuple[str, ...]
     secrets: tuple[str, ...]
     queues_file: Path
+    queue_rates: Mapping[str, int]
     schedules_file: Path | None
     scheduler_enabled: str
     workflows_dir: Path | None
@@ -90,6 +91,7 @@ def load_stack_config(path: Path) -> StackConfig:
     ports = _ports(top.section("ports"))
     accounts = top.text_mapping("accounts")
     postgres, storage = top.section("postgres"), top.section("storage")
+    rates = top.section("queue_rates")
     workflows, scheduler = top.section("workflows"), top.section("scheduler")
     config = StackConfig(
         source=path,
@@ -105,6 +107,7 @@ def load_stack_config(path: Path) -> StackConfig:
         buckets=tuple(storage.text_list("buckets")),
         secrets=tuple(top.text_list("secrets")),
         queues_file=root / top.text("queues"),
+        queue_rates={name: rates.integer(name, least=1) for name in rates.keys()},  # noqa: SIM118 - not a dict
         schedules_file=root / scheduler.text("schedules") if "schedules" in scheduler else None,
         scheduler_enabled=scheduler.text("enabled", "true"),
         workflows_dir=root / workflows.text("directory") if "directory" in workflows else None,

@@ -259,6 +259,7 @@ class StackRunner:
             workflows_environment=self._filled(config.workflows_environment, "workflows.environment"),
             secrets_file=config.workflows_secrets,
             queues_file=config.queues_file,
+            queue_rates=config.queue_rates,
             schedules_file=config.schedules_file,
             schedules_paused=enabled == "false",
             scheduler_port=self.ports.get("scheduler", 0),

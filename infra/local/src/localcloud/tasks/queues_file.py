@@ -7,8 +7,10 @@ sets the bucket that production chooses by itself.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from localcloud.core.config_fields import ConfigError, Fields, read_yaml
@@ -32,30 +34,40 @@ _RETRY_FIELDS = {
 _SECTIONS = {"http_target": "httpTarget", "stackdriver_logging_config": "stackdriverLoggingConfig"}
 
 
-def load_queues(path: Path, *, project: str, location: str) -> list[Queue]:
+def load_queues(
+    path: Path, *, project: str, location: str, rates: Mapping[str, int] = MappingProxyType({})
+) -> list[Queue]:
     """Return the queues of a file, named in `projects/PROJECT/locations/LOCATION`.
+
+    `rates` are dispatches a second of some queues, instead of what the file says.
 
     Raises:
         ConfigError: names file, key and fault.
     """
     top = read_yaml(path)
-    queues = [_queue(fields, f"projects/{project}/locations/{location}") for fields in top.sections("queues")]
+    queues = [_queue(fields, f"projects/{project}/locations/{location}", rates) for fields in top.sections("queues")]
     top.finish()
     names = [queue.queue_id for queue in queues]
+    for name in rates:
+        if name not in names:
+            raise ConfigError(f"{path}: there is no queue '{name}', for which a rate is given")
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"{path}: the queue '{name}' is defined twice")
     return queues
 
 
-def _queue(fields: Fields, location_name: str) -> Queue:
-    name = f"{location_name}/queues/{fields.text('name')}"
+def _queue(fields: Fields, location_name: str, rates: Mapping[str, int]) -> Queue:
+    queue_id = fields.text("name")
+    name = f"{location_name}/queues/{queue_id}"
     rate_limits, retry_config = fields.section("rate_limits"), fields.section("retry_config")
     burst = rate_limits.integer("max_burst_size", 0, most=MAX_BURST_SIZE)
     body = {
         "rateLimits": _renamed(rate_limits, _RATE_FIELDS),
         "retryConfig": _renamed(retry_config, _RETRY_FIELDS),
     }
+    if queue_id in rates:
+        body["rateLimits"]["maxDispatchesPerSecond"] = rates[queue_id]
     for ours, theirs in _SECTIONS.items():
         if ours in fields:
             body[theirs] = _camel_cased(fields.raw(ours))

@@ -34,6 +34,26 @@ queues:
     ]
 
 
+def test_a_rate_that_is_given_counts_instead_of_the_files(tmp_path: Path) -> None:
+    """The rest is as the file says."""
+    path = tmp_path / "queues.yaml"
+    path.write_text(
+        "queues: [{name: images, rate_limits: {max_dispatches_per_second: 100, max_concurrent_dispatches: 9}}]"
+    )
+
+    [queue] = load_queues(path, project="demo", location="us-central1", rates={"images": 500})
+
+    assert (queue.rate_limits.max_dispatches_per_second, queue.rate_limits.max_concurrent_dispatches) == (500.0, 9)
+
+
+def test_a_rate_of_no_queue_is_refused(tmp_path: Path) -> None:
+    """Probably its name is misspelt."""
+    (tmp_path / "queues.yaml").write_text("queues: [{name: images}]")
+
+    with pytest.raises(ConfigError, match="no queue 'image'"):
+        load_queues(tmp_path / "queues.yaml", project="demo", location="us-central1", rates={"image": 5})
+
+
 def test_queue_takes_its_target_from_the_file(tmp_path: Path) -> None:
     """Terraform's blocks `http_target` and `stackdriver_logging_config`."""
     text = """
