@@ -1,8 +1,8 @@
 """The photos' server, in a process of its own so that its processor time is not counted as ours.
 
-`python -m bench.origin COUNT DELAY_S` prints `{"fast": URL, "slow": URL}` and then, for each line on its standard
-input, how much it has sent. The slow one waits before each answer and has the same photos with other bytes, so that
-nothing is found stored. Photo n is at `/n.jpg`.
+`python -m bench.origin COUNT DELAY_S` prints `{"fast": URL, "slow": URL, "tiny": URL}` and then, for each line on its
+standard input, how much it has sent. The slow one waits before each answer and has the same photos with other bytes, so
+that nothing is found stored; the third has tiny pictures. Picture n is at `/n.jpg`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from samples.catalogue import SampleFile
 from samples.demo import ROOT
 from samples.origin import Origin
 
-from bench.pictures import photos
+from bench.pictures import TINY_PX, photos
 
 
 class OriginProcess:
@@ -35,7 +35,7 @@ class OriginProcess:
         self._count = count
 
     def urls(self, kind: str = "fast") -> list[str]:
-        """Return the links of all photos at one of the two servers."""
+        """Return the links of all pictures at one of the three servers."""
         return [f"{self._urls[kind]}/{number}.jpg" for number in range(self._count)]
 
     def picture_bytes(self) -> int:
@@ -53,7 +53,7 @@ class OriginProcess:
 
 @contextmanager
 def photo_origin(count: int, *, delay_s: float) -> Iterator[OriginProcess]:
-    """Run a server of `count` photos; its slow half waits `delay_s` seconds."""
+    """Run a server of `count` photos; its slow part waits `delay_s` seconds."""
     command = [sys.executable, "-m", "bench.origin", str(count), str(delay_s)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -73,10 +73,12 @@ def main() -> None:
     sources = photos(count)
     fast = {f"/{number}.jpg": SampleFile("image/jpeg", source) for number, source in enumerate(sources)}
     slow = {path: SampleFile("image/jpeg", _marked(file.body)) for path, file in fast.items()}
-    with Origin(fast) as near, Origin(slow, delay_s=delay_s) as far:
-        print(json.dumps({"fast": near.base_url, "slow": far.base_url}), flush=True)
+    tiny = {f"/{n}.jpg": SampleFile("image/jpeg", source) for n, source in enumerate(photos(count, TINY_PX))}
+    with Origin(fast) as near, Origin(slow, delay_s=delay_s) as far, Origin(tiny) as small:
+        print(json.dumps({"fast": near.base_url, "slow": far.base_url, "tiny": small.base_url}), flush=True)
         for _ in sys.stdin:
-            print(json.dumps({"picture_bytes": near.picture_bytes + far.picture_bytes}), flush=True)
+            sent = sum(server.picture_bytes for server in (near, far, small))
+            print(json.dumps({"picture_bytes": sent}), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,15 @@ from samples.photos import encoded, photo
 SIZE_PX = (2048, 1536)
 """About 3 megapixels: what shops usually upload."""
 
+TINY_PX = (48, 48)
+"""An icon: what it takes is what everything around the codec takes."""
+
 _DRAWN = 8
 
 
-def photos(count: int) -> list[bytes]:
+def photos(count: int, size_px: tuple[int, int] = SIZE_PX) -> list[bytes]:
     """Return `count` distinct JPEG files of one size and quality 92."""
-    drawn = [encoded(photo(*SIZE_PX, seed=seed), "JPEG") for seed in range(_DRAWN)]
+    drawn = [encoded(photo(*size_px, seed=seed), "JPEG") for seed in range(_DRAWN)]
     return [_numbered(drawn[number % _DRAWN], number) for number in range(count)]
 
 
