@@ -35,7 +35,10 @@ class InternalService:
         self._name = name
         self._root_url = root_url.rstrip("/")
         self._tokens = tokens
-        self._pools = urllib3.PoolManager(maxsize=pool_size, ca_certs=certifi.where())
+        # Its one pool and not a PoolManager, which looks for the pool of each call's URL.
+        pools = urllib3.PoolManager(maxsize=pool_size, ca_certs=certifi.where())
+        self._pool = pools.connection_from_url(self._root_url)
+        self._root_path = urllib3.util.parse_url(self._root_url).path or ""
 
     def call(
         self,
@@ -100,9 +103,9 @@ class InternalService:
             own["Content-Type"] = "application/json"
         for attempt in (1, 2):
             try:
-                response = self._pools.request(
+                response = self._pool.urlopen(
                     method,
-                    self._root_url + path,
+                    self._root_path + path,
                     body=None if body is None else json.dumps(body, allow_nan=False).encode(),
                     headers={**(headers or {}), **own},
                     timeout=urllib3.Timeout(connect=_CONNECT_S, read=timeout_s),

@@ -10,9 +10,10 @@ ignored; nothing is kept alive between two calls. The heads of answers are bound
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 from urllib.parse import urljoin
 
@@ -176,35 +177,26 @@ class Egress:
         self, call: Call, method: str, parsed: Url, headers: Mapping[str, str], body: bytes | None
     ) -> urllib3.BaseHTTPResponse:
         sent = {"User-Agent": self._user_agent, "Accept-Encoding": "identity", "Connection": "close", **headers}
-        timeout = urllib3.Timeout(read=self._policy.read_timeout_s)  # `dial` has its own for connecting
+        connection = self._connection(call, parsed)
         try:
-            # A pool of one connection for one hop. urllib3 and not requests: that would load the certificate
-            # authorities for every connection, which takes longer than compressing a picture.
-            return self._pool(call, parsed).urlopen(
-                method,
-                parsed.request_uri,
-                body=body,
-                headers=sent,
-                retries=False,
-                redirect=False,
-                timeout=timeout,
-                preload_content=False,
-            )
+            # No pool of urllib3 around it: this connection is for one hop.
+            connection.connect()
+            # A server may answer and close before it has read all that we send.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, parsed.request_uri, body=body, headers=sent, preload_content=False)
+            return connection.getresponse()
         except EgressError:
             raise
         except Exception as error:
             raise _fault_from(error, call) from error
 
-    def _pool(self, call: Call, parsed: Url) -> urllib3.HTTPConnectionPool:
+    def _connection(self, call: Call, parsed: Url) -> PinnedHTTP | PinnedHTTPS:
         # The port is always given: http.client would look for one in an IPv6 address.
-        host = parsed.host or ""
+        host, read_s = (parsed.host or "").strip("[]"), self._policy.read_timeout_s
         if parsed.scheme == "https":
-            secure = urllib3.HTTPSConnectionPool(host, parsed.port or 443, ssl_context=trusting_context())
-            secure.ConnectionCls = partial(PinnedHTTPS, self.dial, call)  # type: ignore[assignment]
-            return secure
-        plain = urllib3.HTTPConnectionPool(host, parsed.port or 80)
-        plain.ConnectionCls = partial(PinnedHTTP, self.dial, call)  # type: ignore[assignment]
-        return plain
+            context = trusting_context()
+            return PinnedHTTPS(self.dial, call, host=host, port=parsed.port or 443, timeout=read_s, ssl_context=context)
+        return PinnedHTTP(self.dial, call, host=host, port=parsed.port or 80, timeout=read_s)
 
     def _read(
         self, call: Call, response: urllib3.BaseHTTPResponse, url: str, truncate_at: int | None
@@ -287,9 +279,9 @@ def _fault_from(error: Exception, call: Call) -> EgressError:
     """Classify an exception of urllib3, which lets an EgressError of ours pass as it is."""
     if call.expired or call.remaining() <= 0:
         return EgressError(EgressFault.TIMEOUT, f"not finished after {call.policy.total_timeout_s:g} s")
-    if isinstance(error, urllib3.exceptions.TimeoutError):
+    if isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError):
         return EgressError(EgressFault.TIMEOUT, "the server did not answer in time")
-    if isinstance(error, urllib3.exceptions.SSLError):
+    if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError | ssl.CertificateError):
         return EgressError(EgressFault.TLS_ERROR, "the TLS connection could not be trusted")
     if isinstance(error, urllib3.exceptions.DecodeError):
         return EgressError(EgressFault.INCOMPLETE, "the content encoding is broken")

@@ -38,11 +38,12 @@ class EgressPolicy:
 
 @dataclass(slots=True)
 class Call:
-    """One call's deadline, sockets and answers; shared by its connections."""
+    """One call's deadline, connections, sockets and answers."""
 
     policy: EgressPolicy
     deadline: float
     clock: Clock
+    connections: list[urllib3.connection.HTTPConnection] = field(default_factory=list)
     sockets: list[socket.socket] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -80,6 +81,9 @@ class Call:
             for sock in self.sockets:
                 sock.close()
             self.sockets.clear()
+        for connection in self.connections:
+            connection.close()
+        self.connections.clear()
         # urllib3 lets go of an answer whose headers it refuses, and the answer holds its descriptor open.
         for answer in self.answers:
             answer.close()
@@ -114,6 +118,7 @@ class PinnedHTTP(urllib3.connection.HTTPConnection):
         super().__init__(**kwargs)
         self._dial = dial
         self._call = call
+        call.connections.append(self)
         self.response_class = call.answer  # type: ignore[assignment]
 
     def _new_conn(self) -> socket.socket:
@@ -127,6 +132,7 @@ class PinnedHTTPS(urllib3.connection.HTTPSConnection):
         super().__init__(**kwargs)
         self._dial = dial
         self._call = call
+        call.connections.append(self)
         self.response_class = call.answer  # type: ignore[assignment]
 
     def _new_conn(self) -> socket.socket:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import google.api_core.exceptions
 import google_crc32c
+import urllib3
 
 from chassis.auth.oidc import SingleTry
 from chassis.google.silence import SilenceBounds, in_pieces
@@ -37,14 +38,16 @@ class BucketObjects:
     """
 
     def __init__(self, client: Any, bucket: str) -> None:
+        self._endpoint = client.api_endpoint
         self._credentials = client._credentials  # noqa: SLF001 - there is no other way to ask for them
         self._token_request = SingleTry(_TOKEN_TIMEOUT_S)
-        self._pools = SilenceBounds().new_pools()
+        self._pool = SilenceBounds().new_pools().connection_from_url(client.api_endpoint)
         # `ifGenerationMatch=0`: only where there is no object. `fields`: we need nothing of what would be answered.
         query = "uploadType=multipart&ifGenerationMatch=0&fields=generation"
         path = f"storage/v1/b/{quote(bucket, safe='')}/o"
-        self._create_url = f"{client.api_endpoint}/upload/{path}?{query}"
-        self._find_url = f"{client.api_endpoint}/{path}"
+        root = (urllib3.util.parse_url(client.api_endpoint).path or "").rstrip("/")
+        self._create_path = f"{root}/upload/{path}?{query}"
+        self._find_path = f"{root}/{path}"
         self._send_until_answered = RETRY(self._send)
 
     def create(self, name: str, data: bytes, *, content_type: str, described: Mapping[str, Any]) -> None:
@@ -76,7 +79,7 @@ class BucketObjects:
         )
         body = b"".join((*(head.encode() for head in heads), data, f"\r\n--{boundary}--".encode()))
         headers = {"Content-Type": f'multipart/related; boundary="{boundary}"', "Content-Length": str(len(body))}
-        self._send_until_answered("POST", self._create_url, headers, body)
+        self._send_until_answered("POST", self._create_path, headers, body)
 
     def find(self, name: str) -> dict[str, Any] | None:
         """Return `size` and `metadata` of an object as the API tells them; None when there is none of this name.
@@ -84,18 +87,18 @@ class BucketObjects:
         Raises:
             google.api_core.exceptions.GoogleAPIError, google.auth.exceptions.GoogleAuthError, ApiError: as `create`.
         """
-        url = f"{self._find_url}/{quote(name, safe='')}?fields=size,metadata"
+        path = f"{self._find_path}/{quote(name, safe='')}?fields=size,metadata"
         try:
-            found: dict[str, Any] = json.loads(self._send_until_answered("GET", url, {}, None))
+            found: dict[str, Any] = json.loads(self._send_until_answered("GET", path, {}, None))
         except google.api_core.exceptions.NotFound:
             return None
         return found
 
-    def _send(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> bytes:
-        self._credentials.before_request(self._token_request, method, url, headers)
+    def _send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> bytes:
+        self._credentials.before_request(self._token_request, method, f"{self._endpoint}{path}", headers)
         # A body is read anew for each try.
         pieces = None if body is None else in_pieces(body)
-        answer = self._pools.request(method, url, body=pieces, headers=headers, retries=False, redirect=False)
+        answer = self._pool.urlopen(method, path, body=pieces, headers=headers, retries=False, redirect=False)
         if not 200 <= answer.status < 300:
             reason = answer.data[:_REASON_CHARS].decode("utf-8", "replace")
             raise google.api_core.exceptions.from_http_status(answer.status, reason)  # type: ignore[no-untyped-call]

@@ -105,7 +105,7 @@ def _decoded(source: Source, options: Options) -> Picture:
     if isinstance(file, _EndWatchingFile):
         file.gives_pieces = True
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        # Towards the end of each piece it is given, the decoder has a slower way: 3 % of its time with pieces of 64 KiB.
+        # Near the end of each piece that it is given the decoder has a slower way: 3 % of its time for 64 KiB each.
         image.decodermaxblock = len(source.data)
     _load(image, source)
     if isinstance(file, _EndWatchingFile) and source.pixels_end - file.asked_for > _MAX_UNREAD_BYTES:
