@@ -13,7 +13,7 @@ import pytest
 
 from chassis.tracing import span_id_of
 from ingest.dispatch.host_starts import Started
-from ingest.dispatch.tasks import claimed_image, task_id
+from ingest.dispatch.tasks import claimed_image, create_compression, task_id
 from support.ingest_service import Lab, MakeLab
 
 A = "https://a.example/1.jpg"
@@ -97,6 +97,26 @@ def test_the_name_of_a_task_is_the_same_in_every_release() -> None:
     seed = f"{BATCH}/{IMAGE}/3"
 
     assert task_id(BATCH, IMAGE, 3) == hashlib.sha256(seed.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_task_that_we_create_ourselves_is_the_one_of_the_workflow(lab: Lab, traced: bool) -> None:
+    """Name, time, deadline, trace and all."""
+    image = claimed_image(leased(), BATCH, {"quality": 70}, KNOWN, traced=traced)
+
+    create_compression(lab.tasks, lab.settings, image)
+
+    task = image.task_request(lab.settings)["task"]
+    [(name, created)] = lab.tasks.tasks.items()
+    assert name == task["name"]
+    assert created == {
+        "url": task["httpRequest"]["url"],
+        "audience": task["httpRequest"]["oidcToken"]["audience"],
+        "body": image.payload,
+        "deadline_s": 120,
+        "start_at": image.start_at,
+        "headers": {"traceparent": task["httpRequest"]["headers"]["traceparent"]},
+    }
 
 
 def test_the_sweeper_creates_the_same_task(lab: Lab) -> None:

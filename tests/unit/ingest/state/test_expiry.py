@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from chassis.db.engine import transact
 from ingest.state.batch import BatchStatus
-from ingest.state.batch_status import Ended
+from ingest.state.batch_status import Ended, count_ended
 from ingest.state.expiry import end_overdue, end_unreachable
 from ingest.state.locks import lock_batch
 from support.ingest_service import Lab, MakeLab
@@ -114,6 +114,16 @@ def test_what_has_ended_stays_as_it_is_when_the_batch_is_cancelled(lab: Lab) -> 
     assert images(lab) == [("SUCCEEDED", "OK"), ("CANCELLED", "CANCELLED")]
 
 
+def test_who_ends_no_image_seals_nothing(lab: Lab) -> None:
+    """The batch has been sealed by somebody else."""
+    request_id = claimed(lab, A)
+    lab.change("UPDATE batches SET status = 'SEALING', pending = 0, failed = 1, sealed_at = now()")
+
+    ended = transact(lab.engine, lambda connection: count_ended(connection, request_id))
+
+    assert found(ended) == (0, False, False)
+
+
 def test_a_large_batch_ends_page_after_page(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call ends the images of so many rows and says whether there are more; the last page seals."""
     monkeypatch.setattr("ingest.state.expiry.MAX_ENDED_ROWS", 2)
@@ -143,6 +153,7 @@ def test_after_the_last_page_the_first_is_looked_at_again(lab: Lab, monkeypatch:
         round_while_held = [found(end(lab, request_id)) for _ in range(2)]
 
     assert round_while_held == [(0, False, True), (2, False, False)]
+    assert lab.batch_row(str(request_id))["ended_row"] == 0
     assert found(end(lab, request_id)) == (1, True, False)
 
 

@@ -29,6 +29,13 @@ def test_another_key_and_another_owner_are_not_the_same(lab: Lab, key: str, owne
     assert taken(lab, IdempotencyKey(key, "fingerprint"), owner) is None
 
 
+def test_nobodys_key_is_that_of_the_owner_without_a_name(lab: Lab) -> None:
+    """In every release: a repeat may come to another one than the first upload."""
+    taken(lab, owner=None)
+
+    assert lab.rows("SELECT owner, key FROM idempotency_keys") == [{"owner": "", "key": "k"}]
+
+
 def test_a_key_lasts_as_long_as_it_was_taken_for(lab: Lab) -> None:
     """Then it is as good as new, and other keys are not forgotten with it."""
     for owner in ("alice", "bob"):

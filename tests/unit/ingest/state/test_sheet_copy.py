@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -126,6 +128,22 @@ def test_equal_links_with_equal_options_are_one_image_and_those_that_repeat_it(
     assert [image["same_as"] for image in found] == [None, None, found[0]["id"], found[0]["id"], None, None]
     assert len({image["id"] for image in found}) == 6
     assert [sum(each.deduplicated for each in counted), sum(each.failed for each in counted)] == [2, 1]
+
+
+def test_the_id_of_a_first_image_is_the_same_in_every_release(lab: Lab, batch: UUID) -> None:
+    """An import that another release goes on with must find it: the SHA-256 of batch, options and link, as a UUID."""
+    copied(lab, batch, [row(2, A), row(3, A, options={"quality": 80})])
+
+    own = json.dumps(OPTIONS.model_dump() | {"quality": 80}, sort_keys=True)
+    digests = [hashlib.sha256(b"\0".join((batch.bytes, text.encode(), A.encode()))) for text in ("\\N", own)]
+    made = [UUID(bytes=digest.digest()[:16]) for digest in digests]
+    assert [image["id"] for image in images(lab)] == [UUID(int=_as_version_8(each.int)) for each in made]
+
+
+def _as_version_8(number: int) -> int:
+    """Return the number of a UUID whose version is 8 and whose variant is that of RFC 9562."""
+    without = number & ~(0xF << 76) & ~(0x3 << 62)
+    return without | 0x8 << 76 | 0x2 << 62
 
 
 def test_the_first_chunk_does_not_look_for_earlier_images(lab: Lab, batch: UUID) -> None:
