@@ -71,6 +71,7 @@ def test_a_secret_without_its_key_is_refused() -> None:
 
     with pytest.raises(UnknownKeyError, match=seed.key_id) as refused:
         reveal_secret(["j" * 32], uuid4(), seed)
+    assert refused.value.key_id == seed.key_id
     assert KEY not in str(refused.value)
 
 

@@ -126,7 +126,7 @@ def plan_hosts(
             under_way=0 if counts is None else counts["under_way"],
             planned=0 if counts is None else counts["planned"],
             own=0 if counts is None else counts["own"],
-            sharers=sharers.get(host, 1),
+            sharers=sharers[host],
         )
         plan = plan_starts(pace, max_rate=limits.starts_per_s, max_concurrency=limits.concurrency, ahead_s=ahead_s)
         if plan.starts:
