@@ -77,6 +77,13 @@ def test_a_claim_follows_the_end_of_the_first_lease(lab: Lab, lease_s: float, se
     assert wait_s(lab, NO_IMAGE_IS_DUE, first) == pytest.approx(seconds)
 
 
+def test_a_batch_is_looked_at_each_minute_whatever_it_waits_for(lab: Lab) -> None:
+    """One image is leased for an hour, and the host of the other is away for as long."""
+    leased = f"{NO_IMAGE_IS_DUE} WHERE host = 'a.example'"
+
+    assert wait_s(lab, leased, "UPDATE hosts SET blocked_until = now() + interval '1 hour'") == 60.0
+
+
 def test_a_batch_that_waits_for_nothing_is_looked_at_each_minute(lab: Lab) -> None:
     """All its images repeat others whose outcome is on its way, say."""
     ended = "UPDATE images SET status = 'FAILED', finished_at = now()"
