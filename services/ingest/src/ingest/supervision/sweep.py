@@ -94,10 +94,10 @@ class Sweep:
             ApiError: 503 when the database is away.
         """
         self._end_overdue()
-        self.counts["sealed"] += transact(self._engine, partial(seal_forgotten, limit=_MAX_BATCHES))
+        self.counts["sealed"] = transact(self._engine, partial(seal_forgotten, limit=_MAX_BATCHES))
         self._revive_silent()
         self._relay_outbox()
-        self.counts["keys_expired"] += transact(self._engine, partial(forget_expired_keys, limit=_MAX_KEYS))
+        self.counts["keys_expired"] = transact(self._engine, partial(forget_expired_keys, limit=_MAX_KEYS))
         self._forget_sources()
         self._delete_old()
         log.info("sweep.finished", **self.counts)
