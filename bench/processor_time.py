@@ -15,7 +15,6 @@ import psutil
 
 from bench.bare import bare_ms
 from bench.origin import photo_origin
-from bench.pictures import photos
 from bench.stack import fresh_stack, stack_rate
 from localcloud.stack.blocking import Stack
 
@@ -85,13 +84,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=100)
     images = parser.parse_args().images
-    sources = photos(_BARE_PHOTOS)
     found: dict[str, dict[str, float]] = {}
     with photo_origin(images + _WARM_UP_IMAGES, delay_s=0.0) as origin, fresh_stack() as stack:
         # Bare Pillow before and after the photos: whatever else the machine does slows both down.
-        before_ms = bare_ms(sources)
+        before_ms = bare_ms(_BARE_PHOTOS)
         found["photo"] = _measured(stack, origin.urls("fast"), images)
-        after_ms = bare_ms(sources)
+        after_ms = bare_ms(_BARE_PHOTOS)
         found["tiny"] = _measured(stack, origin.urls("tiny"), images)
     bare = ((before_ms[0] + after_ms[0]) / 2, (before_ms[1] + after_ms[1]) / 2)
     print(f"bare Pillow, a photo: {bare[0]:.1f} ms of processor, {bare[1]:.1f} with tables made to measure")

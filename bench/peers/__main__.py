@@ -191,9 +191,8 @@ def main() -> None:
             figures["ours"].append((rate, spent_per_image(before, processor_times(), IMAGES)["all"]))
             for name, peer in peers.items():
                 figures[name].append(_measured(peer, own))
-        sources = photos(IMAGES)
-        bare = median(bare_rate(sources, processes=os.cpu_count() or 1) for _ in range(ROUNDS))
-        plain_ms, measured_ms = bare_ms(sources[:_BARE_PHOTOS])
+        bare = median(bare_rate(photos(IMAGES), processes=os.cpu_count() or 1) for _ in range(ROUNDS))
+        plain_ms, measured_ms = bare_ms(_BARE_PHOTOS)
     results = {
         name: {"images_per_s": median(rate for rate, _ in found), "processor_ms": median(ms for _, ms in found)}
         for name, found in figures.items()
