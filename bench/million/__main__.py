@@ -2,7 +2,7 @@
 
 The real code and a real PostgreSQL, without pictures: what stands for the compressor says that each image was made.
 Each phase runs in a process of its own. What is known after a phase is written to `FOLDER/ROWS.json`; called again with
-the folder of a run that was ended, with `--keep`, the bench goes on with the next phase.
+the folder of a run that was ended, with `--keep`, the bench goes on with the next phase, and claims where they stopped.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bench.million.claims import claim_all
 from bench.million.measuring import apart, postmaster_pid
-from bench.million.phases import claim_all, delete, finish, import_all
+from bench.million.phases import delete, finish, import_all
 from bench.million.reports import export_all, report_all
 from bench.million.sheets import write_sheet
 from bench.million.table import told
@@ -27,7 +28,7 @@ SIZES = (10_000, 100_000, 1_000_000)
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "million.json"
 
 
-def measure(server: Postgres, folder: Path, rows: int, phases: set[str], *, thorough: bool) -> dict[str, Any]:
+def measure(server: Postgres, folder: Path, rows: int, phases: set[str]) -> dict[str, Any]:
     """Return what a sheet of so many rows takes, phase by phase; phases that were done before are not done again."""
     notes = folder / f"{rows}.json"
     known: dict[str, Any] = {"rows": rows, "phases": {}}
@@ -51,7 +52,7 @@ def measure(server: Postgres, folder: Path, rows: int, phases: set[str], *, thor
     # Also of a database that an earlier release has begun.
     upgrade(url)
     batch = phase("import", import_all, url, str(sheet))
-    phase("claim", claim_all, url, batch, postmaster, thorough)
+    phase("claim", claim_all, url, batch, postmaster, str(folder / f"{rows}-claims.json"))
     export = folder / f"{rows}.ndjson"
     phase("export", export_all, url, batch, str(export))
     phase("report", report_all, str(export), str(folder / f"storage-{rows}"))
@@ -66,7 +67,6 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--keep", type=Path, help="a folder that stays, to go on with")
     parser.add_argument("--phases", nargs="+", default=["import", "claim", "export", "report", "finish", "delete"])
-    parser.add_argument("--thorough", action="store_true", help="claim every image of the largest sheets too")
     asked = parser.parse_args()
     folder = asked.keep or Path(tempfile.mkdtemp(prefix="million-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def main() -> None:
     server = Postgres(folder / "postgres", port, fsync=False)
     server.start()
     try:
-        results = [measure(server, folder, rows, set(asked.phases), thorough=asked.thorough) for rows in asked.sizes]
+        results = [measure(server, folder, rows, set(asked.phases)) for rows in asked.sizes]
     finally:
         if asked.keep is None:
             server.remove()
