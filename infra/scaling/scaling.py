@@ -68,7 +68,8 @@ def connections_of(size: str) -> int:
 
 def largest_cost(kind: str) -> tuple[float, float]:
     """Return milliseconds of ingest's processor and of PostgreSQL's for one image, at the dearest part of a million."""
-    parts = [measured()[-1]["claim"][part][kind] for part in PARTS]
+    result = measured()[-1]
+    parts = [result["claim"][part][kind] for part in _parts(result)]
     return max(part["own_ms"] for part in parts), max(part["postgres_ms"] for part in parts)
 
 
@@ -157,6 +158,8 @@ def measured_table() -> str:
     for phase, name in _PHASES.items():
         told = [_phase(result["phases"].get(phase)) for result in results]
         rows.append((f"{name}: seconds, processor seconds of the service + of PostgreSQL, MB more at most", told))
+    rows.append(("images claimed and ended by ingest's own code", [_claimed(result) for result in results]))
+    rows.append(("of these side by side: images a second, processor milliseconds each", [_between(r) for r in results]))
     for kind, name in (("claim", "a claim"), ("outcome", "an outcome"), ("outcome_without_reuse", "without reuse")):
         rows.append((f"{name}: processor milliseconds an image", [_costs(result, kind) for result in results]))
     rows.append(("reuse: share of an image's processor time in its first run", [_reuse(result) for result in results]))
@@ -177,6 +180,21 @@ def measured_table() -> str:
 def _blocks_of_claim(result: Mapping[str, Any]) -> str:
     found = [result["claim"][part]["blocks"] for part in _parts(result)]
     return " / ".join(f"{blocks['claim'] / blocks['claimed images']:,.0f}" for blocks in found)
+
+
+def _claimed(result: Mapping[str, Any]) -> str:
+    claim = result["claim"]
+    measured_images = sum(
+        claim[part]["claim"]["count"] + claim[part]["blocks"]["claimed images"] for part in _parts(result)
+    )
+    return f"{measured_images + claim.get('between', {}).get('count', 0):,}"
+
+
+def _between(result: Mapping[str, Any]) -> str:
+    between = result["claim"].get("between", {"count": 0})
+    if not between["count"]:
+        return ""
+    return f"{between['count'] / between['seconds']:,.0f}, {_sum(between):.2f}"
 
 
 def _parts(result: Mapping[str, Any]) -> list[str]:

@@ -72,6 +72,7 @@ def later(lab: Lab, seconds: float) -> None:
         " lease_until = lease_until - make_interval(secs => :s)",
         s=seconds,
     )
+    lab.change("UPDATE batch_hosts SET due_from = due_from - make_interval(secs => :s)", s=seconds)
 
 
 # --- starts

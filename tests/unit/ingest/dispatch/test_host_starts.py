@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from ingest.dispatch.host_starts import PlannedHost, plan_hosts, ready_hosts, start_images
 from ingest.dispatch.pace import Plan
-from ingest.state.locks import lock_due_of_batch
+from ingest.state.due_images import find_due
 from support.ingest_service import Lab, MakeLab
 
 A, B, C = "a.example", "b.example", "c.example"
@@ -100,7 +100,7 @@ def planned(lab: Lab, request_id: UUID, *changes: str, ahead_s: float | None = N
     return after(
         lab,
         list(changes),
-        lambda connection: plan_hosts(connection, lab.settings, request_id, [A, B, C], ahead_s=ahead_s),
+        lambda connection: plan_hosts(connection, lab.settings, request_id, [A, B, C], ahead_s=ahead_s, most=1000),
     )
 
 
@@ -112,7 +112,7 @@ def rates(found: dict[str, PlannedHost]) -> dict[str, int]:
 def test_where_there_is_no_host_nothing_is_planned(polite: Lab) -> None:
     request_id = batch_of(polite, A)
 
-    assert after(polite, [], lambda c: plan_hosts(c, polite.settings, request_id, [], ahead_s=None)) == {}
+    assert after(polite, [], lambda c: plan_hosts(c, polite.settings, request_id, [], ahead_s=None, most=1000)) == {}
 
 
 def test_hosts_at_which_nothing_may_start_are_left_out(polite: Lab) -> None:
@@ -225,7 +225,7 @@ def test_images_are_leased_from_their_own_starts_on(polite: Lab) -> None:
     soon = {A: PlannedHost(Plan((1.0, 2.0, 3.0), 4.0), NOON), B: PlannedHost(Plan((5.0,), 6.0), NOON)}
 
     def start(connection: Connection) -> list[Any]:
-        found = lock_due_of_batch(connection, request_id, {A: 2, B: 1}, limit=9)
+        found = find_due(connection, request_id, {A: 2, B: 1}, limit=9)
         return start_images(connection, polite.settings, soon, found)
 
     started = after(polite, [], start)

@@ -52,6 +52,15 @@ def test_a_steady_host_is_planned_for_longer_unless_the_time_is_given(
     assert len(plan(pace, ahead_s=ahead_s).starts) == starts
 
 
+@pytest.mark.parametrize(("most", "starts"), [(0, 0), (5, 5), (19, 19), (100, 19)])
+def test_no_more_is_planned_than_the_claim_can_use(most: int, starts: int) -> None:
+    """The next start follows the last one that is."""
+    planned = plan_starts(KNOWN, max_rate=500.0, max_concurrency=64, most=most)
+
+    assert len(planned.starts) == starts
+    assert planned.next_s == pytest.approx(0.1 + starts / 10)
+
+
 @pytest.mark.parametrize(("next_s", "closed_s"), [(1.5, -5.0), (-5.0, 1.5), (1.5, 0.5)])
 def test_nothing_starts_before_the_hosts_next_start_or_the_end_of_its_pause(next_s: float, closed_s: float) -> None:
     planned = plan(replace(KNOWN, next_s=next_s, closed_s=closed_s))

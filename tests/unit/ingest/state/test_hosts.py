@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Connection
@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from chassis.db.engine import transact
 from ingest.state.hosts import (
     AnswerKind,
+    Asked,
     HostAnswer,
     HostState,
     add_hosts,
@@ -143,17 +144,33 @@ def test_counters_of_a_batch_and_its_host_are_those_of_no_other(lab: Lab) -> Non
 def test_starts_are_noted_at_their_hosts_and_requests_at_batch_and_host(lab: Lab) -> None:
     ids = [UUID(lab.submit(f"https://{A}/1.jpg https://{B}/1.jpg")) for _ in range(2)]
     moments = {B: NOON, A: NOON + timedelta(seconds=1)}
-    asked = [(ids[0], A), (ids[0], A), (ids[0], B), (ids[1], B)]
+    asked = {host: Asked(count, moments[host], (NOON, 2)) for host, count in {B: 1, A: 2}.items()}
 
-    transact(lab.engine, lambda connection: note_starts(connection, moments, asked, {}))
+    transact(lab.engine, lambda connection: note_starts(connection, ids[0], asked))
 
     assert {host: known(lab, host)["next_start_at"] for host in (A, B)} == moments
     rows = lab.rows("SELECT batch, host, requests FROM batch_hosts WHERE requests > 0")
-    assert {(row["batch"], row["host"]): row["requests"] for row in rows} == {
-        (ids[0], A): 2,
-        (ids[0], B): 1,
-        (ids[1], B): 1,
-    }
+    assert {(row["batch"], row["host"]): row["requests"] for row in rows} == {(ids[0], A): 2, (ids[0], B): 1}
+
+
+@pytest.mark.parametrize(
+    ("due_s_ago", "begins_s_ago", "row"),
+    [(600, 600, 7), (61, 61, 7), (59, 60, 0), (0, 60, 0)],
+    ids=["long-ago", "settled", "not-settled", "now"],
+)
+def test_claims_begin_to_look_at_the_first_due_image_or_a_minute_ago(
+    lab: Lab, due_s_ago: int, begins_s_ago: int, row: int
+) -> None:
+    """What began a minute ago has ended: nothing comes back to wait with an earlier time."""
+    request_id = UUID(lab.submit(f"https://{A}/1.jpg"))
+    now = datetime.now(UTC)
+    asked = {A: Asked(1, now, (now - timedelta(seconds=due_s_ago), 7))}
+
+    transact(lab.engine, lambda connection: note_starts(connection, request_id, asked))
+
+    [found] = lab.rows("SELECT due_from, due_row FROM batch_hosts")
+    assert (now - found["due_from"]).total_seconds() == pytest.approx(begins_s_ago, abs=0.9)
+    assert found["due_row"] == row
 
 
 @pytest.mark.parametrize(
@@ -170,8 +187,9 @@ def test_a_host_that_is_given_time_after_a_cut_is_judged_from_its_next_start(
 ) -> None:
     """What it answered before is forgotten; the others are judged as they were."""
     two_hosts.change(f"UPDATE hosts SET sampled = 3, {of_host.replace(':', chr(92) + ':')}")
+    asked = {A: Asked(1, NOON, (NOON, 2), waits_until=NOON), B: Asked(1, NOON, (NOON, 2))}
 
-    transact(two_hosts.engine, lambda connection: note_starts(connection, {A: NOON, B: NOON}, [], {A: NOON}))
+    transact(two_hosts.engine, lambda connection: note_starts(connection, uuid4(), asked))
 
     assert (known(two_hosts)["judged_from"] == NOON, known(two_hosts)["sampled"]) == (
         is_judged_later,

@@ -26,11 +26,12 @@ from ingest.events.payload import add_started_event
 from ingest.settings import IngestSettings
 from ingest.state.batch import Batch, BatchStatus
 from ingest.state.batch_status import begin_batch
+from ingest.state.due_images import find_due
 from ingest.state.expiry import end_overdue, end_unreachable
 from ingest.state.hosts import add_missing_hosts
 from ingest.state.images import return_image
 from ingest.state.known_sources import find_sources
-from ingest.state.locks import lock_batch, lock_due_of_batch
+from ingest.state.locks import lock_batch
 
 MAX_PAGE_BYTES: Annotated[
     int,
@@ -121,12 +122,17 @@ def _take(
         return _Taken(window_is_full=True)
     add_missing_hosts(connection, batch.request_id)
     hosts = ready_hosts(connection, batch.request_id, ahead_s=ahead_s)
-    planned = plan_hosts(connection, settings, batch.request_id, hosts, ahead_s=ahead_s)
+    from_start = not hosts
+    if from_start:
+        # Nothing is known of an image whose time lies before the others', as after a step of the database's clock.
+        hosts = ready_hosts(connection, batch.request_id, ahead_s=ahead_s, from_start=True)
+    planned = plan_hosts(connection, settings, batch.request_id, hosts, ahead_s=ahead_s, most=limit)
     starts = {host: len(found.plan.starts) for host, found in planned.items()}
-    found = lock_due_of_batch(connection, batch.request_id, starts, limit=limit)
-    known = find_sources(connection, [row["id"] for row in found], days=settings.reuse_days)
+    found = find_due(connection, batch.request_id, starts, limit=limit, from_start=from_start)
+    known = find_sources(connection, found, days=settings.reuse_days)
     cheap = _without_unknown(found, known, left)
-    started = start_images(connection, settings, planned, _fitting(settings, batch, cheap, known, max_rows))
+    chosen = _fitting(settings, batch, cheap, known, max_rows)
+    started = start_images(connection, settings, planned, chosen)
     share = TRACED_IMAGES / batch.total if is_sampled(batch.request_id) else 0.0
     images = tuple(
         claimed_image(

@@ -6,7 +6,7 @@ Plans are made while the host's row is locked, so two claims cannot both plan th
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from ingest.dispatch.pace import STEADY_LOOK_AHEAD_S, HostPace, Plan, plan_starts
 from ingest.settings import IngestSettings
-from ingest.state.hosts import FIRST_RATE, begin_at, note_starts
+from ingest.state.hosts import FIRST_RATE, Asked, begin_at, note_starts
 from ingest.state.images import dispatch_images
 from ingest.state.locks import lock_hosts
 
@@ -32,7 +32,10 @@ _READY = text(
       AND h.blocked_until < now() + make_interval(secs => :ahead_s)
       AND h.next_start_at < now() + make_interval(secs => :ahead_s)
       AND (SELECT true FROM images WHERE images.host = h.host AND images.batch = :batch
-           AND images.status = 'PENDING' AND images.same_as IS NULL AND images.next_at <= now() LIMIT 1)
+           AND images.status = 'PENDING' AND images.same_as IS NULL AND images.next_at <= now()
+           AND (images.next_at, images.row_number)
+               >= (CASE WHEN :from_start THEN '-infinity' ELSE batch_hosts.due_from END, batch_hosts.due_row)
+           LIMIT 1)
     ORDER BY h.next_start_at, h.host
     LIMIT :limit
     """
@@ -57,7 +60,8 @@ _SHARERS = text(
             SELECT 1 FROM batch_hosts JOIN batches ON request_id = batch
             WHERE batch_hosts.host = asked.host AND batches.finished_at IS NULL AND batches.status = 'PROCESSING'
               AND (SELECT true FROM images WHERE images.host = asked.host AND images.batch = batch_hosts.batch
-                   AND images.status = 'PENDING' AND images.same_as IS NULL AND images.next_at <= now() LIMIT 1)
+                   AND images.status = 'PENDING' AND images.same_as IS NULL AND images.next_at <= now()
+                   AND (images.next_at, images.row_number) >= (batch_hosts.due_from, batch_hosts.due_row) LIMIT 1)
             LIMIT :most) AS found) AS sharing
     """
 )
@@ -88,16 +92,34 @@ class Started:
     start_at: datetime
 
 
-def ready_hosts(connection: Connection, request_id: UUID, *, ahead_s: float | None) -> list[str]:
-    """Return the hosts of a batch's due images at which starts may be planned: a guess without locks."""
-    values = {"batch": request_id, "limit": _MAX_HOSTS, "ahead_s": ahead_s or STEADY_LOOK_AHEAD_S}
+def ready_hosts(
+    connection: Connection, request_id: UUID, *, ahead_s: float | None, from_start: bool = False
+) -> list[str]:
+    """Return the hosts of a batch's due images at which starts may be planned: a guess without locks.
+
+    `from_start` looks past what is known of where due images begin.
+    """
+    values = {
+        "batch": request_id,
+        "limit": _MAX_HOSTS,
+        "ahead_s": ahead_s or STEADY_LOOK_AHEAD_S,
+        "from_start": from_start,
+    }
     return list(connection.execute(_READY, values).scalars())
 
 
 def plan_hosts(
-    connection: Connection, settings: IngestSettings, request_id: UUID, hosts: Sequence[str], *, ahead_s: float | None
+    connection: Connection,
+    settings: IngestSettings,
+    request_id: UUID,
+    hosts: Sequence[str],
+    *,
+    ahead_s: float | None,
+    most: int,
 ) -> dict[str, PlannedHost]:
     """Lock the first 100 hosts and plan starts for `ahead_s` seconds, None: as each host needs; return those with any.
+
+    No host gets more than `most`, which is all that the claim can hand out.
 
     Raises:
         sqlalchemy.exc.OperationalError: another transaction held one of them for too long.
@@ -128,7 +150,9 @@ def plan_hosts(
             own=0 if counts is None else counts["own"],
             sharers=sharers[host],
         )
-        plan = plan_starts(pace, max_rate=limits.starts_per_s, max_concurrency=limits.concurrency, ahead_s=ahead_s)
+        plan = plan_starts(
+            pace, max_rate=limits.starts_per_s, max_concurrency=limits.concurrency, ahead_s=ahead_s, most=most
+        )
         if plan.starts:
             planned[host] = PlannedHost(plan, row["moment"])
     return planned
@@ -149,21 +173,27 @@ def _first_rates(settings: IngestSettings, locked: Mapping[str, RowMapping]) -> 
 def start_images(
     connection: Connection, settings: IngestSettings, planned: dict[str, PlannedHost], images: Sequence[RowMapping]
 ) -> list[Started]:
-    """Lease locked images (with `id`, `batch` and `host`) from their planned starts on, and note what was planned."""
+    """Lease due images of a batch, the first of each host, from their planned starts on, and note what was planned.
+
+    Images that somebody else holds or has ended are left out; the starts that were theirs pass unused.
+    """
     if not images:
         return []
-    taken: Counter[str] = Counter()
-    started = []
+    chosen: defaultdict[str, list[Started]] = defaultdict(list)
     for image in images:
-        host = image["host"]
-        started.append(Started(image, planned[host].start_at(taken[host])))
-        taken[host] += 1
-    ids, starts = [found.image["id"] for found in started], [found.start_at for found in started]
-    dispatch_images(connection, ids, starts, lease_s=settings.lease_s)
-    note_starts(
-        connection,
-        {host: planned[host].next_after(count) for host, count in taken.items()},
-        [(image["batch"], image["host"]) for image in images],
-        {host: planned[host].start_at(0) for host in taken if planned[host].plan.waits},
-    )
-    return started
+        of_host = chosen[image["host"]]
+        of_host.append(Started(image, planned[image["host"]].start_at(len(of_host))))
+    leases = [(found.image["id"], found.image["attempt"], found.start_at) for each in chosen.values() for found in each]
+    leased = dispatch_images(connection, leases, lease_s=settings.lease_s)
+    asked = {
+        host: Asked(
+            images=sum(found.image["id"] in leased for found in each),
+            next_start=planned[host].next_after(len(each)),
+            first_due=(each[0].image["next_at"], each[0].image["row_number"]),
+            waits_until=planned[host].start_at(0) if planned[host].plan.waits else None,
+        )
+        for host, each in chosen.items()
+    }
+    note_starts(connection, images[0]["batch"], asked)
+    started = {found.image["id"]: found for each in chosen.values() for found in each}
+    return [started[image["id"]] for image in images if image["id"] in leased]

@@ -43,7 +43,8 @@ _HOSTS = text(
     CROSS JOIN LATERAL (
         SELECT extract(epoch FROM min(next_at) - now())::float AS due_s FROM images
         WHERE images.host = hosts.host AND images.batch = batch_hosts.batch
-          AND images.status = 'PENDING' AND images.same_as IS NULL) AS first
+          AND images.status = 'PENDING' AND images.same_as IS NULL
+          AND (images.next_at, images.row_number) >= (batch_hosts.due_from, batch_hosts.due_row)) AS first
     CROSS JOIN LATERAL (
         SELECT greatest(:every_s, due_s,
                         extract(epoch FROM blocked_until - now())

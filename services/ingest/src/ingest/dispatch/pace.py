@@ -72,7 +72,9 @@ class Plan:
     waits: bool = False
 
 
-def plan_starts(pace: HostPace, *, max_rate: float, max_concurrency: int, ahead_s: float | None = None) -> Plan:
+def plan_starts(
+    pace: HostPace, *, max_rate: float, max_concurrency: int, ahead_s: float | None = None, most: int | None = None
+) -> Plan:
     """Return the starts that a claim may plan at a host now.
 
     Args:
@@ -80,6 +82,7 @@ def plan_starts(pace: HostPace, *, max_rate: float, max_concurrency: int, ahead_
         max_rate: bound of the rate.
         max_concurrency: bound of what is under way at once, kept by the rate that the floor allows.
         ahead_s: seconds for which starts are planned; None: as the host's state asks for.
+        most: starts that the claim can use.
     """
     if ahead_s is None:
         ahead_s = STEADY_LOOK_AHEAD_S if pace.is_steady else LOOK_AHEAD_S
@@ -103,6 +106,8 @@ def plan_starts(pace: HostPace, *, max_rate: float, max_concurrency: int, ahead_
     if pace.sharers > 1:
         share = max(1, math.ceil(rate * ahead_s / pace.sharers))
         count = min(count, max(0, share - pace.own))
+    if most is not None:
+        count = min(count, most)
     return Plan(tuple(first + number / rate for number in range(count)), first + count / rate, waits)
 
 

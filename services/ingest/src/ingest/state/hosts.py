@@ -6,7 +6,7 @@ its row: it is OPEN or HALF_OPEN while it is shut, WAITING while starts pause, e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -69,8 +69,28 @@ class HostAnswer:
     retry_after_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a claim asked of a host.
+
+    Args:
+        images: of the batch, that were leased.
+        next_start: when the next image of the host may start.
+        first_due: `next_at` and row of the first image of the batch and the host that was found due.
+        waits_until: the first start of a host that was given time to get done what it has; else None.
+    """
+
+    images: int
+    next_start: datetime
+    first_due: tuple[datetime, int]
+    waits_until: datetime | None = None
+
+
 FIRST_RATE = 5.0
 """Images a second that a host is asked for of which nothing is known; the default of the column `rate`."""
+
+_SETTLED_S = 60.0
+"""Seconds after which no transaction that began before is at work any more."""
 
 UPDATES_PER_S = 40
 """Good answers a second that update a host's row at most; above, some stand for all."""
@@ -124,12 +144,18 @@ _JUDGE_LATER = text(
     WHERE hosts.host = waiting.host AND judged_from < waiting.until AND calm_until > clock_timestamp()
     """
 )
+# Due images of the host begin with the first one that was found. What comes back to wait gets a time that is not long
+# before the present, so nothing that is due only since then is passed over.
 _COUNT_REQUESTS = text(
     """
-    UPDATE batch_hosts SET requests = requests + asked.count
-    FROM (SELECT batch, host, count(*) FROM unnest(CAST(:batches AS uuid[]), CAST(:hosts AS text[])) AS t (batch, host)
-          GROUP BY batch, host) AS asked
-    WHERE batch_hosts.batch = asked.batch AND batch_hosts.host = asked.host
+    UPDATE batch_hosts SET
+        requests = requests + asked.images,
+        due_from = least(asked.next_at, now() - make_interval(secs => :settled_s)),
+        due_row = CASE WHEN asked.next_at < now() - make_interval(secs => :settled_s)
+                       THEN asked.row_number ELSE 0 END
+    FROM unnest(CAST(:hosts AS text[]), CAST(:images AS integer[]), CAST(:moments AS timestamptz[]),
+                CAST(:rows AS integer[])) AS asked (host, images, next_at, row_number)
+    WHERE batch_hosts.batch = :batch AND batch_hosts.host = asked.host
     """
 )
 _LACKS_HOSTS = text(
@@ -218,30 +244,26 @@ def count_succeeded(
     connection.execute(_COUNT_SUCCESS, values)
 
 
-def note_starts(
-    connection: Connection,
-    next_starts: Mapping[str, datetime],
-    asked: Sequence[tuple[UUID, str]],
-    waited: Mapping[str, datetime],
-) -> None:
-    """Note what hosts were asked, when the next image of each may start, and which were given time to get done.
+def note_starts(connection: Connection, request_id: UUID, asked: Mapping[str, Asked]) -> None:
+    """Note what a claim asked of hosts, by their names.
 
     planned → taken starts. The caller holds the hosts; locks the rows of `batch_hosts`.
-
-    Args:
-        connection: the transaction.
-        next_starts: by host, when the next image may start.
-        asked: batch and host of each image.
-        waited: by host that had too much under way, the first start that waits for the end of it.
     """
-    hosts = sorted(next_starts)
-    connection.execute(_NOTE_STARTS, {"hosts": hosts, "moments": [next_starts[host] for host in hosts]})
+    hosts = sorted(asked)
+    found = [asked[host] for host in hosts]
+    connection.execute(_NOTE_STARTS, {"hosts": hosts, "moments": [each.next_start for each in found]})
+    waited = {host: asked[host].waits_until for host in hosts if asked[host].waits_until is not None}
     if waited:
-        hosts = sorted(waited)
-        connection.execute(_JUDGE_LATER, {"hosts": hosts, "moments": [waited[host] for host in hosts]})
-    if asked:
-        values = {"batches": [batch for batch, _host in asked], "hosts": [host for _batch, host in asked]}
-        connection.execute(_COUNT_REQUESTS, values)
+        connection.execute(_JUDGE_LATER, {"hosts": list(waited), "moments": list(waited.values())})
+    values = {
+        "batch": request_id,
+        "hosts": hosts,
+        "images": [each.images for each in found],
+        "moments": [each.first_due[0] for each in found],
+        "rows": [each.first_due[1] for each in found],
+        "settled_s": _SETTLED_S,
+    }
+    connection.execute(_COUNT_REQUESTS, values)
 
 
 def add_hosts(connection: Connection, request_id: UUID, images: Mapping[str, int]) -> None:

@@ -20,10 +20,17 @@ USUAL_COST_S = 0.05
 
 _DISPATCH = text(
     """
+    WITH held AS MATERIALIZED (
+        SELECT images.id, start.at
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS integer[]), CAST(:starts AS timestamptz[]))
+             AS start (id, attempt, at)
+        JOIN images ON images.id = start.id AND images.attempt = start.attempt AND images.status = 'PENDING'
+        FOR UPDATE OF images SKIP LOCKED
+    )
     UPDATE images SET status = 'DISPATCHED', attempt = attempt + 1,
-                      lease_until = start.at + make_interval(secs => :lease_s)
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:starts AS timestamptz[])) AS start (id, at)
-    WHERE images.id = start.id
+                      lease_until = held.at + make_interval(secs => :lease_s)
+    FROM held WHERE images.id = held.id
+    RETURNING images.id
     """
 )
 _RETURN = text(
@@ -128,12 +135,22 @@ class Outcome:
         return max(0, self.bytes_out - self.bytes_in)
 
 
-def dispatch_images(connection: Connection, ids: Sequence[UUID], starts: Sequence[datetime], *, lease_s: float) -> None:
-    """Lease images, each with its next attempt and until `lease_s` after its start.
+def dispatch_images(
+    connection: Connection, leases: Sequence[tuple[UUID, int, datetime]], *, lease_s: float
+) -> set[UUID]:
+    """Lease images, each with its next attempt and until `lease_s` after its start; return which.
 
-    PENDING → DISPATCHED. The caller holds the images and their hosts.
+    PENDING → DISPATCHED. The caller holds the batch and the hosts; locks the images (5). What somebody else holds or
+    has ended is passed over.
+
+    Args:
+        connection: the transaction.
+        leases: id, attempt so far and start of each image.
+        lease_s: seconds.
     """
-    connection.execute(_DISPATCH, {"ids": list(ids), "starts": list(starts), "lease_s": lease_s})
+    ids, attempts, starts = zip(*leases, strict=True)
+    values = {"ids": list(ids), "attempts": list(attempts), "starts": list(starts), "lease_s": lease_s}
+    return set(connection.execute(_DISPATCH, values).scalars())
 
 
 def return_image(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, RowMapping, text
 
 from ingest.state.images import Outcome
 
@@ -37,11 +37,9 @@ SAVE_AFTER = f"""
 
 _SAVE = text(SAVE_AFTER.format(after="true"))
 _FIND = text(
-    f"""
-    SELECT images.id, known.etag, known.last_modified, known.source_sha256, known.bytes_in, known.format
-    FROM images JOIN batches ON request_id = batch
-    JOIN known_sources AS known ON known.key = {KEY}
-    WHERE images.id = ANY(:ids) AND NOT batches.fresh AND known.seen_at > now() - make_interval(days => :days)
+    """
+    SELECT key, etag, last_modified, source_sha256, bytes_in, format FROM known_sources
+    WHERE key = ANY(:keys) AND seen_at > now() - make_interval(days => :days)
     """
 )
 # Materialized: as a plain subquery a page may be looked up anew for each row, and is another one each time.
@@ -75,12 +73,17 @@ def save_source(connection: Connection, image_id: UUID, outcome: Outcome) -> Non
     connection.execute(_SAVE, source_values(image_id, outcome))
 
 
-def find_sources(connection: Connection, ids: Sequence[UUID], *, days: int) -> dict[UUID, dict[str, Any]]:
-    """Return what is known of images, by id, as the `known` of a compress request; `days` = 0 forbids all use."""
-    if not ids or not days:
+def find_sources(connection: Connection, images: Sequence[RowMapping], *, days: int) -> dict[UUID, dict[str, Any]]:
+    """Return what is known of images, by id, as the `known` of a compress request; `days` = 0 forbids all use.
+
+    Each image has its `id` and its `source_key`, which is None where nothing that is known may be used.
+    """
+    keys = {image["id"]: bytes(image["source_key"]) for image in images if image["source_key"] is not None}
+    if not keys or not days:
         return {}
-    found = connection.execute(_FIND, {"ids": list(ids), "days": days}).mappings()
-    return {row["id"]: {name: row[name] for name in row if name != "id"} for row in found}
+    found = connection.execute(_FIND, {"keys": list(keys.values()), "days": days}).mappings()
+    known = {bytes(row["key"]): {name: row[name] for name in row if name != "key"} for row in found}
+    return {image_id: known[key] for image_id, key in keys.items() if key in known}
 
 
 def forget_sources(connection: Connection, *, days: int, limit: int) -> int:

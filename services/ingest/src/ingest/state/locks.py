@@ -20,7 +20,6 @@ LOCKED. No outcome waits for a batch that has ended, so there is nobody to wait 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
@@ -48,21 +47,6 @@ _HOSTS = text(
            extract(epoch FROM blocked_until - clock_timestamp())::float AS blocked_s,
            extract(epoch FROM next_start_at - clock_timestamp())::float AS next_s
     FROM hosts WHERE host = ANY(:hosts) ORDER BY host FOR UPDATE
-    """
-)
-_DUE_OF_BATCH = text(
-    """
-    SELECT due.* FROM unnest(CAST(:hosts AS text[]), CAST(:starts AS integer[])) AS planned (host, starts)
-    CROSS JOIN LATERAL (
-        SELECT id, batch, host, row_number, slot, input_url, attempt, options, next_at FROM images
-        WHERE host = planned.host AND batch = :batch AND status = 'PENDING' AND same_as IS NULL
-          AND next_at <= now() AND attempt < attempt_limit
-        ORDER BY next_at, row_number, slot
-        LIMIT planned.starts
-        FOR UPDATE SKIP LOCKED
-    ) AS due
-    ORDER BY due.next_at, due.row_number, due.slot
-    LIMIT :limit
     """
 )
 # An event that still waits keeps its batch: the subscriber has not been told.
@@ -109,19 +93,6 @@ def lock_hosts(connection: Connection, hosts: Sequence[str]) -> dict[str, RowMap
     """
     found = connection.execute(_HOSTS, {"hosts": list(hosts)}).mappings()
     return {row["host"]: row for row in found}
-
-
-def lock_due_of_batch(
-    connection: Connection, request_id: UUID, starts: dict[str, int], *, limit: int
-) -> Sequence[RowMapping]:
-    """Lock due images of a batch (5), of each host at most its planned starts, in the order of rows."""
-    values: dict[str, Any] = {
-        "batch": request_id,
-        "hosts": list(starts),
-        "starts": [min(count, limit) for count in starts.values()],
-        "limit": limit,
-    }
-    return connection.execute(_DUE_OF_BATCH, values).mappings().all() if starts else ()
 
 
 def lock_owner(connection: Connection, owner: str | None) -> None:

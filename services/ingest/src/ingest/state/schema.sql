@@ -132,7 +132,8 @@ CREATE TABLE images (
     CONSTRAINT a_lease_means_dispatched CHECK ((status = 'DISPATCHED') = (lease_until IS NOT NULL)),
     CONSTRAINT success_has_an_output CHECK (status <> 'SUCCEEDED' OR output_url IS NOT NULL),
     CONSTRAINT duplicates_are_never_dispatched CHECK (same_as IS NULL OR status <> 'DISPATCHED')
-);
+-- Each image leaves two dead rows. What is leased is looked up in indexes that have them until a vacuum.
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 50000);
 -- It begins with the host because claims take a few images of each host.
 CREATE INDEX images_due ON images (host, batch, next_at, row_number, slot)
     WHERE status = 'PENDING' AND same_as IS NULL;
@@ -269,6 +270,9 @@ CREATE TABLE batch_hosts (
     succeeded integer NOT NULL DEFAULT 0,
     bytes_in bigint NOT NULL DEFAULT 0,                -- of those that succeeded
     bytes_out bigint NOT NULL DEFAULT 0,
+    -- No image that waits comes before: where claims begin to look. Before it the index has what vacuum has not removed.
+    due_from timestamptz NOT NULL DEFAULT '-infinity', -- its `next_at`
+    due_row integer NOT NULL DEFAULT 0,                -- and, of several, its row
     PRIMARY KEY (batch, host)
 );
 CREATE INDEX batch_hosts_by_host ON batch_hosts (host);
