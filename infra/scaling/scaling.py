@@ -154,7 +154,7 @@ def measured_table() -> str:
     """Return a Markdown table of the bench: sizes of the sheet as columns; start, middle, end of a batch in cells."""
     results = measured()
     rows = [("MB of the sheet", [f"{result['sheet_mb']:,.1f}" for result in results])]
-    rows.append(("seconds in all", [f"{sum(p['s'] for p in r['phases'].values()):,.0f}" for r in results]))
+    rows.append(("seconds of the phases below", [f"{sum(p['s'] for p in r['phases'].values()):,.0f}" for r in results]))
     for phase, name in _PHASES.items():
         told = [_phase(result["phases"].get(phase)) for result in results]
         rows.append((f"{name}: seconds, processor seconds of the service + of PostgreSQL, MB more at most", told))
