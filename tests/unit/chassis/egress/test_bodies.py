@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 
 import pytest
+import urllib3
 
 from chassis.clock import SystemClock
 from chassis.egress.address_policy import parse_networks
-from chassis.egress.client import Egress, EgressError, EgressPolicy
+from chassis.egress.client import Egress, EgressError, EgressPolicy, _pieces
 from chassis.egress.faults import EgressFault
 from support.scripted_origin import ScriptedOrigin, answer
 
@@ -111,3 +113,14 @@ def test_the_port_of_the_other_scheme_does_not_count(scheme: str, port: int) -> 
     with pytest.raises(EgressError) as caught:
         egress.check_target(f"{scheme}://93.184.216.34/")
     assert caught.value.fault is EgressFault.URL_FORBIDDEN
+
+
+def test_a_body_is_unpacked_in_small_pieces() -> None:
+    """The limit is looked at after each: what unpacks to gigabytes is never in memory whole."""
+    packed = io.BytesIO(gzip.compress(bytes(10_000_000)))
+    response = urllib3.HTTPResponse(packed, headers={"Content-Encoding": "gzip"}, preload_content=False)
+
+    sizes = [len(piece) for piece in _pieces(response, 1000)]
+
+    assert max(sizes) <= 65_536
+    assert sum(sizes) == 10_000_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -186,6 +187,7 @@ def recorded(lab: Lab, payload: dict[str, Any], **changes: Any) -> Recorded:
     return record_outcome(lab.engine, lab.settings, uuid.UUID(payload["image_id"]), outcome)
 
 
+NOT_ASKED = {"outcome": "FAILED", "code": "URL_FORBIDDEN", "first_byte_ms": None}
 DEFERRED = {"outcome": "DEFERRED", "code": "HOST_CLOSED", "transient": True, "output_url": None}
 
 
@@ -203,6 +205,8 @@ DEFERRED = {"outcome": "DEFERRED", "code": "HOST_CLOSED", "transient": True, "ou
         (A, [TROUBLE, TROUBLE], Recorded(False, ImageStatus.PENDING, BatchStatus.PROCESSING, sealed=False)),
         (A, [DEFERRED], Recorded(True, ImageStatus.PENDING, BatchStatus.PROCESSING, sealed=False)),
         (A, [DEFERRED, DEFERRED], Recorded(False, ImageStatus.PENDING, BatchStatus.PROCESSING, sealed=False)),
+        (A, [{"first_byte_ms": None}], Recorded(True, ImageStatus.SUCCEEDED, BatchStatus.SEALING, sealed=True)),
+        (A, [NOT_ASKED], Recorded(True, ImageStatus.FAILED, BatchStatus.SEALING, sealed=True, ended=1)),
         (A, [TROUBLE, {}], Recorded(True, ImageStatus.SUCCEEDED, BatchStatus.SEALING, sealed=True)),
     ],
 )
@@ -307,6 +311,18 @@ def test_a_failure_counts_among_the_failed_and_nowhere_else(lab: Lab) -> None:
     assert {name: batch[name] for name in counted} == dict.fromkeys(counted, 0) | {"pending": 1, "failed": 1}
     row = image(lab, payload["image_id"])
     assert (row["bytes_in"], row["bytes_out"], row["output_url"]) == (1000, None, None)
+
+
+def test_an_attempt_that_failed_has_no_output_whatever_it_says(lab: Lab) -> None:
+    """Its object would be one that nobody counts."""
+    _, _, [payload] = in_progress(lab, A)
+    outcome = OutcomeRequest.model_validate(lab.outcome_of(payload, **GONE)).to_outcome()
+    outcome = replace(outcome, output_url="http://storage.test/orphan.jpg", bytes_out=7)
+
+    record_outcome(lab.engine, lab.settings, uuid.UUID(payload["image_id"]), outcome)
+
+    row = image(lab, payload["image_id"])
+    assert (row["status"], row["output_url"], row["bytes_out"]) == ("FAILED", None, None)
 
 
 @pytest.mark.parametrize("closely", [False, True], ids=["at-once", "looked-at-closely"])
