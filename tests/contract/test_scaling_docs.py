@@ -54,5 +54,5 @@ def test_twice_the_images_need_twice_as_much(scaling: ModuleType) -> None:
 
     assert int(twice["images a second"]) == 2 * int(day["images a second"])
     assert int(hurried["images a second"]) == 3 * int(day["images a second"])
-    assert int(hurried["PostgreSQL: vCPU"]) > int(day["PostgreSQL: vCPU"])
+    assert int(hurried["compressor: instances of 2 vCPU"]) > int(day["compressor: instances of 2 vCPU"])
     assert day["rows a day, GB with indexes"] == hurried["rows a day, GB with indexes"]
