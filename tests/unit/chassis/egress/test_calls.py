@@ -273,3 +273,24 @@ def test_a_socket_that_is_connected_after_the_end_of_its_call_is_shut_down_at_on
         call.watch(ours)
         assert theirs.recv(1) == b""
         call.close()
+
+
+@pytest.mark.parametrize("ends_first", [pytest.param(False, id="reset"), pytest.param(True, id="broken-pipe")])
+def test_an_answer_counts_although_the_server_did_not_want_the_whole_body(ends_first: bool) -> None:
+    """It answers and closes while the body is on its way: the connection is reset, or its pipe is broken."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+                if ends_first:
+                    connection.shutdown(socket.SHUT_WR)
+
+        server = threading.Thread(target=refuse)
+        server.start()
+        found = make_egress().request("POST", f"http://127.0.0.1:{listener.getsockname()[1]}/", body=bytes(32_000_000))
+        server.join()
+
+    assert found.status == 413
