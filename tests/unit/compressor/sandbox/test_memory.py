@@ -93,7 +93,8 @@ def test_the_costliest_pictures_at_once_stay_below_80_percent_of_an_instance(
         answered = requests.post(f"{url}/compress", json=body, headers=headers, timeout=120).json()
         return str(answered["code"] if "code" in answered else answered["error"]["details"][0]["reason"])
 
-    environment |= {"CODEC_WAIT_S": "30", "CODEC_TIMEOUT_S": "60"}  # other tests may run beside this one
+    # Other tests may run beside this one, and processor time grows on a busy machine too.
+    environment |= {"CODEC_WAIT_S": "30", "CODEC_TIMEOUT_S": "60", "CODEC_CPU_S": "60"}
     with subprocess.Popen(docker_command(environment["PORT"]), env=environment, stdout=subprocess.DEVNULL) as process:
         try:
             wait_until_healthy(url, process)
