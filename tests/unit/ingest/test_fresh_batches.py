@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -36,6 +36,7 @@ from ingest.dispatch.outcome import record_outcome
 from ingest.migrate import upgrade
 from ingest.options import ImageOptions
 from ingest.sheets.intake import read_sheet
+from ingest.sheets.model import Sheet, SheetLimits
 from ingest.state.images import Outcome
 from ingest.state.retention import MAX_DELETED_ROWS, delete_page
 from ingest.supervision.finish import finish_batch
@@ -170,13 +171,19 @@ def told(costs: list[Cost]) -> str:
 
 def submit(lab: Lab, images: int) -> UUID:
     """Store a batch with two images a row, from twenty hosts."""
-    urls = (f"https://h{number % 20}.example/{uuid.uuid4().hex}.jpg" for number in range(images))
-    body = sheet_of(*(", ".join(pair) for pair in iter(lambda: list(islice(urls, 2)), []))).encode()
-    sheet = read_sheet(body, limits_from(lab.settings))
+    body, sheet = sheet_with(images, limits_from(lab.settings))
     request_id = uuid.uuid4()
     submission = Submission(sheet, body, "sheet.csv", ImageOptions(), None)
     submit_upload(lab.engine, lab.settings, submission, request_id=request_id, response={}, key=None)
     return request_id
+
+
+@cache
+def sheet_with(images: int, limits: SheetLimits) -> tuple[bytes, Sheet]:
+    """Return the same sheet to all batches of a size: to read a large one takes seconds."""
+    urls = (f"https://h{number % 20}.example/{uuid.uuid4().hex}.jpg" for number in range(images))
+    body = sheet_of(*(", ".join(pair) for pair in iter(lambda: list(islice(urls, 2)), []))).encode()
+    return body, read_sheet(body, limits)
 
 
 def measure(lab: Lab, batch: UUID, size: int, found: Costs) -> None:
