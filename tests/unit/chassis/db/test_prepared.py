@@ -161,6 +161,15 @@ def test_a_connection_that_has_forgotten_its_statements_is_replaced(engine: Engi
     assert found(engine, find) == "one"
 
 
+def test_a_connection_that_has_a_statement_of_which_we_do_not_know_is_replaced(engine: Engine, find: Prepared) -> None:
+    """The call that prepared it was broken off before it was answered."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PREPARE find AS SELECT 1")
+        connection.commit()
+
+    assert found(engine, find) == "one"
+
+
 def test_another_fault_of_a_prepared_statement_is_the_callers_business(engine: Engine) -> None:
     """The connection stays."""
     statement = Prepared("divide", "SELECT 1 / CAST(:by AS int) AS result")
