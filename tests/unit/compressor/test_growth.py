@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import time
 import zlib
 from collections.abc import Callable
 
@@ -23,6 +24,7 @@ from compressor.images.sniff import is_cut_off, sniff
 from compressor.images.stripping import stripped
 from compressor.origin.fetch import ImageFetcher
 from compressor.origin.robots import refusal
+from compressor.settings import CompressorSettings
 from support import odd_pictures as odd
 from support import pictures
 from support.growth import MAX_GROWTH, growth
@@ -173,3 +175,14 @@ def test_time_grows_no_faster_than_the_bytes(name: str) -> None:
             look(data)
 
     assert growth(make, work, size=16_384) < MAX_GROWTH
+
+
+def test_the_directory_of_an_icon_costs_the_same_whatever_follows_it() -> None:
+    """What follows was copied for each of its thousand entries: seconds for as much as is fetched."""
+    longest = CompressorSettings.model_fields["fetch_max_bytes"].default
+    large = b"\0\0\1\0\xff\xff" + repeated(b"\x10\x10\0\0" + bytes(12), longest)
+    begun = time.process_time()
+    with contextlib.suppress(CodecError):
+        icon.readable(large)
+
+    assert time.process_time() - begun < 0.5

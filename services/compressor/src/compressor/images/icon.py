@@ -11,6 +11,7 @@ from compressor.images.source import Source
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ENTRY_BYTES = 16
+_MAX_ENTRIES = 1000
 _MAX_SIDE_PX = 256  # of one that is no PNG; the directory has a byte for it
 
 
@@ -21,7 +22,8 @@ def readable(data: bytes) -> Source:
         CodecError: IMAGE_TRUNCATED, or DECODE_ERROR, its directory and its pictures do not agree.
     """
     count = int.from_bytes(data[4:6], "little")
-    entries = [data[6 + _ENTRY_BYTES * number :][:_ENTRY_BYTES] for number in range(min(count, 1000))]
+    starts = range(6, 6 + _ENTRY_BYTES * min(count, _MAX_ENTRIES), _ENTRY_BYTES)
+    entries = [data[start : start + _ENTRY_BYTES] for start in starts]
     if not entries or len(entries[-1]) < _ENTRY_BYTES:
         raise CodecError(OutcomeCode.IMAGE_TRUNCATED, "the ICO file ends too early")
     largest = max(
