@@ -130,11 +130,11 @@ bench-million: setup ## Measure sheets of 10 thousand, 100 thousand and a millio
 bench: setup ## Measure codec and stack beside a bare Pillow loop and the seed's way
 	@$(BIN)/python -m bench
 
-bench-peers: setup ## Measure the stack beside pyvips, img2dataset, thumbor and, where there is Node, sharp (not in CI)
+bench-peers: setup ## Measure the stack beside pyvips, img2dataset, thumbor and, where there is Node, sharp (not in CI); PEERS_ARGS='--only sharp'
 	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
 	@.venv-peers/bin/pip install --quiet --require-hashes -r requirements-peers.txt
 	@if command -v npm > /dev/null; then npm install --silent --no-save --prefix .local/peers sharp@0.35.5; fi
-	@$(BIN)/python -m bench.peers
+	@$(BIN)/python -m bench.peers $(PEERS_ARGS)
 
 ci: lint policy sbom test ## What CI runs
 

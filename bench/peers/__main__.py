@@ -2,10 +2,12 @@
 
 Each peer gets the same links of one origin on loopback and writes files; ours has the whole stack: database, queue,
 workflow and storage, and host limits lifted as in `stack.yaml`. A peer that is not installed is left out, by name.
+`--only sharp` measures ours beside one of them; it may be given several times.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -158,30 +160,37 @@ def _children_s() -> float:
     return used.ru_utime + used.ru_stime + sum(_UNREAPED_S)
 
 
-def _measured(peer: Peer, links: list[str]) -> tuple[float, float]:
-    """Return photos a second and milliseconds of processor a photo.
+def _measured(peer: Peer, links: list[str], folder: Path) -> tuple[float, float]:
+    """Return photos a second and milliseconds of processor a photo, which are written to a new folder.
 
     Raises:
         BenchError: it did not write a file for each.
     """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        used, began = _children_s(), time.perf_counter()
-        peer(links, folder)
-        elapsed = time.perf_counter() - began
-        written = sum(1 for _ in folder.rglob("*.jpg"))
-        if written != len(links):
-            message = f"{written} of {len(links)} files were written"
-            raise BenchError(message)
-        return len(links) / elapsed, 1000 * (_children_s() - used) / len(links)
+    folder.mkdir()
+    used, began = _children_s(), time.perf_counter()
+    peer(links, folder)
+    elapsed = time.perf_counter() - began
+    written = sum(1 for _ in folder.rglob("*.jpg"))
+    if written != len(links):
+        message = f"{written} of {len(links)} files were written"
+        raise BenchError(message)
+    return len(links) / elapsed, 1000 * (_children_s() - used) / len(links)
 
 
 def main() -> None:
     """Measure, print and write everything."""
-    peers = _peers()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", metavar="PEER", help="leave out the peers that are not named")
+    only = parser.parse_args().only
+    peers = {name: peer for name, peer in _peers().items() if only is None or name in only}
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in ("ours", *peers)}
     # Ours would find in the second round what it stored in the first: each round has photos of its own.
-    with photo_origin(IMAGES * (ROUNDS + 1), delay_s=0) as origin, fresh_stack() as stack:
+    with (
+        photo_origin(IMAGES * (ROUNDS + 1), delay_s=0) as origin,
+        fresh_stack() as stack,
+        # All are removed at the end: where files have just been removed, ext4 takes longer to create others.
+        tempfile.TemporaryDirectory() as written,
+    ):
         links = origin.urls()
         stack_rate(stack, links[:40])
         for number in range(1, ROUNDS + 1):
@@ -190,7 +199,7 @@ def main() -> None:
             rate = stack_rate(stack, own)
             figures["ours"].append((rate, spent_per_image(before, processor_times(), IMAGES)["all"]))
             for name, peer in peers.items():
-                figures[name].append(_measured(peer, own))
+                figures[name].append(_measured(peer, own, Path(written) / f"{name} {number}"))
         bare = median(bare_rate(photos(IMAGES), processes=os.cpu_count() or 1) for _ in range(ROUNDS))
         plain_ms, measured_ms = bare_ms(_BARE_PHOTOS)
     results = {
