@@ -1,16 +1,20 @@
-"""The use case: one image fetched, compressed, stored, and its outcome told to ingest.
+"""The use case: the images of a task fetched, compressed, stored, and their outcomes told to ingest.
 
-Whatever lies with the image or its origin is an outcome and a success of the task; only our own trouble (storage,
+Whatever lies with an image or its origin is an outcome and a success of the task; only our own trouble (storage,
 ingest, identity, memory) raises, so that Cloud Tasks brings the task again.
 
-Worst case in seconds: fetch 60, wait for the codec 10, codec 20, storage 20 (33 when its last try begins just before),
-ingest 10: the dispatch deadline of 120 s. An attempt that outlives it is harmless: the next one finds the object, and
-ingest takes the first outcome.
+Nearly every task has one image. Those with several have known ones of one host, which are asked for one after the
+other and told about together. After a refusal, or after `TASK_S`, no more are: the others go back to ingest untried.
+
+Worst case of one image in seconds: fetch 60, wait for the codec 10, codec 20, storage 20 (33 when its last try begins
+just before), ingest 10: the dispatch deadline of 120 s. An attempt that outlives it is harmless: the next one finds the
+object, and ingest takes the first outcome.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +34,9 @@ from compressor.origin.validators import NO_VALIDATORS, Validators
 from compressor.sandbox.pool import CodecPool
 
 log = get_logger(__name__)
+
+TASK_S = 10.0
+"""Seconds after which no further image of a task is begun: far longer than ingest plans for them."""
 
 _INGEST_TIMEOUT_S = 10.0
 _NOTHING_TO_RETRY = frozenset({404, 409, 410})
@@ -103,10 +110,19 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The image was not fetched: ingest had closed its host after the task was planned."""
+    """The image was not fetched: its host had been closed after the task was planned, or its task took too long."""
 
 
 Outcome = Succeeded | Failed | Deferred
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A job with its outcome, and as ingest is told of it."""
+
+    job: Job
+    outcome: Outcome
+    report: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,31 +145,45 @@ class Compressor:
     clock: Clock
     closed_hosts: ClosedHosts
 
-    def run(self, job: Job) -> Recorded:
-        """Do one attempt and record its outcome with ingest.
+    def run(self, jobs: Sequence[Job], *, interval_s: float = 0.0) -> Recorded:
+        """Do one attempt at each image of a task and record the outcomes with ingest.
+
+        Args:
+            jobs: of one batch and one host.
+            interval_s: seconds between the starts of two of them, at least.
+
+        Returns:
+            What became of the first image; `applied` when any outcome changed anything.
 
         Raises:
-            ApiError: 503, our own trouble; nothing was recorded and the attempt may be repeated.
+            ApiError: 503, our own trouble; the attempts of which nothing was recorded may be repeated.
         """
-        begun = self.clock.monotonic()
-        outcome = self._attempt(job)
-        duration_ms = round((self.clock.monotonic() - begun) * 1000)
-        report = _report(job, outcome, duration_ms)
+        tried: list[_Tried] = []
+        try:
+            self._try_all(jobs, interval_s, tried)
+        except ApiError:
+            if tried:
+                self._record(tried)
+            raise
         reach(Failpoint.IMAGE_STORED)
-        applied = self._record(job, report)
+        applied = self._record(tried)
         reach(Failpoint.OUTCOME_REPORTED)
-        log.info(
-            _EVENTS[type(outcome)],
-            request_id=job.request_id,
-            image_id=job.image_id,
-            attempt=job.attempt,
-            applied=applied,
-            created=isinstance(outcome, Succeeded) and outcome.stored.created,
-            reused=report["reused"],
-            **{key: report[key] for key in ("code", "detail", "transient", "bytes_in", "bytes_out", "duration_ms")},
-            **safe_url(job.url),
-        )
-        return Recorded(report["outcome"], OutcomeCode(report["code"]), applied)
+        first = tried[0]
+        return Recorded(first.report["outcome"], OutcomeCode(first.report["code"]), first.job.image_id in applied)
+
+    def _try_all(self, jobs: Sequence[Job], interval_s: float, tried: list[_Tried]) -> None:
+        task_begun, goes_on = self.clock.monotonic(), True
+        for number, job in enumerate(jobs):
+            begun = self.clock.monotonic()
+            goes_on = goes_on and begun - task_begun <= TASK_S
+            early_s = task_begun + number * interval_s - begun
+            if goes_on and early_s > 0:
+                self.clock.sleep(early_s)
+                begun += early_s
+            outcome = self._attempt(job) if goes_on else Deferred()
+            goes_on = goes_on and not (isinstance(outcome, Failed) and outcome.error.transient)
+            duration_ms = round((self.clock.monotonic() - begun) * 1000)
+            tried.append(_Tried(job, outcome, _report(job, outcome, duration_ms)))
 
     def _attempt(self, job: Job) -> Outcome:
         if self.closed_hosts.is_closed(job.url):
@@ -219,30 +249,55 @@ class Compressor:
             codec_s=rendition.codec_s,
         )
 
-    def _record(self, job: Job, report: dict[str, Any]) -> bool:
+    def _record(self, tried: Sequence[_Tried]) -> frozenset[str]:
+        """Tell ingest what became of images of one host; return those of which that changed anything."""
+        first = tried[0].job
         try:
-            answer = self.ingest.call(
-                "PUT", f"/internal/images/{job.image_id}/outcome", body=report, timeout_s=_INGEST_TIMEOUT_S
-            )
+            if len(tried) == 1:
+                body = {"request_id": first.request_id, **tried[0].report}
+                path = f"/internal/images/{first.image_id}/outcome"
+                answer = self.ingest.call("PUT", path, body=body, timeout_s=_INGEST_TIMEOUT_S)
+                applied = frozenset({first.image_id} if answer.get("applied") is True else ())
+            else:
+                outcomes = [{"image_id": each.job.image_id, **each.report} for each in tried]
+                body = {"request_id": first.request_id, "outcomes": outcomes}
+                answer = self.ingest.call("POST", "/internal/outcomes", body=body, timeout_s=_INGEST_TIMEOUT_S)
+                applied = frozenset(answer.get("applied") or ())
         except ApiError as error:
-            if error.http_code in _NOTHING_TO_RETRY:
-                # The batch was deleted or has ended: whatever we do, nobody waits for this image.
-                log.info("outcome.unwanted", image_id=job.image_id, code=error.http_code, reason=error.reason)
-                return False
-            log.warning("outcome.refused", image_id=job.image_id, code=error.http_code, reason=error.reason)
-            raise outcome_not_recorded() from error
+            if error.http_code not in _NOTHING_TO_RETRY:
+                log.warning("outcome.refused", image_id=first.image_id, code=error.http_code, reason=error.reason)
+                raise outcome_not_recorded() from error
+            # The batch was deleted or has ended: whatever we do, nobody waits for this image.
+            log.info("outcome.unwanted", image_id=first.image_id, code=error.http_code, reason=error.reason)
+            answer, applied = {}, frozenset()
         closed_s = answer.get("host_closed_s")
-        self.closed_hosts.close(job.url, closed_s if isinstance(closed_s, int | float) else 0.0)
-        return answer.get("applied") is True
+        self.closed_hosts.close(first.url, closed_s if isinstance(closed_s, int | float) else 0.0)
+        for each in tried:
+            _log(each, applied=each.job.image_id in applied)
+        return applied
+
+
+def _log(tried: _Tried, *, applied: bool) -> None:
+    job, outcome, report = tried.job, tried.outcome, tried.report
+    log.info(
+        _EVENTS[type(outcome)],
+        request_id=job.request_id,
+        image_id=job.image_id,
+        attempt=job.attempt,
+        applied=applied,
+        created=isinstance(outcome, Succeeded) and outcome.stored.created,
+        reused=report["reused"],
+        **{key: report[key] for key in ("code", "detail", "transient", "bytes_in", "bytes_out", "duration_ms")},
+        **safe_url(job.url),
+    )
 
 
 _EVENTS = {Succeeded: "image.compressed", Failed: "image.failed", Deferred: "image.deferred"}
 
 
 def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
-    """Return the body of `outcome_request` (workflows/contracts)."""
+    """Return what `outcome_request` says of one attempt (workflows/contracts)."""
     report: dict[str, Any] = {
-        "request_id": job.request_id,
         "attempt": job.attempt,
         "retry_after_s": None,
         "output_url": None,
@@ -283,7 +338,7 @@ def _report(job: Job, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
             report |= {
                 "outcome": "DEFERRED",
                 "code": OutcomeCode.HOST_CLOSED.value,
-                "detail": "its host had just refused other images",
+                "detail": "its host had just refused other images, or took long for them",
                 "transient": True,
             }
         case Failed(error, _, _):

@@ -26,6 +26,14 @@ MAX_PREVIEW_PX: Annotated[
     int, Limited("pixels", "400 `FIELD_INVALID`", "Widest and highest preview of a picture", name="max_preview_pixels")
 ] = 2000
 
+MAX_MORE_IMAGES: Annotated[
+    int, Limited("images", "400 `FIELD_INVALID`", "Images of a task beside its first one", internal=True)
+] = 19
+
+MAX_INTERVAL_S: Annotated[
+    float, Limited("seconds", "400 `FIELD_INVALID`", "Time between two images of a task", internal=True)
+] = 1.0
+
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
@@ -91,21 +99,33 @@ class Known(PeerRequest):
         return KnownSource(validators, self.source_sha256, self.bytes_in, self.format)
 
 
-class CompressRequest(PeerRequest):
-    """The body of `POST /compress`: workflows/contracts/compress_request.schema.json."""
+class TaskImage(PeerRequest):
+    """One image of a compress request."""
 
-    request_id: str = Field(pattern=_UUID)
     image_id: str = Field(pattern=_UUID)
     attempt: int = Field(ge=1, strict=True)
     url: str = Field(min_length=1, max_length=2083)
-    options: CompressOptions
     known: Known | None = None
 
-    def to_job(self, *, redelivered: bool) -> Job:
+    def to_job(self, request_id: str, options: Options, *, redelivered: bool) -> Job:
         """Return the use case's input."""
         repeated = redelivered or self.attempt > 1
         known = None if self.known is None else self.known.to_source()
-        return Job(self.request_id, self.image_id, self.attempt, self.url, self.options.to_options(), repeated, known)
+        return Job(request_id, self.image_id, self.attempt, self.url, options, repeated, known)
+
+
+class CompressRequest(TaskImage):
+    """The body of `POST /compress`: workflows/contracts/compress_request.schema.json."""
+
+    request_id: str = Field(pattern=_UUID)
+    options: CompressOptions
+    more: list[TaskImage] = Field(default_factory=list, max_length=MAX_MORE_IMAGES)
+    interval_s: float = Field(0.0, ge=0, le=MAX_INTERVAL_S)
+
+    def to_jobs(self, *, redelivered: bool) -> list[Job]:
+        """Return the use case's inputs, in the order in which they are asked for."""
+        options = self.options.to_options()
+        return [image.to_job(self.request_id, options, redelivered=redelivered) for image in (self, *self.more)]
 
 
 def add_routes(
@@ -122,13 +142,13 @@ def add_routes(
     @app.post("/compress")
     @guard.only(tasks_service_account)
     def compress() -> dict[str, Any]:
-        """Compress one image; 200 says that the outcome is recorded, not that the image is fine."""
+        """Compress the images of a task; 200 says that outcomes are recorded, not that an image is fine."""
         body = parse_json(CompressRequest)
         # Only a hint to look for an earlier delivery's object first; callers other than Cloud Tasks cannot get here.
         redelivered = request.headers.get("X-CloudTasks-TaskRetryCount", "0") != "0"
         with work_span("task", UUID(body.request_id), under=None, began=_due()) as task:
-            task.set(image_id=body.image_id, attempt=body.attempt)
-            recorded = compressor.run(body.to_job(redelivered=redelivered))
+            task.set(image_id=body.image_id, attempt=body.attempt, images=1 + len(body.more))
+            recorded = compressor.run(body.to_jobs(redelivered=redelivered), interval_s=body.interval_s)
             task.set(outcome=recorded.outcome, code=recorded.code.value)
         return {
             "image_id": body.image_id,

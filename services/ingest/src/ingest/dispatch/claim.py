@@ -6,7 +6,6 @@ claim again in `next_claim`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -17,9 +16,9 @@ from sqlalchemy import Connection, Engine, RowMapping
 from chassis.db.engine import transact
 from chassis.limited import Limited
 from chassis.tracing import is_drawn, is_sampled
-from ingest.dispatch.host_starts import Started, plan_hosts, ready_hosts, start_images
+from ingest.dispatch.host_starts import Started, assign_starts, plan_hosts, ready_hosts, start_images
 from ingest.dispatch.next_claim import next_claim_s
-from ingest.dispatch.tasks import TRACED_IMAGES, ClaimedImage, claimed_image
+from ingest.dispatch.tasks import TRACED_IMAGES, ClaimedImage, ImageTask, TaskList, claimed_image
 from ingest.dispatch.window import WindowLeft, window_left
 from ingest.errors import not_owner
 from ingest.events.payload import add_started_event
@@ -48,7 +47,6 @@ SWEEP_AHEAD_S = 60.0
 """Seconds for which the sweeper plans: it comes once a minute."""
 
 _ENVELOPE_BYTES = 1024
-_SEPARATOR_BYTES = 10  # of an entry in each of two lists, and a longer time
 _CANDIDATES = 150  # more than fit into a page: the smallest image takes some 800 bytes
 
 
@@ -57,9 +55,14 @@ class ClaimedPage:
     """What a claim brought, in how many seconds the next one may bring more, and whether it ended the last image."""
 
     batch: Batch
-    images: Sequence[ClaimedImage]
+    tasks: Sequence[ImageTask]
     next_claim_s: float
     sealed: bool
+
+    @property
+    def images(self) -> list[ClaimedImage]:
+        """Return what the tasks carry."""
+        return [image for task in self.tasks for image in task.images]
 
 
 def claim_page(
@@ -97,7 +100,7 @@ def claim_page(
         ahead_s = None if execution is not None else SWEEP_AHEAD_S
         taken = _take(connection, settings, batch, max_rows, ahead_s)
         wait_s = next_claim_s(connection, batch, is_cut=taken.is_cut, window_is_full=taken.window_is_full)
-        return ClaimedPage(batch, taken.images, wait_s, sealed=sealed)
+        return ClaimedPage(batch, taken.tasks, wait_s, sealed=sealed)
 
     return transact(engine, work)
 
@@ -106,7 +109,7 @@ def claim_page(
 class _Taken:
     """Images that were leased; whether more could have been now, or can be when outcomes have come."""
 
-    images: Sequence[ClaimedImage] = ()
+    tasks: Sequence[ImageTask] = ()
     is_cut: bool = False
     window_is_full: bool = False
 
@@ -131,22 +134,25 @@ def _take(
     found = find_due(connection, batch.request_id, starts, limit=limit, from_start=from_start)
     known = find_sources(connection, found, days=settings.reuse_days)
     cheap = _without_unknown(found, known, left)
-    chosen = _fitting(settings, batch, cheap, known, max_rows)
-    started = start_images(connection, settings, planned, chosen)
     share = TRACED_IMAGES / batch.total if is_sampled(batch.request_id) else 0.0
-    images = tuple(
-        claimed_image(
-            each,
-            batch.request_id,
-            batch.options,
-            known.get(each.image["id"]),
-            traced=is_drawn(each.image["id"], share),
-        )
-        for each in started
+
+    def claimed(each: Started) -> ClaimedImage:
+        image_id = each.image["id"]
+        traced = is_drawn(image_id, share)
+        return claimed_image(each, batch.request_id, batch.options, known.get(image_id), traced=traced)
+
+    several = {host: found_host.task_images for host, found_host in planned.items()}
+    fitting = _fitting(
+        [(each, claimed(each)) for each in assign_starts(planned, cheap)], TaskList(settings, several), max_rows
     )
-    if len(images) == left.images or (len(images) == len(cheap) < len(found)):
-        return _Taken(images, window_is_full=True)
-    return _Taken(images, is_cut=len(images) < len(found) or len(found) == limit or len(hosts) > len(planned) > 0)
+    started = start_images(connection, settings, planned, [each for each, _image in fitting])
+    tasks = TaskList(settings, several)
+    for each in started:
+        tasks.add(claimed(each))
+    taken = len(started)
+    if taken == left.images or (taken == len(cheap) < len(found)):
+        return _Taken(tasks.tasks(), window_is_full=True)
+    return _Taken(tasks.tasks(), is_cut=taken < len(found) or len(found) == limit or len(hosts) > len(planned) > 0)
 
 
 def _without_unknown(
@@ -162,30 +168,25 @@ def _without_unknown(
 
 
 def _fitting(
-    settings: IngestSettings,
-    batch: Batch,
-    found: Sequence[RowMapping],
-    known: Mapping[UUID, Mapping[str, Any]],
-    max_rows: int,
-) -> list[RowMapping]:
-    """Return the first images whose JSON and rows fit into a page."""
-    fitting: list[RowMapping] = []
+    assigned: Sequence[tuple[Started, ClaimedImage]], tasks: TaskList, max_rows: int
+) -> Sequence[tuple[Started, ClaimedImage]]:
+    """Return the first images whose tasks and rows fit into a page."""
     rows: set[int] = set()
     size_bytes = _ENVELOPE_BYTES
-    for row in found:
-        image = claimed_image(Started(row, batch.created_at), batch.request_id, batch.options, known.get(row["id"]))
-        size_bytes += len(json.dumps(image.task_request(settings))) + len(image.lease) + _SEPARATOR_BYTES
-        full = size_bytes > MAX_PAGE_BYTES or len(rows | {image.row_number}) > max_rows
-        if full and fitting:
-            break
-        fitting.append(row)
+    for number, (_started, image) in enumerate(assigned):
+        size_bytes += tasks.add(image)
         rows.add(image.row_number)
-    return fitting
+        if number > 0 and (size_bytes > MAX_PAGE_BYTES or len(rows) > max_rows):
+            return assigned[:number]
+    return assigned
 
 
-def undo_claim(engine: Engine, image: ClaimedImage, *, delay_s: float) -> None:
-    """Give an image back whose task could not be created; its number stays used, its budget does not shrink."""
-    image_id, attempt = UUID(image.payload["image_id"]), image.payload["attempt"]
-    transact(
-        engine, lambda connection: return_image(connection, image_id, attempt=attempt, delay_s=delay_s, spent=False)
-    )
+def undo_claim(engine: Engine, task: ImageTask, *, delay_s: float) -> None:
+    """Give images back whose task could not be created; their numbers stay used, their budgets do not shrink."""
+    leases = sorted((UUID(image.payload["image_id"]), image.payload["attempt"]) for image in task.images)
+
+    def work(connection: Connection) -> None:
+        for image_id, attempt in leases:
+            return_image(connection, image_id, attempt=attempt, delay_s=delay_s, spent=False)
+
+    transact(engine, work)

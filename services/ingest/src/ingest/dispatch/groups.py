@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from chassis.db.engine import transact
 from chassis.limited import Limited
 from chassis.logs import get_logger
-from ingest.dispatch.tasks import ClaimedImage
+from ingest.dispatch.tasks import ImageTask
 from ingest.errors import not_owner
 from ingest.settings import IngestSettings
 from ingest.state.images import return_image
@@ -46,21 +46,21 @@ _RETURN_DELAY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class TaskGroup:
-    """Images whose tasks are created together."""
+    """Tasks that are created together."""
 
-    images: Sequence[ClaimedImage]
+    tasks: Sequence[ImageTask]
 
     @property
     def request_id(self) -> UUID:
         """Return the name of the call: the same for the same attempts, so that a repeat creates nothing twice."""
-        return uuid.uuid5(_NAMESPACE, " ".join(image.task_id for image in self.images))
+        return uuid.uuid5(_NAMESPACE, " ".join(task.task_id for task in self.tasks))
 
     def to_json(self, settings: IngestSettings) -> dict[str, Any]:
         """Return a group as workflows/contracts/claim_response.schema.json has it."""
         return {
             "request_id": str(self.request_id),
-            "leases": [image.lease for image in self.images],
-            "requests": [image.task_request(settings) for image in self.images],
+            "leases": [task.leases for task in self.tasks],
+            "requests": [task.request(settings) for task in self.tasks],
         }
 
 
@@ -72,10 +72,13 @@ class GivenBack:
     refusal: str | None
 
 
-def task_groups(images: Sequence[ClaimedImage]) -> list[TaskGroup]:
-    """Return claimed images in groups of whole rows; only a row with more than `MAX_GROUP` images is divided."""
-    groups: list[list[ClaimedImage]] = []
-    for _row, members in groupby(images, key=lambda image: image.row_number):
+def task_groups(tasks: Sequence[ImageTask]) -> list[TaskGroup]:
+    """Return tasks in groups of whole rows; only a row with more than `MAX_GROUP` tasks is divided.
+
+    A task of several images belongs to the row of its first one.
+    """
+    groups: list[list[ImageTask]] = []
+    for _row, members in groupby(tasks, key=lambda task: task.row_number):
         row = list(members)
         if not groups or len(groups[-1]) + len(row) > MAX_GROUP:
             groups.append([])
@@ -90,7 +93,7 @@ def give_back(
     request_id: UUID,
     *,
     execution: str,
-    leases: Sequence[tuple[UUID, int]],
+    leases: Sequence[Sequence[tuple[UUID, int]]],
     failures: Mapping[int, tuple[int, str]] | None,
 ) -> GivenBack:
     """Let images wait again whose tasks could not be created; their attempts are not counted.
@@ -99,7 +102,7 @@ def give_back(
         engine: the database.
         request_id: the batch.
         execution: the caller, who must own the batch.
-        leases: image and attempt of each task of a group.
+        leases: of each task of a group, image and attempt of what it carries.
         failures: by index in `leases`, code (google.rpc.Code) and text; None when no task was created. A task that
             exists is no failure.
 
@@ -113,19 +116,21 @@ def give_back(
         if index < len(leases) and failure[0] != _ALREADY_EXISTS
     }
 
+    lost = sorted(lease for index in failed for lease in leases[index])
+
     def own(connection: Connection) -> None:
         if lock_batch(connection, request_id).execution != execution:
             raise not_owner(request_id, execution)
 
     def work(connection: Connection) -> None:
         # In the order of ids and without the batch, which is locked after its images.
-        for image_id, attempt in sorted(leases[index] for index in failed):
+        for image_id, attempt in lost:
             return_image(connection, image_id, attempt=attempt, delay_s=_RETURN_DELAY_S, spent=False)
 
     transact(engine, own)
     transact(engine, work)
     refusals = [text for code, text in failed.values() if code not in _MAY_PASS]
     log.warning(
-        "tasks.refused", request_id=str(request_id), images=len(failed), refusal=refusals[0] if refusals else None
+        "tasks.refused", request_id=str(request_id), images=len(lost), refusal=refusals[0] if refusals else None
     )
-    return GivenBack(len(failed), refusals[0] if refusals else None)
+    return GivenBack(len(lost), refusals[0] if refusals else None)

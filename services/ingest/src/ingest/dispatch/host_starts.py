@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
 
-from ingest.dispatch.pace import STEADY_LOOK_AHEAD_S, HostPace, Plan, plan_starts
+from ingest.dispatch.pace import STEADY_LOOK_AHEAD_S, HostPace, Plan, effective_rate, plan_starts, task_images
 from ingest.settings import IngestSettings
 from ingest.state.hosts import FIRST_RATE, Asked, begin_at, note_starts
 from ingest.state.images import dispatch_images
@@ -69,10 +69,14 @@ _SHARERS = text(
 
 @dataclass(frozen=True, slots=True)
 class PlannedHost:
-    """A locked host with the starts that are planned, and the moment from which they count."""
+    """A locked host with the starts that are planned, and the moment from which they count.
+
+    `task_images` is how many of its known images one task may carry.
+    """
 
     plan: Plan
     moment: datetime
+    task_images: int = 1
 
     def start_at(self, number: int) -> datetime:
         """Return the moment of a start, counted from 0."""
@@ -86,7 +90,7 @@ class PlannedHost:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """An image that is leased now, and when its task may run."""
+    """A due image, and when it may be fetched."""
 
     image: RowMapping
     start_at: datetime
@@ -154,7 +158,11 @@ def plan_hosts(
             pace, max_rate=limits.starts_per_s, max_concurrency=limits.concurrency, ahead_s=ahead_s, most=most
         )
         if plan.starts:
-            planned[host] = PlannedHost(plan, row["moment"])
+            several = 1
+            if row["usual_log_s"] is not None:
+                rate = effective_rate(pace, max_rate=limits.starts_per_s, max_concurrency=limits.concurrency)
+                several = task_images(rate=rate, first_byte_s=math.exp(row["usual_log_s"]))
+            planned[host] = PlannedHost(plan, row["moment"], several)
     return planned
 
 
@@ -170,19 +178,29 @@ def _first_rates(settings: IngestSettings, locked: Mapping[str, RowMapping]) -> 
     return rates
 
 
+def assign_starts(planned: Mapping[str, PlannedHost], images: Sequence[RowMapping]) -> list[Started]:
+    """Return images of planned hosts with their starts: the first of each host has the first one."""
+    numbers: defaultdict[str, int] = defaultdict(int)
+    assigned = []
+    for image in images:
+        host = image["host"]
+        assigned.append(Started(image, planned[host].start_at(numbers[host])))
+        numbers[host] += 1
+    return assigned
+
+
 def start_images(
-    connection: Connection, settings: IngestSettings, planned: dict[str, PlannedHost], images: Sequence[RowMapping]
+    connection: Connection, settings: IngestSettings, planned: Mapping[str, PlannedHost], assigned: Sequence[Started]
 ) -> list[Started]:
     """Lease due images of a batch, the first of each host, from their planned starts on, and note what was planned.
 
     Images that somebody else holds or has ended are left out; the starts that were theirs pass unused.
     """
-    if not images:
+    if not assigned:
         return []
     chosen: defaultdict[str, list[Started]] = defaultdict(list)
-    for image in images:
-        of_host = chosen[image["host"]]
-        of_host.append(Started(image, planned[image["host"]].start_at(len(of_host))))
+    for each in assigned:
+        chosen[each.image["host"]].append(each)
     leases = [(found.image["id"], found.image["attempt"], found.start_at) for each in chosen.values() for found in each]
     leased = dispatch_images(connection, leases, lease_s=settings.lease_s)
     asked = {
@@ -194,6 +212,5 @@ def start_images(
         )
         for host, each in chosen.items()
     }
-    note_starts(connection, images[0]["batch"], asked)
-    started = {found.image["id"]: found for each in chosen.values() for found in each}
-    return [started[image["id"]] for image in images if image["id"] in leased]
+    note_starts(connection, assigned[0].image["batch"], asked)
+    return [each for each in assigned if each.image["id"] in leased]

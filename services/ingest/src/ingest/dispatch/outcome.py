@@ -1,4 +1,4 @@
-"""Records the outcome of one attempt: the first final one wins, the last image seals the batch, nothing counts twice.
+"""Records the outcomes of attempts: the first final one wins, the last image seals the batch, nothing counts twice.
 
 What ends an image: the success of any attempt, the permanent failure of the current attempt, or transient trouble of
 the current attempt when the budget is spent.
@@ -7,8 +7,10 @@ the current attempt when the budget is spent.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from http import HTTPStatus
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping
@@ -25,7 +27,7 @@ from ingest.state.hosts import AnswerKind, HostAnswer, count_failure, count_succ
 from ingest.state.images import Outcome, end_image, return_image
 from ingest.state.known_sources import save_source
 from ingest.state.locks import lock_batch, lock_image
-from ingest.state.success import end_with_success
+from ingest.state.success import Success, end_with_success
 
 log = get_logger(__name__)
 
@@ -55,6 +57,18 @@ class Recorded:
     host_closed_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedTogether:
+    """Of which images the reports changed anything, and whether one of them ended the batch's last image.
+
+    For `host_closed_s` seconds no image of a host of theirs may start.
+    """
+
+    applied: frozenset[UUID]
+    sealed: bool
+    host_closed_s: float
+
+
 def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, outcome: Outcome) -> Recorded:
     """Record the report of one attempt; a duplicate or stale report changes nothing and is no error.
 
@@ -62,13 +76,50 @@ def record_outcome(engine: Engine, settings: IngestSettings, image_id: UUID, out
         ApiError: 404 IMAGE_NOT_FOUND, 400 ATTEMPT_UNKNOWN when that attempt was never handed out.
     """
     if outcome.succeeded:
-        _before_commit()
-        success = transact(
-            engine, lambda connection: end_with_success(connection, settings, image_id, outcome), alone=True
-        )
+        success = _record_successes(engine, settings, outcome.request_id, {image_id: outcome})
         if success is not None:
             return Recorded(True, ImageStatus.SUCCEEDED, success.batch_status, success.sealed)
+    return _look_closer(engine, settings, image_id, outcome)
 
+
+def record_outcomes(
+    engine: Engine, settings: IngestSettings, request_id: UUID, outcomes: Mapping[UUID, Outcome]
+) -> RecordedTogether:
+    """Record the reports of one task's images; what `record_outcome` refuses is passed over, as nobody waits for it.
+
+    Args:
+        engine: the database.
+        settings: as for one outcome.
+        request_id: the batch of all images.
+        outcomes: by image; at most `MOST_OUTCOMES`.
+    """
+    good = {image_id: outcome for image_id, outcome in outcomes.items() if outcome.succeeded}
+    success = _record_successes(engine, settings, request_id, good) if good else None
+    done = frozenset[UUID]() if success is None else success.images
+    applied, sealed, closed_s = set(done), success is not None and success.sealed, 0.0
+    for image_id in sorted(outcomes.keys() - done):
+        try:
+            recorded = _look_closer(engine, settings, image_id, outcomes[image_id])
+        except ApiError as error:
+            if error.http_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            log.info("outcome.unwanted", image_id=str(image_id), reason=error.reason)
+            continue
+        if recorded.applied:
+            applied.add(image_id)
+        sealed = sealed or recorded.sealed
+        closed_s = max(closed_s, recorded.host_closed_s)
+    return RecordedTogether(frozenset(applied), sealed, closed_s)
+
+
+def _record_successes(
+    engine: Engine, settings: IngestSettings, request_id: UUID, outcomes: Mapping[UUID, Outcome]
+) -> Success | None:
+    _before_commit()
+    return transact(engine, lambda connection: end_with_success(connection, settings, request_id, outcomes), alone=True)
+
+
+def _look_closer(engine: Engine, settings: IngestSettings, image_id: UUID, outcome: Outcome) -> Recorded:
     def work(connection: Connection) -> Recorded:
         image = lock_image(connection, outcome.request_id, image_id)
         if image is None:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from chassis.limited import Limited
 
 LOOK_AHEAD_S = 2.0
 """Seconds for which starts are planned while a host is still asked faster from sample to sample."""
@@ -25,6 +28,14 @@ CLAIM_EVERY_S = 1.0
 RISING_CLAIM_EVERY_S = 0.3
 RISING_BELOW = 100.0
 """... and while a host is tried faster, below so many images a second: then a claim follows each change of its pace."""
+
+SHARED_TASK_S = 0.5
+"""Seconds that the images of one task take together, about; with more a host would seem to be late with its answers."""
+
+MAX_TASK_IMAGES: Annotated[
+    int,
+    Limited("images", "the next task has the rest", "Known images that one task carries", internal=True),
+] = 20
 
 _FIRST_START_S = 0.1  # a task needs as long to be created
 _UNKNOWN_FLOOR_S = 0.2
@@ -115,3 +126,13 @@ def effective_rate(pace: HostPace, *, max_rate: float, max_concurrency: int) -> 
     """Return the starts a second within the bounds: so many as are under way at once do not pass `max_concurrency`."""
     rate = min(pace.rate, max_rate)
     return rate if pace.floor_s is None else min(rate, max_concurrency / max(pace.floor_s, 0.001))
+
+
+def task_images(*, rate: float, first_byte_s: float) -> int:
+    """Return how many images of a host one task may carry, which are asked for one after the other.
+
+    Args:
+        rate: starts a second.
+        first_byte_s: that the host has usually needed lately.
+    """
+    return max(1, min(MAX_TASK_IMAGES, math.floor(SHARED_TASK_S / max(first_byte_s, 1 / rate))))

@@ -6,6 +6,7 @@ Each names the one service account that may call it. All may be called twice.
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from flask import Blueprint, Response
 
@@ -19,7 +20,7 @@ from ingest.batches.import_sheet import import_sheet
 from ingest.dependencies import Dependencies
 from ingest.dispatch.claim import claim_page
 from ingest.dispatch.groups import give_back
-from ingest.dispatch.outcome import record_outcome
+from ingest.dispatch.outcome import record_outcome, record_outcomes
 from ingest.events.payload import event_payload
 from ingest.events.relay import relay_events_now
 from ingest.failpoints import Failpoint
@@ -38,6 +39,8 @@ from ingest.http.internal_schemas import (
     ImportRequest,
     OutcomeAnswer,
     OutcomeRequest,
+    OutcomesAnswer,
+    OutcomesRequest,
     ReleaseAnswer,
     ReleaseRequest,
     StartAnswer,
@@ -201,11 +204,7 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
         reported = parse_json(OutcomeRequest).to_outcome()
         with work_span("outcome", reported.request_id, under=None, image_id=image_id):
             recorded = record_outcome(engine, settings, parse_id(image_id, name="image id"), reported)
-            reach(Failpoint.OUTCOME_COMMITTED)
-            if recorded.sealed:
-                batch = transact(engine, lambda connection: load_batch(connection, reported.request_id))
-                dependencies.callbacks.batch_sealed(batch)
-                reach(Failpoint.OWNER_WOKEN)
+            after_outcomes(reported.request_id, sealed=recorded.sealed)
         return send(
             OutcomeAnswer(
                 applied=recorded.applied,
@@ -214,6 +213,25 @@ def internal_routes(dependencies: Dependencies) -> Blueprint:
                 host_closed_s=round(recorded.host_closed_s, 3),
             )
         )
+
+    @bp.post("/internal/outcomes")
+    @guard.only(settings.compressor_service_account)
+    def outcomes() -> Response:
+        """Record the outcomes of the images of one task."""
+        body = parse_json(OutcomesRequest)
+        batch_id = parse_id(body.request_id)
+        with work_span("outcomes", batch_id, under=None, images=len(body.outcomes)):
+            recorded = record_outcomes(engine, settings, batch_id, body.to_outcomes(batch_id))
+            after_outcomes(batch_id, sealed=recorded.sealed)
+        return send(
+            OutcomesAnswer(applied=sorted(map(str, recorded.applied)), host_closed_s=round(recorded.host_closed_s, 3))
+        )
+
+    def after_outcomes(batch_id: UUID, *, sealed: bool) -> None:
+        reach(Failpoint.OUTCOME_COMMITTED)
+        if sealed:
+            dependencies.callbacks.batch_sealed(transact(engine, lambda connection: load_batch(connection, batch_id)))
+            reach(Failpoint.OWNER_WOKEN)
 
     @bp.post("/internal/sweep")
     @guard.only(settings.scheduler_service_account)

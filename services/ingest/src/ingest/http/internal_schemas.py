@@ -14,12 +14,14 @@ from chassis.http.requests import parse_id
 from chassis.limited import Limited
 from ingest.dispatch.claim import ClaimedPage
 from ingest.dispatch.groups import task_groups
+from ingest.dispatch.pace import MAX_TASK_IMAGES
 from ingest.http.public_schemas import Counts
 from ingest.http.upload_schemas import WebUrl
 from ingest.options import ImageOptions
 from ingest.settings import IngestSettings
 from ingest.state.batch import BatchStatus, ImageStatus
 from ingest.state.images import Outcome
+from ingest.state.success import MOST_OUTCOMES
 
 MAX_ERROR_CHARS: Annotated[
     int,
@@ -31,7 +33,8 @@ MAX_ERROR_CHARS: Annotated[
         internal=True,
     ),
 ] = 4000
-_LEASE_PATTERN = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/[1-9][0-9]{0,8}$"
+_LEASE = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/[1-9][0-9]{0,8}"
+_LEASES_PATTERN = rf"^{_LEASE}(?:\+{_LEASE}){{0,{MAX_TASK_IMAGES - 1}}}$"
 _EXECUTION_PATTERN = r"^projects/[^/\s]+/locations/[^/\s]+/workflows/[^/\s]+/executions/[^/\s]+$"
 
 ExecutionName = Annotated[Text, Field(pattern=_EXECUTION_PATTERN, max_length=500)]
@@ -92,16 +95,21 @@ class TaskFailure(PeerRequest):
     message: Text = Field("", max_length=100_000)
 
 
+def _lease_of(lease: str) -> tuple[UUID, int]:
+    image, _, attempt = lease.partition("/")
+    return UUID(image), int(attempt)
+
+
 class GiveBackRequest(PeerRequest):
     """give_back_request.schema.json."""
 
     execution: ExecutionName
-    leases: list[Annotated[Text, Field(pattern=_LEASE_PATTERN)]] = Field(min_length=1, max_length=100)
+    leases: list[Annotated[Text, Field(pattern=_LEASES_PATTERN)]] = Field(min_length=1, max_length=100)
     failures: dict[Annotated[Text, Field(pattern=r"^[0-9]{1,3}$")], TaskFailure] | None
 
-    def to_leases(self) -> list[tuple[UUID, int]]:
-        """Return image and attempt of each lease."""
-        return [(UUID(image), int(attempt)) for image, _, attempt in (lease.partition("/") for lease in self.leases)]
+    def to_leases(self) -> list[list[tuple[UUID, int]]]:
+        """Return of each task image and attempt of what it carries."""
+        return [[_lease_of(lease) for lease in task.split("+")] for task in self.leases]
 
     def to_failures(self) -> dict[int, tuple[int, str]] | None:
         """Return code and text by index; None when no task was created."""
@@ -141,10 +149,9 @@ class ImportRequest(PeerRequest):
     owner: Text | None = Field(None, pattern=OWNER_PATTERN)
 
 
-class OutcomeRequest(PeerRequest):
-    """outcome_request.schema.json."""
+class ImageOutcome(PeerRequest):
+    """What the compressor says of one attempt."""
 
-    request_id: Text
     attempt: int = Field(ge=1, lt=2**31)
     outcome: Literal["SUCCEEDED", "FAILED", "DEFERRED"]
     code: Text = Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=100)
@@ -172,19 +179,46 @@ class OutcomeRequest(PeerRequest):
             raise ValueError("a success needs an output_url")
         return self
 
+    def outcome_of(self, request_id: UUID) -> Outcome:
+        """Return the report as the use case takes it."""
+        values = self.model_dump(exclude={"request_id", "image_id", "outcome"})
+        return Outcome(
+            request_id=request_id,
+            succeeded=self.outcome == "SUCCEEDED",
+            deferred=self.outcome == "DEFERRED",
+            **values,
+        )
+
+
+class OutcomeRequest(ImageOutcome):
+    """outcome_request.schema.json."""
+
+    request_id: Text
+
     def to_outcome(self) -> Outcome:
         """Return the report as the use case takes it.
 
         Raises:
             ApiError: 400 REQUEST_ID_INVALID.
         """
-        values = self.model_dump(exclude={"request_id", "outcome"})
-        return Outcome(
-            request_id=parse_id(self.request_id),
-            succeeded=self.outcome == "SUCCEEDED",
-            deferred=self.outcome == "DEFERRED",
-            **values,
-        )
+        return self.outcome_of(parse_id(self.request_id))
+
+
+class OutcomeOfMany(ImageOutcome):
+    """An element of `outcomes` in outcomes_request.schema.json."""
+
+    image_id: UUID
+
+
+class OutcomesRequest(PeerRequest):
+    """outcomes_request.schema.json."""
+
+    request_id: Text
+    outcomes: list[OutcomeOfMany] = Field(min_length=1, max_length=MOST_OUTCOMES)
+
+    def to_outcomes(self, request_id: UUID) -> dict[UUID, Outcome]:
+        """Return the reports by image."""
+        return {each.image_id: each.outcome_of(request_id) for each in self.outcomes}
 
 
 class Answer(BaseModel):
@@ -236,7 +270,7 @@ class ClaimAnswer(Answer):
         """Return a page as the workflow reads it."""
         return cls(
             request_id=str(page.batch.request_id),
-            groups=[TaskGroupAnswer(**group.to_json(settings)) for group in task_groups(page.images)],
+            groups=[TaskGroupAnswer(**group.to_json(settings)) for group in task_groups(page.tasks)],
             image_count=len(page.images),
             open=page.batch.pending,
             next_claim_s=round(page.next_claim_s, 3),
@@ -272,6 +306,13 @@ class OutcomeAnswer(Answer):
     applied: bool
     image_status: ImageStatus
     batch_status: BatchStatus
+    host_closed_s: float
+
+
+class OutcomesAnswer(Answer):
+    """outcomes_response.schema.json."""
+
+    applied: list[str]
     host_closed_s: float
 
 

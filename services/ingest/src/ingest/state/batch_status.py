@@ -30,11 +30,11 @@ class Ended:
     more: bool = False
 
 
-ADD_COST = """
+ADD_COSTS = """
             image_cost_s = image_cost_s
-                + coalesce(CAST(:cost_s AS float8) - image_cost_s, 0) / (least(costed, 19) + 1),
-            costed = costed + CASE WHEN CAST(:cost_s AS float8) IS NULL THEN 0 ELSE 1 END"""
-"""Assignments that take the seconds of one more image into the mean of the last twenty or so; NULL changes nothing."""
+                + coalesce({mean_s} - image_cost_s, 0) * {images} / (least(costed, 19) + {images}),
+            costed = costed + CASE WHEN {mean_s} IS NULL THEN 0 ELSE {images} END"""
+"""Assignments that take the mean seconds of more images into that of the last twenty or so; NULL changes nothing."""
 
 _INSERT = text(
     """
@@ -94,7 +94,7 @@ _COUNT_ENDED = text(
         larger_images = larger_images + :larger_images,
         larger_bytes = larger_bytes + :larger_bytes,
         reused = reused + :reused,
-        {ADD_COST},
+        {ADD_COSTS.format(mean_s="CAST(:cost_s AS float8)", images=1)},
         status = CASE WHEN pending = :succeeded + :failed AND status IN ('PENDING', 'PROCESSING')
                       THEN 'SEALING' ELSE status END,
         sealed_at = CASE WHEN pending = :succeeded + :failed

@@ -18,13 +18,8 @@ KEY = """sha256(convert_to(concat_ws(E'\\n', coalesce(batches.owner, ''), images
                 coalesce(images.options, batches.options)::text), 'UTF8'))"""
 """The key of a row of `images` joined with its row of `batches`; neither owner nor URL has a line break."""
 
-SAVE_AFTER = f"""
-    INSERT INTO known_sources AS known (key, owner, etag, last_modified, source_sha256, bytes_in, format)
-    SELECT {KEY}, coalesce(batches.owner, ''), :etag, :last_modified, :source_sha256,
-           coalesce(CAST(:bytes_in AS bigint), 0), :format
-    FROM images JOIN batches ON request_id = batch
-    WHERE images.id = :image AND CAST(:source_sha256 AS text) IS NOT NULL AND CAST(:format AS text) IS NOT NULL
-      AND {{after}}
+INSERT_SOURCES = "INSERT INTO known_sources AS known (key, owner, etag, last_modified, source_sha256, bytes_in, format)"
+KEEP_SOURCES = """
     ON CONFLICT (key) DO UPDATE SET
         etag = excluded.etag, last_modified = excluded.last_modified, source_sha256 = excluded.source_sha256,
         bytes_in = excluded.bytes_in, format = excluded.format, seen_at = now()
@@ -33,9 +28,18 @@ SAVE_AFTER = f"""
           (excluded.etag, excluded.last_modified, excluded.source_sha256, excluded.bytes_in, excluded.format)
        OR known.seen_at < now() - interval '1 day'
 """
-"""Saves what an outcome says of its source, on a condition; a second run writes nothing but the day."""
+"""Between these two stands a SELECT of what outcomes say of sources; a second run writes nothing but the day."""
 
-_SAVE = text(SAVE_AFTER.format(after="true"))
+_SAVE = text(
+    f"""
+    {INSERT_SOURCES}
+    SELECT {KEY}, coalesce(batches.owner, ''), :etag, :last_modified, :source_sha256,
+           coalesce(CAST(:bytes_in AS bigint), 0), :format
+    FROM images JOIN batches ON request_id = batch
+    WHERE images.id = :image AND CAST(:source_sha256 AS text) IS NOT NULL AND CAST(:format AS text) IS NOT NULL
+    {KEEP_SOURCES}
+    """
+)
 _FIND = text(
     """
     SELECT key, etag, last_modified, source_sha256, bytes_in, format FROM known_sources
@@ -53,9 +57,12 @@ _FORGET = text(
 )
 
 
-def source_values(image_id: UUID, outcome: Outcome) -> dict[str, Any]:
-    """Return the values of `SAVE_AFTER`."""
-    return {
+def save_source(connection: Connection, image_id: UUID, outcome: Outcome) -> None:
+    """Remember what a successful attempt found; an outcome that does not say it changes nothing.
+
+    unknown | known → known. The caller holds the image and its batch; locks the row of `known_sources`.
+    """
+    values = {
         "image": image_id,
         "etag": outcome.etag,
         "last_modified": outcome.last_modified,
@@ -63,14 +70,7 @@ def source_values(image_id: UUID, outcome: Outcome) -> dict[str, Any]:
         "bytes_in": outcome.bytes_in,
         "format": outcome.format,
     }
-
-
-def save_source(connection: Connection, image_id: UUID, outcome: Outcome) -> None:
-    """Remember what a successful attempt found; an outcome that does not say it changes nothing.
-
-    unknown | known → known. The caller holds the image and its batch; locks the row of `known_sources`.
-    """
-    connection.execute(_SAVE, source_values(image_id, outcome))
+    connection.execute(_SAVE, values)
 
 
 def find_sources(connection: Connection, images: Sequence[RowMapping], *, days: int) -> dict[UUID, dict[str, Any]]:

@@ -3,14 +3,14 @@
 A transaction takes what it needs of this list, from the top downwards:
 
 1. the idempotency key of an upload (its row is inserted, or the insert waits for whoever inserts it);
-2. one image with the images that repeat its URL: outcomes only, and they wait for them;
+2. images in the order of their ids, with the images that repeat their URLs: outcomes only, and they wait for them;
 3. the batch;
 4. hosts, in the order of their names;
 5. images of the batch or of the hosts: never waited for, taken with SKIP LOCKED;
-6. `batch_hosts`, entries of the outbox, and one row of `known_sources`;
+6. `batch_hosts`, entries of the outbox, and rows of `known_sources` in the order of their keys;
 7. the owner, whose quotas are looked at: an advisory lock, the last before the commit.
 
-An outcome holds an image while it waits for the batch. So whoever holds a batch passes over the images that are held;
+An outcome holds images while it waits for the batch. So whoever holds a batch passes over the images that are held;
 the next claim or sweep finds them. No two transactions wait for one another.
 
 The end of a kept batch (`state.retention`) is the exception: it holds the batch and deletes its images without SKIP
@@ -43,6 +43,7 @@ _IMAGE = text(
 _HOSTS = text(
     """
     SELECT host, rate, floor_log_s, opened_at IS NOT NULL AS is_shut, ceiling IS NOT NULL AS is_steady,
+           coalesce(floor_log_s, CASE WHEN sampled > 0 THEN sample_log_s END) AS usual_log_s,
            clock_timestamp() AS moment,
            extract(epoch FROM blocked_until - clock_timestamp())::float AS blocked_s,
            extract(epoch FROM next_start_at - clock_timestamp())::float AS next_s

@@ -1,13 +1,16 @@
-"""The success of an attempt, in one statement: what nearly all outcomes are.
+"""The success of attempts, in one statement: what nearly all outcomes are.
 
 A transaction of several statements would ask the database seven times for it. The statement decides as they would:
 an image that is not open any more, or an attempt that was never handed out, is not its business, nor is a host that has
-just had trouble. Then it changes nothing, and the caller looks closer.
+just had trouble. Those it leaves alone, and the caller looks closer.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -15,97 +18,155 @@ from sqlalchemy import Connection
 from chassis.db.prepared import Prepared
 from ingest.settings import IngestSettings
 from ingest.state.batch import BatchStatus
-from ingest.state.batch_status import ADD_COST
+from ingest.state.batch_status import ADD_COSTS
 from ingest.state.hosts import PACE_COLUMNS, UPDATES_PER_S
 from ingest.state.images import Outcome
-from ingest.state.known_sources import SAVE_AFTER
+from ingest.state.known_sources import INSERT_SOURCES, KEEP_SOURCES, KEY
 
-# Each part waits for the one before it, so that locks are taken in their order: image (2), batch (3), host (4),
-# batch_hosts (6). Above `UPDATES_PER_S` good answers a second they would all wait for the one row of their host; there
-# some of them, drawn by lot, stand for all.
+# Each part waits for the one before it, so that locks are taken in their order: images (2), batch (3), host (4),
+# batch_hosts and known_sources (6). The limit tells the planner how few outcomes there are.
+# Above `UPDATES_PER_S` good answers a second they would all wait for the one row of their host; there some of them,
+# drawn by lot, stand for all, and outcomes that are told together are one answer that stands for them.
 # Images with the same URL and options end with theirs, so one download answers them all.
 # The counter and the seal are one update: whoever brings `pending` to 0 seals, and nobody else can.
+# Two images of one source, that a retry has separated, are one known source.
 _END_WITH_SUCCESS = Prepared(
     "end_with_success",
     f"""
-    WITH image AS MATERIALIZED (
-        SELECT images.id, images.host, images.lease_until - make_interval(secs => :lease_s) AS started_at,
+    WITH told AS MATERIALIZED (
+        SELECT * FROM json_to_recordset(CAST(:outcomes AS json)) AS told (
+            image uuid, attempt integer, code text, detail text, output_url text, bytes_in bigint, bytes_out bigint,
+            width integer, height integer, format text, sha256 text, duration_ms bigint, growth bigint, reused boolean,
+            cost_s float8, source_sha256 text, etag text, last_modified text, first_byte_s float8)
+        LIMIT :most
+    ), image AS MATERIALIZED (
+        SELECT told.*, images.host, images.input_url, images.options,
+               images.lease_until - make_interval(secs => :lease_s) AS started_at,
                greatest(1, floor(hosts.rate / :updates_per_s))::integer AS weight
-        FROM images LEFT JOIN hosts ON hosts.host = images.host
-        WHERE images.id = :image AND images.batch = :batch AND images.attempt >= :attempt
+        FROM told JOIN images ON images.id = told.image LEFT JOIN hosts ON hosts.host = images.host
+        WHERE images.batch = :batch AND images.attempt >= told.attempt
           AND images.status IN ('PENDING', 'DISPATCHED') AND coalesce(hosts.failures, 0) = 0
+        ORDER BY images.id
         FOR UPDATE OF images
     ), ended AS (
         UPDATE images SET
-            status = 'SUCCEEDED', code = :code, detail = :detail, output_url = :output_url, bytes_in = :bytes_in,
-            bytes_out = :bytes_out, width = :width, height = :height, format = :format, sha256 = :sha256,
-            duration_ms = :duration_ms, lease_until = NULL, finished_at = now()
-        WHERE (id = :image OR same_as = :image) AND status IN ('PENDING', 'DISPATCHED')
-          AND EXISTS (SELECT FROM image)
-        RETURNING id
+            status = 'SUCCEEDED', code = image.code, detail = image.detail, output_url = image.output_url,
+            bytes_in = image.bytes_in, bytes_out = image.bytes_out, width = image.width, height = image.height,
+            format = image.format, sha256 = image.sha256, duration_ms = image.duration_ms, lease_until = NULL,
+            finished_at = now()
+        FROM image
+        WHERE (images.id = image.image OR images.same_as = image.image) AND images.status IN ('PENDING', 'DISPATCHED')
+        RETURNING image.host, coalesce(image.bytes_in, 0) AS bytes_in, coalesce(image.bytes_out, 0) AS bytes_out,
+                  image.growth, image.reused
     ), number AS (
-        SELECT count(*)::integer AS images FROM ended
+        SELECT count(*)::integer AS images, sum(bytes_in)::bigint AS sum_in, sum(bytes_out)::bigint AS sum_out,
+               count(*) FILTER (WHERE growth > 0) AS larger, sum(growth)::bigint AS larger_by,
+               count(*) FILTER (WHERE reused) AS again
+        FROM ended
+    ), tried AS (
+        SELECT avg(cost_s) AS mean_s, count(*)::integer AS images FROM image
     ), counted AS (
         UPDATE batches SET
             pending = pending - number.images,
             succeeded = succeeded + number.images,
-            bytes_in = bytes_in + number.images * CAST(:counted_in AS bigint),
-            bytes_out = bytes_out + number.images * CAST(:counted_out AS bigint),
-            larger_images = larger_images + CASE WHEN CAST(:growth AS bigint) > 0 THEN number.images ELSE 0 END,
-            larger_bytes = larger_bytes + number.images * CAST(:growth AS bigint),
-            reused = reused + CASE WHEN :reused THEN number.images ELSE 0 END,
-            {ADD_COST},
+            bytes_in = bytes_in + number.sum_in,
+            bytes_out = bytes_out + number.sum_out,
+            larger_images = larger_images + number.larger,
+            larger_bytes = larger_bytes + number.larger_by,
+            reused = reused + number.again,
+            {ADD_COSTS.format(mean_s="tried.mean_s", images="tried.images")},
             status = CASE WHEN pending = number.images AND status IN ('PENDING', 'PROCESSING')
                           THEN 'SEALING' ELSE status END,
             sealed_at = CASE WHEN pending = number.images
                              THEN coalesce(sealed_at, clock_timestamp()) ELSE sealed_at END
-        FROM number
+        FROM number, tried
         WHERE request_id = :batch AND number.images > 0
-        RETURNING status, pending, number.images
+        RETURNING status, pending
+    ), answer AS (
+        SELECT host, min(started_at) AS started_at, exp(avg(ln(greatest(first_byte_s, 0.001)))) AS first_byte_s,
+               count(*)::integer AS images, max(weight) AS weight
+        FROM image WHERE started_at IS NOT NULL GROUP BY host
     ), learned AS (
         UPDATE hosts SET ({PACE_COLUMNS}) = (
             SELECT {PACE_COLUMNS}
-            FROM pace_after(hosts, clock_timestamp(), image.started_at, 'good',
-                            coalesce(CAST(:first_byte_s AS float8), exp(hosts.floor_log_s), 0.2), NULL, image.weight,
+            FROM pace_after(hosts, clock_timestamp(), answer.started_at, 'good',
+                            coalesce(answer.first_byte_s, exp(hosts.floor_log_s), 0.2), NULL,
+                            greatest(answer.weight, answer.images),
                             coalesce(CAST(:own_rates AS jsonb) ->> hosts.host,
                                      CAST(:own_rates AS jsonb) ->> regexp_replace(hosts.host, ':[0-9]+$', ''),
                                      :max_rate)::float8))
-        FROM counted, image
-        WHERE hosts.host = image.host AND image.started_at IS NOT NULL AND random() * image.weight < 1
+        FROM counted, answer
+        WHERE hosts.host = answer.host AND random() * answer.weight < answer.images
     ), of_host AS (
         UPDATE batch_hosts SET
-            succeeded = succeeded + counted.images,
-            bytes_in = bytes_in + counted.images * CAST(:counted_in AS bigint),
-            bytes_out = bytes_out + counted.images * CAST(:counted_out AS bigint)
-        FROM counted, image
-        WHERE batch = :batch AND batch_hosts.host = image.host
+            succeeded = succeeded + given.images,
+            bytes_in = bytes_in + given.sum_in,
+            bytes_out = bytes_out + given.sum_out
+        FROM counted, (SELECT host, count(*) AS images, sum(bytes_in) AS sum_in, sum(bytes_out) AS sum_out
+                       FROM ended GROUP BY host) AS given
+        WHERE batch = :batch AND batch_hosts.host = given.host
     ), saved AS (
-        {SAVE_AFTER.format(after="EXISTS (SELECT FROM counted)")}
+        {INSERT_SOURCES}
+        SELECT DISTINCT ON (key) * FROM (
+            SELECT {KEY} AS key, coalesce(batches.owner, ''), etag, last_modified, images.source_sha256,
+                   coalesce(images.bytes_in, 0), format
+            FROM image AS images, batches
+            WHERE request_id = :batch AND images.source_sha256 IS NOT NULL AND format IS NOT NULL
+              AND EXISTS (SELECT FROM counted)) AS found
+        ORDER BY key
+        {KEEP_SOURCES}
     )
-    SELECT counted.status, counted.pending FROM counted
+    SELECT image.image, counted.status, counted.pending FROM image, counted
     """,
 )
+
+MOST_OUTCOMES = 100
+"""Outcomes that are recorded at once, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """The batch of an image that has just succeeded, and whether this sealed it."""
+    """The images that have just succeeded, their batch, and whether this sealed it."""
 
+    images: frozenset[UUID]
     batch_status: BatchStatus
     sealed: bool
 
 
 def end_with_success(
-    connection: Connection, settings: IngestSettings, image_id: UUID, outcome: Outcome
+    connection: Connection, settings: IngestSettings, request_id: UUID, outcomes: Mapping[UUID, Outcome]
 ) -> Success | None:
-    """End an open image, and those with its URL and options, with an output; None when something has to be looked at.
+    """End open images of a batch, and those with their URLs and options, with outputs; None when it ended none.
 
     PENDING | DISPATCHED → SUCCEEDED, and with the batch's last image PENDING | PROCESSING → SEALING. One statement, so
-    no transaction is needed around it; it waits for the image, the batch and the host and locks them.
+    no transaction is needed around it; it waits for the images, the batch and the host and locks them.
+
+    Args:
+        connection: with or without a transaction.
+        settings: reuse, lease and bounds of rates.
+        request_id: the batch.
+        outcomes: by image, those that succeeded; at most `MOST_OUTCOMES`.
     """
     values = {
-        "image": image_id,
-        "batch": outcome.request_id,
+        "outcomes": json.dumps([_told(settings, image_id, outcome) for image_id, outcome in outcomes.items()]),
+        "most": MOST_OUTCOMES,
+        "batch": request_id,
+        "lease_s": settings.lease_s,
+        "updates_per_s": UPDATES_PER_S,
+        "own_rates": settings.own_rates_json,
+        "max_rate": str(settings.host_max_rate),
+    }
+    rows = _END_WITH_SUCCESS.execute(connection, values).all()
+    if not rows:
+        return None
+    status = BatchStatus(rows[0].status)
+    sealed = status is BatchStatus.SEALING and rows[0].pending == 0
+    return Success(frozenset(row.image for row in rows), status, sealed)
+
+
+def _told(settings: IngestSettings, image_id: UUID, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "image": str(image_id),
         "attempt": outcome.attempt,
         "code": outcome.code,
         "detail": outcome.detail,
@@ -117,8 +178,6 @@ def end_with_success(
         "format": outcome.format,
         "sha256": outcome.sha256,
         "duration_ms": outcome.duration_ms,
-        "counted_in": outcome.bytes_in or 0,
-        "counted_out": outcome.bytes_out or 0,
         "growth": outcome.growth,
         "reused": outcome.reused,
         "cost_s": outcome.cost_s,
@@ -126,14 +185,5 @@ def end_with_success(
         "source_sha256": outcome.source_sha256 if settings.reuse_days else None,
         "etag": outcome.etag,
         "last_modified": outcome.last_modified,
-        "lease_s": settings.lease_s,
-        "updates_per_s": UPDATES_PER_S,
         "first_byte_s": None if outcome.first_byte_ms is None else outcome.first_byte_ms / 1000,
-        "own_rates": settings.own_rates_json,
-        "max_rate": str(settings.host_max_rate),
     }
-    row = _END_WITH_SUCCESS.execute(connection, values).first()
-    if row is None:
-        return None
-    status = BatchStatus(row.status)
-    return Success(status, status is BatchStatus.SEALING and row.pending == 0)

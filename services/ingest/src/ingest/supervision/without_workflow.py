@@ -17,7 +17,7 @@ from chassis.logs import get_logger
 from ingest.batches.import_chunks import ChunkedImport
 from ingest.dependencies import Dependencies
 from ingest.dispatch.claim import claim_page, undo_claim
-from ingest.dispatch.tasks import ClaimedImage, create_compression
+from ingest.dispatch.tasks import ImageTask, create_task
 from ingest.errors import ApiError
 from ingest.failpoints import Failpoint
 from ingest.state.batch import Batch, BatchStatus, load_batch
@@ -81,10 +81,10 @@ def dispatch(dependencies: Dependencies, request_id: UUID) -> Batch:
     for _page in range(MAX_PAGES):
         page = claim_page(dependencies.engine, dependencies.settings, request_id, execution=None, max_rows=_PAGE_ROWS)
         with ThreadPoolExecutor(max_workers=_CREATORS) as pool:
-            refusals = list(pool.map(partial(_try_create, dependencies), page.images))
-        refused = [(image, error) for image, error in zip(page.images, refusals, strict=True) if error is not None]
-        for image, _error in refused:
-            undo_claim(dependencies.engine, image, delay_s=_UNDO_DELAY_S)
+            refusals = list(pool.map(partial(_try_create, dependencies), page.tasks))
+        refused = [(task, error) for task, error in zip(page.tasks, refusals, strict=True) if error is not None]
+        for task, _error in refused:
+            undo_claim(dependencies.engine, task, delay_s=_UNDO_DELAY_S)
         if refused:
             raise refused[0][1]
         created += len(page.images)
@@ -95,9 +95,9 @@ def dispatch(dependencies: Dependencies, request_id: UUID) -> Batch:
     return page.batch
 
 
-def _try_create(dependencies: Dependencies, image: ClaimedImage) -> ApiError | None:
+def _try_create(dependencies: Dependencies, task: ImageTask) -> ApiError | None:
     try:
-        create_compression(dependencies.tasks, dependencies.settings, image)
+        create_task(dependencies.tasks, dependencies.settings, task)
     except ApiError as error:
         return error
     reach(Failpoint.SWEEP_TASK_CREATED)
