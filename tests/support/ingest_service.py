@@ -229,6 +229,14 @@ class Lab:
         body = outcome_of(payload, **changes)
         return self.internal("compressor", "PUT", f"/internal/images/{payload['image_id']}/outcome", body)
 
+    def report_together(self, *outcomes: Mapping[str, Any]) -> Answered:
+        """Report what became of images, each as `outcome_of` has it with its `image_id`."""
+        body = {
+            "request_id": outcomes[0]["request_id"],
+            "outcomes": [{name: each[name] for name in each if name != "request_id"} for each in outcomes],
+        }
+        return self.internal("compressor", "POST", "/internal/outcomes", body)
+
     def sweep(self) -> dict[str, int]:
         """Sweep once."""
         answer = self.internal("scheduler", "POST", "/internal/sweep", {})
@@ -278,16 +286,20 @@ class MakeLab(Protocol):
 
 
 def claimed_of(page: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the images of a claimed page: `task_id`, `start_at` and the `payload` that the compressor gets."""
+    """Return the images of a claimed page: `task_id`, `start_at`, and the `payload` of a task of its own."""
     tasks = [request["task"] for group in page["groups"] for request in group["requests"]]
     return [
-        {
-            "task_id": task["name"].rpartition("/")[2],
-            "start_at": task["scheduleTime"],
-            "payload": json.loads(base64.b64decode(task["httpRequest"]["body"])),
-        }
+        {"task_id": task["name"].rpartition("/")[2], "start_at": task["scheduleTime"], "payload": payload}
         for task in tasks
+        for payload in payloads_of(json.loads(base64.b64decode(task["httpRequest"]["body"])))
     ]
+
+
+def payloads_of(task: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what a task carries, each image as in a task of its own."""
+    first = {name: value for name, value in task.items() if name not in {"more", "interval_s"}}
+    shared = {name: task[name] for name in ("request_id", "options")}
+    return [first, *({**shared, **image} for image in task.get("more", ()))]
 
 
 def sheet_of(*cells: str) -> str:
@@ -329,6 +341,7 @@ _CONTRACTS = {
     "fail": ("fail_request", "fail_response"),
     "release": ("release_request", "release_response"),
     "outcome": ("outcome_request", "outcome_response"),
+    "outcomes": ("outcomes_request", "outcomes_response"),
     "import": ("import_chunk_request", "import_response"),
     "imports": ("import_request", "import_response"),
     "sweep": ("", "sweep_response"),

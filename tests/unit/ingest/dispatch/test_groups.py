@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from ingest.dispatch.groups import MAX_GROUP, TaskGroup, task_groups
-from ingest.dispatch.tasks import ClaimedImage
+from ingest.dispatch.tasks import ClaimedImage, ImageTask, task_id
 from support.ingest_service import Lab, claimed_of
 
 UNAVAILABLE, ALREADY_EXISTS, INVALID_ARGUMENT = 14, 6, 3
@@ -32,10 +32,12 @@ def test_groups_are_whole_rows() -> None:
 
     def sizes(*rows: int) -> list[int]:
         moment = datetime.now(UTC)
-        images = [
-            ClaimedImage(row, f"t{row}-{slot}", moment, {}) for row, count in enumerate(rows) for slot in range(count)
+        tasks = [
+            ImageTask([ClaimedImage(row, "a.example", moment, {})])
+            for row, count in enumerate(rows)
+            for _ in range(count)
         ]
-        return [len(group.images) for group in task_groups(images)]
+        return [len(group.tasks) for group in task_groups(tasks)]
 
     assert sizes(30, 45, 26) == [75, 26]
     assert sizes(3, MAX_GROUP + 5, 2) == [3, MAX_GROUP, 5, 2]
@@ -75,9 +77,11 @@ def test_a_group_is_named_by_its_attempts(lab: Lab) -> None:
 def test_the_name_of_a_group_is_the_same_in_every_release() -> None:
     """A repeat that another release makes during a deployment creates nothing twice."""
     moment = datetime.now(UTC)
-    images = [ClaimedImage(1, name, moment, {}) for name in ("t1", "t2")]
+    payloads = [{"request_id": str(UUID(int=1)), "image_id": str(UUID(int=n)), "attempt": 1} for n in (2, 3)]
+    tasks = [ImageTask([ClaimedImage(1, "a.example", moment, payload)]) for payload in payloads]
 
-    assert TaskGroup(images).request_id == uuid5(UUID("0d6f1a0e-6f0d-4f7f-9d53-7d3f2f0c9a11"), "t1 t2")
+    names = " ".join(task_id(UUID(int=1), UUID(int=n), 1) for n in (2, 3))
+    assert TaskGroup(tasks).request_id == uuid5(UUID("0d6f1a0e-6f0d-4f7f-9d53-7d3f2f0c9a11"), names)
 
 
 def failed(code: int) -> dict[str, Any]:

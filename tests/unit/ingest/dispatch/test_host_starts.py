@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, text
 
-from ingest.dispatch.host_starts import PlannedHost, plan_hosts, ready_hosts, start_images
+from ingest.dispatch.host_starts import PlannedHost, assign_starts, plan_hosts, ready_hosts, start_images
 from ingest.dispatch.pace import Plan
 from ingest.state.due_images import find_due
 from support.ingest_service import Lab, MakeLab
@@ -226,7 +226,7 @@ def test_images_are_leased_from_their_own_starts_on(polite: Lab) -> None:
 
     def start(connection: Connection) -> list[Any]:
         found = find_due(connection, request_id, {A: 2, B: 1}, limit=9)
-        return start_images(connection, polite.settings, soon, found)
+        return start_images(connection, polite.settings, soon, assign_starts(soon, found))
 
     started = after(polite, [], start)
 

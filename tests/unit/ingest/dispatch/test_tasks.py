@@ -13,7 +13,7 @@ import pytest
 
 from chassis.tracing import span_id_of
 from ingest.dispatch.host_starts import Started
-from ingest.dispatch.tasks import claimed_image, create_compression, task_id
+from ingest.dispatch.tasks import ImageTask, claimed_image, create_task, task_id
 from support.ingest_service import Lab, MakeLab
 
 A = "https://a.example/1.jpg"
@@ -42,7 +42,7 @@ KNOWN = {"etag": "e", "format": "jpeg"}
 
 def leased(options: dict[str, Any] | None = None) -> Started:
     """Return the third attempt of an image."""
-    row: Any = {"id": IMAGE, "attempt": 2, "row_number": 9, "input_url": A, "options": options}
+    row: Any = {"id": IMAGE, "host": "a.example", "attempt": 2, "row_number": 9, "input_url": A, "options": options}
     return Started(row, datetime(2026, 11, 30, 12, 0, 1, 500_000, tzinfo=UTC))
 
 
@@ -60,8 +60,9 @@ def test_the_request_of_a_task_is_what_cloud_tasks_expects(lab: Lab, traced: boo
         "known": KNOWN,
     }
     assert image.payload == payload
-    assert (image.row_number, image.request_id, image.lease) == (9, BATCH, f"{IMAGE}/3")
-    assert image.task_request(lab.settings) == {
+    task = ImageTask([image])
+    assert (task.row_number, task.leases) == (9, f"{IMAGE}/3")
+    assert task.request(lab.settings) == {
         "parent": lab.settings.images_queue,
         "task": {
             "name": f"{lab.settings.images_queue}/tasks/{task_id(BATCH, IMAGE, 3)}",
@@ -104,9 +105,9 @@ def test_a_task_that_we_create_ourselves_is_the_one_of_the_workflow(lab: Lab, tr
     """Name, time, deadline, trace and all."""
     image = claimed_image(leased(), BATCH, {"quality": 70}, KNOWN, traced=traced)
 
-    create_compression(lab.tasks, lab.settings, image)
+    create_task(lab.tasks, lab.settings, ImageTask([image]))
 
-    task = image.task_request(lab.settings)["task"]
+    task = ImageTask([image]).request(lab.settings)["task"]
     [(name, created)] = lab.tasks.tasks.items()
     assert name == task["name"]
     assert created == {

@@ -67,7 +67,7 @@ def new_engine(
     """
     options = (
         f"-c statement_timeout={int(statement_timeout_s * 1000)} -c lock_timeout={int(lock_timeout_s * 1000)}"
-        " -c idle_in_transaction_session_timeout=30000 -c timezone=UTC"
+        " -c idle_in_transaction_session_timeout=30000 -c timezone=UTC -c plan_cache_mode=force_generic_plan"
     )
     parsed = psycopg2_url(url)
     watch = SilenceWatch(lambda: is_answering(parsed), SystemClock())

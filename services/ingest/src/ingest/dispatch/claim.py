@@ -18,7 +18,7 @@ from chassis.limited import Limited
 from chassis.tracing import is_drawn, is_sampled
 from ingest.dispatch.host_starts import Started, assign_starts, plan_hosts, ready_hosts, start_images
 from ingest.dispatch.next_claim import next_claim_s
-from ingest.dispatch.tasks import TRACED_IMAGES, ClaimedImage, ImageTask, TaskList, claimed_image
+from ingest.dispatch.tasks import TRACED_IMAGES, ClaimedImage, ImageTask, TaskList, claimed_image, page_bytes
 from ingest.dispatch.window import WindowLeft, window_left
 from ingest.errors import not_owner
 from ingest.events.payload import add_started_event
@@ -136,20 +136,27 @@ def _take(
     cheap = _without_unknown(found, known, left)
     share = TRACED_IMAGES / batch.total if is_sampled(batch.request_id) else 0.0
 
-    def claimed(each: Started) -> ClaimedImage:
-        image_id = each.image["id"]
-        traced = is_drawn(image_id, share)
-        return claimed_image(each, batch.request_id, batch.options, known.get(image_id), traced=traced)
-
-    several = {host: found_host.task_images for host, found_host in planned.items()}
-    fitting = _fitting(
-        [(each, claimed(each)) for each in assign_starts(planned, cheap)], TaskList(settings, several), max_rows
-    )
-    started = start_images(connection, settings, planned, [each for each, _image in fitting])
-    tasks = TaskList(settings, several)
-    for each in started:
-        tasks.add(claimed(each))
-    taken = len(started)
+    assigned = [
+        (
+            each,
+            claimed_image(
+                each,
+                batch.request_id,
+                batch.options,
+                known.get(each.image["id"]),
+                traced=is_drawn(each.image["id"], share),
+            ),
+        )
+        for each in assign_starts(planned, cheap)
+    ]
+    several = {host: each.task_images for host, each in planned.items()}
+    fitting = _fitting(settings, assigned, TaskList(several), max_rows)
+    leased = {each.image["id"] for each in start_images(connection, settings, planned, [each for each, _ in fitting])}
+    tasks = TaskList(several)
+    for each, image in fitting:
+        if each.image["id"] in leased:
+            tasks.add(image)
+    taken = len(leased)
     if taken == left.images or (taken == len(cheap) < len(found)):
         return _Taken(tasks.tasks(), window_is_full=True)
     return _Taken(tasks.tasks(), is_cut=taken < len(found) or len(found) == limit or len(hosts) > len(planned) > 0)
@@ -168,13 +175,13 @@ def _without_unknown(
 
 
 def _fitting(
-    assigned: Sequence[tuple[Started, ClaimedImage]], tasks: TaskList, max_rows: int
+    settings: IngestSettings, assigned: Sequence[tuple[Started, ClaimedImage]], tasks: TaskList, max_rows: int
 ) -> Sequence[tuple[Started, ClaimedImage]]:
     """Return the first images whose tasks and rows fit into a page."""
     rows: set[int] = set()
     size_bytes = _ENVELOPE_BYTES
     for number, (_started, image) in enumerate(assigned):
-        size_bytes += tasks.add(image)
+        size_bytes += page_bytes(settings, image, tasks.add(image))
         rows.add(image.row_number)
         if number > 0 and (size_bytes > MAX_PAGE_BYTES or len(rows) > max_rows):
             return assigned[:number]

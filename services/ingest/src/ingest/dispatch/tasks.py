@@ -122,30 +122,26 @@ class TaskList:
     """Puts claimed images into tasks, one after the other.
 
     Args:
-        settings: of the queue and the compressor.
         task_images: by host, how many of its known images one task may carry.
     """
 
-    def __init__(self, settings: IngestSettings, task_images: Mapping[str, int]) -> None:
-        self._settings = settings
+    def __init__(self, task_images: Mapping[str, int]) -> None:
         self._task_images = task_images
         self._tasks: list[list[ClaimedImage]] = []
         self._open: dict[tuple[str, str], list[ClaimedImage]] = {}
 
     def add(self, image: ClaimedImage) -> int:
-        """Put an image into a task that is there, or into a new one; return how many bytes of JSON that takes."""
+        """Put an image into a task that is there, or into a new one; return how many that task had before."""
         if not image.may_share:
             self._tasks.append([image])
-            return self._new_bytes(image)
+            return 0
         key = (image.host, json.dumps(image.payload["options"], sort_keys=True))
         found = self._open.get(key)
-        if found is not None and self._has_room(found, image):
-            more_bytes = _MORE_BYTES if len(found) == 1 else 0
-            found.append(image)
-            return len(json.dumps(_without_shared(image.payload))) * 4 // 3 + len(image.lease) + 4 + more_bytes
-        self._open[key] = [image]
-        self._tasks.append(self._open[key])
-        return self._new_bytes(image)
+        if found is None or not self._has_room(found, image):
+            found = self._open[key] = []
+            self._tasks.append(found)
+        found.append(image)
+        return len(found) - 1
 
     def tasks(self) -> list[ImageTask]:
         """Return the tasks, in the order of their first images."""
@@ -155,8 +151,19 @@ class TaskList:
         late_s = (image.start_at - found[0].start_at).total_seconds()
         return len(found) < self._task_images.get(image.host, 1) and late_s <= SHARED_TASK_S
 
-    def _new_bytes(self, image: ClaimedImage) -> int:
-        return len(json.dumps(ImageTask([image]).request(self._settings))) + len(image.lease) + _SEPARATOR_BYTES
+
+def page_bytes(settings: IngestSettings, image: ClaimedImage, before: int) -> int:
+    """Return how many bytes of JSON an image takes in a page, at most.
+
+    Args:
+        settings: of the queue and the compressor.
+        image: that is put into a task.
+        before: images that the task has already.
+    """
+    if before == 0:
+        return len(json.dumps(ImageTask([image]).request(settings))) + len(image.lease) + _SEPARATOR_BYTES
+    base64_bytes = len(json.dumps(_without_shared(image.payload))) * 4 // 3 + 4
+    return base64_bytes + len(image.lease) + (_MORE_BYTES if before == 1 else 0)
 
 
 def _without_shared(payload: Mapping[str, Any]) -> dict[str, Any]:

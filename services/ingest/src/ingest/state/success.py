@@ -24,7 +24,7 @@ from ingest.state.images import Outcome
 from ingest.state.known_sources import INSERT_SOURCES, KEEP_SOURCES, KEY
 
 # Each part waits for the one before it, so that locks are taken in their order: images (2), batch (3), host (4),
-# batch_hosts and known_sources (6). The limit tells the planner how few outcomes there are.
+# batch_hosts and known_sources (6). Of an array the planner knows how few outcomes there are, so it looks images up.
 # Above `UPDATES_PER_S` good answers a second they would all wait for the one row of their host; there some of them,
 # drawn by lot, stand for all, and outcomes that are told together are one answer that stands for them.
 # Images with the same URL and options end with theirs, so one download answers them all.
@@ -34,30 +34,37 @@ _END_WITH_SUCCESS = Prepared(
     "end_with_success",
     f"""
     WITH told AS MATERIALIZED (
-        SELECT * FROM json_to_recordset(CAST(:outcomes AS json)) AS told (
+        SELECT told.* FROM unnest(CAST(CAST(:outcomes AS text[]) AS json[])) AS outcome
+        CROSS JOIN LATERAL json_to_record(outcome) AS told (
             image uuid, attempt integer, code text, detail text, output_url text, bytes_in bigint, bytes_out bigint,
             width integer, height integer, format text, sha256 text, duration_ms bigint, growth bigint, reused boolean,
             cost_s float8, source_sha256 text, etag text, last_modified text, first_byte_s float8)
-        LIMIT :most
+        ORDER BY image
     ), image AS MATERIALIZED (
-        SELECT told.*, images.host, images.input_url, images.options,
-               images.lease_until - make_interval(secs => :lease_s) AS started_at,
-               greatest(1, floor(hosts.rate / :updates_per_s))::integer AS weight
-        FROM told JOIN images ON images.id = told.image LEFT JOIN hosts ON hosts.host = images.host
-        WHERE images.batch = :batch AND images.attempt >= told.attempt
-          AND images.status IN ('PENDING', 'DISPATCHED') AND coalesce(hosts.failures, 0) = 0
-        ORDER BY images.id
-        FOR UPDATE OF images
+        SELECT told.*, host, input_url, options, lease_until - make_interval(secs => :lease_s) AS started_at,
+               greatest(1, floor(rate / :updates_per_s))::integer AS weight
+        FROM told CROSS JOIN LATERAL (
+            SELECT images.host, input_url, options, lease_until, rate
+            FROM images LEFT JOIN hosts ON hosts.host = images.host
+            WHERE images.id = told.image AND images.batch = :batch AND images.attempt >= told.attempt
+              AND images.status IN ('PENDING', 'DISPATCHED') AND coalesce(hosts.failures, 0) = 0
+            FOR UPDATE OF images) AS open
+    ), twin AS MATERIALIZED (
+        SELECT image.image AS id, image.* FROM image
+        UNION ALL
+        SELECT same.id, image.* FROM image
+        CROSS JOIN LATERAL (SELECT id FROM images WHERE same_as = image.image OFFSET 0) AS same
     ), ended AS (
         UPDATE images SET
-            status = 'SUCCEEDED', code = image.code, detail = image.detail, output_url = image.output_url,
-            bytes_in = image.bytes_in, bytes_out = image.bytes_out, width = image.width, height = image.height,
-            format = image.format, sha256 = image.sha256, duration_ms = image.duration_ms, lease_until = NULL,
+            status = 'SUCCEEDED', code = twin.code, detail = twin.detail, output_url = twin.output_url,
+            bytes_in = twin.bytes_in, bytes_out = twin.bytes_out, width = twin.width, height = twin.height,
+            format = twin.format, sha256 = twin.sha256, duration_ms = twin.duration_ms, lease_until = NULL,
             finished_at = now()
-        FROM image
-        WHERE (images.id = image.image OR images.same_as = image.image) AND images.status IN ('PENDING', 'DISPATCHED')
-        RETURNING image.host, coalesce(image.bytes_in, 0) AS bytes_in, coalesce(image.bytes_out, 0) AS bytes_out,
-                  image.growth, image.reused
+        FROM twin
+        WHERE images.id = ANY (ARRAY(SELECT id FROM twin)) AND images.id = twin.id
+          AND images.status IN ('PENDING', 'DISPATCHED')
+        RETURNING twin.host, coalesce(twin.bytes_in, 0) AS bytes_in, coalesce(twin.bytes_out, 0) AS bytes_out,
+                  twin.growth, twin.reused
     ), number AS (
         SELECT count(*)::integer AS images, sum(bytes_in)::bigint AS sum_in, sum(bytes_out)::bigint AS sum_out,
                count(*) FILTER (WHERE growth > 0) AS larger, sum(growth)::bigint AS larger_by,
@@ -148,8 +155,7 @@ def end_with_success(
         outcomes: by image, those that succeeded; at most `MOST_OUTCOMES`.
     """
     values = {
-        "outcomes": json.dumps([_told(settings, image_id, outcome) for image_id, outcome in outcomes.items()]),
-        "most": MOST_OUTCOMES,
+        "outcomes": [json.dumps(_told(settings, image_id, outcome)) for image_id, outcome in outcomes.items()],
         "batch": request_id,
         "lease_s": settings.lease_s,
         "updates_per_s": UPDATES_PER_S,
