@@ -7,6 +7,7 @@ import os
 import threading
 import uuid
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,14 @@ def contract(name: str) -> Draft202012Validator:
 
 @dataclass(slots=True)
 class RecordingIngest:
-    """Ingest's outcome route: checks the contract and the caller, remembers, and answers as told."""
+    """Ingest's outcome routes: remembers outcomes and callers, and answers as told.
+
+    Outcomes that are told together are in `outcomes` as if told alone, and as they came in `together`.
+    """
 
     server: ScriptedOrigin
     outcomes: list[dict[str, Any]] = field(default_factory=list)
+    together: list[list[dict[str, Any]]] = field(default_factory=list)
     callers: list[Received] = field(default_factory=list)
     status: int = 200
     reply: dict[str, Any] = field(
@@ -47,17 +52,37 @@ class RecordingIngest:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        """Register the route."""
+        """Register the routes."""
         self.server.on("/internal/images/", self.take)
+        self.server.on("/internal/outcomes", self.take_together)
 
     def take(self, exchange: Exchange) -> None:
         """Take one outcome."""
         outcome = json.loads(exchange.request.body)
         with self.lock:
             self.outcomes.append(outcome)
+        self._answer(exchange, self.reply)
+
+    def take_together(self, exchange: Exchange) -> None:
+        """Take the outcomes of one task."""
+        body = json.loads(exchange.request.body)
+        contract("outcomes_request").validate(body)
+        with self.lock:
+            self.outcomes += [
+                {"request_id": body["request_id"]} | {name: each[name] for name in each if name != "image_id"}
+                for each in body["outcomes"]
+            ]
+            self.together.append(body["outcomes"])
+        applied = [each["image_id"] for each in body["outcomes"]]
+        self._answer(
+            exchange, self.reply if self.status != HTTPStatus.OK else {"applied": applied, "host_closed_s": 0.0}
+        )
+
+    def _answer(self, exchange: Exchange, reply: dict[str, Any]) -> None:
+        with self.lock:
             self.callers.append(exchange.request)
         headers = [("Content-Type", "application/json")]
-        answer(json.dumps(self.reply).encode(), status=self.status, headers=headers)(exchange)
+        answer(json.dumps(reply).encode(), status=self.status, headers=headers)(exchange)
 
     def refuse(self, status: int, canonical: str, reason: str) -> None:
         """Answer an AIP-193 error from now on."""

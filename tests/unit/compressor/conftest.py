@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from chassis.clock import SystemClock
+from chassis.clock import Clock, SystemClock
 from compressor.sandbox.pool import CodecPool
 from compressor.wsgi import assemble, new_codec
 from localcloud.core.clock import SystemClock as IssuerClock
@@ -90,7 +90,9 @@ def codec() -> Iterator[CodecPool]:
 
 @pytest.fixture
 def make_service(issuer: TokenIssuer, certs_url: str, ingest: RecordingIngest, bucket: Any, codec: CodecPool) -> Any:
-    def make(*, api_endpoint: str | None = None, codec: CodecPool = codec, **overrides: str) -> Service:
+    def make(
+        *, api_endpoint: str | None = None, codec: CodecPool = codec, clock: Clock | None = None, **overrides: str
+    ) -> Service:
         settings = make_settings(
             **{
                 "INGEST_INTERNAL_URL": ingest.server.url("").rstrip("/"),
@@ -100,7 +102,8 @@ def make_service(issuer: TokenIssuer, certs_url: str, ingest: RecordingIngest, b
             }
         )
         client = storage_client(api_endpoint) if api_endpoint else bucket.client
-        app = assemble(settings, clock=SystemClock(), storage_client=client, tokens=IssuedTokens(issuer), codec=codec)
+        clock = clock or SystemClock()
+        app = assemble(settings, clock=clock, storage_client=client, tokens=IssuedTokens(issuer), codec=codec)
         return Service(app, issuer, ingest, bucket)
 
     return make
