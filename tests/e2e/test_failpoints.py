@@ -85,6 +85,49 @@ def test_death_between_two_effects_changes_nothing(failpoint: StrEnum, bench: Be
     check(bench, request_id, result, undisturbed)
 
 
+SHARED = [
+    IngestFailpoint.PAGE_CLAIMED,
+    CompressorFailpoint.IMAGE_STORED,
+    IngestFailpoint.OUTCOME_WRITTEN,
+    IngestFailpoint.OUTCOME_COMMITTED,
+    CompressorFailpoint.OUTCOME_REPORTED,
+]
+"""Places between the effects of a task that carries several images."""
+
+
+@pytest.mark.feature("22", "19")
+@pytest.mark.fault("A1")
+@pytest.mark.parametrize("failpoint", SHARED)
+def test_death_within_a_task_of_several_images_changes_nothing(
+    failpoint: StrEnum, bench: Bench, known_again: Result
+) -> None:
+    """One task asks for what an earlier batch found; where it dies, its images come again or have ended."""
+    bench.load(failpoint, 1)
+
+    request_id, result = bench.run(known=True, is_over=lambda: not bench.is_loaded())
+    bench.calm()
+
+    assert not bench.is_loaded(), "the failpoint was never reached"
+    check(bench, request_id, result, known_again)
+
+
+@pytest.fixture(name="known_again", scope="module")
+def _known_again(bench: Bench, undisturbed: Result) -> Result:
+    """Return the result of an undisturbed second run of two tasks: for the missing image, and for all others."""
+    bench.run()
+    tasks: list[str] = []
+    bench.taps["compressor"].before_answer = tasks.append
+    result = bench.run(known=True)[1]
+    bench.calm()
+    assert tasks == ["POST /compress"] * 2
+    assert (result.status, result.counts, result.objects) == (
+        undisturbed.status,
+        undisturbed.counts,
+        undisturbed.objects,
+    )
+    return result
+
+
 @pytest.mark.feature("19")
 @pytest.mark.fault("A13")
 @pytest.mark.threat("T17")

@@ -8,7 +8,7 @@ import pytest
 
 from chassis.egress.client import EgressFault
 from chassis.settings import SettingsError
-from compressor.http.routes import CompressOptions, CompressRequest
+from compressor.http.routes import MAX_INTERVAL_S, MAX_MORE_IMAGES, CompressOptions, CompressRequest, TaskImage
 from compressor.images.model import Animated, Metadata, Options, OutcomeCode, OutputFormat
 from support.compressor_service import CONTRACTS, make_settings
 
@@ -24,6 +24,9 @@ def test_the_route_takes_the_contracts_fields_and_limits() -> None:
     options = schema["properties"]["options"]["properties"]
 
     assert set(CompressRequest.model_fields) == set(schema["properties"])
+    assert set(TaskImage.model_fields) == set(schema["properties"]["more"]["items"]["properties"])
+    assert schema["properties"]["more"]["maxItems"] == MAX_MORE_IMAGES
+    assert schema["properties"]["interval_s"]["maximum"] == MAX_INTERVAL_S
     assert set(CompressOptions.model_fields) == set(options)
     assert [output.value for output in OutputFormat] == options["format"]["enum"]
     assert [policy.value for policy in Metadata] == options["metadata"]["enum"]

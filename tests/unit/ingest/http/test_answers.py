@@ -29,6 +29,7 @@ INTERNAL: dict[str, type[BaseModel]] = {
     "fail": internal_schemas.FailAnswer,
     "release": internal_schemas.ReleaseAnswer,
     "outcome": internal_schemas.OutcomeAnswer,
+    "outcomes": internal_schemas.OutcomesAnswer,
     "sweep": internal_schemas.SweepAnswer,
 }
 

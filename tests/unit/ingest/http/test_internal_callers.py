@@ -22,6 +22,7 @@ EXPECTED = {
     "/internal/batches/<request_id>/release": "workflow",
     "/internal/batches/<request_id>/export": "reporter",
     "/internal/images/<image_id>/outcome": "compressor",
+    "/internal/outcomes": "compressor",
     "/internal/sweep": "scheduler",
 }
 
