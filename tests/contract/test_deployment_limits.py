@@ -240,7 +240,8 @@ def test_capacity_in_the_docs_follows_from_the_numbers_deployed() -> None:
     fields = {name: field.default for name, field in SETTINGS["ingest"].model_fields.items()}
     concurrency, starts = fields["host_max_concurrency"], fields["host_max_rate"]
     assert f"`INGEST_HOST_MAX_CONCURRENCY` {concurrency} under way and `INGEST_HOST_MAX_RATE` {starts:g} starts" in page
-    assert ALL_FIRST_WINDOWS / rates["max_dispatches_per_second"] < fields["lease_s"] / 2
+    # What a small batch waits for when many others have just begun.
+    assert ALL_FIRST_WINDOWS / rates["max_dispatches_per_second"] <= 10
     assert f"| {min(starts, concurrency / 0.5):g} at 0.5 s, {min(starts, concurrency / 5):g} at 5 s |" in page
 
 

@@ -174,3 +174,22 @@ def test_a_full_window_is_looked_at_once_a_second_whatever_the_hosts_do(
     blocked = f"UPDATE hosts SET blocked_until = now() + interval '{blocked_s} s'"
 
     assert wait_s(lab, fast, blocked, window_is_full=True) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("of_batch", "seconds"),
+    [
+        ("costed = 9, image_cost_s = 0.001", 0.3),
+        ("costed = 2, image_cost_s = 0.2", 0.3),
+        ("costed = 9, image_cost_s = 0.2", 1.0),
+        ("costed = 9, image_cost_s = 0.001, started_at = now() - interval '3 s'", 1.0),
+    ],
+    ids=["reused", "cost-unknown", "costly", "no-longer-new"],
+)
+def test_a_full_window_of_images_that_end_soon_is_looked_at_often_while_the_batch_is_new(
+    lab: Lab, of_batch: str, seconds: float
+) -> None:
+    """Nothing says yet how many of them end in a second, and a small batch would wait for that most of its time."""
+    new = "UPDATE batches SET started_at = now()"
+
+    assert wait_s(lab, new, f"UPDATE batches SET {of_batch}", window_is_full=True) == pytest.approx(seconds)

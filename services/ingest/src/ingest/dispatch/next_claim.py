@@ -12,7 +12,7 @@ from ingest.dispatch.pace import (
     RISING_CLAIM_EVERY_S,
     STEADY_LOOK_AHEAD_S,
 )
-from ingest.dispatch.window import COSTED
+from ingest.dispatch.window import COSTED, REUSED_COST_S
 from ingest.state.batch import Batch
 
 LONGEST_WAIT_S = 60.0
@@ -27,7 +27,7 @@ _BATCH = text(
     SELECT extract(epoch FROM min(lease_until) - now())::float AS lease_s,
            (SELECT cancel_requested OR deadline_at <= now() FROM batches WHERE request_id = :batch) AS overdue,
            (SELECT images_per_s FROM batches WHERE request_id = :batch) AS images_per_s,
-           (SELECT costed < :costed AND started_at > now() - make_interval(secs => :new_s)
+           (SELECT (costed < :costed OR image_cost_s < :reused_s) AND started_at > now() - make_interval(secs => :new_s)
             FROM batches WHERE request_id = :batch) AS is_new
     FROM images WHERE batch = :batch AND status = 'DISPATCHED'
     """
@@ -57,7 +57,9 @@ _HOSTS = text(
     """
 )
 _NEW_S = 2.0
-"""Seconds for which a batch of which nobody knows what its images cost is looked at often."""
+"""Seconds for which a batch is looked at often whose images cost next to nothing, or nobody knows what.
+
+After that it is known how many of them end in a second (`state.batch_status.measure_batch`)."""
 
 UNKNOWN_FLOOR_S, REPORTED_S = 0.2, 0.2
 """Seconds to the first byte as long as they are unknown, and from it to the recorded outcome."""
@@ -76,7 +78,7 @@ def next_claim_s(connection: Connection, batch: Batch, *, is_cut: bool, window_i
         return LONGEST_WAIT_S
     if is_cut:
         return 0.0
-    values = {"batch": batch.request_id, "costed": COSTED, "new_s": _NEW_S}
+    values = {"batch": batch.request_id, "costed": COSTED, "reused_s": REUSED_COST_S, "new_s": _NEW_S}
     found = connection.execute(_BATCH, values).mappings().one()
     if found["overdue"]:
         return CLAIM_EVERY_S
@@ -98,5 +100,5 @@ def next_claim_s(connection: Connection, batch: Batch, *, is_cut: bool, window_i
     wait_s = min(LONGEST_WAIT_S, lease_s, LONGEST_WAIT_S if due_s is None else due_s)
     if not window_is_full:
         return wait_s
-    # The first few soon tell what one costs, and then there is more to hand out.
+    # The first few soon tell what one costs, and reused ones end soon; then there is more to hand out.
     return min(RISING_CLAIM_EVERY_S if found["is_new"] else CLAIM_EVERY_S, wait_s)

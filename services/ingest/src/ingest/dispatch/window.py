@@ -32,7 +32,7 @@ COSTLY_S = 4 * USUAL_COST_S
 FIRST_WORK_S = 100 * USUAL_COST_S
 """Seconds of work that a batch may have tasks for, however slow it is: a hundred usual images, or 250 reused ones."""
 
-ALL_FIRST_WINDOWS = 10_000
+ALL_FIRST_WINDOWS = 1_000
 """Usual images that may have tasks beside what is done in `WINDOW_S`: of all batches together."""
 
 REUSED_COST_S = 0.02
