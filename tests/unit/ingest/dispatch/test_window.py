@@ -38,7 +38,7 @@ def test_images_that_cost_as_usual_are_a_hundred_at_first_and_costly_ones_as_few
 
     windows = {cost: window_images(Work(cost_s=cost), first_images=10) for cost in costs}
 
-    assert [windows[cost] for cost in costs[:3]] == [250, 250, 100]
+    assert [windows[cost] for cost in costs[:3]] == [500, 500, 100]
     assert all(1 <= windows[cost] <= max(1.0, FIRST_WORK_S / cost) for cost in costs[3:])
     assert window_images(Work(), first_images=10) == 10
 

@@ -30,12 +30,12 @@ COSTLY_S = 4 * USUAL_COST_S
 """Seconds in the codec above which an image costs much."""
 
 FIRST_WORK_S = 100 * USUAL_COST_S
-"""Seconds of work that a batch may have tasks for, however slow it is: a hundred usual images, or 250 reused ones."""
+"""Seconds of work that a batch may have tasks for, however slow it is: a hundred usual images, or 500 reused ones."""
 
 ALL_FIRST_WINDOWS = 1_000
 """Usual images that may have tasks beside what is done in `WINDOW_S`: of all batches together."""
 
-REUSED_COST_S = 0.02
+REUSED_COST_S = 0.01
 """Seconds that stand for an image that need not be compressed again: compressors ask its origin, and that is all."""
 
 COSTED = 3
@@ -126,8 +126,8 @@ def window_left(
     """Return how many more images of a batch may be dispatched now.
 
     Below a quarter of the window nothing is handed out, so that a busy batch is refilled in few large pages. As long as
-    nobody knows what an image of the batch costs, the window is that of usual ones for images that an earlier batch has
-    compressed, and for all others `first_in_flight`. The sweeper's windows are larger (`ahead_s` is not None): nobody
+    nobody knows what an image of the batch costs, known images are taken for reused ones, and
+    of all others `first_in_flight` are handed out. The sweeper's windows are larger (`ahead_s` is not None): nobody
     claims between two sweeps.
     """
     measured = measure_batch(connection, request_id)
@@ -149,5 +149,5 @@ def window_left(
         return more if leased == 0 or more * 4 >= window else 0
 
     unknown = left(work)
-    known = unknown if work.cost_s is not None else max(unknown, left(replace(work, cost_s=USUAL_COST_S)))
+    known = unknown if work.cost_s is not None else max(unknown, left(replace(work, cost_s=REUSED_COST_S)))
     return WindowLeft(known, unknown)
