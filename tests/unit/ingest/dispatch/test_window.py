@@ -85,8 +85,8 @@ def test_a_batch_may_have_what_it_does_in_eight_seconds_four_beyond_its_share_an
         (Work(cost_s=10 * USUAL_COST_S), 10),
         (Work(cost_s=1000.0), 1),
         (Work(cost_s=USUAL_COST_S, owners=20), 50),
-        (Work(cost_s=USUAL_COST_S, owners=100_000), 4),
-        (Work(owners=100_000), 4),
+        (Work(cost_s=USUAL_COST_S, owners=100_000), 10),
+        (Work(owners=100_000), 10),
     ],
     ids=["unknown", "usual", "costly", "a-monster", "many-owners", "very-many", "very-many-and-unknown"],
 )
@@ -113,6 +113,29 @@ def test_a_batch_that_is_alone_comes_to_use_all_processors(cost_s: float) -> Non
 
     assert images_per_s * cost_s == processors
     assert window * cost_s / processors < 10 + cost_s
+
+
+@pytest.mark.parametrize(
+    ("of_batch", "refill_s"),
+    [
+        ("images_per_s = 0", 1.0),
+        ("images_per_s = 40, costed = 9, image_cost_s = 0.05", 2.0),
+        ("images_per_s = 1, costed = 9, image_cost_s = 0.05", 4.0),
+        ("images_per_s = 5, costed = 9, image_cost_s = 1.0", 0.8),
+        ("images_per_s = 0.5, costed = 9, image_cost_s = 1.0", 1.0),
+    ],
+    ids=["not measured", "fast", "slow", "costly", "costly and slow"],
+)
+def test_a_full_window_is_refilled_when_a_quarter_of_it_has_ended_or_half_of_its_time_is_over(
+    lab: Lab, of_batch: str, refill_s: float
+) -> None:
+    """At the pace of late; costly images have a window of two seconds."""
+    request_id, _ = started(lab, 4)
+    lab.change(f"UPDATE batches SET {of_batch}, measured_at = now() + interval '1 min'")
+
+    left = transact(lab.engine, lambda c: window_left(c, lab.settings, UUID(request_id), ahead_s=None))
+
+    assert left.refill_s == pytest.approx(refill_s, rel=0.1)
 
 
 def test_owners_come_to_equal_shares_of_the_work_whoever_came_first() -> None:

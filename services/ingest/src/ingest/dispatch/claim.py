@@ -99,7 +99,7 @@ def claim_page(
             return ClaimedPage(batch, (), 0.0, sealed=sealed)
         ahead_s = None if execution is not None else SWEEP_AHEAD_S
         taken = _take(connection, settings, batch, max_rows, ahead_s)
-        wait_s = next_claim_s(connection, batch, is_cut=taken.is_cut, window_is_full=taken.window_is_full)
+        wait_s = next_claim_s(connection, batch, is_cut=taken.is_cut, refill_s=taken.refill_s)
         return ClaimedPage(batch, taken.tasks, wait_s, sealed=sealed)
 
     return transact(engine, work)
@@ -107,11 +107,11 @@ def claim_page(
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """Images that were leased; whether more could have been now, or can be when outcomes have come."""
+    """Tasks of leased images; whether more can be leased now, or in how many seconds when some must end before."""
 
     tasks: Sequence[ImageTask] = ()
     is_cut: bool = False
-    window_is_full: bool = False
+    refill_s: float | None = None
 
 
 def _take(
@@ -122,7 +122,7 @@ def _take(
     left = window_left(connection, settings, batch.request_id, ahead_s=ahead_s)
     limit = min(_CANDIDATES, left.images)
     if limit == 0:
-        return _Taken(window_is_full=True)
+        return _Taken(refill_s=left.refill_s)
     add_missing_hosts(connection, batch.request_id)
     hosts = ready_hosts(connection, batch.request_id, ahead_s=ahead_s)
     from_start = not hosts
@@ -158,7 +158,7 @@ def _take(
             tasks.add(image)
     taken = len(leased)
     if taken == left.images or (taken == len(cheap) < len(found)):
-        return _Taken(tasks.tasks(), window_is_full=True)
+        return _Taken(tasks.tasks(), refill_s=left.refill_s)
     return _Taken(tasks.tasks(), is_cut=taken < len(found) or len(found) == limit or len(hosts) > len(planned) > 0)
 
 

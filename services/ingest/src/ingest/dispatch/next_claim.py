@@ -65,14 +65,14 @@ UNKNOWN_FLOOR_S, REPORTED_S = 0.2, 0.2
 """Seconds to the first byte as long as they are unknown, and from it to the recorded outcome."""
 
 
-def next_claim_s(connection: Connection, batch: Batch, *, is_cut: bool, window_is_full: bool) -> float:
+def next_claim_s(connection: Connection, batch: Batch, *, is_cut: bool, refill_s: float | None) -> float:
     """Return seconds until the next claim of a batch; 0.0 when there is more to hand out now.
 
     Args:
         connection: the transaction of a claim, at its end.
         batch: as the claim left it.
         is_cut: the page was full, and more can be planned now.
-        window_is_full: so many images are in flight that outcomes must come first.
+        refill_s: seconds in which enough images may have ended for more to be handed out; None: none has to.
     """
     if batch.pending == 0 or batch.status.is_final:
         return LONGEST_WAIT_S
@@ -98,7 +98,9 @@ def next_claim_s(connection: Connection, batch: Batch, *, is_cut: bool, window_i
     due_s = connection.execute(_HOSTS, values).scalar_one()
     lease_s = LONGEST_WAIT_S if found["lease_s"] is None else max(CLAIM_EVERY_S, found["lease_s"])
     wait_s = min(LONGEST_WAIT_S, lease_s, LONGEST_WAIT_S if due_s is None else due_s)
-    if not window_is_full:
+    if refill_s is None:
         return wait_s
     # The first few soon tell what one costs, and reused ones end soon; then there is more to hand out.
-    return min(RISING_CLAIM_EVERY_S if found["is_new"] else CLAIM_EVERY_S, wait_s)
+    if found["is_new"]:
+        return min(RISING_CLAIM_EVERY_S, wait_s)
+    return min(LONGEST_WAIT_S, lease_s, max(RISING_CLAIM_EVERY_S, refill_s))

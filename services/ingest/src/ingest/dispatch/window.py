@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from ingest.dispatch.pace import CLAIM_EVERY_S
 from ingest.settings import IngestSettings
 from ingest.state.batch_status import measure_batch
 from ingest.state.images import USUAL_COST_S
@@ -41,7 +42,7 @@ REUSED_COST_S = 0.01
 COSTED = 3
 """Images that must have told what they took before the others are expected to take as much."""
 
-_LEAST_IMAGES = 4
+_LEAST_IMAGES = 10  # of a small batch, that is all: another window would wait as long again
 _MORE_THAN_SHARE = 1.25
 _MEASURED_FOR_S = 15.0
 
@@ -103,21 +104,30 @@ def window_images(work: Work, *, first_images: int, ahead_s: float = 0.0) -> int
         first, cost_s = min(usual, first_images), USUAL_COST_S
     else:
         first, cost_s = max(1, math.floor(usual * USUAL_COST_S / max(work.cost_s, REUSED_COST_S))), work.cost_s
+    more_s = window_s(work) + cost_s + ahead_s
+    return max(first if ahead_s == 0 else 10 * first, math.ceil(work.images_per_s * more_s))
+
+
+def window_s(work: Work) -> float:
+    """Return for how many seconds of its work a batch may have tasks, beside what it may have however slow it is."""
+    cost_s = USUAL_COST_S if work.cost_s is None else work.cost_s
     if cost_s > COSTLY_S:
-        window_s = COSTLY_WINDOW_S
-    elif work.images_per_s * cost_s > _MORE_THAN_SHARE * work.share * work.all_work_per_s:
-        window_s = LARGE_SHARE_WINDOW_S
-    else:
-        window_s = WINDOW_S
-    return max(first if ahead_s == 0 else 10 * first, math.ceil(work.images_per_s * (window_s + cost_s + ahead_s)))
+        return COSTLY_WINDOW_S
+    if work.images_per_s * cost_s > _MORE_THAN_SHARE * work.share * work.all_work_per_s:
+        return LARGE_SHARE_WINDOW_S
+    return WINDOW_S
 
 
 @dataclass(frozen=True, slots=True)
 class WindowLeft:
-    """How many more images of a batch may be dispatched now, and how many of those may be of unknown cost."""
+    """How many more images of a batch may be dispatched now, and how many of those may be of unknown cost.
+
+    Once so many are dispatched, more may be in `refill_s`.
+    """
 
     images: int
     unknown: int
+    refill_s: float
 
 
 def window_left(
@@ -142,12 +152,16 @@ def window_left(
     )
     leased = int(connection.execute(_LEASED, {"batch": request_id, "limit": settings.max_in_flight}).scalar_one())
 
-    def left(work: Work) -> int:
+    def left(work: Work) -> tuple[int, int]:
         window = window_images(work, first_images=settings.first_in_flight, ahead_s=ahead_s or 0.0)
         window = min(settings.max_in_flight, window)
-        more = window - leased
-        return more if leased == 0 or more * 4 >= window else 0
+        more, quarter = window - leased, math.ceil(window / 4)
+        return (more, quarter) if leased == 0 or more >= quarter else (0, quarter - more)
 
-    unknown = left(work)
-    known = unknown if work.cost_s is not None else max(unknown, left(replace(work, cost_s=REUSED_COST_S)))
-    return WindowLeft(known, unknown)
+    unknown, missing = left(work)
+    known = unknown
+    if work.cost_s is None:
+        known = max(unknown, left(replace(work, cost_s=REUSED_COST_S))[0])
+    # As long as they take to end at the pace of late; but that may rise, and then the rest of the window must last.
+    refill_s = CLAIM_EVERY_S if work.images_per_s == 0 else min(window_s(work) / 2, missing / work.images_per_s)
+    return WindowLeft(known, unknown, refill_s)
