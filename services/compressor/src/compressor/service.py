@@ -127,7 +127,7 @@ class _Tried:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the task is answered: the outcome's two words, and whether ingest changed anything by it."""
+    """What the task is answered: the two words of its first outcome, and whether ingest changed anything by that."""
 
     outcome: str
     code: OutcomeCode
@@ -153,7 +153,7 @@ class Compressor:
             interval_s: seconds between the starts of two of them, at least.
 
         Returns:
-            What became of the first image; `applied` when any outcome changed anything.
+            What became of the first image.
 
         Raises:
             ApiError: 503, our own trouble; the attempts of which nothing was recorded may be repeated.
