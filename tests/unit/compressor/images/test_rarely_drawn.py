@@ -245,6 +245,20 @@ def test_damage_inside_a_jpeg_is_noted(at: float) -> None:
         assert Note.DAMAGED in compress(source, Options()).notes
 
 
+@pytest.mark.fault("E4")
+def test_a_damaged_jpeg_is_never_kept_as_it_is() -> None:
+    """Not even where encoding it again makes it larger: what we store, every decoder reads."""
+    whole = pictures.encoded(pictures.photo(48, 32), "JPEG", quality=75)
+    pixels = whole.index(b"\xff\xda") + 14
+    options = Options(output=OutputFormat.KEEP, quality=95)
+    made = [compress(whole[:cut] + whole[cut + 40 :], options) for cut in range(pixels, len(whole) - 50, 7)]
+
+    damaged = [rendition for rendition in made if Note.DAMAGED in rendition.notes]
+    assert damaged
+    assert Note.KEPT_ORIGINAL in compress(whole, options).notes
+    assert not any(Note.KEPT_ORIGINAL in rendition.notes for rendition in damaged)
+
+
 @pytest.mark.parametrize("marker", [b"\xff\x3a", b"\xff\x02", b"\xff\x9f"])
 def test_a_marker_among_the_restarts_of_a_jpeg_is_noted(marker: bytes) -> None:
     """A decoder goes on at the next restart without a word; a segment behind the pixels is no damage."""

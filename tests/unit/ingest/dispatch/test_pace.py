@@ -123,9 +123,22 @@ def test_waiting_for_what_is_under_way_does_not_bring_a_later_start_forward() ->
 )
 def test_four_times_what_may_be_under_way_is_planned_at_most(under_way: int, planned: int, starts: int) -> None:
     """With what has begun and what others have planned: it would only wait for our own compressors."""
-    pace = replace(KNOWN, under_way=under_way, planned=planned)
+    pace = replace(KNOWN, under_way=under_way, planned=planned, own_leased=1)
 
     assert len(plan(pace, max_concurrency=2).starts) == starts
+
+
+@pytest.mark.parametrize(
+    ("max_concurrency", "own_leased", "starts"),
+    [(64, 0, 10), (64, 7, 3), (64, 10, 0), (64, 30, 0), (2, 0, 1), (2, 1, 0), (9999, 0, 10)],
+)
+def test_a_batch_has_a_few_images_of_a_host_whatever_others_have_of_it(
+    max_concurrency: int, own_leased: int, starts: int
+) -> None:
+    """Or a small one would wait until large ones leave room; of a host that bears little it is one."""
+    full = replace(KNOWN, planned=4 * max_concurrency, own_leased=own_leased)
+
+    assert len(plan(full, max_concurrency=max_concurrency).starts) == starts
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,9 @@ class Animation:
     plays: int
 
 
+_DAMAGES = {Note.DAMAGED, Note.ANIMATION_DAMAGED}
+
+
 @dataclass(slots=True)
 class Picture:
     """A picture on its way through the pipeline.
@@ -106,9 +109,10 @@ class Picture:
     own_bytes: int = 0
 
     def note(self, note: Note) -> None:
-        """Add a note once."""
+        """Add a note once; a source that turns out to be damaged does not do as it is."""
         if note not in self.notes:
             self.notes.append(note)
+        self.intact = self.intact and note not in _DAMAGES
 
 
 def refuse_source_size(width: int, height: int) -> None:

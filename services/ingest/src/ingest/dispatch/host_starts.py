@@ -48,7 +48,8 @@ _LEASED = text(
            count(*) FILTER (WHERE lease_until <= clock_timestamp() + make_interval(secs => :lease_s)) AS under_way,
            count(*) FILTER (WHERE lease_until > clock_timestamp() + make_interval(secs => :lease_s)) AS planned,
            count(*) FILTER (WHERE lease_until > clock_timestamp() + make_interval(secs => :lease_s)
-                              AND batch = :batch) AS own
+                              AND batch = :batch) AS own,
+           count(*) FILTER (WHERE batch = :batch) AS own_leased
     FROM images WHERE host = ANY(:hosts) AND status = 'DISPATCHED' GROUP BY host
     """
 )
@@ -152,6 +153,7 @@ def plan_hosts(
             under_way=0 if counts is None else counts["under_way"],
             planned=0 if counts is None else counts["planned"],
             own=0 if counts is None else counts["own"],
+            own_leased=0 if counts is None else counts["own_leased"],
             sharers=sharers[host],
         )
         plan = plan_starts(

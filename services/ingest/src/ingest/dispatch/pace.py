@@ -43,6 +43,7 @@ _EXPLAINED = 1.5
 _REPORTED_AFTER_S = 0.45
 _SLACK = 2.0
 _MOST = 4
+_OWN_ROOM = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class HostPace:
         under_way: images that have started and not ended, over all batches.
         planned: images that will start later, over all batches.
         own: those of them that belong to the batch that asks.
+        own_leased: the same with those that are under way.
         sharers: batches that have due images of this host.
     """
 
@@ -71,6 +73,7 @@ class HostPace:
     under_way: int
     planned: int
     own: int = 0
+    own_leased: int = 0
     sharers: int = 1
 
 
@@ -111,8 +114,10 @@ def plan_starts(
     if waits:
         first = max(first, unexplained / rate)
     # What is in flight and not done may wait for our own compressors, whatever the host bears: plan no more on top than
-    # they do in a few seconds, or a small batch that comes would wait behind it.
+    # they do in a few seconds, or a small batch that comes would wait behind it. That one must not wait for room that
+    # others leave either, so each batch may have a few.
     room = _MOST * max_concurrency - pace.under_way - pace.planned
+    room = max(room, max(1, min(_OWN_ROOM, max_concurrency // 6)) - pace.own_leased)
     count = max(0, min(math.ceil((ahead_s - first) * rate), room))
     if pace.sharers > 1:
         share = max(1, math.ceil(rate * ahead_s / pace.sharers))
