@@ -9,11 +9,12 @@ from uuid import UUID
 import pytest
 from bench.pace.real import ENVIRON
 from bench.simulation.world import Machines, Planned, World
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, text
 
 from chassis.db.engine import transact
 from ingest.dispatch.window import COSTLY_WINDOW_S, FIRST_WORK_S, Work, window_images, window_left
 from ingest.settings import IngestSettings
+from ingest.state.batch_status import measure_batch
 from ingest.state.images import USUAL_COST_S
 from support.ingest_service import Lab, MakeLab
 
@@ -136,6 +137,21 @@ def test_a_full_window_is_refilled_when_a_quarter_of_it_has_ended_or_half_of_its
     left = transact(lab.engine, lambda c: window_left(c, lab.settings, UUID(request_id), ahead_s=None))
 
     assert left.refill_s == pytest.approx(refill_s, rel=0.1)
+
+
+@pytest.mark.parametrize(("before", "expected"), [(0.0, 60.0), (10.0, 25.0), (60.0, 60.0)])
+def test_what_a_batch_gets_done_is_a_mean_in_which_the_last_seconds_count_for_a_third(
+    lab: Lab, before: float, expected: float
+) -> None:
+    """Among many batches the images of one end in bursts; a window after each burst would fill the queue."""
+    request_id, _ = started(lab, 4)
+    lab.change(f"UPDATE batches SET images_per_s = {before}, measured_ended = -120")
+
+    def work(connection: Connection) -> float:
+        connection.execute(text("UPDATE batches SET measured_at = now() - interval '2 s'"))
+        return measure_batch(connection, UUID(request_id)).images_per_s
+
+    assert transact(lab.engine, work) == pytest.approx(expected)
 
 
 def test_owners_come_to_equal_shares_of_the_work_whoever_came_first() -> None:
