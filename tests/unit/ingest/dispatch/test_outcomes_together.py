@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from support.ingest_service import Lab, outcome_of
+from support.shop_client import eventually
 
 FOUND = {"source_sha256": "cd" * 32, "etag": '"v1"', "last_modified": None}
 TROUBLE = {"outcome": "FAILED", "code": "HTTP_5XX", "detail": "busy", "transient": True}
@@ -146,6 +148,24 @@ def test_two_reports_of_the_same_images_at_once_count_once(lab: Lab) -> None:
     )
     batch = lab.batch_row(payloads[0]["request_id"])
     assert (batch["pending"], batch["succeeded"], batch["reused"]) == (0, 20, 20)
+
+
+def test_images_are_locked_in_the_order_of_their_ids_whatever_the_order_of_the_report(lab: Lab) -> None:
+    """So no two reports wait for each other: while the first image is held, the last one is still free."""
+    payloads = sorted(in_progress(lab, *links(5)), key=lambda payload: str(payload["image_id"]))
+    first, last = payloads[0]["image_id"], payloads[-1]["image_id"]
+    held = "SELECT FROM images WHERE id = CAST(:id AS uuid) FOR UPDATE NOWAIT"
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+    with ThreadPoolExecutor(1) as pool:
+        with lab.engine.connect() as holder:
+            holder.execute(text(held), {"id": first})
+            report = pool.submit(lab.report_together, *[told(payload) for payload in payloads[::-1]])
+            eventually(lambda: lab.rows(waiting) or None, within_s=10, what="the report waits")
+            lab.rows(held, id=last)
+        answer = report.result()
+
+    assert len(answer.json["applied"]) == 5
 
 
 def test_a_host_learns_from_outcomes_told_together_as_from_so_many(lab: Lab) -> None:

@@ -84,6 +84,15 @@ def test_a_second_run_has_few_tasks(lab: Lab) -> None:
     assert page["image_count"] == 50
 
 
+def test_known_images_are_taken_for_reused_ones_until_one_has_told_what_it_costs(lab: Lab) -> None:
+    """More of them begin at once than of images that cost as usual, of which it is a hundred."""
+    request_id, execution, page = second_run(lab, links(120))
+
+    more = lab.next_claim(request_id, execution)
+
+    assert (page["image_count"], more["image_count"]) == (100, 20)
+
+
 def test_a_page_with_shared_tasks_takes_no_more_json_than_its_limit(lab: Lab) -> None:
     """Though an image takes less of it in a shared task, so that more of them fit."""
     cells = [f"{url}?{'ü' * 250}" for url in links(149)]

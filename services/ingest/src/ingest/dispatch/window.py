@@ -162,6 +162,7 @@ def window_left(
     known = unknown
     if work.cost_s is None:
         known = max(unknown, left(replace(work, cost_s=REUSED_COST_S))[0])
-    # As long as they take to end at the pace of late; but that may rise, and then the rest of the window must last.
-    refill_s = CLAIM_EVERY_S if work.images_per_s == 0 else min(window_s(work) / 2, missing / work.images_per_s)
+    # As long as they take to end at the pace of late. Of a batch that its hosts held up that says little: it may have
+    # all of a small window done soon, so it waits no longer than a batch at its pace does for a quarter of its own.
+    refill_s = CLAIM_EVERY_S if work.images_per_s == 0 else min(window_s(work) / 4, missing / work.images_per_s)
     return WindowLeft(known, unknown, refill_s)
