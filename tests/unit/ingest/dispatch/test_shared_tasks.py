@@ -13,7 +13,7 @@ import pytest
 from ingest.dispatch.claim import MAX_PAGE_BYTES
 from ingest.dispatch.host_starts import Started
 from ingest.dispatch.pace import MAX_TASK_IMAGES, SHARED_TASK_S, task_images
-from ingest.dispatch.tasks import ImageTask, TaskList, claimed_image
+from ingest.dispatch.tasks import ImageTask, TaskList, claimed_image, page_bytes
 from support.ingest_service import Lab, claimed_of, payloads_of, sheet_of
 
 FOUND = {"source_sha256": "cd" * 32, "etag": '"v1"', "last_modified": None, "first_byte_ms": 20}
@@ -82,6 +82,18 @@ def test_a_second_run_has_few_tasks(lab: Lab) -> None:
     assert {payload["request_id"] for payload in carried} == {request_id}
     assert all(payload["known"]["etag"] == '"v1"' for payload in carried)
     assert page["image_count"] == 50
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, MAX_TASK_IMAGES])
+def test_the_bytes_of_a_page_are_foretold_and_none_too_few(lab: Lab, images: int) -> None:
+    """With what says that a task carries several, and what is between two entries."""
+    several = [image for task in task_list(*[{}] * images) for image in task.images]
+
+    foretold = sum(page_bytes(lab.settings, image, before) for before, image in enumerate(several))
+
+    [task] = task_list(*[{}] * images)
+    taken = len(json.dumps(task.request(lab.settings))) + len(json.dumps(task.leases)) + 4
+    assert taken <= foretold <= taken + 64 + 4 * images
 
 
 def test_known_images_are_taken_for_reused_ones_until_one_has_told_what_it_costs(lab: Lab) -> None:
